@@ -1,0 +1,118 @@
+/** What the gateway tells the audit log: statements, their outcomes, and everything else worth a record. Types only. */
+import type { AuditReceipt, Identity, StatementDecision } from '../stages.ts';
+
+/** Where a session comes from and where it goes. Immutable: make a new one when a field changes (login, lease, application_name). */
+export interface SessionInfo {
+	/** Unique for the life of the log, e.g. a random UUID. */
+	readonly id: string;
+	/** Null until the login is through. */
+	readonly identity: Identity | null;
+	readonly clientAddress: string;
+	readonly clientPort: number;
+	/** application_name as the client sent it; '' when it sent none. */
+	readonly application: string;
+	readonly tls: { readonly version: string; readonly cipher: string } | null;
+	/** The database's name as the client asked for it; '' before the startup packet. */
+	readonly database: string;
+	/** host:port of the leased backend; null while there is none. */
+	readonly backendAddress: string | null;
+	readonly backendPid: number | null;
+	/** Role that the gateway uses at the backend. */
+	readonly backendRole: string | null;
+}
+
+/** One bind parameter as it came in Bind (or FunctionCall). */
+export interface AuditParameter {
+	/** Type from Parse or ParameterDescription; 0 when nobody said. */
+	readonly oid: number;
+	readonly format: 0 | 1;
+	/** Null is SQL NULL. Read while `accept` runs; a slice of the receive buffer is fine. */
+	readonly value: Buffer | null;
+	/** The value touches a masked column: the record says that there was one, not what it was. */
+	readonly redact: boolean;
+}
+
+/** One statement, decided, before it is forwarded (or denied). */
+export interface StatementRecord {
+	readonly session: SessionInfo;
+	/** Number of the transaction within the session, from 1. */
+	readonly transaction: number;
+	/** Number of the statement within the session, from 1. */
+	readonly statement: number;
+	readonly protocol: 'simple' | 'extended' | 'function-call';
+	/** `prepare`: a Parse, nothing runs yet. `execute`: it is about to run. */
+	readonly phase: 'prepare' | 'execute';
+	/** Hand over the same object for the same cached decision: what it serialises to is cached by identity. */
+	readonly decision: StatementDecision;
+	readonly policyRevision: string;
+	readonly parameters?: readonly AuditParameter[];
+}
+
+/** How a statement ended. Exactly one per receipt whose decision was not deny; for a deny the record is complete by itself. */
+export interface Outcome {
+	/** `unknown`: the session ended before the backend answered. */
+	readonly status: 'success' | 'failure' | 'denied' | 'cancelled' | 'unknown';
+	readonly sqlstate: string | null;
+	/** CommandComplete's tag, e.g. `SELECT 5`. */
+	readonly tag: string | null;
+	/** Rows returned or affected, where known. */
+	readonly rows: number | null;
+	/** Bytes of result that went to the client. */
+	readonly bytes: number;
+	readonly durationMs: number;
+}
+
+/** Everything but statements. `session` carries who and where from. */
+export type SessionEvent =
+	| { readonly type: 'login'; readonly session: SessionInfo }
+	| {
+			readonly type: 'login-failed';
+			readonly session: SessionInfo;
+			/** The name that the client claimed in the startup packet. */
+			readonly user: string;
+			/** Exact reason, for the operator; the client was told less. */
+			readonly reason: string;
+			readonly sqlstate: string;
+	  }
+	| {
+			readonly type: 'logout';
+			readonly session: SessionInfo;
+			/** e.g. `terminate`, `connection lost`, `token expired`, `shutdown`. */
+			readonly reason: string;
+			readonly durationMs: number;
+	  }
+	| {
+			readonly type: 'cancel';
+			/** Session whose statement is cancelled; null when the key matched none. */
+			readonly session: SessionInfo | null;
+			/** Where the CancelRequest came from. */
+			readonly clientAddress: string;
+			readonly clientPort: number;
+	  }
+	| {
+			readonly type: 'guard-breach';
+			readonly session: SessionInfo;
+			/** Receipt of the statement whose result was about to leak. */
+			readonly receipt: AuditReceipt | null;
+			/** `schema.relation.column`, as far as it is known. */
+			readonly object: string;
+			readonly reason: string;
+	  }
+	| {
+			readonly type: 'policy-reload';
+			readonly ok: boolean;
+			/** In force afterwards. */
+			readonly revision: string;
+			readonly previousRevision: string | null;
+			/** Why it was loaded: `start`, `signal`, `file change`, `admin`. */
+			readonly trigger: string;
+			/** What was wrong with it, each with file and line; empty when ok. */
+			readonly problems: readonly string[];
+	  }
+	| {
+			readonly type: 'config';
+			readonly ok: boolean;
+			readonly trigger: string;
+			/** What changed, in words, without secrets. */
+			readonly changes: readonly string[];
+	  };
