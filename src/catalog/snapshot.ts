@@ -1,0 +1,138 @@
+/** One immutable picture of a database's catalogue: relations, columns, functions, operators, types and casts by name and oid. */
+
+export type RelationKind =
+	| 'table' // pg_class.relkind r
+	| 'partitioned' // p
+	| 'view' // v
+	| 'matview' // m
+	| 'foreign' // f
+	| 'sequence' // S
+	| 'composite' // c
+	| 'toast' // t
+	| 'index'; // i, I
+
+export interface Column {
+	readonly name: string;
+	readonly attnum: number;
+	readonly typeOid: number;
+	/** format_type(atttypid, atttypmod) under an empty search_path: can be spliced after `::` as it stands. */
+	readonly type: string;
+	readonly notNull: boolean;
+	readonly hasDefault: boolean;
+	/** '' | 'stored' | 'virtual' */
+	readonly generated: '' | 'stored' | 'virtual';
+	/** Schema-qualified, quoted collation when it is not the type's default. */
+	readonly collation: string | null;
+}
+
+export interface Relation {
+	readonly oid: number;
+	readonly schema: string;
+	readonly name: string;
+	readonly kind: RelationKind;
+	readonly temporary: boolean;
+	/** Without dropped columns, in attnum order; system columns are not listed. */
+	readonly columns: readonly Column[];
+	/** Oids of direct parents (inheritance and partitioning). */
+	readonly parents: readonly number[];
+	/** Oids of direct children. */
+	readonly children: readonly number[];
+	/** Attnums of the primary key, in key order; empty when there is none. */
+	readonly primaryKey: readonly number[];
+	/** For views and materialized views outside pg_catalog and information_schema: pg_get_viewdef under an empty search_path. */
+	readonly definition: string | null;
+	/** INSTEAD rules other than a view's own, or row triggers BEFORE INSERT/UPDATE. */
+	readonly hasRules: boolean;
+	readonly hasTriggers: boolean;
+	/** For composite types: the type of the row; pg_class.reltype. */
+	readonly rowType: number;
+}
+
+export interface Routine {
+	readonly oid: number;
+	readonly schema: string;
+	readonly name: string;
+	readonly kind: 'function' | 'procedure' | 'aggregate' | 'window';
+	/** Input argument types (proargtypes). */
+	readonly argTypes: readonly number[];
+	/** Each input type as regprocedure prints it under an empty search_path with pg_catalog: 'integer', 'hr.mytype'. */
+	readonly argNames: readonly string[];
+	/** How many trailing arguments have defaults. */
+	readonly defaults: number;
+	/** Type oid of the variadic element, or 0. */
+	readonly variadic: number;
+	readonly returnsSet: boolean;
+	readonly returnType: number;
+	/** Names of the columns that a FROM item of it has (OUT/TABLE arguments), when it declares them. */
+	readonly outColumns: readonly string[];
+	readonly volatility: 'immutable' | 'stable' | 'volatile';
+	readonly leakproof: boolean;
+	/** oid < 16384 and in pg_catalog: comes with the server. */
+	readonly builtin: boolean;
+}
+
+export interface Operator {
+	readonly oid: number;
+	readonly schema: string;
+	readonly name: string;
+	/** 0 for a prefix operator. */
+	readonly left: number;
+	readonly right: number;
+	readonly result: number;
+	/** Oid of the routine behind it. */
+	readonly routine: number;
+}
+
+export interface Type {
+	readonly oid: number;
+	readonly schema: string;
+	readonly name: string;
+	/** pg_type.typtype: base b, composite c, domain d, enum e, pseudo p, range r, multirange m. */
+	readonly kind: string;
+	/** pg_type.typcategory, one letter. */
+	readonly category: string;
+	readonly preferred: boolean;
+	/** Element type for arrays, or 0. */
+	readonly element: number;
+	/** Base type for domains, or 0. */
+	readonly base: number;
+	/** pg_class oid for composites, or 0. */
+	readonly relation: number;
+}
+
+export interface Cast {
+	readonly source: number;
+	readonly target: number;
+	/** Oid of the routine, or 0 (binary coercible, or by I/O). */
+	readonly routine: number;
+	readonly context: 'implicit' | 'assignment' | 'explicit';
+}
+
+export interface CatalogSnapshot {
+	/** Grows by one with every change that was seen. */
+	readonly revision: number;
+	/** As in server_version_num, e.g. 180004. */
+	readonly serverVersion: number;
+	/** Role that the gateway signs in with: what "$user" means in search_path. */
+	readonly user: string;
+	hasSchema(name: string): boolean;
+	relation(schema: string, name: string): Relation | undefined;
+	relationByOid(oid: number): Relation | undefined;
+	/** Every overload, functions, procedures, aggregates and window functions alike. */
+	routines(schema: string, name: string): readonly Routine[];
+	/** Every overload in every schema. */
+	routinesNamed(name: string): readonly Routine[];
+	routineByOid(oid: number): Routine | undefined;
+	operators(schema: string, name: string): readonly Operator[];
+	/** Every operator of that name in every schema. */
+	operatorsNamed(name: string): readonly Operator[];
+	type(schema: string, name: string): Type | undefined;
+	typeByOid(oid: number): Type | undefined;
+	/** pg_type.typarray's inverse is `element`; this finds the array type of an element type, or 0. */
+	arrayTypeOf(element: number): number;
+	cast(source: number, target: number): Cast | undefined;
+	/** Casts that are not built in (oid >= 16384). */
+	readonly userCasts: readonly Cast[];
+	/** All relations, for validation and for `explain`; do not use per statement. */
+	relations(): Iterable<Relation>;
+}
