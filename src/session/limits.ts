@@ -1,0 +1,43 @@
+/** Every limit of a session and of the listener, in one table with its default; the configuration may change each. */
+
+export interface SessionLimits {
+	/** Client sessions at a time, those that are still signing in included. */
+	readonly sessionsMax: number;
+	/** From accept to ReadyForQuery; people who approve in a browser need longer, see `loginWaitMs`. */
+	readonly loginTimeoutMs: number;
+	/** The same, once the login waits for a person (device flow). */
+	readonly loginWaitMs: number;
+	/** Between two messages of a client outside of a transaction; 0 switches it off. Ends the session with 57P05. */
+	readonly idleTimeoutMs: number;
+	/** Named and unnamed prepared statements of one session. */
+	readonly statementsMax: number;
+	/** Portals of one session. */
+	readonly portalsMax: number;
+	/** Text of all prepared statements of one session, bytes as sent and as rewritten. */
+	readonly statementBytesMax: number;
+	/** Bytes that wait for a receipt or for the backend's socket before the client is no longer read. */
+	readonly outboxBytesMax: number;
+	/** Replies that are outstanding (pipeline depth) before the client is no longer read. */
+	readonly pendingRepliesMax: number;
+	/** How long a backend may go on working for a client that has left, before its query is cancelled. */
+	readonly lingerMs: number;
+	/** Bytes of startup parameters and `options` that are passed on to the backend. */
+	readonly startupSettingsMax: number;
+}
+
+const kib = 1024;
+const mib = 1024 * kib;
+
+export const defaultSessionLimits: SessionLimits = Object.freeze({
+	sessionsMax: 5_000,
+	loginTimeoutMs: 60_000,
+	loginWaitMs: 900_000,
+	idleTimeoutMs: 0,
+	statementsMax: 10_000,
+	portalsMax: 1_000,
+	statementBytesMax: 64 * mib,
+	outboxBytesMax: 256 * kib,
+	pendingRepliesMax: 10_000,
+	lingerMs: 60_000,
+	startupSettingsMax: 100,
+});
