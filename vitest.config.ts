@@ -1,12 +1,18 @@
-/** How the tests run: files in parallel over few workers, one PostgreSQL for all of them, started when the first test asks. */
+/** How the tests run: files side by side on the cores there are, each in a process of its own. */
+import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
 	test: {
 		include: ['test/**/*.test.ts'],
-		globalSetup: ['test/support/global-setup.ts'],
+		pool: 'forks',
+		// End-to-end files start databases: more than a few at a time only slows all of them.
+		maxWorkers: Math.max(1, Math.min(4, availableParallelism())),
 		testTimeout: 20_000,
-		hookTimeout: 60_000,
-		maxWorkers: 2,
+		hookTimeout: 90_000,
+		teardownTimeout: 20_000,
+		restoreMocks: true,
+		unstubEnvs: true,
+		reporters: ['default'],
 	},
 });

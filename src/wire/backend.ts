@@ -179,7 +179,8 @@ export type BackendName = Exclude<Backend['type'], Authentication> | 'Authentica
 
 const nameByCode: readonly (BackendName | undefined)[] = (() => {
 	const names = new Array<BackendName | undefined>(256).fill(undefined);
-	for (const [name, code] of Object.entries(backendCodes)) names[code] = name as Exclude<Backend['type'], Authentication>;
+	for (const [name, code] of Object.entries(backendCodes))
+		names[code] = name as Exclude<Backend['type'], Authentication>;
 	names[backendCodes.AuthenticationOk] = 'Authentication';
 	return names;
 })();

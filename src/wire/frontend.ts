@@ -53,9 +53,7 @@ export interface Bind extends Raw {
 }
 
 /** What Describe and Close name: a statement (S) or a portal (P). */
-type Target =
-	| { readonly kind: 'S'; readonly name: StatementName }
-	| { readonly kind: 'P'; readonly name: PortalName };
+type Target = { readonly kind: 'S'; readonly name: StatementName } | { readonly kind: 'P'; readonly name: PortalName };
 
 export type Describe = Raw & { readonly type: 'Describe' } & Target;
 
