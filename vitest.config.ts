@@ -5,6 +5,7 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
 	test: {
 		include: ['test/**/*.test.ts'],
+		globalSetup: ['test/support/global-setup.ts'],
 		pool: 'forks',
 		// End-to-end files start databases: more than a few at a time only slows all of them.
 		maxWorkers: Math.max(1, Math.min(4, availableParallelism())),
