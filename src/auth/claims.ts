@@ -1,0 +1,90 @@
+/** From the claims of a verified token to an Identity: user name, groups, and the attributes that policies may use. */
+import type { ClaimValue, Identity, LoginMethod } from '../stages.ts';
+import type { JsonObject } from './fetch-json.ts';
+import { isObject } from './fetch-json.ts';
+import { AUTH_LIMITS } from './limits.ts';
+import type { IssuerSettings } from './settings.ts';
+
+export type ClaimsResult =
+	| { readonly ok: true; readonly identity: Identity }
+	| { readonly ok: false; readonly reason: string };
+
+/**
+ * Maps claims. Refuses what would make a name worth less than it looks: a missing or odd user name, an e-mail address
+ * that the provider says nobody has verified, too many groups. A claim of another shape than policies can use is left
+ * out, which makes a filter that needs it false and a mask null.
+ */
+export function identityFromClaims(claims: JsonObject, settings: IssuerSettings, method: LoginMethod): ClaimsResult {
+	const name = claimAt(claims, settings.username);
+	if (typeof name !== 'string' || name === '') return refuse(`no claim ${settings.username} with the user name`);
+	if (/\p{Cc}/u.test(name) || Buffer.byteLength(name) > AUTH_LIMITS.userNameBytesMax) {
+		return refuse(`claim ${settings.username} is no usable user name`);
+	}
+	if (settings.username === 'email' && claims['email_verified'] === false) {
+		return refuse('the e-mail address is not verified (email_verified is false)');
+	}
+	const groups = settings.groups === undefined ? [] : readGroups(claimAt(claims, settings.groups));
+	if (groups === null) return refuse(`claim ${settings.groups ?? ''} is no list of names`);
+	if (groups.length > AUTH_LIMITS.groupsMax) return refuse(`more than ${AUTH_LIMITS.groupsMax} groups`);
+	const expiresAtS = claims['exp'];
+	return {
+		ok: true,
+		identity: {
+			name,
+			roles: [],
+			groups,
+			claims: pickClaims(claims, settings.claims ?? []),
+			method,
+			issuer: settings.issuer,
+			...stringClaim(claims, 'sub', 'subject'),
+			...stringClaim(claims, 'jti', 'tokenId'),
+			// The tolerance that let the token in also applies to its end.
+			...(typeof expiresAtS === 'number'
+				? { expiresAtMs: (expiresAtS + AUTH_LIMITS.clockToleranceSeconds) * 1000 }
+				: {}),
+		},
+	};
+}
+
+function refuse(reason: string): ClaimsResult {
+	return { ok: false, reason };
+}
+
+/** A claim by its name, or by a path of names (`realm_access.roles`); the whole name wins. */
+function claimAt(claims: JsonObject, path: string): unknown {
+	if (Object.hasOwn(claims, path)) return claims[path];
+	let value: unknown = claims;
+	for (const part of path.split('.')) {
+		if (!isObject(value) || !Object.hasOwn(value, part)) return undefined;
+		value = value[part];
+	}
+	return value;
+}
+
+/** A missing claim is no groups; null for a shape that is neither a list of strings nor a string. */
+function readGroups(value: unknown): string[] | null {
+	if (value === undefined || value === null) return [];
+	if (typeof value === 'string') return value.split(/[\s,]+/).filter((group) => group !== '');
+	if (!Array.isArray(value) || !value.every((group) => typeof group === 'string')) return null;
+	return value.filter((group) => group !== '');
+}
+
+function pickClaims(claims: JsonObject, names: readonly string[]): Record<string, ClaimValue> {
+	const picked: [string, ClaimValue][] = [];
+	for (const name of names) {
+		const value = claimAt(claims, name);
+		if (isClaimValue(value)) picked.push([name, value]);
+	}
+	return Object.fromEntries(picked);
+}
+
+function isClaimValue(value: unknown): value is ClaimValue {
+	if (typeof value === 'string' || typeof value === 'boolean') return true;
+	if (typeof value === 'number') return Number.isFinite(value);
+	return Array.isArray(value) && value.every((item) => typeof item === 'string');
+}
+
+function stringClaim<K extends 'subject' | 'tokenId'>(claims: JsonObject, name: string, as: K): { [P in K]?: string } {
+	const value = claims[name];
+	return (typeof value === 'string' ? { [as]: value } : {}) as { [P in K]?: string };
+}

@@ -1,0 +1,121 @@
+/** Slows down guessing: counts failed logins by address and by user name, in bounded memory, and says who has to wait. */
+import { isIPv6 } from 'node:net';
+import { LRUCache } from 'lru-cache';
+import { ADDRESS_FAILURES, AUTH_LIMITS, type FailureLimits, USER_FAILURES } from './limits.ts';
+
+interface Tally {
+	/** Failures not yet forgotten. */
+	level: number;
+	/** When `level` was right. */
+	atMs: number;
+	/** Attempts before this moment are refused unseen. */
+	blockedUntilMs: number;
+}
+
+export type Verdict =
+	| { readonly allowed: true }
+	| { readonly allowed: false; readonly by: 'address' | 'user'; readonly retryAfterMs: number };
+
+/** A leaky count: `burst` failures are free, each one more doubles the pause. Refused attempts do not count. */
+class FailureCount {
+	readonly #limits: FailureLimits;
+	readonly #tallies: LRUCache<string, Tally>;
+
+	constructor(limits: FailureLimits, entriesMax: number) {
+		this.#limits = limits;
+		this.#tallies = new LRUCache({ max: entriesMax });
+	}
+
+	waitMs(key: string, nowMs: number): number {
+		const tally = this.#tallies.get(key);
+		return tally === undefined ? 0 : Math.max(0, tally.blockedUntilMs - nowMs);
+	}
+
+	fail(key: string, nowMs: number): void {
+		const { burst, forgetMs, pauseMs, pauseMsMax } = this.#limits;
+		const tally = this.#tallies.get(key) ?? { level: 0, atMs: nowMs, blockedUntilMs: 0 };
+		// Enough failures for the longest pause: more would only make the memory of them last longer.
+		const levelMax = burst + Math.ceil(Math.log2(pauseMsMax / pauseMs)) + 1;
+		const kept = Math.max(0, tally.level - Math.max(0, nowMs - tally.atMs) / forgetMs);
+		tally.level = Math.min(kept + 1, levelMax);
+		tally.atMs = nowMs;
+		if (tally.level > burst) {
+			const pause = Math.min(pauseMs * 2 ** Math.floor(tally.level - burst - 1), pauseMsMax);
+			tally.blockedUntilMs = nowMs + pause;
+		}
+		this.#tallies.set(key, tally);
+	}
+
+	clear(key: string): void {
+		this.#tallies.delete(key);
+	}
+}
+
+/**
+ * Failed logins of all sessions of a gateway. A user name that is under attack from elsewhere still lets in an address
+ * that has signed in with that name before, so that guessing locks nobody out who is known.
+ */
+export class FailureLimiter {
+	readonly #addresses: FailureCount;
+	readonly #users: FailureCount;
+	readonly #known: LRUCache<string, true>;
+
+	constructor(
+		options: {
+			readonly address?: FailureLimits;
+			readonly user?: FailureLimits;
+			readonly entriesMax?: number;
+		} = {},
+	) {
+		const entriesMax = options.entriesMax ?? AUTH_LIMITS.failureEntriesMax;
+		this.#addresses = new FailureCount(options.address ?? ADDRESS_FAILURES, entriesMax);
+		this.#users = new FailureCount(options.user ?? USER_FAILURES, entriesMax);
+		this.#known = new LRUCache({ max: entriesMax });
+	}
+
+	/** Asked when a login begins and again before a proof is looked at, so that attempts in parallel gain nothing. */
+	check(address: string, user: string, nowMs: number): Verdict {
+		const network = networkOf(address);
+		const byAddress = this.#addresses.waitMs(network, nowMs);
+		if (byAddress > 0) return { allowed: false, by: 'address', retryAfterMs: byAddress };
+		const byUser = this.#users.waitMs(user, nowMs);
+		if (byUser > 0 && !this.#known.has(pair(network, user))) {
+			return { allowed: false, by: 'user', retryAfterMs: byUser };
+		}
+		return { allowed: true };
+	}
+
+	fail(address: string, user: string, nowMs: number): void {
+		this.#addresses.fail(networkOf(address), nowMs);
+		this.#users.fail(user, nowMs);
+	}
+
+	/** Clears the count of the user name; that of the address stays, or one good account would buy endless guesses at others. */
+	succeed(address: string, user: string): void {
+		const network = networkOf(address);
+		this.#users.clear(user);
+		this.#known.set(pair(network, user), true);
+	}
+}
+
+function pair(network: string, user: string): string {
+	return `${network} ${user}`;
+}
+
+/** One host often has a whole /64 of IPv6; an IPv4 address written as IPv6 counts as IPv4. */
+export function networkOf(address: string): string {
+	const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address);
+	if (mapped !== null) return mapped[1] ?? address;
+	const bare = address.replace(/%.*$/, '');
+	if (!isIPv6(bare)) return address;
+	const [head = '', tail] = bare.toLowerCase().split('::');
+	const left = head === '' ? [] : head.split(':');
+	if (tail === undefined) return left.slice(0, 4).map(trimGroup).join(':');
+	const right = tail === '' ? [] : tail.split(':');
+	const zeros = Math.max(0, 8 - left.length - right.length);
+	return [...left, ...Array<string>(zeros).fill('0'), ...right].slice(0, 4).map(trimGroup).join(':');
+}
+
+function trimGroup(group: string): string {
+	return group.replace(/^0+(?=.)/, '');
+}

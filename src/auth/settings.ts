@@ -1,0 +1,89 @@
+/** What the auth bridge is configured with (`identity` of the configuration), and the checks that need no network. */
+import type { ClaimValue } from '../stages.ts';
+import { parseVerifier } from './verifier.ts';
+
+/** How people who are not in `users` sign in. */
+export type LoginKind = 'password' | 'oauthbearer' | 'device';
+
+export const LOGIN_KINDS: readonly LoginKind[] = ['password', 'oauthbearer', 'device'];
+
+export interface IssuerSettings {
+	/** Issuer identifier, compared exactly with `iss`; https, or http on a loopback address. */
+	readonly issuer: string;
+	/** One of these must be in `aud`. */
+	readonly audience: string | readonly string[];
+	readonly clientId?: string | undefined;
+	readonly scopes?: readonly string[] | undefined;
+	/** Claim that becomes the user name; may be a path such as `profile.login`. */
+	readonly username: string;
+	/** Claim that becomes the groups: a list, or one string with commas or spaces; may be a path. */
+	readonly groups?: string | undefined;
+	/** Claims that policies may use. */
+	readonly claims?: readonly string[] | undefined;
+}
+
+/** A service account: SCRAM with a stored verifier. */
+export interface AccountSettings {
+	readonly name: string;
+	readonly password: { readonly scram: string };
+	readonly roles?: readonly string[] | undefined;
+	readonly claims?: Readonly<Record<string, ClaimValue>> | undefined;
+}
+
+export interface AuthSettings {
+	/** Default: password. */
+	readonly login?: LoginKind | undefined;
+	readonly issuers?: readonly IssuerSettings[] | undefined;
+	readonly users?: readonly AccountSettings[] | undefined;
+}
+
+/** Problems of the settings, each naming its key under `identity`; empty when all is well. Prints no secret. */
+export function authProblems(settings: AuthSettings): string[] {
+	const problems: string[] = [];
+	const issuers = settings.issuers ?? [];
+	for (const [at, issuer] of issuers.entries()) {
+		const problem = endpointProblem(issuer.issuer);
+		if (problem !== null) problems.push(`identity.issuers[${at}].issuer: ${problem}`);
+		if (issuers.findIndex((other) => other.issuer === issuer.issuer) !== at) {
+			problems.push(`identity.issuers[${at}].issuer: ${issuer.issuer} is there twice`);
+		}
+	}
+	const users = settings.users ?? [];
+	for (const [at, user] of users.entries()) {
+		if (parseVerifier(user.password.scram) === null) {
+			problems.push(`identity.users[${at}].password.scram: not a verifier (see portcullis hash-password)`);
+		}
+		if (users.findIndex((other) => other.name === user.name) !== at) {
+			problems.push(`identity.users[${at}].name: ${user.name} is there twice`);
+		}
+	}
+	if (settings.login !== undefined && settings.login !== 'password' && issuers.length === 0) {
+		problems.push(`identity.login: ${settings.login} needs an issuer`);
+	}
+	return problems;
+}
+
+/** Why `text` cannot be the URL of an identity provider or of one of its endpoints; null when it can. */
+export function endpointProblem(text: string): string | null {
+	let url: URL;
+	try {
+		url = new URL(text);
+	} catch {
+		return 'not a URL';
+	}
+	if (url.username !== '' || url.password !== '') return 'a URL with user or password';
+	if (url.hash !== '') return 'a URL with a fragment';
+	if (url.protocol === 'https:') return null;
+	if (url.protocol === 'http:' && isLoopbackHost(url.hostname)) return null;
+	return 'must be https (http only on a loopback address)';
+}
+
+/** Host of a URL. `localhost` counts: RFC 6761 has it resolve to loopback only. */
+function isLoopbackHost(host: string): boolean {
+	return host === 'localhost' || isLoopback(host.replace(/^\[|\]$/g, ''));
+}
+
+/** An IP address of this very machine. */
+export function isLoopback(address: string): boolean {
+	return /^(::ffff:)?127\.\d+\.\d+\.\d+$/i.test(address) || address === '::1';
+}
