@@ -1,0 +1,81 @@
+/** What a session knows of its search_path, and whether that still holds. */
+import { parseSearchPath } from './search-path.ts';
+import type { Names } from './services.ts';
+
+/**
+ * The server reports search_path from version 18 on, but only with ReadyForQuery; before 18 it has to be asked. So the
+ * path is stale after any statement that may have changed it, until the server has told it again.
+ */
+export class SessionNames {
+	#current: Names = { searchPath: null, tempSchema: null };
+	/** As in the latest ParameterStatus; undefined when the server does not report it. */
+	#reported: string | undefined;
+	/** Text that `#current` was made from. */
+	#text: string | null = null;
+	#stale: boolean;
+	#dirty = false;
+
+	/** `reported`: search_path as in the ParameterStatus messages of the login; undefined when there was none. */
+	constructor(reported: string | undefined) {
+		this.#reported = reported;
+		this.#stale = reported === undefined;
+		if (reported !== undefined) this.#learn(reported);
+	}
+
+	/** What names mean; a path that is stale is null. */
+	get current(): Names {
+		return this.#current;
+	}
+
+	/** The server has to be asked before the path is known. */
+	get stale(): boolean {
+		return this.#stale;
+	}
+
+	/** The transaction under way has changed the path (or may have): its end, or an error, may change it again. */
+	get dirty(): boolean {
+		return this.#dirty;
+	}
+
+	/** A statement that may change the path has been done. */
+	changed(): void {
+		this.#dirty = true;
+		this.#forget();
+	}
+
+	/** A statement of a dirty transaction has been done; it may have been its end. */
+	touched(): void {
+		if (this.#dirty) this.#forget();
+	}
+
+	/** ParameterStatus of search_path. The server sends one only when the value differs from the one it reported last. */
+	report(text: string): void {
+		this.#reported = text;
+	}
+
+	/** ReadyForQuery. `idle`: no transaction is open. */
+	ready(idle: boolean): void {
+		if (this.#reported !== undefined) this.#learn(this.#reported);
+		else this.touched();
+		if (idle) this.#dirty = false;
+	}
+
+	/** The answer to the gateway's question; null when there was none: then the path stays unknown, and may be asked again. */
+	answered(text: string | null): void {
+		if (text === null) this.#forget();
+		else this.#learn(text);
+	}
+
+	#learn(text: string): void {
+		this.#stale = false;
+		if (text === this.#text) return;
+		this.#text = text;
+		this.#current = { ...this.#current, searchPath: parseSearchPath(text) };
+	}
+
+	#forget(): void {
+		this.#stale = true;
+		this.#text = null;
+		if (this.#current.searchPath !== null) this.#current = { ...this.#current, searchPath: null };
+	}
+}

@@ -1,0 +1,159 @@
+/** The one way to the backend: bytes in the order of the client's messages, statements held until their record is written. */
+import type { Writable } from 'node:stream';
+import type { AuditReceipt } from '../stages.ts';
+
+/** Scattered bytes up to this many are copied into one write; more go to the kernel as a vector. */
+const joinBytesMax = 64 * 1024;
+
+/** Items that have gone out are removed from the front of the queue in lots of this many. */
+const compactAfter = 256;
+
+/** A place in the order, taken before the record of the statement is known to be written. */
+export interface Held {
+	/** Lets the bytes go. The receipt is the proof that the record is in the log: without one this does not compile. */
+	forwardStatement(receipt: AuditReceipt): void;
+	/** For a statement that is refused: nothing goes to the backend, `act` runs when its turn has come. */
+	answerInstead(receipt: AuditReceipt, act: () => void): void;
+}
+
+class Item implements Held {
+	readonly bytes: Buffer;
+	waiting: boolean;
+	act: (() => void) | null = null;
+	readonly #outbox: Outbox;
+
+	constructor(outbox: Outbox, bytes: Buffer, waiting: boolean) {
+		this.#outbox = outbox;
+		this.bytes = bytes;
+		this.waiting = waiting;
+	}
+
+	forwardStatement(_receipt: AuditReceipt): void {
+		this.#outbox.release(this);
+	}
+
+	answerInstead(_receipt: AuditReceipt, act: () => void): void {
+		this.act = act;
+		this.#outbox.release(this);
+	}
+}
+
+export class Outbox {
+	readonly #socket: Writable;
+	/** What waits, or stands behind something that waits. */
+	readonly #items: Item[] = [];
+	#head = 0;
+	#waiting = 0;
+	/** Bytes in `#items`. */
+	#bytes = 0;
+	/** What may go out, in order, not yet written. */
+	#batch: Buffer[] = [];
+	#batchBytes = 0;
+	#scheduled = false;
+	#closed = false;
+
+	constructor(socket: Writable) {
+		this.#socket = socket;
+	}
+
+	/** Bytes that wait for a receipt or for the kernel. */
+	get pendingBytes(): number {
+		return this.#bytes + this.#batchBytes + this.#socket.writableLength;
+	}
+
+	/** True when the kernel takes no more; the socket will say `drain`. */
+	get needsDrain(): boolean {
+		return this.#socket.writableNeedDrain;
+	}
+
+	/** True when nothing waits here; the kernel may still have to take what was written. */
+	get empty(): boolean {
+		return this.#head === this.#items.length && this.#batch.length === 0;
+	}
+
+	/** Takes the place of a statement. Its bytes stay here until the receipt comes. */
+	holdStatement(bytes: Buffer): Held {
+		const item = new Item(this, bytes, true);
+		this.#items.push(item);
+		this.#waiting += 1;
+		this.#bytes += bytes.length;
+		return item;
+	}
+
+	/** Messages that start nothing by themselves: Sync, Flush, Describe, Close, CopyData and the gateway's own. Written by `flush`. */
+	forwardControl(bytes: Buffer): void {
+		if (this.#head === this.#items.length) this.#add(bytes);
+		else {
+			this.#items.push(new Item(this, bytes, false));
+			this.#bytes += bytes.length;
+		}
+	}
+
+	/** Writes what may go, at the end of a turn of whoever filled the outbox. */
+	flush(): void {
+		this.#scheduled = false;
+		if (this.#closed) return;
+		this.#advance();
+		const batch = this.#batch;
+		if (batch.length === 0) return;
+		const bytes = this.#batchBytes;
+		this.#batch = [];
+		this.#batchBytes = 0;
+		if (batch.length === 1) this.#socket.write(batch[0] as Buffer);
+		else if (bytes <= joinBytesMax) this.#socket.write(Buffer.concat(batch, bytes));
+		else {
+			this.#socket.cork();
+			for (const part of batch) this.#socket.write(part);
+			this.#socket.uncork();
+		}
+	}
+
+	/** Nothing goes out any more, whatever receipts still come. */
+	close(): void {
+		this.#closed = true;
+		this.#items.length = 0;
+		this.#head = 0;
+		this.#batch = [];
+		this.#bytes = 0;
+		this.#batchBytes = 0;
+	}
+
+	/** For `Item` alone. Receipts of one turn come in a row: the last of them writes, or the end of the turn does. */
+	release(item: Item): void {
+		if (!item.waiting || this.#closed) return;
+		item.waiting = false;
+		this.#waiting -= 1;
+		if (this.#waiting === 0) this.flush();
+		else if (!this.#scheduled) {
+			this.#scheduled = true;
+			queueMicrotask(() => this.flush());
+		}
+	}
+
+	/** Moves what no longer waits from the front to the batch. */
+	#advance(): void {
+		const items = this.#items;
+		while (this.#head < items.length) {
+			const item = items[this.#head] as Item;
+			if (item.waiting) break;
+			this.#head += 1;
+			this.#bytes -= item.bytes.length;
+			if (item.act === null) this.#add(item.bytes);
+			else item.act();
+		}
+		if (this.#head === items.length) items.length = 0;
+		else if (this.#head >= compactAfter) items.splice(0, this.#head);
+		else return;
+		this.#head = 0;
+	}
+
+	/** Neighbours in one received chunk go out as one slice of it. */
+	#add(bytes: Buffer): void {
+		const batch = this.#batch;
+		this.#batchBytes += bytes.length;
+		const last = batch[batch.length - 1];
+		if (last !== undefined && last.buffer === bytes.buffer && last.byteOffset + last.length === bytes.byteOffset) {
+			batch[batch.length - 1] = Buffer.from(last.buffer, last.byteOffset, last.length + bytes.length);
+		} else batch.push(bytes);
+	}
+}

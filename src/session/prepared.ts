@@ -1,0 +1,81 @@
+/** Prepared statements and portals as the gateway knows them: what was decided, and what the backend has of it. */
+import type { Decision, SessionEffect, StatementDecision } from '../stages.ts';
+import type { PortalName, StatementName } from '../wire/frontend.ts';
+import type { Run } from './run.ts';
+
+/** One prepared statement. A Parse of the same name makes a new one. */
+export interface Prepared {
+	readonly name: StatementName;
+	/** As the client sent it. */
+	readonly sql: string;
+	/** As in Parse; 0 or missing where the client left the type to the server. */
+	readonly paramTypes: readonly number[];
+	/** In force; replaced when it was decided again. */
+	decision: Decision;
+	/** What the backend has under this name; null when it has nothing (the gateway closed it, and the new text failed). */
+	readonly serverText: string | null;
+	/** As in ParameterDescription, once one was seen. */
+	knownTypes: readonly number[] | null;
+	/** The result guard has seen what it returns. */
+	verified: boolean;
+	/** Segment of the latest Describe that will show it to the guard. */
+	describedIn: number;
+}
+
+/** One portal. */
+export interface Portal {
+	readonly name: PortalName;
+	readonly prepared: Prepared;
+	/** As it was decided at Bind. */
+	readonly decision: Decision;
+	readonly segment: number;
+	readonly run: Run;
+}
+
+/** The one statement of a Parse; undefined when the text is empty. */
+export function statementOf(decision: Decision): StatementDecision | undefined {
+	return decision.statements[0];
+}
+
+/** RowDescription and rows of the statement stay with the gateway. */
+export function hidesRows(decision: Decision): boolean {
+	return decision.statements[0]?.hidesRows === true;
+}
+
+const unsettlingByDecision = new WeakMap<Decision, boolean>();
+
+/** What it does to the session has to be known before anything else is decided. */
+export function unsettles(decision: Decision): boolean {
+	let known = unsettlingByDecision.get(decision);
+	if (known === undefined) {
+		known = decision.statements.some((statement) => statement.effects.some(isUnsettling));
+		unsettlingByDecision.set(decision, known);
+	}
+	return known;
+}
+
+function isUnsettling(effect: SessionEffect): boolean {
+	switch (effect.type) {
+		case 'set':
+			return changesNames(effect);
+		case 'names-unknown':
+		case 'ddl':
+		case 'prepare':
+		case 'deallocate':
+			return true;
+		default:
+			return false;
+	}
+}
+
+/** search_path, or what moves "$user". */
+export function changesNames(effect: SessionEffect): boolean {
+	switch (effect.type) {
+		case 'set':
+			return effect.name === 'search_path' || effect.name === 'role' || effect.name === 'session_authorization';
+		case 'names-unknown':
+			return true;
+		default:
+			return false;
+	}
+}

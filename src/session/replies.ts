@@ -1,0 +1,172 @@
+/** What the backend still has to answer, message by message, so that each of its messages is attributed to its cause. */
+import type { GatewayError } from '../errors.ts';
+import type { Change } from './pending-map.ts';
+import type { Portal, Prepared } from './prepared.ts';
+import type { Question } from './question.ts';
+import type { Run } from './run.ts';
+
+/**
+ * parse, bind, close: one Complete. describe-*: (ParameterDescription,) RowDescription or NoData. execute: rows, then
+ * CommandComplete, EmptyQueryResponse or PortalSuspended. query: the same for each statement, then ReadyForQuery.
+ * function-call: FunctionCallResponse, ReadyForQuery. sync: ReadyForQuery. copy-end: nothing, it marks a CopyDone or
+ * CopyFail that was sent before the backend asked for data.
+ */
+export type ExpectedKind =
+	| 'parse'
+	| 'bind'
+	| 'close'
+	| 'describe-statement'
+	| 'describe-portal'
+	| 'execute'
+	| 'query'
+	| 'function-call'
+	| 'sync'
+	| 'copy-end';
+
+/** The answer to one message. */
+export class Expected {
+	readonly kind: ExpectedKind;
+	/** Pipeline segment in which it was sent. */
+	readonly segment: number;
+	/** What was recorded for it; null for what needs no record. */
+	run: Run | null = null;
+	prepared: Prepared | null = null;
+	portal: Portal | null = null;
+	statementChange: Change<Prepared> | null = null;
+	portalChange: Change<Portal> | null = null;
+	/** The client must not see the replies: the message was the gateway's. */
+	swallow = false;
+	/** The message was sent to fail: the client gets this in place of the backend's error. */
+	denial: GatewayError | null = null;
+	/** The gateway's own question, which takes the replies. */
+	question: Question | null = null;
+	/** What it does to the session has to be known before the next decision. */
+	unsettles = false;
+	/** An ErrorResponse has come; only ReadyForQuery is left. */
+	failed = false;
+
+	constructor(kind: ExpectedKind, segment: number) {
+		this.kind = kind;
+		this.segment = segment;
+	}
+
+	/** ReadyForQuery is the last of its replies. */
+	get endsWithReady(): boolean {
+		return this.kind === 'sync' || this.kind === 'query' || this.kind === 'function-call';
+	}
+}
+
+export class ReplyQueue {
+	readonly #items: Expected[] = [];
+	#head = 0;
+	#unsettled = 0;
+	#skipping = false;
+	#copyIn = false;
+
+	get length(): number {
+		return this.#items.length - this.#head;
+	}
+
+	/** What the next message of the backend answers. */
+	get head(): Expected | undefined {
+		return this.#items[this.#head];
+	}
+
+	get last(): Expected | undefined {
+		return this.length === 0 ? undefined : this.#items[this.#items.length - 1];
+	}
+
+	/** Answers outstanding that may change what names mean. */
+	get unsettled(): number {
+		return this.#unsettled;
+	}
+
+	/** The backend is known to ignore everything up to a Sync that has not been sent yet. */
+	get skipping(): boolean {
+		return this.#skipping;
+	}
+
+	/** The backend takes CopyData; it ignores Sync and Flush meanwhile. */
+	get copyIn(): boolean {
+		return this.#copyIn;
+	}
+
+	push(expected: Expected): void {
+		if (expected.kind === 'sync') {
+			if (this.#copyIn) return;
+			this.#skipping = false;
+		} else if (expected.kind === 'copy-end') {
+			if (this.#copyIn || this.length === 0) {
+				this.#copyIn = false;
+				return;
+			}
+		}
+		if (expected.unsettles) this.#unsettled += 1;
+		this.#items.push(expected);
+	}
+
+	/** The head has its last reply. */
+	shift(): void {
+		this.#remove();
+		while (this.head?.kind === 'copy-end') this.#remove();
+	}
+
+	/**
+	 * The head has begun to take CopyData. A Sync that was sent behind it, before the end of the data, is ignored by the
+	 * backend and has no answer.
+	 */
+	beginCopyIn(): void {
+		const items = this.#items;
+		let at = this.#head + 1;
+		while (at < items.length && items[at]?.kind !== 'copy-end') {
+			if (items[at]?.kind === 'sync') items.splice(at, 1);
+			else at += 1;
+		}
+		if (at < items.length) items.splice(at, 1);
+		else this.#copyIn = true;
+	}
+
+	/** An error or the end of the COPY: data that still comes is ignored by the backend. */
+	endCopyIn(): void {
+		this.#copyIn = false;
+	}
+
+	/** The head of an extended-query message has failed: everything up to the next Sync is skipped. `each` is told what. */
+	failSegment(each: (skipped: Expected) => void): void {
+		this.#copyIn = false;
+		while (this.length > 0 && this.head?.kind !== 'sync') {
+			const skipped = this.head as Expected;
+			this.#remove();
+			each(skipped);
+		}
+		if (this.length === 0) this.#skipping = true;
+	}
+
+	/** A ReadyForQuery came that nobody waited for (a Sync that the backend took for the end of a failed COPY). */
+	resume(): void {
+		this.#skipping = false;
+	}
+
+	/** The session is over. `each` is told what never got an answer. */
+	abandon(each: (expected: Expected) => void): void {
+		while (this.length > 0) {
+			const expected = this.head as Expected;
+			this.#remove();
+			each(expected);
+		}
+	}
+
+	#remove(): void {
+		const head = this.#items[this.#head];
+		if (head === undefined) return;
+		if (head.unsettles) this.#unsettled -= 1;
+		this.#head += 1;
+		if (this.#head === this.#items.length) {
+			this.#items.length = 0;
+			this.#head = 0;
+		} else if (this.#head >= 1024) {
+			this.#items.splice(0, this.#head);
+			this.#head = 0;
+		}
+	}
+}

@@ -1,0 +1,102 @@
+/** What a session is given to work with: pipeline, login, pools, audit, limits. Types only, so that tests can stand in. */
+import type { SecureContextOptions } from 'node:tls';
+import type { Accepted } from '../audit/log.ts';
+import type { Outcome, SessionEvent, SessionInfo, StatementRecord } from '../audit/event.ts';
+import type { Exchange, LoginRequest } from '../auth/exchange.ts';
+import type { BackendPool } from '../backend/lease.ts';
+import type { CancelRegistry } from '../backend/cancel.ts';
+import type { Catalog } from '../catalog/catalog.ts';
+import type { SettingSafety } from '../catalog/safety.ts';
+import type { GatewayError } from '../errors.ts';
+import type { Access, AuditReceipt, Decision, Identity, StatementDecision } from '../stages.ts';
+import type { ResponseFields, RowField } from '../wire/backend.ts';
+import type { FrameRules } from '../wire/framer.ts';
+import type { SessionLimits } from './limits.ts';
+
+/** What names mean to this session now. */
+export interface Names {
+	/** Schemas as in the setting, unquoted; null while nobody knows. The same array as long as nothing changed. */
+	readonly searchPath: readonly string[] | null;
+	/** Name of the session's own temporary schema; null while it has none. */
+	readonly tempSchema: string | null;
+}
+
+/** Who asks, where, and under what circumstances. */
+export interface StatementContext {
+	readonly identity: Identity;
+	readonly database: string;
+	readonly access: Access;
+	readonly catalog: Catalog;
+	readonly names: Names;
+	readonly info: SessionInfo;
+}
+
+/** The pipeline as a session sees it. */
+export interface StatementPipeline {
+	/** Never throws for what a client sends: text that does not parse is a denial. A Promise when the catalogue has to be looked at. */
+	decide(context: StatementContext, sql: string): Decision | Promise<Decision>;
+	/** The decision on a FunctionCall of the function with this oid. */
+	decideCall(context: StatementContext, oid: number): Decision | Promise<Decision>;
+	/** False when policy, catalogue, names or identity have changed in a way that may change the decision. */
+	isCurrent(decision: Decision, context: StatementContext): boolean;
+	/** `done` runs at the end of the turn of the event loop, in the order of the calls. */
+	accept(record: StatementRecord, done: Accepted): void;
+	/** What the client is told of a server's error or notice on a statement of the decision; the same map: unchanged. */
+	clientFields(fields: ResponseFields, decision: Decision, statement: number): ResponseFields;
+	/** The same when it is not known which statement of a transaction raised it, and one of them touched protected relations. */
+	redactedFields(fields: ResponseFields): ResponseFields;
+	/** Null when all columns may pass; else which may not, `schema.relation.column`. */
+	breach(fields: readonly RowField[], statement: StatementDecision, context: StatementContext): string | null;
+}
+
+/** One database as clients know it. */
+export interface DatabaseServices {
+	readonly name: string;
+	readonly pool: BackendPool;
+	readonly catalog: Catalog;
+	/** Role that the gateway signs in with. */
+	readonly backendRole: string;
+}
+
+export interface SessionAudit {
+	outcome(receipt: AuditReceipt, outcome: Outcome): void;
+	event(event: SessionEvent, done?: Accepted): void;
+}
+
+/** For the operator. `fields` hold no secrets and no values of statements. */
+export interface SessionLog {
+	info(fields: object, message: string): void;
+	warn(fields: object, message: string): void;
+	error(fields: object, message: string): void;
+}
+
+/** TLS as the listener offers it. */
+export interface ListenerTls {
+	readonly mode: 'require' | 'allow';
+	/** Read for each handshake, so that a renewed certificate is taken up. */
+	readonly credentials: () => SecureContextOptions;
+	/** RFC 5929 tls-server-end-point of that certificate. */
+	readonly serverCertHash: () => Buffer | undefined;
+}
+
+export interface SessionServices {
+	readonly limits: SessionLimits;
+	/** What clients may send once signed in (`frontendRules` with the configured sizes). Shared by all sessions. */
+	readonly clientRules: FrameRules;
+	readonly serverRules: FrameRules;
+	readonly bridge: { begin(request: LoginRequest): Exchange };
+	/** Undefined: no such database (3D000). */
+	readonly database: (name: string) => DatabaseServices | undefined;
+	/** The same object as long as the policy and the identity's answers are the same; cheap enough to be asked per statement. */
+	readonly accessFor: (identity: Identity, database: string) => Access;
+	readonly settingSafety: (name: string, value: string) => SettingSafety;
+	readonly pipeline: StatementPipeline;
+	readonly audit: SessionAudit;
+	readonly cancels: CancelRegistry;
+	readonly log: SessionLog;
+	/** Milliseconds since the epoch. */
+	readonly now: () => number;
+}
+
+/** A GatewayError that ends the session, with the words of `error`. */
+export type Fatal = GatewayError & { readonly severity: 'FATAL' };
