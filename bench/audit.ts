@@ -1,0 +1,76 @@
+/** Measures what the audit costs: CPU microseconds per statement (its record and its outcome), by durability and by how much repeats. */
+import * as fs from 'node:fs';
+import * as os from 'node:os';
+import { join } from 'node:path';
+import { AuditLog } from '../src/audit/log.ts';
+import type { StatementRecord } from '../src/audit/event.ts';
+import { decision, record } from '../test/audit/samples.ts';
+
+interface Case {
+	readonly name: string;
+	readonly durability: 'os' | 'disk';
+	readonly clients: number;
+	readonly statements: number;
+	readonly next: (count: number) => StatementRecord;
+}
+
+const same = record({ parameters: [] });
+const repeated = record();
+
+const cases: readonly Case[] = [
+	{ name: 'os, repeated statement', durability: 'os', clients: 16, statements: 200_000, next: () => same },
+	{ name: 'os, repeated statement, one parameter', durability: 'os', clients: 16, statements: 200_000, next: () => repeated },
+	{
+		name: 'os, every statement new',
+		durability: 'os',
+		clients: 16,
+		statements: 100_000,
+		next: (count) => record({ decision: decision({ sql: `select ${count}`, rewritten: `select ${count}` }), parameters: [] }),
+	},
+	{ name: 'os, one client', durability: 'os', clients: 1, statements: 100_000, next: () => same },
+	{ name: 'disk, repeated statement', durability: 'disk', clients: 16, statements: 20_000, next: () => same },
+];
+
+/** Each client does one statement at a time: accept, then (in a later turn) its outcome and the next. */
+async function run(log: AuditLog, of: Case, statements: number): Promise<void> {
+	let started = 0;
+	let running = 0;
+	await new Promise<void>((resolve, reject) => {
+		const go = () => {
+			if (started === statements) {
+				if (running === 0) resolve();
+				return;
+			}
+			started += 1;
+			running += 1;
+			log.accept(of.next(started), (error, receipt) => {
+				running -= 1;
+				if (receipt === null) {
+					reject(error ?? new Error('no receipt'));
+					return;
+				}
+				log.outcome(receipt, { status: 'success', sqlstate: null, tag: 'SELECT 1', rows: 1, bytes: 120, durationMs: 0.4 });
+				go();
+			});
+		};
+		for (let client = 0; client < of.clients; client += 1) go();
+	});
+}
+
+for (const of of cases) {
+	const path = fs.mkdtempSync(join(os.tmpdir(), 'portcullis-bench-'));
+	const log = await AuditLog.open({ path, durability: of.durability });
+	await run(log, of, of.statements / 10);
+	const before = { cpu: process.cpuUsage(), stats: log.stats, ms: performance.now() };
+	await run(log, of, of.statements);
+	const cpu = process.cpuUsage(before.cpu);
+	const perStatement = (value: number) => (value / of.statements).toFixed(2);
+	const rate = Math.round((of.statements / (performance.now() - before.ms)) * 1000);
+	console.log(
+		`${of.name.padEnd(42)} ${perStatement(cpu.user + cpu.system)} us CPU (${perStatement(cpu.user)} user, ${perStatement(cpu.system)} system), ` +
+			`${perStatement(log.stats.bytes - before.stats.bytes)} bytes, ${rate}/s, ` +
+			`${((log.stats.records - before.stats.records) / (log.stats.writes - before.stats.writes)).toFixed(1)} records a write`,
+	);
+	await log.close();
+	fs.rmSync(path, { recursive: true });
+}

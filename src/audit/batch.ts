@@ -1,0 +1,71 @@
+/** Lines on their way to the file: one buffer that is used again and again, from which the leaf hashes are taken too. */
+import { type Hash, prefixedLeafHash } from './merkle.ts';
+
+const lineFeed = 0x0a;
+const smallBytes = 64 * 1024;
+/** A buffer that one long statement made grow is given back. */
+const keptBytesMax = 4 * 1024 * 1024;
+
+/**
+ * The buffer holds a line feed, then the lines, each with its own. So every line has a byte before it that can be made the 0x00
+ * of a leaf while it is hashed, and the line need not be copied for it.
+ */
+export class Batch {
+	#buffer = Buffer.allocUnsafe(smallBytes);
+	#end = 1;
+	readonly #starts: number[] = [];
+
+	constructor() {
+		this.#buffer[0] = lineFeed;
+	}
+
+	/** Number of lines. */
+	get length(): number {
+		return this.#starts.length;
+	}
+
+	/** What goes to the file. Valid until `clear`. */
+	get bytes(): Buffer {
+		return this.#buffer.subarray(1, this.#end);
+	}
+
+	get byteLength(): number {
+		return this.#end - 1;
+	}
+
+	add(line: string): void {
+		// At most three bytes for each UTF-16 unit; counted exactly only when that does not fit.
+		if (this.#end + line.length * 3 + 1 > this.#buffer.length) this.#reserve(Buffer.byteLength(line) + 1);
+		this.#starts.push(this.#end);
+		this.#end += this.#buffer.write(line, this.#end);
+		this.#buffer[this.#end] = lineFeed;
+		this.#end += 1;
+	}
+
+	/** Leaf hash of the line with that index: the line without its line feed. */
+	leaf(index: number): Hash {
+		const start = this.#starts[index];
+		if (start === undefined) throw new RangeError(`no line ${index}`);
+		const end = (this.#starts[index + 1] ?? this.#end) - 1;
+		this.#buffer[start - 1] = 0;
+		const leaf = prefixedLeafHash(this.#buffer.subarray(start - 1, end));
+		this.#buffer[start - 1] = lineFeed;
+		return leaf;
+	}
+
+	clear(): void {
+		this.#starts.length = 0;
+		this.#end = 1;
+		if (this.#buffer.length > keptBytesMax) {
+			this.#buffer = Buffer.allocUnsafe(smallBytes);
+			this.#buffer[0] = lineFeed;
+		}
+	}
+
+	#reserve(more: number): void {
+		if (this.#end + more <= this.#buffer.length) return;
+		const bigger = Buffer.allocUnsafe(Math.max(this.#buffer.length * 2, this.#end + more));
+		this.#buffer.copy(bigger, 0, 0, this.#end);
+		this.#buffer = bigger;
+	}
+}

@@ -1,0 +1,21 @@
+/** JSON text that is safe on one line and in a terminal: what the log is written with. */
+
+// JSON.stringify escapes U+0000..U+001F, quotes, backslashes and lone surrogates. Terminals also act on DEL and on the
+// C1 controls (U+009B is CSI), and readers are misled by line separators, zero-width and bidirectional controls.
+const unsafe = /[\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]/;
+const unsafeAll = new RegExp(unsafe.source, 'g');
+
+function escaped(character: string): string {
+	return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
+}
+
+/** The JSON text of any value. Characters that a terminal or a reader could be misled by come as \uXXXX. */
+export function toJson(value: unknown): string {
+	const text = JSON.stringify(value);
+	return unsafe.test(text) ? text.replace(unsafeAll, escaped) : text;
+}
+
+/** The same for text that is shown as it is, without quotes: what would act on a terminal comes as \uXXXX. */
+export function printable(text: string): string {
+	return toJson(text).slice(1, -1).replaceAll('\\"', '"').replaceAll('\\\\', '\\');
+}

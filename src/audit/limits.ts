@@ -1,0 +1,34 @@
+/** Every limit of the audit log, with its default, in one place. */
+
+export interface AuditLimits {
+	/** A segment (log file) is closed and a new one begun once it is this long. */
+	readonly segmentBytesMax: number;
+	/** ... or once it is this old. */
+	readonly segmentAgeMaxMs: number;
+	/** A checkpoint is written this long after the first record that none covers yet. */
+	readonly checkpointIntervalMs: number;
+	/** Records waiting to be written; a statement beyond it is refused. */
+	readonly queueRecordsMax: number;
+	/** Bytes that one write carries, unless a single record is longer. */
+	readonly batchBytesMax: number;
+	/** A bind parameter longer than this is cut; the record then carries its length and SHA-256. */
+	readonly parameterBytesMax: number;
+	/** What a decision serialises to is kept with it up to this many characters. */
+	readonly cachedPartCharsMax: number;
+	/** While the log cannot be written, how often it is tried again without a statement asking for it. */
+	readonly retryIntervalMs: number;
+	/** Longest record that readers (verify, search, sinks) take into memory. */
+	readonly recordBytesMax: number;
+}
+
+export const auditLimits: AuditLimits = Object.freeze({
+	segmentBytesMax: 128 * 1024 * 1024,
+	segmentAgeMaxMs: 24 * 60 * 60 * 1000,
+	checkpointIntervalMs: 5_000,
+	queueRecordsMax: 65_536,
+	batchBytesMax: 1024 * 1024,
+	parameterBytesMax: 64 * 1024,
+	cachedPartCharsMax: 64 * 1024,
+	retryIntervalMs: 1_000,
+	recordBytesMax: 512 * 1024 * 1024,
+});

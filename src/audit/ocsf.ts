@@ -1,0 +1,196 @@
+/** Names and numbers of the Open Cybersecurity Schema Framework that records are written in, and the parts they share. */
+import { isIP } from 'node:net';
+import type { Identity, LoginMethod, ObjectUse, RuleRef, StatementDecision } from '../stages.ts';
+import type { SessionInfo } from './event.ts';
+
+/** Version of the schema that the attributes are taken from, and that tests validate against. */
+export const ocsfVersion = '1.9.0-dev';
+
+export const eventClass = {
+	datastore: {
+		category_uid: 6,
+		class_uid: 6005,
+		category_name: 'Application Activity',
+		class_name: 'Datastore Activity',
+	},
+	authentication: {
+		category_uid: 3,
+		class_uid: 3002,
+		category_name: 'Identity & Access Management',
+		class_name: 'Authentication',
+	},
+	entity: {
+		category_uid: 3,
+		class_uid: 3004,
+		category_name: 'Identity & Access Management',
+		class_name: 'Entity Management',
+	},
+} as const;
+
+export const datastoreActivity = {
+	Read: 1,
+	Update: 2,
+	Connect: 3,
+	Query: 4,
+	Write: 5,
+	Create: 6,
+	Delete: 7,
+	Other: 99,
+} as const;
+export type DatastoreActivity = keyof typeof datastoreActivity;
+
+export const severity = { Informational: 1, Low: 2, Medium: 3, High: 4, Critical: 5 } as const;
+export type Severity = keyof typeof severity;
+
+export const status = { Unknown: 0, Success: 1, Failure: 2, Other: 99 } as const;
+
+/** auth_protocol_id and what goes beside it. 99 (Other) carries the method's own name. */
+const authProtocol = {
+	'scram-sha-256': { id: 99, name: 'SCRAM-SHA-256' },
+	'scram-sha-256-plus': { id: 99, name: 'SCRAM-SHA-256-PLUS' },
+	token: { id: 4, name: 'OpenID' },
+	oauthbearer: { id: 6, name: 'OAUTH 2.0' },
+	device: { id: 6, name: 'OAUTH 2.0' },
+	certificate: { id: 99, name: 'TLS client certificate' },
+} as const satisfies Record<LoginMethod, { id: number; name: string }>;
+
+export function authProtocolOf(method: LoginMethod): {
+	readonly auth_protocol_id: number;
+	readonly auth_protocol: string;
+} {
+	const protocol = authProtocol[method];
+	return { auth_protocol_id: protocol.id, auth_protocol: protocol.name };
+}
+
+export interface Endpoint {
+	readonly ip?: string;
+	readonly name?: string;
+	readonly port?: number;
+}
+
+/** An address is an `ip` where it is one (an IPv4 address inside IPv6 comes as IPv4), else a `name`. */
+export function endpointOf(address: string, port: number | null): Endpoint {
+	const plain = address.startsWith('::ffff:') && isIP(address.slice(7)) === 4 ? address.slice(7) : address;
+	const where = isIP(plain) === 0 ? { name: plain === '' ? 'unknown' : plain } : { ip: plain };
+	return port === null ? where : { ...where, port };
+}
+
+/** `host:port`, `[v6]:port` or a bare host. */
+export function endpointOfAuthority(authority: string): Endpoint {
+	const match = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(authority);
+	return match === null ? endpointOf(authority, null) : endpointOf(match[1] ?? match[2] ?? '', Number(match[3]));
+}
+
+/** Claim values and such go here as they are: the schema's place for what it has no attribute for. */
+type Unmapped = Readonly<Record<string, unknown>>;
+
+function userOf(identity: Identity): object {
+	const groups = [
+		...identity.groups.map((name) => ({ name, type: 'group' })),
+		...identity.roles.map((name) => ({ name, type: 'role' })),
+	];
+	const service = identity.method.startsWith('scram');
+	return {
+		name: identity.name,
+		...(identity.subject === undefined ? {} : { uid: identity.subject }),
+		type_id: service ? 4 : 1,
+		type: service ? 'Service' : 'User',
+		...(identity.tokenId === undefined ? {} : { credential_uid: identity.tokenId }),
+		...(groups.length === 0 ? {} : { groups }),
+	};
+}
+
+/** The user as records name them: the identity, or before a login is through the name that was claimed. */
+export function userPart(session: SessionInfo, claimed: string): object {
+	return session.identity === null
+		? { name: claimed === '' ? '(none)' : claimed, type_id: 0 }
+		: userOf(session.identity);
+}
+
+function sessionObject(session: SessionInfo): object {
+	const identity = session.identity;
+	return {
+		uid: session.id,
+		...(identity?.issuer === undefined ? {} : { issuer: identity.issuer }),
+		...(identity?.expiresAtMs === undefined ? {} : { expiration_time: identity.expiresAtMs }),
+	};
+}
+
+/** actor, src_endpoint, dst_endpoint: who and from where to where. */
+export function whoParts(session: SessionInfo): Readonly<Record<string, unknown>> {
+	return {
+		actor: {
+			...(session.identity === null ? {} : { user: userOf(session.identity) }),
+			session: sessionObject(session),
+			...(session.application === '' ? {} : { app_name: session.application }),
+		},
+		src_endpoint: endpointOf(session.clientAddress, session.clientPort),
+		...(session.backendAddress === null ? {} : { dst_endpoint: endpointOfAuthority(session.backendAddress) }),
+	};
+}
+
+/** What a session has that the schema has no attribute for. */
+export function sessionUnmapped(session: SessionInfo): Unmapped {
+	const identity = session.identity;
+	return {
+		session: session.id,
+		method: identity?.method ?? null,
+		...(identity !== null && Object.keys(identity.claims).length > 0 ? { claims: identity.claims } : {}),
+		tls: session.tls,
+		...(session.backendPid === null ? {} : { backend_pid: session.backendPid }),
+		...(session.backendRole === null ? {} : { backend_role: session.backendRole }),
+	};
+}
+
+export function databasePart(session: SessionInfo): object {
+	return { name: session.database === '' ? '(none)' : session.database, type_id: 1, type: 'Relational' };
+}
+
+const nodeActivity: Readonly<Record<string, DatastoreActivity>> = {
+	InsertStmt: 'Write',
+	MergeStmt: 'Write',
+	UpdateStmt: 'Update',
+	DeleteStmt: 'Delete',
+	TruncateStmt: 'Delete',
+	DropStmt: 'Delete',
+};
+
+/** What a statement does, in the schema's words: by its node where that says it, else by the strongest action on an object. */
+export function activityOf(decision: StatementDecision): DatastoreActivity {
+	const byNode = nodeActivity[decision.node];
+	if (byNode !== undefined) return byNode;
+	const actions = new Set(decision.objects.map((use) => use.action));
+	if (actions.has('truncate') || actions.has('delete') || actions.has('drop')) return 'Delete';
+	if (actions.has('create') || actions.has('temp')) return 'Create';
+	if (actions.has('insert')) return 'Write';
+	if (actions.has('update') || actions.has('alter') || actions.has('grant')) return 'Update';
+	if (actions.has('select')) return 'Read';
+	return 'Query';
+}
+
+export const effects = {
+	allow: { action_id: 1, action: 'Allowed', disposition_id: 1, disposition: 'Allowed' },
+	mask: { action_id: 4, action: 'Modified', disposition_id: 1, disposition: 'Allowed' },
+	deny: { action_id: 2, action: 'Denied', disposition_id: 2, disposition: 'Blocked' },
+} as const satisfies Record<StatementDecision['effect'], object>;
+
+/** A rule that took part in a decision, as `authorizations` names it. */
+export function authorizationOf(rule: RuleRef, decision: string): object {
+	return { decision, policy: { name: `${rule.file}:${rule.line}`, desc: rule.text, is_applied: true } };
+}
+
+/** An object that a statement uses, without what is empty. */
+export function objectPart(use: ObjectUse): object {
+	return {
+		kind: use.kind,
+		schema: use.schema,
+		name: use.name,
+		action: use.action,
+		...(use.columns.length === 0 ? {} : { columns: use.columns }),
+		...(Object.keys(use.masks).length === 0 ? {} : { masks: use.masks }),
+		...(use.filters.length === 0 ? {} : { filters: use.filters }),
+		...(use.hidden.length === 0 ? {} : { hidden: use.hidden }),
+		...(use.rules.length === 0 ? {} : { rules: use.rules.map((rule) => `${rule.file}:${rule.line}`) }),
+		...(use.via === undefined ? {} : { via: use.via }),
+	};
+}

@@ -1,0 +1,92 @@
+/** Bind parameters as they stand in a record: readable where the type is known, bounded, redacted where they must be. */
+import { createHash } from 'node:crypto';
+import type { AuditParameter } from './event.ts';
+
+interface Rendered {
+	readonly oid: number;
+	/** The value as text; null is SQL NULL. */
+	readonly value?: string | null;
+	/** The value's bytes, where they are no text that this program can read. */
+	readonly base64?: string;
+	/** The policy keeps the value out of the log. */
+	readonly redacted?: true;
+	/** The value was longer than the limit: its whole length and digest follow. */
+	readonly bytes?: number;
+	readonly sha256?: string;
+}
+
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+function asText(bytes: Buffer): string | null {
+	try {
+		return utf8.decode(bytes);
+	} catch {
+		return null;
+	}
+}
+
+function uuidText(bytes: Buffer): string {
+	return bytes.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+}
+
+/** Microseconds since 2000-01-01 as PostgreSQL sends them; null beyond what a date can say (infinity too). */
+function timestampText(bytes: Buffer): string | null {
+	const micros = bytes.readBigInt64BE();
+	const millis = Number(micros / 1000n) + Date.UTC(2000, 0, 1);
+	return Math.abs(millis) > 8.64e15 ? null : new Date(millis).toISOString();
+}
+
+interface BinaryType {
+	/** Exact length, or null when any will do. */
+	readonly bytes: number | null;
+	readonly text: (bytes: Buffer) => string | null;
+}
+
+/** Binary formats of built-in types (their send functions) by pg_type.oid; whatever is not listed is shown as bytes. */
+const binaryTypes: Readonly<Record<number, BinaryType>> = {
+	16: { bytes: 1, text: (b) => (b[0] === 0 ? 'false' : 'true') },
+	18: { bytes: null, text: asText },
+	19: { bytes: null, text: asText },
+	20: { bytes: 8, text: (b) => b.readBigInt64BE().toString() },
+	21: { bytes: 2, text: (b) => b.readInt16BE().toString() },
+	23: { bytes: 4, text: (b) => b.readInt32BE().toString() },
+	25: { bytes: null, text: asText },
+	26: { bytes: 4, text: (b) => b.readUInt32BE().toString() },
+	114: { bytes: null, text: asText },
+	700: { bytes: 4, text: (b) => b.readFloatBE().toString() },
+	701: { bytes: 8, text: (b) => b.readDoubleBE().toString() },
+	1042: { bytes: null, text: asText },
+	1043: { bytes: null, text: asText },
+	1114: { bytes: 8, text: timestampText },
+	1184: { bytes: 8, text: timestampText },
+	2950: { bytes: 16, text: uuidText },
+};
+
+function readable(parameter: AuditParameter, bytes: Buffer): string | null {
+	if (parameter.format === 0) return asText(bytes);
+	const type = binaryTypes[parameter.oid];
+	if (type === undefined || (type.bytes !== null && type.bytes !== bytes.length)) return null;
+	return type.text(bytes);
+}
+
+/** Cuts UTF-8 text without cutting a character in two. */
+function cut(bytes: Buffer, bytesMax: number): Buffer {
+	let end = bytesMax;
+	while (end > bytesMax - 4 && ((bytes[end] ?? 0) & 0xc0) === 0x80) end -= 1;
+	return bytes.subarray(0, end);
+}
+
+/** One parameter for the record. `bytesMax` bounds the bytes that are shown. */
+export function renderParameter(parameter: AuditParameter, bytesMax: number): Rendered {
+	const { oid, value } = parameter;
+	if (parameter.redact) return { oid, redacted: true };
+	if (value === null) return { oid, value: null };
+	const whole = value.length <= bytesMax;
+	const shown = whole ? value : cut(value, bytesMax);
+	const text = readable(parameter, shown);
+	return {
+		oid,
+		...(text === null ? { base64: shown.toString('base64') } : { value: text }),
+		...(whole ? {} : { bytes: value.length, sha256: createHash('sha256').update(value).digest('hex') }),
+	};
+}
