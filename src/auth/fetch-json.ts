@@ -73,11 +73,11 @@ export function isObject(value: unknown): value is JsonObject {
 	return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** fetch() hides what happened in `cause`. */
+/** fetch() hides what happened in `cause`; several addresses tried make an AggregateError of it. */
 function describe(error: unknown): string {
 	if (!(error instanceof Error)) return 'cannot be fetched';
 	if (error.name === 'TimeoutError') return `no answer within ${AUTH_LIMITS.fetchTimeoutMs} ms`;
 	const { cause } = error;
-	if (cause instanceof AggregateError) return String(cause.errors[0]?.message ?? error.message);
-	return cause instanceof Error ? cause.message : error.message;
+	const first: unknown = cause instanceof AggregateError ? cause.errors[0] : cause;
+	return first instanceof Error ? first.message : error.message;
 }

@@ -1,5 +1,5 @@
 /** One OpenID provider: its metadata by discovery and its signing keys, cached, rotated, and kept through an outage. */
-import { createLocalJWKSet, errors, type JSONWebKeySet, type JWSHeaderParameters } from 'jose';
+import { createLocalJWKSet, errors, type JWK, type JWSHeaderParameters } from 'jose';
 import { type Fetch, fetchJson, isObject, type JsonObject, ProviderError } from './fetch-json.ts';
 import { AUTH_LIMITS } from './limits.ts';
 
@@ -122,8 +122,7 @@ export class Provider {
 		if (!Array.isArray(keys)) throw new ProviderError(`${url}: has no keys`);
 		if (keys.length > AUTH_LIMITS.keysMax) throw new ProviderError(`${url}: more than ${AUTH_LIMITS.keysMax} keys`);
 		// Symmetric keys have no business in a published set, and would make HS256 conceivable.
-		const usable = keys.filter((key: unknown) => isObject(key) && typeof key['kty'] === 'string' && key['kty'] !== 'oct');
-		return createLocalJWKSet({ keys: usable } as JSONWebKeySet);
+		return createLocalJWKSet({ keys: keys.filter(isPublicKey) });
 	}
 
 	async #get(url: string): Promise<JsonObject> {
@@ -131,4 +130,8 @@ export class Provider {
 		if (status !== 200) throw new ProviderError(`${url}: status ${status}`);
 		return body;
 	}
+}
+
+function isPublicKey(key: unknown): key is JWK {
+	return isObject(key) && typeof key['kty'] === 'string' && key['kty'] !== 'oct';
 }

@@ -50,7 +50,11 @@ export function scramMechanisms(serverCertHash: Buffer | null): readonly ScramMe
 }
 
 /** A verifier for a user that does not exist, equal for equal names as long as the process lives. */
-export function mockVerifier(secret: Buffer, user: string, like: { iterations: number; saltBytes: number }): ScramVerifier {
+export function mockVerifier(
+	secret: Buffer,
+	user: string,
+	like: { iterations: number; saltBytes: number },
+): ScramVerifier {
 	const salt = Buffer.alloc(like.saltBytes);
 	for (let offset = 0, block = 0; offset < salt.length; offset += SCRAM_KEY_BYTES, block += 1) {
 		hmac(secret, `salt:${block}:${user}`).copy(salt, offset);

@@ -86,7 +86,12 @@ export class TokenExchange implements Exchange {
 
 	#malformed(error: unknown): Promise<LoginFailure> {
 		const reason = error instanceof GatewayError ? error.message : 'malformed password message';
-		return this.#context.fail({ error: protocolFailed('malformed password message'), reason, method: 'token', guess: false });
+		return this.#context.fail({
+			error: protocolFailed('malformed password message'),
+			reason,
+			method: 'token',
+			guess: false,
+		});
 	}
 }
 

@@ -25,9 +25,7 @@ const ALGORITHMS = [
 /** RFC 8725, section 3.11: a token made for something else (logout, DPoP, secevent) must not sign anybody in. */
 const TYPES = new Set(['jwt', 'at+jwt', 'application/at+jwt', 'application/jwt']);
 
-export type TokenResult =
-	| { readonly ok: true; readonly identity: Identity }
-	| TokenRefusal;
+export type TokenResult = { readonly ok: true; readonly identity: Identity } | TokenRefusal;
 
 export interface TokenRefusal {
 	readonly ok: false;
@@ -79,7 +77,6 @@ export class TokenVerifier {
 	}
 }
 
-
 async function verifyFor(
 	{ settings, provider }: Issuer,
 	token: string,
@@ -94,7 +91,8 @@ async function verifyFor(
 		currentDate: new Date(nowMs),
 		requiredClaims: ['exp'],
 	});
-	if (payload['cnf'] !== undefined) return { ok: false, reason: 'the token is bound to a key that the client did not prove (cnf)' };
+	if (payload['cnf'] !== undefined)
+		return { ok: false, reason: 'the token is bound to a key that the client did not prove (cnf)' };
 	if (payload['events'] !== undefined) return { ok: false, reason: 'a security event token is not for signing in' };
 	return identityFromClaims(payload, settings, method);
 }

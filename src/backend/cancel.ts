@@ -1,5 +1,10 @@
 /** Cancel keys that the gateway gives to its clients, and the way from such a key to the backend that works for them. */
+import { randomBytes as systemRandomBytes, timingSafeEqual } from 'node:crypto';
+import { encodeCancelRequest } from '../wire/encode.ts';
 import type { BackendConnection } from './connection.ts';
+import { dial } from './dial.ts';
+import { BACKEND_LIMITS } from './limits.ts';
+import type { BackendTarget } from './target.ts';
 
 /** A client's cancel key as registered. `pid` and `key` are what BackendKeyData tells the client. */
 export interface CancelHandle {
@@ -11,12 +16,81 @@ export interface CancelHandle {
 	release(): void;
 }
 
-export interface CancelRegistry {
+/** Sends one CancelRequest and waits for the server to close. Rejects with GatewayError 08001. */
+export type SendCancel = (target: BackendTarget, pid: number, key: Buffer) => Promise<void>;
+
+interface Entry {
+	readonly key: Buffer;
+	connection: BackendConnection | null;
+	/** A cancel under way: another one for the same client joins it. */
+	sending: Promise<void> | null;
+}
+
+export class CancelRegistry {
+	/** By pid; backends of several servers may share one. */
+	readonly #entries = new Map<number, Entry[]>();
+	readonly #send: SendCancel;
+	readonly #randomBytes: (bytes: number) => Buffer;
+
+	constructor(options: { readonly send?: SendCancel; readonly randomBytes?: (bytes: number) => Buffer } = {}) {
+		this.#send = options.send ?? sendCancel;
+		this.#randomBytes = options.randomBytes ?? systemRandomBytes;
+	}
+
 	/** `keyBytes`: 4 for protocol 3.0, 32 for 3.2. `pid`: the backend's own in session mode. */
-	register(pid: number, keyBytes: 4 | 32): CancelHandle;
+	register(pid: number, keyBytes: 4 | 32): CancelHandle {
+		const entry: Entry = { key: this.#randomBytes(keyBytes), connection: null, sending: null };
+		const siblings = this.#entries.get(pid);
+		if (siblings === undefined) this.#entries.set(pid, [entry]);
+		else siblings.push(entry);
+		return {
+			pid,
+			key: entry.key,
+			point: (connection) => {
+				entry.connection = connection;
+			},
+			release: () => this.#forget(pid, entry),
+		};
+	}
+
 	/**
 	 * Sends a CancelRequest to the backend of that client. True when the key was known; the client is never told.
-	 * Resolves when the backend has closed the cancel connection (or its deadline has passed); never rejects.
+	 * Resolves when the backend has closed the cancel connection or its deadline has passed; never rejects.
 	 */
-	cancel(pid: number, key: Buffer): Promise<boolean>;
+	async cancel(pid: number, key: Buffer): Promise<boolean> {
+		let found: Entry | undefined;
+		for (const entry of this.#entries.get(pid) ?? []) {
+			if (entry.key.length === key.length && timingSafeEqual(entry.key, key)) found = entry;
+		}
+		if (found === undefined) return false;
+		const { connection } = found;
+		if (connection === null || !connection.alive) return true;
+		found.sending ??= this.#send(connection.target, connection.pid, connection.cancelKey)
+			// As in PostgreSQL the one who asks learns nothing; a cancel that got lost shows as a statement that goes on.
+			.catch(() => undefined)
+			.finally(() => {
+				found.sending = null;
+			});
+		await found.sending;
+		return true;
+	}
+
+	#forget(pid: number, entry: Entry): void {
+		entry.connection = null;
+		const siblings = this.#entries.get(pid);
+		if (siblings === undefined) return;
+		const left = siblings.filter((other) => other !== entry);
+		if (left.length === 0) this.#entries.delete(pid);
+		else this.#entries.set(pid, left);
+	}
+}
+
+/** With the same encryption as the target's connections: the key is a secret. */
+async function sendCancel(target: BackendTarget, pid: number, key: Buffer): Promise<void> {
+	const signal = AbortSignal.timeout(BACKEND_LIMITS.cancelTimeoutMs);
+	const { channel } = await dial(target, signal);
+	await new Promise<void>((resolve) => {
+		channel.attach({ data: () => undefined, closed: () => resolve() });
+		channel.socket.write(encodeCancelRequest(pid, key));
+	});
 }

@@ -1,10 +1,14 @@
 /** Leases of backend connections: session mode today (dial on lease, close on release), transaction mode by the same interface. */
-import type { BackendConnection } from './connection.ts';
+import type { GatewayError } from '../errors.ts';
+import { type BackendConnection, type ConnectOptions, connectBackend } from './connection.ts';
+import { backendFailure } from './errors.ts';
+import { BACKEND_LIMITS } from './limits.ts';
+import type { BackendTarget } from './target.ts';
 
 export interface LeaseRequest {
 	/** Startup parameters of this client that the backend is to be started with (session mode). */
 	readonly startup: Readonly<Record<string, string>>;
-	/** Aborted when the client leaves: its place in the queue is given up. */
+	/** Aborted when the client leaves: its place in the queue, or its dialling, is given up. */
 	readonly signal?: AbortSignal | undefined;
 	readonly readBuffer?: Buffer | undefined;
 }
@@ -17,11 +21,12 @@ export type LeaseEnd = 'clean' | 'dirty' | 'broken';
 
 export interface Lease {
 	readonly connection: BackendConnection;
-	/** Once; a second call does nothing. */
+	/** Once; a second call does nothing. Detach the reader before. */
 	release(state: LeaseEnd): Promise<void>;
 }
 
 export interface PoolStats {
+	/** The bound. */
 	readonly size: number;
 	readonly leased: number;
 	readonly connecting: number;
@@ -37,4 +42,149 @@ export interface BackendPool {
 	readonly stats: PoolStats;
 	/** Refuses new leases, fails those that wait, closes what is leased. */
 	close(): Promise<void>;
+}
+
+export interface PoolOptions {
+	/** Backends at a time, those being dialled or closed included. */
+	readonly size: number;
+	readonly queueTimeoutMs?: number | undefined;
+	readonly queueMax?: number | undefined;
+	/** Default: connectBackend. */
+	readonly dial?: typeof connectBackend | undefined;
+}
+
+interface Waiter {
+	grant(): void;
+	refuse(error: GatewayError): void;
+}
+
+/**
+ * Session mode: each lease is a connection of its own, started with the client's own parameters and closed at its end,
+ * so no session state can pass from one client to another.
+ */
+export class SessionPool implements BackendPool {
+	readonly #target: BackendTarget;
+	readonly #options: PoolOptions;
+	readonly #dial: typeof connectBackend;
+	readonly #leased = new Set<BackendConnection>();
+	readonly #waiting = new Set<Waiter>();
+	readonly #closing = new AbortController();
+	/** Places taken: dialling, leased, or closing. */
+	#taken = 0;
+	#connecting = 0;
+
+	constructor(target: BackendTarget, options: PoolOptions) {
+		this.#target = target;
+		this.#options = options;
+		this.#dial = options.dial ?? connectBackend;
+	}
+
+	get stats(): PoolStats {
+		return {
+			size: this.#options.size,
+			leased: this.#leased.size,
+			connecting: this.#connecting,
+			waiting: this.#waiting.size,
+		};
+	}
+
+	async lease(request: LeaseRequest): Promise<Lease> {
+		await this.#place(request.signal);
+		this.#connecting += 1;
+		try {
+			const connection = await this.#connect(request);
+			if (this.#closing.signal.aborted) {
+				await connection.close();
+				throw poolClosed();
+			}
+			this.#leased.add(connection);
+			return { connection, release: () => this.#release(connection) };
+		} catch (error) {
+			this.#freePlace();
+			throw error;
+		} finally {
+			this.#connecting -= 1;
+		}
+	}
+
+	async close(): Promise<void> {
+		this.#closing.abort(poolClosed());
+		for (const waiter of [...this.#waiting]) waiter.refuse(poolClosed());
+		await Promise.all([...this.#leased].map((connection) => this.#release(connection)));
+	}
+
+	#connect({ startup, signal, readBuffer }: LeaseRequest): Promise<BackendConnection> {
+		const closing = this.#closing.signal;
+		const options: ConnectOptions = {
+			signal: signal === undefined ? closing : AbortSignal.any([signal, closing]),
+			readBuffer,
+		};
+		return this.#dial(this.#target, startup, options);
+	}
+
+	/** The place is free when the server has seen the end, so that its own limit is not overrun. */
+	async #release(connection: BackendConnection): Promise<void> {
+		if (!this.#leased.delete(connection)) return;
+		await connection.close();
+		this.#freePlace();
+	}
+
+	#freePlace(): void {
+		const [next] = this.#waiting;
+		if (next === undefined) this.#taken -= 1;
+		else next.grant();
+	}
+
+	/** Takes a place, or waits for one in order of arrival. */
+	async #place(signal: AbortSignal | undefined): Promise<void> {
+		if (this.#closing.signal.aborted) throw poolClosed();
+		if (signal?.aborted === true) throw givenUp();
+		if (this.#taken < this.#options.size) {
+			this.#taken += 1;
+			return;
+		}
+		const { size, queueTimeoutMs = BACKEND_LIMITS.queueTimeoutMs, queueMax = BACKEND_LIMITS.queueMax } = this.#options;
+		if (this.#waiting.size >= queueMax) {
+			throw backendFailure(
+				'53300',
+				`too many clients: all ${size} connections are in use, and ${queueMax} clients wait`,
+			);
+		}
+		await this.#wait(queueTimeoutMs, signal);
+	}
+
+	#wait(timeoutMs: number, signal: AbortSignal | undefined): Promise<void> {
+		return new Promise((resolve, reject) => {
+			const settle = (): void => {
+				clearTimeout(timer);
+				signal?.removeEventListener('abort', leave);
+				this.#waiting.delete(waiter);
+			};
+			const waiter: Waiter = {
+				grant: () => {
+					settle();
+					resolve();
+				},
+				refuse: (error) => {
+					settle();
+					reject(error);
+				},
+			};
+			const leave = (): void => waiter.refuse(givenUp());
+			const timer = setTimeout(() => {
+				const words = `too many clients: all ${this.#options.size} connections were in use for ${timeoutMs} ms`;
+				waiter.refuse(backendFailure('53300', words));
+			}, timeoutMs);
+			signal?.addEventListener('abort', leave, { once: true });
+			this.#waiting.add(waiter);
+		});
+	}
+}
+
+function poolClosed(): GatewayError {
+	return backendFailure('57P01', 'the gateway is shutting down');
+}
+
+function givenUp(): GatewayError {
+	return backendFailure('08006', 'the client left while it waited for a connection');
 }

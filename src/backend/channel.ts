@@ -1,0 +1,98 @@
+/** A socket with one reader at a time, so that a backend can be handed from login to relay to query without losing a byte. */
+import type { Socket } from 'node:net';
+import { BACKEND_LIMITS } from './limits.ts';
+
+/** What reads a backend's bytes at a time. */
+export interface ByteSink {
+	/**
+	 * Bytes as they came. With a `readBuffer` the chunk is only valid during the call (the buffer is used again):
+	 * what must outlive it is copied. Hold reading back with `socket.pause()`.
+	 */
+	data(chunk: Buffer): void;
+	/** The connection is over: once, after the last `data`. `error` is null for an orderly end. */
+	closed(error: Error | null): void;
+}
+
+export class ByteChannel {
+	/** For write, cork, pause and resume; only the channel reads. */
+	readonly socket: Socket;
+	#sink: ByteSink | null = null;
+	/** Bytes that came while nobody read. */
+	#unread: Buffer[] = [];
+	#closed = false;
+	#error: Error | null = null;
+
+	/** `subscribe`: false when the socket was made with an `onread` that calls `receive`. */
+	constructor(socket: Socket, subscribe: boolean) {
+		this.socket = socket;
+		if (subscribe) socket.on('data', (chunk: Buffer) => this.receive(chunk, false));
+		socket.on('error', (error) => {
+			this.#error ??= error;
+		});
+		socket.on('close', () => {
+			this.#closed = true;
+			const sink = this.#sink;
+			this.#sink = null;
+			sink?.closed(this.#error);
+		});
+		socket.pause();
+	}
+
+	get alive(): boolean {
+		return !this.#closed && !this.socket.destroyed && this.socket.writable;
+	}
+
+	/** Makes `sink` the reader: first of what is unread, then of the socket. */
+	attach(sink: ByteSink): void {
+		if (this.#sink !== null) throw new Error('the channel has a reader already');
+		this.#sink = sink;
+		while (this.#unread.length > 0 && this.#sink === sink) sink.data(this.#unread.shift() as Buffer);
+		if (this.#sink !== sink) return;
+		if (this.#closed) {
+			this.#sink = null;
+			sink.closed(this.#error);
+			return;
+		}
+		this.socket.resume();
+	}
+
+	/** Takes the reader away and stops reading. `rest`: what it was given but did not use; not kept by anyone else. */
+	detach(rest?: Buffer): void {
+		this.#sink = null;
+		if (rest !== undefined && rest.length > 0) this.#unread.unshift(rest);
+		if (!this.#closed) this.socket.pause();
+	}
+
+	/** `reused`: the chunk's memory is read into again after the call. */
+	receive(chunk: Buffer, reused: boolean): void {
+		if (this.#sink === null) {
+			this.#unread.push(reused ? Buffer.from(chunk) : chunk);
+			this.socket.pause();
+			return;
+		}
+		this.#sink.data(chunk);
+	}
+
+	/** Writes `last`, ends, and resolves when the socket is closed; cuts it after a while. Idempotent. */
+	async close(last?: Buffer): Promise<void> {
+		if (this.#closed) return;
+		const closed = new Promise<void>((resolve) => {
+			this.socket.once('close', () => resolve());
+		});
+		if (!this.socket.writable) this.socket.destroy();
+		else if (last === undefined) this.socket.end();
+		else this.socket.end(last);
+		// Unread bytes would keep the end of the stream from being seen.
+		this.#sink ??= { data: () => undefined, closed: () => undefined };
+		this.socket.resume();
+		const timer = setTimeout(() => this.socket.destroy(), BACKEND_LIMITS.closeTimeoutMs);
+		await closed;
+		clearTimeout(timer);
+	}
+
+	/** Cuts the connection; the reader's `closed` gets `error`. */
+	destroy(error: Error): void {
+		this.#error ??= error;
+		this.socket.destroy();
+	}
+}

@@ -1,0 +1,56 @@
+/** Reads whole messages of a backend for the gateway's own conversations: login and queries. */
+import { type Backend, decodeBackend } from '../wire/backend.ts';
+import { backendRules, Framer } from '../wire/framer.ts';
+import type { ByteChannel } from './channel.ts';
+import { connectionLost } from './errors.ts';
+import { BACKEND_LIMITS } from './limits.ts';
+
+const RULES = backendRules(
+	{
+		DataRow: BACKEND_LIMITS.queryRowBytesMax,
+		CopyData: BACKEND_LIMITS.queryRowBytesMax,
+		FunctionCallResponse: BACKEND_LIMITS.queryRowBytesMax,
+	},
+	['DataRow', 'CopyData', 'FunctionCallResponse'],
+);
+
+/**
+ * Gives each message to `handle` until it answers something; what came after that message stays unread in the channel.
+ * A message is only valid during the call. Rejects when the connection ends (08006), when a message is malformed (the
+ * channel is destroyed then) and when `handle` throws (the channel keeps its place after that message).
+ */
+export function converse<T>(channel: ByteChannel, handle: (message: Backend) => T | undefined): Promise<T> {
+	return new Promise((resolve, reject) => {
+		const framer = new Framer(RULES);
+		channel.attach({
+			data: (chunk) => {
+				framer.push(chunk);
+				for (;;) {
+					const message = nextMessage(framer, channel, reject);
+					if (message === null) return;
+					try {
+						const answer = handle(message);
+						if (answer === undefined) continue;
+						resolve(answer);
+					} catch (error) {
+						reject(error instanceof Error ? error : new Error(String(error)));
+					}
+					channel.detach(Buffer.from(framer.takeRest()));
+					return;
+				}
+			},
+			closed: (error) => reject(connectionLost(error)),
+		});
+	});
+}
+
+function nextMessage(framer: Framer, channel: ByteChannel, reject: (error: unknown) => void): Backend | null {
+	try {
+		return framer.next() ? decodeBackend(framer.buffer.subarray(framer.start, framer.end)) : null;
+	} catch (error) {
+		reject(error);
+		channel.detach();
+		channel.destroy(error as Error);
+		return null;
+	}
+}

@@ -1,0 +1,138 @@
+/** Opens a TCP or Unix socket to a backend and negotiates TLS on it (protocol, "SSL Session Encryption"). */
+import { connect, isIP, type NetConnectOpts, type Socket } from 'node:net';
+import { type ConnectionOptions, connect as connectTls, type TLSSocket } from 'node:tls';
+import { encodeSSLRequest } from '../wire/encode.ts';
+import { ByteChannel } from './channel.ts';
+import { backendFailure, cannotConnect } from './errors.ts';
+import type { BackendTarget } from './target.ts';
+
+export interface Dialled {
+	readonly channel: ByteChannel;
+	/** The server's certificate in DER; null on plaintext. */
+	readonly serverCertificate: Buffer | null;
+	readonly encrypted: boolean;
+}
+
+/**
+ * Connects, and encrypts as `target.tls` says; a Unix socket is never encrypted, as in libpq. Throws GatewayError 08001.
+ * An aborted `signal` cuts the socket, now and after the call.
+ */
+export async function dial(target: BackendTarget, signal: AbortSignal, readBuffer?: Buffer): Promise<Dialled> {
+	const local = target.host.startsWith('/');
+	const address: NetConnectOpts = local
+		? { path: `${target.host}/.s.PGSQL.${target.port}` }
+		: { host: target.host, port: target.port, noDelay: true, keepAlive: true };
+	try {
+		if (local || target.tls.mode === 'disable') return await dialPlain(address, signal, readBuffer);
+		const socket = await opened(connect(address), 'connect', signal);
+		await requestTls(socket, signal);
+		return await encrypt(socket, target, signal, readBuffer);
+	} catch (error) {
+		// The reason of an abort says more than the AbortError of whoever waited.
+		throw cannotConnect(signal.aborted ? signal.reason : error);
+	}
+}
+
+async function dialPlain(address: NetConnectOpts, signal: AbortSignal, readBuffer?: Buffer): Promise<Dialled> {
+	const reading = reader(readBuffer);
+	const socket = connect({ ...address, ...reading.options });
+	const channel = reading.open(socket);
+	await opened(socket, 'connect', signal);
+	return { channel, serverCertificate: null, encrypted: false };
+}
+
+interface Reading {
+	/** For net.connect and tls.connect. */
+	readonly options: Pick<NetConnectOpts, 'onread'>;
+	open(socket: Socket): ByteChannel;
+}
+
+/** With a buffer: `onread` of net and tls, which reads into it again and again. Without: 'data' events. */
+function reader(buffer: Buffer | undefined): Reading {
+	if (buffer === undefined) return { options: {}, open: (socket) => new ByteChannel(socket, true) };
+	let channel: ByteChannel | null = null;
+	const callback = (bytes: number): boolean => {
+		channel?.receive(buffer.subarray(0, bytes), true);
+		return true;
+	};
+	return {
+		options: { onread: { buffer, callback } },
+		open: (socket) => {
+			channel = new ByteChannel(socket, false);
+			return channel;
+		},
+	};
+}
+
+/** SSLRequest and its one-byte answer. More than that byte was put there by somebody else (CVE-2021-23222). */
+async function requestTls(socket: Socket, signal: AbortSignal): Promise<void> {
+	const answer = new Promise<Buffer>((resolve, reject) => {
+		socket.once('data', resolve);
+		socket.once('error', reject);
+		socket.once('close', () => reject(backendFailure('08001', 'the database server closed the connection')));
+	});
+	socket.write(encodeSSLRequest());
+	const bytes = await answer;
+	socket.pause();
+	if (bytes.length === 1 && bytes[0] === 0x53) return;
+	socket.destroy();
+	if (signal.aborted) throw signal.reason;
+	const refused = bytes.length === 1 && bytes[0] === 0x4e;
+	throw backendFailure(
+		'08001',
+		refused
+			? 'the database server does not support TLS, and the configuration asks for it'
+			: 'the database server gave an invalid answer to SSLRequest',
+	);
+}
+
+async function encrypt(
+	socket: Socket,
+	target: BackendTarget,
+	signal: AbortSignal,
+	readBuffer?: Buffer,
+): Promise<Dialled> {
+	const reading = reader(readBuffer);
+	const secure = connectTls({ ...tlsOptions(target), socket, ...reading.options });
+	const channel = reading.open(secure);
+	await opened(secure, 'secureConnect', signal);
+	return { channel, serverCertificate: certificateOf(secure), encrypted: true };
+}
+
+function tlsOptions({ host, tls }: BackendTarget): ConnectionOptions {
+	// As in libpq, `require` with a root certificate verifies against it.
+	const verified = tls.mode !== 'require' || tls.ca !== undefined;
+	return {
+		host,
+		...(isIP(host) === 0 ? { servername: host } : {}),
+		...(tls.ca === undefined ? {} : { ca: tls.ca }),
+		...(tls.cert === undefined ? {} : { cert: tls.cert }),
+		...(tls.key === undefined ? {} : { key: tls.key }),
+		rejectUnauthorized: verified,
+		...(tls.mode === 'verify-full' ? {} : { checkServerIdentity: () => undefined }),
+		minVersion: 'TLSv1.2',
+		ALPNProtocols: ['postgresql'],
+	};
+}
+
+function certificateOf(socket: TLSSocket): Buffer | null {
+	const certificate = socket.getPeerX509Certificate();
+	return certificate === undefined ? null : certificate.raw;
+}
+
+/** Resolves at `event`; rejects with the socket's error. From here on an abort cuts the socket. */
+function opened<S extends Socket>(socket: S, event: 'connect' | 'secureConnect', signal: AbortSignal): Promise<S> {
+	return new Promise((resolve, reject) => {
+		const abort = (): void => {
+			socket.destroy(signal.reason instanceof Error ? signal.reason : new Error('aborted'));
+		};
+		if (signal.aborted) abort();
+		signal.addEventListener('abort', abort, { once: true });
+		socket.once(event, () => resolve(socket));
+		socket.once('error', reject);
+		socket.once('close', () => {
+			signal.removeEventListener('abort', abort);
+			reject(backendFailure('08001', 'the database server closed the connection'));
+		});
+	});
+}
