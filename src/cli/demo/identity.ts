@@ -1,0 +1,386 @@
+/** A real OpenID provider on loopback with a handful of invented people, for the demo and for the tests. */
+import { createHash, randomBytes } from 'node:crypto';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { type CryptoKey, exportJWK, generateKeyPair, type JWTPayload, SignJWT } from 'jose';
+import type { Configuration, Provider } from 'oidc-provider';
+import { freePort } from './postgres.ts';
+
+/** A person (or a service) who can sign in. `name` is the claim preferred_username. */
+export interface Person {
+	readonly name: string;
+	readonly fullName: string;
+	readonly email: string;
+	readonly groups: readonly string[];
+	/** Further claims, as they stand in the token. */
+	readonly claims: Readonly<Record<string, string | number | boolean | readonly string[]>>;
+}
+
+/** How `forge` departs from a good token. Times are seconds from now. */
+export interface Forgery {
+	readonly claims?: JWTPayload;
+	readonly expiresInS?: number;
+	readonly notBeforeS?: number;
+	readonly audience?: string;
+	readonly issuer?: string;
+	/** 'own' (default) signs with the provider's key; 'foreign' with another key under the same key id. */
+	readonly key?: 'own' | 'foreign';
+}
+
+/** The running provider. */
+export interface IdentityProvider {
+	readonly issuer: string;
+	readonly clientId: string;
+	/** The `aud` of its access tokens. */
+	readonly audience: string;
+	readonly people: readonly Person[];
+	/** An access token (JWT, RFC 9068) by the authorization code flow with PKCE, as a command-line client would get it. */
+	signIn(name: string): Promise<string>;
+	/** Begins the device flow (RFC 8628, section 3.1); a driver of it polls the token endpoint itself. */
+	startDevice(): Promise<DeviceAuthorization>;
+	/** What the person does in the browser: enters the code and signs in. */
+	approveDevice(userCode: string, name: string): Promise<void>;
+	/** A token for the person that departs from a good one in what is asked for. */
+	forge(name: string, forgery?: Forgery): Promise<string>;
+	stop(): Promise<void>;
+}
+
+/** RFC 8628, section 3.2. Times in seconds. */
+export interface DeviceAuthorization {
+	readonly device_code: string;
+	readonly user_code: string;
+	readonly verification_uri: string;
+	readonly verification_uri_complete: string;
+	readonly expires_in: number;
+	readonly interval?: number;
+}
+
+export interface IdentityOptions {
+	/** Taken when free, else another. */
+	readonly port?: number;
+	readonly people: readonly Person[];
+	readonly tokenLifetimeS?: number;
+	readonly clientId?: string;
+	readonly audience?: string;
+}
+
+const HOST = '127.0.0.1';
+const RESOURCE = 'urn:portcullis';
+const ALGORITHM = 'ES256';
+const KEY_ID = 'demo';
+const SCOPES = ['openid', 'email', 'profile', 'groups'];
+
+/** Starts the provider. Its keys live as long as it does. */
+export async function startIdentityProvider(options: IdentityOptions): Promise<IdentityProvider> {
+	const port = await freePort(options.port);
+	const issuer = `http://${HOST}:${port}`;
+	const settings = {
+		issuer,
+		clientId: options.clientId ?? 'psql',
+		audience: options.audience ?? 'portcullis',
+		lifetimeS: options.tokenLifetimeS ?? 12 * 3600,
+		people: new Map(options.people.map((person) => [person.name, person])),
+	};
+	const keys = await generateKeyPair(ALGORITHM, { extractable: true });
+	const jwk = { ...(await exportJWK(keys.privateKey)), alg: ALGORITHM, use: 'sig', kid: KEY_ID };
+	const provider = await quietly(async () => {
+		const oidc = await import('oidc-provider');
+		return new oidc.Provider(issuer, configure(settings, jwk));
+	});
+	const server = createServer(handler(provider, settings.people));
+	await new Promise<void>((resolve, reject) => {
+		server.once('error', reject);
+		server.listen(port, HOST, resolve);
+	});
+	const browser = (name: string): Browser => new Browser(issuer, name);
+	return {
+		issuer,
+		clientId: settings.clientId,
+		audience: settings.audience,
+		people: options.people,
+		signIn: (name) => authorizationCode(browser(name), settings),
+		startDevice: () => startDevice(settings),
+		approveDevice: (userCode, name) => browser(name).approveDevice(userCode),
+		forge: (name, forgery = {}) => forge(settings, keys.privateKey, name, forgery),
+		stop: () => close(server),
+	};
+}
+
+/** The package tells the console that its store is in memory and that it prefers another Node: true, and no news to a demo's audience. */
+async function quietly<T>(work: () => Promise<T>): Promise<T> {
+	const { info, warn } = console;
+	console.info = console.warn = (...words: unknown[]) => {
+		if (!String(words[0]).includes('oidc-provider ')) warn(...words);
+	};
+	try {
+		return await work();
+	} finally {
+		console.info = info;
+		console.warn = warn;
+	}
+}
+
+interface Settings {
+	readonly issuer: string;
+	readonly clientId: string;
+	readonly audience: string;
+	readonly lifetimeS: number;
+	readonly people: ReadonlyMap<string, Person>;
+}
+
+function configure(settings: Settings, jwk: object): Configuration {
+	const lifetime = (): number => settings.lifetimeS;
+	const plain = (ctx: { body: unknown }, text: string, form = ''): void => {
+		ctx.body = page(text, form);
+	};
+	return {
+		jwks: { keys: [jwk as never] },
+		clients: [
+			{
+				client_id: settings.clientId,
+				client_name: 'psql and friends',
+				application_type: 'native',
+				token_endpoint_auth_method: 'none',
+				redirect_uris: [`http://${HOST}/callback`],
+				response_types: ['code'],
+				grant_types: ['authorization_code', 'refresh_token', 'urn:ietf:params:oauth:grant-type:device_code'],
+				id_token_signed_response_alg: ALGORITHM,
+			},
+		],
+		scopes: ['openid', 'offline_access', 'groups'],
+		claims: {
+			openid: ['sub'],
+			email: ['email'],
+			profile: ['name', 'preferred_username'],
+			groups: ['groups', 'tenant'],
+		},
+		cookies: { keys: [randomBytes(24).toString('base64url')] },
+		ttl: {
+			AccessToken: lifetime,
+			IdToken: lifetime,
+			RefreshToken: lifetime,
+			Interaction: lifetime,
+			Session: lifetime,
+			Grant: lifetime,
+			DeviceCode: () => 600,
+			AuthorizationCode: () => 60,
+		},
+		findAccount: (_ctx, id) => {
+			const person = settings.people.get(id);
+			return person && { accountId: id, claims: () => ({ sub: id, ...claimsOf(person) }) };
+		},
+		extraTokenClaims: (_ctx, token) => {
+			const person = 'accountId' in token ? settings.people.get(String(token.accountId)) : undefined;
+			return person && claimsOf(person);
+		},
+		// Whoever signs in here has consented: the provider and the gateway belong to the same company.
+		loadExistingGrant: async (ctx) => {
+			const { client, session } = ctx.oidc;
+			if (client === undefined || session?.accountId === undefined) return undefined;
+			const grant = new ctx.oidc.provider.Grant({ clientId: client.clientId, accountId: session.accountId });
+			grant.addOIDCScope([...SCOPES, 'offline_access'].join(' '));
+			grant.addResourceScope(RESOURCE, SCOPES.join(' '));
+			await grant.save();
+			return grant;
+		},
+		interactions: { url: (_ctx, interaction) => `/sign-in/${interaction.uid}` },
+		clientBasedCORS: () => false,
+		renderError: (ctx, out) => plain(ctx, `${out.error}: ${out.error_description ?? ''}`),
+		features: {
+			devInteractions: { enabled: false },
+			deviceFlow: {
+				enabled: true,
+				userCodeInputSource: async (ctx, form, _out, error) =>
+					plain(ctx, error ? 'That code is not known.' : 'Enter the code that your client shows.', form),
+				userCodeConfirmSource: async (ctx, form, _client, _device, code) =>
+					plain(ctx, `Does your client show ${code}?`, form),
+				successSource: async (ctx) => plain(ctx, 'Signed in. You can close this page.'),
+			},
+			resourceIndicators: {
+				enabled: true,
+				defaultResource: () => RESOURCE,
+				useGrantedResource: () => true,
+				getResourceServerInfo: () => ({
+					scope: SCOPES.join(' '),
+					audience: settings.audience,
+					accessTokenFormat: 'jwt',
+					accessTokenTTL: settings.lifetimeS,
+					jwt: { sign: { alg: ALGORITHM } },
+				}),
+			},
+			rpInitiatedLogout: { enabled: false },
+		},
+	};
+}
+
+function claimsOf(person: Person): Record<string, unknown> {
+	return {
+		preferred_username: person.name,
+		name: person.fullName,
+		email: person.email,
+		groups: person.groups,
+		...person.claims,
+	};
+}
+
+/** The provider itself, and one page of our own: choose who you are. No passwords: these people do not exist. */
+function handler(
+	provider: Provider,
+	people: ReadonlyMap<string, Person>,
+): (request: IncomingMessage, response: ServerResponse) => void {
+	const callback = provider.callback();
+	const signIn = async (request: IncomingMessage, response: ServerResponse, url: URL): Promise<void> => {
+		const { params } = await provider.interactionDetails(request, response);
+		const name = url.searchParams.get('as') ?? params['login_hint'];
+		if (typeof name === 'string' && people.has(name)) {
+			await provider.interactionFinished(request, response, { login: { accountId: name }, consent: {} });
+			return;
+		}
+		const links = [...people.values()].map(
+			(person) =>
+				`<p><a href="${url.pathname}?as=${encodeURIComponent(person.name)}">${escapeHtml(person.fullName)}</a></p>`,
+		);
+		response.setHeader('content-type', 'text/html; charset=utf-8');
+		response.end(page('Sign in as', links.join('')));
+	};
+	return (request, response) => {
+		const url = new URL(request.url ?? '/', 'http://provider');
+		if (!url.pathname.startsWith('/sign-in/')) {
+			callback(request, response);
+			return;
+		}
+		signIn(request, response, url).catch(() => {
+			response.statusCode = 400;
+			response.end(page('This sign-in has expired.', ''));
+		});
+	};
+}
+
+function page(text: string, form: string): string {
+	const script = form.includes('op.deviceInputForm') || form.includes('op.deviceConfirmForm');
+	const id = form.includes('op.deviceInputForm') ? 'op.deviceInputForm' : 'op.deviceConfirmForm';
+	const button = script ? `<button type="submit" form="${id}">Continue</button>` : '';
+	return `<!doctype html><meta charset="utf-8"><title>Sign in</title>
+<body style="font-family:system-ui;margin:3em auto;max-width:24em"><h3>${escapeHtml(text)}</h3>${form}${button}</body>`;
+}
+
+function escapeHtml(text: string): string {
+	return text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
+}
+
+/** The little of a browser that a sign-in needs: cookies, redirects, and forms that are sent as they stand. */
+class Browser {
+	readonly #cookies = new Map<string, string>();
+	readonly #issuer: string;
+	readonly #name: string;
+
+	constructor(issuer: string, name: string) {
+		this.#issuer = issuer;
+		this.#name = name;
+	}
+
+	/** Follows redirects until one leaves the provider (answers its URL), or until a page comes (answers its HTML). */
+	async open(address: string, form?: URLSearchParams): Promise<{ url: string; html: string }> {
+		let url = address;
+		let body = form;
+		for (let hops = 0; hops < 12; hops++) {
+			if (new URL(url).origin !== this.#issuer) return { url, html: '' };
+			const response = await fetch(url, {
+				redirect: 'manual',
+				headers: { cookie: [...this.#cookies].map(([name, value]) => `${name}=${value}`).join('; ') },
+				...(body ? { method: 'POST', body } : {}),
+			});
+			for (const cookie of response.headers.getSetCookie()) {
+				const [, name, value] = /^([^=]+)=([^;]*)/.exec(cookie) ?? [];
+				if (name !== undefined && value !== undefined) this.#cookies.set(name, value);
+			}
+			const next = response.headers.get('location') ?? this.#choice(url);
+			if (next === undefined) return { url, html: await response.text() };
+			url = new URL(next, url).href;
+			body = undefined;
+		}
+		throw new Error(`the sign-in of ${this.#name} does not come to an end`);
+	}
+
+	/** On the page "Sign in as": the link with our name. */
+	#choice(url: string): string | undefined {
+		const { pathname, search } = new URL(url);
+		const isChoice = pathname.startsWith('/sign-in/') && search === '';
+		return isChoice ? `${pathname}?as=${encodeURIComponent(this.#name)}` : undefined;
+	}
+
+	async approveDevice(userCode: string): Promise<void> {
+		let { url, html } = await this.open(`${this.#issuer}/device`);
+		for (let step = 0; step < 3 && html.includes('<form'); step++) {
+			const fields = new URLSearchParams({ user_code: userCode });
+			for (const [, name, value] of html.matchAll(/name="(xsrf|confirm)" value="([^"]*)"/g)) {
+				if (name !== undefined && value !== undefined) fields.set(name, value);
+			}
+			({ url, html } = await this.open(`${this.#issuer}/device`, fields));
+		}
+		if (!html.includes('Signed in')) throw new Error(`the device flow of ${this.#name} stopped at ${url}`);
+	}
+}
+
+async function authorizationCode(browser: Browser, settings: Settings): Promise<string> {
+	const verifier = randomBytes(32).toString('base64url');
+	const redirect = `http://${HOST}/callback`;
+	const query = new URLSearchParams({
+		client_id: settings.clientId,
+		response_type: 'code',
+		redirect_uri: redirect,
+		scope: SCOPES.join(' '),
+		resource: RESOURCE,
+		code_challenge: createHash('sha256').update(verifier).digest('base64url'),
+		code_challenge_method: 'S256',
+	});
+	const { url, html } = await browser.open(`${settings.issuer}/auth?${query}`);
+	const code = new URL(url).searchParams.get('code');
+	if (code === null) throw new Error(`the provider gave no code: ${url} ${html.replace(/<[^>]*>/g, ' ').trim()}`);
+	const tokens = await post(`${settings.issuer}/token`, {
+		grant_type: 'authorization_code',
+		client_id: settings.clientId,
+		code,
+		code_verifier: verifier,
+		redirect_uri: redirect,
+	});
+	return String(tokens['access_token']);
+}
+
+async function startDevice(settings: Settings): Promise<DeviceAuthorization> {
+	const answer = await post(`${settings.issuer}/device/auth`, {
+		client_id: settings.clientId,
+		scope: SCOPES.join(' '),
+		resource: RESOURCE,
+	});
+	return answer as unknown as DeviceAuthorization;
+}
+
+async function post(url: string, fields: Record<string, string>): Promise<Record<string, unknown>> {
+	const response = await fetch(url, { method: 'POST', body: new URLSearchParams(fields) });
+	const answer = (await response.json()) as Record<string, unknown>;
+	if (!response.ok) throw new Error(`${url}: ${String(answer['error'])}: ${String(answer['error_description'])}`);
+	return answer;
+}
+
+async function forge(settings: Settings, own: CryptoKey, name: string, forgery: Forgery): Promise<string> {
+	const person = settings.people.get(name);
+	const key = forgery.key === 'foreign' ? (await generateKeyPair(ALGORITHM)).privateKey : own;
+	const nowS = Math.floor(Date.now() / 1000);
+	const token = new SignJWT({ ...(person && claimsOf(person)), client_id: settings.clientId, ...forgery.claims })
+		.setProtectedHeader({ alg: ALGORITHM, kid: KEY_ID, typ: 'at+jwt' })
+		.setSubject(name)
+		.setIssuer(forgery.issuer ?? settings.issuer)
+		.setAudience(forgery.audience ?? settings.audience)
+		.setIssuedAt(nowS + Math.min(0, forgery.expiresInS ?? 0) - 60)
+		.setJti(randomBytes(12).toString('base64url'))
+		.setExpirationTime(nowS + (forgery.expiresInS ?? settings.lifetimeS));
+	if (forgery.notBeforeS !== undefined) token.setNotBefore(nowS + forgery.notBeforeS);
+	return token.sign(key);
+}
+
+async function close(server: Server): Promise<void> {
+	server.closeAllConnections();
+	await new Promise<void>((resolve) => {
+		server.close(() => resolve());
+	});
+}
