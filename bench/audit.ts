@@ -19,13 +19,20 @@ const repeated = record();
 
 const cases: readonly Case[] = [
 	{ name: 'os, repeated statement', durability: 'os', clients: 16, statements: 200_000, next: () => same },
-	{ name: 'os, repeated statement, one parameter', durability: 'os', clients: 16, statements: 200_000, next: () => repeated },
+	{
+		name: 'os, repeated statement, one parameter',
+		durability: 'os',
+		clients: 16,
+		statements: 200_000,
+		next: () => repeated,
+	},
 	{
 		name: 'os, every statement new',
 		durability: 'os',
 		clients: 16,
 		statements: 100_000,
-		next: (count) => record({ decision: decision({ sql: `select ${count}`, rewritten: `select ${count}` }), parameters: [] }),
+		next: (count) =>
+			record({ decision: decision({ sql: `select ${count}`, rewritten: `select ${count}` }), parameters: [] }),
 	},
 	{ name: 'os, one client', durability: 'os', clients: 1, statements: 100_000, next: () => same },
 	{ name: 'disk, repeated statement', durability: 'disk', clients: 16, statements: 20_000, next: () => same },
@@ -49,7 +56,14 @@ async function run(log: AuditLog, of: Case, statements: number): Promise<void> {
 					reject(error ?? new Error('no receipt'));
 					return;
 				}
-				log.outcome(receipt, { status: 'success', sqlstate: null, tag: 'SELECT 1', rows: 1, bytes: 120, durationMs: 0.4 });
+				log.outcome(receipt, {
+					status: 'success',
+					sqlstate: null,
+					tag: 'SELECT 1',
+					rows: 1,
+					bytes: 120,
+					durationMs: 0.4,
+				});
 				go();
 			});
 		};

@@ -73,12 +73,11 @@ function members(value: object): string {
 }
 
 export function datastoreClass(activity: keyof typeof datastoreActivity): object {
-	const { category_uid, class_uid, class_name } = eventClass.datastore;
+	const { category_uid, class_uid } = eventClass.datastore;
 	const activity_id = datastoreActivity[activity];
 	return {
 		category_uid,
 		class_uid,
-		class_name,
 		activity_id,
 		activity_name: activity,
 		type_uid: class_uid * 100 + activity_id,
@@ -121,10 +120,27 @@ function sessionPart(session: SessionInfo): string {
 	return text.slice(0, -1);
 }
 
+function place(record: StatementRecord): string {
+	return `"transaction":${record.transaction},"statement":${record.statement}`;
+}
+
+/** The same for an outcome: enough to know whose it is; the record of the statement has the rest. */
+function shortSessionPart(session: SessionInfo): string {
+	const { name } = session.identity ?? { name: '(none)' };
+	const actor = { user: { name }, session: { uid: session.id } };
+	const { src_endpoint } = whoParts(session);
+	return `${members({ actor, src_endpoint, database: databasePart(session) })},"unmapped":{`;
+}
+
+interface SessionParts {
+	readonly full: string;
+	readonly short: string;
+}
+
 /** Makes the lines of one log. A line ends without a line feed; numbers are those of the tree's leaves. */
 export class Lines {
 	readonly #options: LinesOptions;
-	readonly #sessions = new WeakMap<SessionInfo, string>();
+	readonly #sessions = new WeakMap<SessionInfo, SessionParts>();
 	readonly #decisions = new WeakMap<StatementDecision, DecisionParts>();
 	readonly #heads = new Map<EventCode, string>();
 	#isoMs = Number.NaN;
@@ -146,9 +162,9 @@ export class Lines {
 			this.#head('statement', timeMs, sequence, null) +
 			decision.attributes +
 			this.#policyPart(record.policyRevision) +
-			this.#session(record.session) +
+			this.#session(record.session).full +
 			decision.unmapped +
-			this.#place(record) +
+			`,${place(record)}` +
 			`,"protocol":"${record.protocol}","phase":"${record.phase}"${parameters}}}`
 		);
 	}
@@ -167,8 +183,8 @@ export class Lines {
 			`,"severity_id":1,"status_id":${outcomeStatus[how]},"status":"${how}"` +
 			(sqlstate === null ? '' : `,"status_code":${toJson(sqlstate)}`) +
 			`,"duration":${Math.round(durationMs)}` +
-			this.#session(record.session) +
-			this.#place(record) +
+			this.#session(record.session).short +
+			place(record) +
 			(tag === null ? '' : `,"tag":${toJson(tag)}`) +
 			(rows === null ? '' : `,"rows":${rows}`) +
 			`,"bytes":${bytes},"duration_us":${Math.round(durationMs * 1000)}}}`
@@ -202,7 +218,7 @@ export class Lines {
 		if (known !== undefined) return known;
 		const metadata = {
 			version: ocsfVersion,
-			product: { name: 'Portcullis', vendor_name: 'Portcullis', version: this.#options.productVersion },
+			product: { name: 'Portcullis', version: this.#options.productVersion },
 			profiles: ['security_control'],
 			log_name: this.#options.origin,
 			event_code: code,
@@ -210,10 +226,6 @@ export class Lines {
 		const head = `{"metadata":${toJson(metadata).slice(0, -1)},"sequence":`;
 		this.#heads.set(code, head);
 		return head;
-	}
-
-	#place(record: StatementRecord): string {
-		return `,"transaction":${record.transaction},"statement":${record.statement}`;
 	}
 
 	#policyPart(revision: string): string {
@@ -224,13 +236,13 @@ export class Lines {
 		return this.#policy;
 	}
 
-	#session(session: SessionInfo): string {
-		let part = this.#sessions.get(session);
-		if (part === undefined) {
-			part = sessionPart(session);
-			this.#sessions.set(session, part);
+	#session(session: SessionInfo): SessionParts {
+		let parts = this.#sessions.get(session);
+		if (parts === undefined) {
+			parts = { full: sessionPart(session), short: shortSessionPart(session) };
+			this.#sessions.set(session, parts);
 		}
-		return part;
+		return parts;
 	}
 
 	#decision(decision: StatementDecision): DecisionParts {

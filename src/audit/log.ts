@@ -61,28 +61,38 @@ type Entry =
 			readonly timeMs: number;
 			readonly done: Accepted;
 	  }
-	| { readonly kind: 'outcome'; readonly receipt: StatementReceipt; readonly outcome: Outcome; readonly timeMs: number }
+	| {
+			readonly kind: 'outcome';
+			readonly id: string;
+			readonly record: StatementRecord;
+			readonly outcome: Outcome;
+			readonly timeMs: number;
+	  }
 	| { readonly kind: 'event'; readonly event: SessionEvent; readonly timeMs: number; readonly done: Accepted | null };
 
-/** What stands behind an AuditReceipt. */
+/** What stands behind an AuditReceipt. The record is private, so that nobody prints it by accident. */
 class Receipt {
 	readonly id: string;
 	readonly sequence: number;
-	readonly record: StatementRecord | null;
-	settled = false;
+	/** Null for an event. */
+	readonly #record: StatementRecord | null;
+	#settled = false;
 
 	constructor(id: string, sequence: number, record: StatementRecord | null) {
 		this.id = id;
 		this.sequence = sequence;
-		this.record = record;
+		this.#record = record;
 	}
-}
 
-/** Of a statement, not of an event. */
-type StatementReceipt = Receipt & { readonly record: StatementRecord };
-
-function isOfStatement(receipt: unknown): receipt is StatementReceipt {
-	return receipt instanceof Receipt && receipt.record !== null;
+	/** The record whose outcome is told, once: null after the first time. Throws TypeError for what has no outcome. */
+	static settle(receipt: unknown): { readonly id: string; readonly record: StatementRecord } | null {
+		if (!(receipt instanceof Receipt) || receipt.#record === null) {
+			throw new TypeError('not the receipt of a statement of this log');
+		}
+		if (receipt.#settled) return null;
+		receipt.#settled = true;
+		return { id: receipt.id, record: receipt.#record };
+	}
 }
 
 function receiptOf(receipt: Receipt): AuditReceipt {
@@ -172,11 +182,9 @@ export class AuditLog {
 
 	/** How it ended. The first outcome of a receipt counts. */
 	outcome(receipt: AuditReceipt, outcome: Outcome): void {
-		const own: unknown = receipt;
-		if (!isOfStatement(own)) throw new TypeError('not the receipt of a statement of this log');
-		if (own.settled) return;
-		own.settled = true;
-		this.#offer({ kind: 'outcome', receipt: own, outcome, timeMs: this.#now() });
+		const settled = Receipt.settle(receipt);
+		if (settled === null) return;
+		this.#offer({ kind: 'outcome', ...settled, outcome, timeMs: this.#now() });
 	}
 
 	/** `done`, when given, runs as for `accept`: a login can wait for its record. Otherwise it is kept and tried again. */
@@ -346,7 +354,7 @@ export class AuditLog {
 			case 'statement':
 				return lines.statement(entry.record, entry.parameters, entry.timeMs, sequence);
 			case 'outcome':
-				return lines.outcome(entry.receipt, entry.outcome, entry.timeMs, sequence);
+				return lines.outcome(entry, entry.outcome, entry.timeMs, sequence);
 			case 'event': {
 				const { code, body, correlation } = eventBody(entry.event);
 				return lines.event(code, body, entry.timeMs, sequence, correlation);

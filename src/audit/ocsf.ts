@@ -7,24 +7,12 @@ import type { SessionInfo } from './event.ts';
 export const ocsfVersion = '1.9.0-dev';
 
 export const eventClass = {
-	datastore: {
-		category_uid: 6,
-		class_uid: 6005,
-		category_name: 'Application Activity',
-		class_name: 'Datastore Activity',
-	},
-	authentication: {
-		category_uid: 3,
-		class_uid: 3002,
-		category_name: 'Identity & Access Management',
-		class_name: 'Authentication',
-	},
-	entity: {
-		category_uid: 3,
-		class_uid: 3004,
-		category_name: 'Identity & Access Management',
-		class_name: 'Entity Management',
-	},
+	/** Datastore Activity. */
+	datastore: { category_uid: 6, class_uid: 6005 },
+	/** Authentication. */
+	authentication: { category_uid: 3, class_uid: 3002 },
+	/** Entity Management. */
+	entity: { category_uid: 3, class_uid: 3004 },
 } as const;
 
 export const datastoreActivity = {
@@ -94,7 +82,6 @@ function userOf(identity: Identity): object {
 		name: identity.name,
 		...(identity.subject === undefined ? {} : { uid: identity.subject }),
 		type_id: service ? 4 : 1,
-		type: service ? 'Service' : 'User',
 		...(identity.tokenId === undefined ? {} : { credential_uid: identity.tokenId }),
 		...(groups.length === 0 ? {} : { groups }),
 	};
@@ -133,7 +120,6 @@ export function whoParts(session: SessionInfo): Readonly<Record<string, unknown>
 export function sessionUnmapped(session: SessionInfo): Unmapped {
 	const identity = session.identity;
 	return {
-		session: session.id,
 		method: identity?.method ?? null,
 		...(identity !== null && Object.keys(identity.claims).length > 0 ? { claims: identity.claims } : {}),
 		tls: session.tls,
@@ -143,7 +129,7 @@ export function sessionUnmapped(session: SessionInfo): Unmapped {
 }
 
 export function databasePart(session: SessionInfo): object {
-	return { name: session.database === '' ? '(none)' : session.database, type_id: 1, type: 'Relational' };
+	return { name: session.database === '' ? '(none)' : session.database, type_id: 1 };
 }
 
 const nodeActivity: Readonly<Record<string, DatastoreActivity>> = {
@@ -169,9 +155,9 @@ export function activityOf(decision: StatementDecision): DatastoreActivity {
 }
 
 export const effects = {
-	allow: { action_id: 1, action: 'Allowed', disposition_id: 1, disposition: 'Allowed' },
-	mask: { action_id: 4, action: 'Modified', disposition_id: 1, disposition: 'Allowed' },
-	deny: { action_id: 2, action: 'Denied', disposition_id: 2, disposition: 'Blocked' },
+	allow: { action_id: 1, action: 'Allowed', disposition_id: 1 },
+	mask: { action_id: 4, action: 'Modified', disposition_id: 1 },
+	deny: { action_id: 2, action: 'Denied', disposition_id: 2 },
 } as const satisfies Record<StatementDecision['effect'], object>;
 
 /** A rule that took part in a decision, as `authorizations` names it. */
