@@ -1,0 +1,76 @@
+/** The configuration in force: what portcullis.yaml says, with absolute paths and with secrets that do not print. Types only. */
+import type { ClaimValue } from '../stages.ts';
+import type { RawConfig } from './schema.ts';
+import type { Secret } from './secret.ts';
+
+export interface ListenConfig {
+	readonly host: string;
+	readonly port: number;
+	/** `cert` and `key`: absolute paths of readable files; null when the mode is off. */
+	readonly tls: { readonly mode: 'require' | 'allow'; readonly cert: string; readonly key: string } | null;
+}
+
+export interface UserConfig {
+	readonly name: string;
+	/** The verifier, `SCRAM-SHA-256$...`. */
+	readonly password: Secret;
+	readonly roles: readonly string[];
+	readonly claims: Readonly<Record<string, ClaimValue>>;
+}
+
+export interface IssuerConfig {
+	readonly issuer: string;
+	readonly audience: readonly string[];
+	readonly clientId: string | null;
+	readonly scopes: readonly string[];
+	readonly username: string;
+	readonly groups: string | null;
+	readonly claims: readonly string[];
+}
+
+export interface DatabaseConfig {
+	/** The name that clients connect to. */
+	readonly name: string;
+	readonly host: string;
+	readonly port: number;
+	readonly dbname: string;
+	readonly user: string;
+	readonly password: Secret | null;
+	readonly tls: {
+		readonly mode: 'disable' | 'require' | 'verify-ca' | 'verify-full';
+		/** PEM text. */
+		readonly ca: string | null;
+		/** PEM text. */
+		readonly cert: string | null;
+		/** PEM text. */
+		readonly key: Secret | null;
+	};
+	readonly pool: { readonly mode: 'session' | 'transaction'; readonly size: number };
+}
+
+/** Frozen, all the way down. */
+export interface Config {
+	/** Absolute path of the file; relative paths in it are relative to its folder. */
+	readonly file: string;
+	readonly listen: ListenConfig;
+	readonly identity: {
+		readonly login: 'password' | 'oauthbearer' | 'device';
+		readonly issuers: readonly IssuerConfig[];
+		readonly users: readonly UserConfig[];
+	};
+	/** In the order of the file. */
+	readonly databases: readonly DatabaseConfig[];
+	/** Absolute path of the folder. */
+	readonly policies: string;
+	readonly audit: {
+		/** Absolute path of the folder. */
+		readonly path: string;
+		readonly durability: 'os' | 'disk';
+		readonly key: Secret | null;
+		readonly parameters: 'on' | 'off';
+	};
+	readonly admin: { readonly host: string; readonly port: number } | null;
+	readonly limits: Readonly<RawConfig['limits']>;
+	/** What is allowed but likely not meant, for the operator. */
+	readonly warnings: readonly string[];
+}

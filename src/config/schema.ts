@@ -1,0 +1,146 @@
+/** The configuration as a schema: every key with its type, its default and one sentence; docs/configuration.md is made from it. */
+import { z } from 'zod';
+
+const port = (least: number) => z.int().min(least).max(65_535);
+const text = z.string().min(1);
+const count = (least: number) => z.int().min(least);
+
+const secretFile = z.strictObject({ file: text.describe('Path of a file that holds it; a line feed at its end is dropped.') });
+const secretEnv = z.strictObject({ env: text.describe('Name of an environment variable that holds it.') });
+const secret = z.union([secretEnv, secretFile], { error: 'must be { env: NAME } or { file: PATH }' });
+
+const VERIFIER = /^SCRAM-SHA-256\$[1-9][0-9]*:[A-Za-z0-9+/=]+\$[A-Za-z0-9+/=]+:[A-Za-z0-9+/=]+$/;
+const verifier = z.union(
+	[
+		z.strictObject({
+			scram: z
+				.string()
+				.regex(VERIFIER, 'not a SCRAM-SHA-256 verifier: make one with portcullis hash-password')
+				.describe('Verifier as in pg_authid, from `portcullis hash-password`.'),
+		}),
+		secretEnv,
+		secretFile,
+	],
+	{ error: 'must be { scram: VERIFIER }, { env: NAME } or { file: PATH }' },
+);
+
+const claim = z.union([z.string(), z.number(), z.boolean(), z.array(z.string())], {
+	error: 'must be a string, a number, true, false or a list of strings',
+});
+
+const listenTls = z.strictObject({
+	cert: text.optional().describe('PEM file of the certificate chain. Read again for new connections.'),
+	key: text.optional().describe('PEM file of its private key. Read again for new connections.'),
+	mode: z
+		.enum(['require', 'allow', 'off'])
+		.default('require')
+		.describe('`require`: clients must use TLS. `allow`: they may. `off`: no TLS.'),
+});
+
+const listen = z.strictObject({
+	host: text.default('127.0.0.1').describe('Address to listen on.'),
+	port: port(0).default(6432).describe('Port to listen on; 0 takes a free one.'),
+	tls: listenTls.prefault({ mode: 'off' }).describe('TLS towards clients. Without it there is none.'),
+});
+
+const issuer = z.strictObject({
+	issuer: z.url({ protocol: /^https?$/ }).describe('Issuer identifier, compared exactly with `iss`. https, or http on a loopback address.'),
+	audience: z
+		.union([text, z.array(text).min(1)], { error: 'must be a string or a list of strings' })
+		.describe('One of these must be in `aud`.'),
+	clientId: text.optional().describe('Client of the device flow and of OAUTHBEARER discovery.'),
+	scopes: z.array(text).default(['openid']).describe('Scopes that are asked for.'),
+	username: text.default('sub').describe('Claim that becomes `user:NAME`.'),
+	groups: text.optional().describe('Claim that becomes `group:NAME`: a list, or one string with commas or spaces.'),
+	claims: z.array(text).default([]).describe('Claims that policies may use.'),
+});
+
+const user = z.strictObject({
+	name: text.describe('Name that it signs in with, `user:NAME` of the policy.'),
+	password: verifier.describe('SCRAM verifier of its password.'),
+	roles: z.array(text).default([]).describe('`role:NAME` of the policy.'),
+	claims: z.record(z.string(), claim).default({}).describe('Attributes that policies may use.'),
+});
+
+const identity = z.strictObject({
+	login: z
+		.enum(['password', 'oauthbearer', 'device'])
+		.default('password')
+		.describe('How people sign in who are not in `users`; `password` takes a token as the password.'),
+	issuers: z.array(issuer).default([]).describe('OpenID providers whose tokens are taken.'),
+	users: z.array(user).default([]).describe('Service accounts.'),
+});
+
+const database = z.strictObject({
+	host: text.describe('Name or address of the server, or the folder of its Unix socket.'),
+	port: port(1).default(5432).describe('Port of the server.'),
+	dbname: text.optional().describe('Database on the server. Default: the name under `databases`.'),
+	user: text.describe('Role that the gateway signs in with.'),
+	password: secret.optional().describe('Its password; none for servers that ask for none.'),
+	tls: z
+		.strictObject({
+			mode: z.enum(['disable', 'require', 'verify-ca', 'verify-full']).describe("libpq's words."),
+			ca: text.optional().describe("PEM file of the authorities to trust. Default: the system's."),
+			cert: text.optional().describe('PEM file of a client certificate.'),
+			key: text.optional().describe('PEM file of its private key.'),
+		})
+		.optional()
+		.describe('TLS towards the server. Default: `verify-full`; `disable` for a loopback address or a Unix socket.'),
+	pool: z
+		.strictObject({
+			mode: z.enum(['session', 'transaction']).default('session').describe('How long a client keeps its server connection.'),
+			size: count(1).default(20).describe('Server connections at a time.'),
+		})
+		.prefault({})
+		.describe('Connections to the server.'),
+});
+
+const audit = z.strictObject({
+	path: text.default('./audit').describe('Folder of the audit log.'),
+	durability: z
+		.enum(['os', 'disk'])
+		.default('os')
+		.describe('`os`: a record survives a crash of the process. `disk`: also of the machine.'),
+	key: secret.optional().describe('Private key that signs checkpoints. Without it they are not signed.'),
+	parameters: z.enum(['on', 'off']).default('on').describe('Whether the values of bound parameters are recorded.'),
+});
+
+const admin = z.strictObject({
+	host: text.default('127.0.0.1').describe('Address of the admin port.'),
+	port: port(0).default(9432).describe('The admin port; 0 takes a free one.'),
+});
+
+const mib = 1024 * 1024;
+
+const limits = z.strictObject({
+	sessionsMax: count(1).default(5_000).describe('Client sessions at a time, over all databases.'),
+	loginTimeoutMs: count(1).default(60_000).describe('From the first byte of a client until it has signed in.'),
+	loginWaitMs: count(1).default(900_000).describe('The same while a person approves the login in a browser.'),
+	idleTimeoutMs: count(0).default(0).describe('How long a client may be silent outside of a transaction; 0 switches it off.'),
+	queryBytesMax: count(1_024).default(16 * mib).describe('Largest statement text, in a Query or Parse message.'),
+	bindBytesMax: count(1_024).default(64 * mib).describe('Largest Bind or FunctionCall message, parameter values included.'),
+	statementsMax: count(1).default(10_000).describe('Prepared statements of one session.'),
+	statementBytesMax: count(1_024).default(64 * mib).describe('Text of all prepared statements of one session.'),
+	portalsMax: count(1).default(1_000).describe('Portals (cursors of the protocol) of one session.'),
+	connectTimeoutMs: count(1).default(10_000).describe('Connecting and signing in to a server.'),
+	poolWaitMs: count(1).default(5_000).describe('Waiting for a free server connection.'),
+	poolWaitersMax: count(0).default(1_000).describe('Clients that may wait for one pool; the next is refused at once.'),
+	lingerMs: count(0).default(60_000).describe('How long a server may go on with the query of a client that has left.'),
+});
+
+/** What portcullis.yaml holds. Unknown keys are errors at every level. */
+export const configSchema = z.strictObject({
+	listen: listen.prefault({}).describe('Where clients connect to.'),
+	identity: identity.describe('Who may sign in, and how.'),
+	databases: z
+		.record(text, database)
+		.refine((databases) => Object.keys(databases).length > 0, 'must hold at least one database')
+		.describe('Databases, by the name that clients connect to.'),
+	policies: text.default('./policies').describe('Folder with model.conf, policy.csv and masks.yaml.'),
+	audit: audit.prefault({}).describe('The audit log.'),
+	admin: admin.optional().describe('Health, metrics and console. Without it there is no admin port.'),
+	limits: limits.prefault({}).describe('Limits; times in milliseconds, sizes in bytes.'),
+});
+
+/** The file as written, with defaults filled in; paths and secrets still as they stand. */
+export type RawConfig = z.output<typeof configSchema>;
