@@ -34,7 +34,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
 		broker.close();
 		broker.closeAllConnections();
 		const started = await Promise.allSettled(servers.values());
-		await Promise.all(started.map((start) => (start.status === 'fulfilled' ? start.value.stop() : undefined)));
+		await Promise.all(started.map(async (start) => start.status === 'fulfilled' && start.value.stop()));
 	};
 }
 

@@ -245,7 +245,7 @@ function handler(
 	return (request, response) => {
 		const url = new URL(request.url ?? '/', 'http://provider');
 		if (!url.pathname.startsWith('/sign-in/')) {
-			callback(request, response);
+			void callback(request, response);
 			return;
 		}
 		signIn(request, response, url).catch(() => {
@@ -333,7 +333,7 @@ async function authorizationCode(browser: Browser, settings: Settings): Promise<
 		code_challenge: createHash('sha256').update(verifier).digest('base64url'),
 		code_challenge_method: 'S256',
 	});
-	const { url, html } = await browser.open(`${settings.issuer}/auth?${query}`);
+	const { url, html } = await browser.open(`${settings.issuer}/auth?${query.toString()}`);
 	const code = new URL(url).searchParams.get('code');
 	if (code === null) throw new Error(`the provider gave no code: ${url} ${html.replace(/<[^>]*>/g, ' ').trim()}`);
 	const tokens = await post(`${settings.issuer}/token`, {
