@@ -129,11 +129,8 @@ interface Settings {
 
 function configure(settings: Settings, jwk: object): Configuration {
 	const lifetime = (): number => settings.lifetimeS;
-	const plain = (ctx: { body: unknown }, text: string, form = ''): void => {
-		ctx.body = page(text, form);
-	};
 	return {
-		jwks: { keys: [jwk as never] },
+		jwks: { keys: [jwk] },
 		clients: [
 			{
 				client_id: settings.clientId,
@@ -185,30 +182,34 @@ function configure(settings: Settings, jwk: object): Configuration {
 		interactions: { url: (_ctx, interaction) => `/sign-in/${interaction.uid}` },
 		clientBasedCORS: () => false,
 		renderError: (ctx, out) => plain(ctx, `${out.error}: ${out.error_description ?? ''}`),
-		features: {
-			devInteractions: { enabled: false },
-			deviceFlow: {
-				enabled: true,
-				userCodeInputSource: async (ctx, form, _out, error) =>
-					plain(ctx, error ? 'That code is not known.' : 'Enter the code that your client shows.', form),
-				userCodeConfirmSource: async (ctx, form, _client, _device, code) =>
-					plain(ctx, `Does your client show ${code}?`, form),
-				successSource: async (ctx) => plain(ctx, 'Signed in. You can close this page.'),
-			},
-			resourceIndicators: {
-				enabled: true,
-				defaultResource: () => RESOURCE,
-				useGrantedResource: () => true,
-				getResourceServerInfo: () => ({
-					scope: SCOPES.join(' '),
-					audience: settings.audience,
-					accessTokenFormat: 'jwt',
-					accessTokenTTL: settings.lifetimeS,
-					jwt: { sign: { alg: ALGORITHM } },
-				}),
-			},
-			rpInitiatedLogout: { enabled: false },
+		features: features(settings),
+	};
+}
+
+function features(settings: Settings): NonNullable<Configuration['features']> {
+	return {
+		devInteractions: { enabled: false },
+		deviceFlow: {
+			enabled: true,
+			userCodeInputSource: async (ctx, form, _out, error) =>
+				plain(ctx, error ? 'That code is not known.' : 'Enter the code that your client shows.', form),
+			userCodeConfirmSource: async (ctx, form, _client, _device, code) =>
+				plain(ctx, `Does your client show ${code}?`, form),
+			successSource: async (ctx) => plain(ctx, 'Signed in. You can close this page.'),
 		},
+		resourceIndicators: {
+			enabled: true,
+			defaultResource: () => RESOURCE,
+			useGrantedResource: () => true,
+			getResourceServerInfo: () => ({
+				scope: SCOPES.join(' '),
+				audience: settings.audience,
+				accessTokenFormat: 'jwt',
+				accessTokenTTL: settings.lifetimeS,
+				jwt: { sign: { alg: ALGORITHM } },
+			}),
+		},
+		rpInitiatedLogout: { enabled: false },
 	};
 }
 
@@ -253,6 +254,10 @@ function handler(
 			response.end(page('This sign-in has expired.', ''));
 		});
 	};
+}
+
+function plain(ctx: { body: unknown }, text: string, form = ''): void {
+	ctx.body = page(text, form);
 }
 
 function page(text: string, form: string): string {
