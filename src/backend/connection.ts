@@ -40,7 +40,7 @@ export interface BackendConnection {
 }
 
 export interface ConnectOptions {
-	/** Read into this buffer, again and again, instead of a new one for each read (`onread` of net.connect). */
+	/** On plaintext: read into this buffer, again and again, instead of a new one for each read (`onread` of net.connect). */
 	readonly readBuffer?: Buffer | undefined;
 	/** Aborted: the attempt is given up. Of no effect once the connection is made. */
 	readonly signal?: AbortSignal | undefined;

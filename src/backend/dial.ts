@@ -26,42 +26,27 @@ export async function dial(target: BackendTarget, signal: AbortSignal, readBuffe
 		if (local || target.tls.mode === 'disable') return await dialPlain(address, signal, readBuffer);
 		const socket = await opened(connect(address), 'connect', signal);
 		await requestTls(socket, signal);
-		return await encrypt(socket, target, signal, readBuffer);
+		return await encrypt(socket, target, signal);
 	} catch (error) {
 		// The reason of an abort says more than the AbortError of whoever waited.
 		throw cannotConnect(signal.aborted ? signal.reason : error);
 	}
 }
 
+/** With a buffer: `onread`, which reads into it again and again. Without: 'data' events. */
 async function dialPlain(address: NetConnectOpts, signal: AbortSignal, readBuffer?: Buffer): Promise<Dialled> {
-	const reading = reader(readBuffer);
-	const socket = connect({ ...address, ...reading.options });
-	const channel = reading.open(socket);
-	await opened(socket, 'connect', signal);
-	return { channel, serverCertificate: null, encrypted: false };
-}
-
-interface Reading {
-	/** For net.connect and tls.connect. */
-	readonly options: Pick<NetConnectOpts, 'onread'>;
-	open(socket: Socket): ByteChannel;
-}
-
-/** With a buffer: `onread` of net and tls, which reads into it again and again. Without: 'data' events. */
-function reader(buffer: Buffer | undefined): Reading {
-	if (buffer === undefined) return { options: {}, open: (socket) => new ByteChannel(socket, true) };
-	let channel: ByteChannel | null = null;
+	if (readBuffer === undefined) {
+		const channel = new ByteChannel(connect(address), true);
+		await opened(channel.socket, 'connect', signal);
+		return { channel, serverCertificate: null, encrypted: false };
+	}
 	const callback = (bytes: number): boolean => {
-		channel?.receive(buffer.subarray(0, bytes), true);
+		channel.receive(readBuffer.subarray(0, bytes), true);
 		return true;
 	};
-	return {
-		options: { onread: { buffer, callback } },
-		open: (socket) => {
-			channel = new ByteChannel(socket, false);
-			return channel;
-		},
-	};
+	const channel = new ByteChannel(connect({ ...address, onread: { buffer: readBuffer, callback } }), false);
+	await opened(channel.socket, 'connect', signal);
+	return { channel, serverCertificate: null, encrypted: false };
 }
 
 /** SSLRequest and its one-byte answer. More than that byte was put there by somebody else (CVE-2021-23222). */
@@ -86,15 +71,10 @@ async function requestTls(socket: Socket, signal: AbortSignal): Promise<void> {
 	);
 }
 
-async function encrypt(
-	socket: Socket,
-	target: BackendTarget,
-	signal: AbortSignal,
-	readBuffer?: Buffer,
-): Promise<Dialled> {
-	const reading = reader(readBuffer);
-	const secure = connectTls({ ...tlsOptions(target), socket, ...reading.options });
-	const channel = reading.open(secure);
+/** Always by 'data' events: Node calls no `onread` of a TLS socket that wraps another. */
+async function encrypt(socket: Socket, target: BackendTarget, signal: AbortSignal): Promise<Dialled> {
+	const secure = connectTls({ ...tlsOptions(target), socket });
+	const channel = new ByteChannel(secure, true);
 	await opened(secure, 'secureConnect', signal);
 	return { channel, serverCertificate: certificateOf(secure), encrypted: true };
 }

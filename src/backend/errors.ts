@@ -37,7 +37,7 @@ export function cannotConnect(error: unknown): GatewayError {
 function tlsWords(error: unknown): string | null {
 	const code = codeOf(error);
 	if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') return "the server's certificate is for another host name";
-	if (code.startsWith('ERR_SSL') || code.startsWith('ERR_TLS')) return `TLS failed (${code})`;
+	if (/^ERR_(SSL|TLS|OSSL|CRYPTO)/.test(code)) return `TLS failed (${code})`;
 	if (/CERT|ISSUER|SIGNATURE|CRL/.test(code)) return `the server's certificate is not trusted (${code})`;
 	return null;
 }

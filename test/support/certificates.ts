@@ -11,7 +11,14 @@ export interface TestCertificate {
 	readonly privateKey: KeyObject;
 }
 
-export type SignatureKind = 'rsa-sha256' | 'rsa-sha384' | 'rsa-sha512' | 'rsa-pss' | 'ecdsa-sha256' | 'ecdsa-sha384' | 'ed25519';
+export type SignatureKind =
+	| 'rsa-sha256'
+	| 'rsa-sha384'
+	| 'rsa-sha512'
+	| 'rsa-pss'
+	| 'ecdsa-sha256'
+	| 'ecdsa-sha384'
+	| 'ed25519';
 
 export interface CertificateOptions {
 	readonly name: string;
@@ -55,10 +62,10 @@ export function makeCertificate(options: CertificateOptions): TestCertificate {
 	);
 	const signature = sign(SIGNATURES[kind].hash, tbs, signingKey(kind, issuerKey));
 	const der = sequence(tbs, algorithmOf(kind), element(0x03, Buffer.from([0]), signature));
-	const base64 = der.toString('base64').replace(/.{64}/g, '$&\n');
+	const base64 = (der.toString('base64').match(/.{1,64}/g) ?? []).join('\n');
 	return {
 		cert: `-----BEGIN CERTIFICATE-----\n${base64}\n-----END CERTIFICATE-----\n`,
-		key: privateKey.export({ type: 'pkcs8', format: 'pem' }),
+		key: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
 		der,
 		name: options.name,
 		privateKey,
