@@ -1,5 +1,5 @@
 /** Habits that hold in every file: an opening sentence, no module state, no silenced checks, and the linter's limits, each tried with a planted fault. */
-import { execFileSync, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -117,7 +117,6 @@ describe('the linter', () => {
 				'good.ts': `export function fits(): void {\n${lines(68)}}\n${lines(400)}`,
 			};
 			for (const [name, text] of Object.entries(planted)) writeFileSync(join(folder, 'src', name), text);
-			execFileSync('git', ['init', '-q'], { cwd: folder, stdio: 'ignore' });
 			expect(lint(folder).sort()).toEqual([
 				'src/any.ts: no-explicit-any',
 				'src/arrow.ts: max-lines-per-function',
