@@ -1,20 +1,22 @@
-/** What of PostgreSQL's own routines, relations and settings is harmless, and why the rest is not. Data in; no I/O. */
-import type { Routine } from './snapshot.ts';
+/** The words in which the catalogue says what of PostgreSQL's own is harmless; the answers themselves are beside it. */
+export { isHarmlessFunctionName, routineKey, routineSafety } from './routine-safety.ts';
+export { needsNamedRule, relationSafety } from './relation-safety.ts';
+export { settingSafety } from './setting-safety.ts';
 
 /** Why a built-in routine is not harmless. */
 export type RoutineClass =
 	/** Runs SQL text that it is given, or reads relations that it is told by name. */
 	| 'sql'
-	/** Reads or writes files and directories of the server. */
+	/** Reads files and directories of the server. */
 	| 'files'
 	/** Reads or acts on other sessions. */
 	| 'sessions'
-	/** Changes roles or settings (set_config). */
+	/** Changes a setting (set_config): as good as SET. */
 	| 'settings'
 	| 'large-objects'
-	/** Replication, WAL, slots, origins, exported snapshots. */
+	/** Replication, WAL, slots, origins, base backups, exported snapshots. */
 	| 'replication'
-	/** Tells sampled values of columns, or counts the rows of relations. */
+	/** Tells sampled values of columns, or counts rows and the accesses to them. */
 	| 'statistics'
 	/** Administration of the server: reload, rotate, reset, repair, upgrade. */
 	| 'admin'
@@ -22,30 +24,37 @@ export type RoutineClass =
 	| 'sequence'
 	/** pg_notify: as good as NOTIFY. */
 	| 'notify'
-	/** Works with internal state; no statement has a reason to call it. */
+	/** Works inside the server only; no statement has a reason to call it. */
 	| 'internal'
-	/** Comes with no supported version that was looked at. */
+	/** Came with none of the versions that were looked at. */
 	| 'unlisted'
 	/** Not built in: made by a user or an extension. */
 	| 'user';
 
+/** `reason` is a clause that completes "pg_catalog.f(text) is refused: it ..." */
 export type RoutineSafety =
 	| { readonly safe: true }
 	| { readonly safe: false; readonly class: RoutineClass; readonly reason: string };
 
-/** `reason` completes "X is refused: ..." */
 export type RelationSafety =
 	| { readonly safe: true }
+	/** `reason` is a clause: "it tells ...". */
 	| { readonly safe: false; readonly reason: string }
-	| {
-			/** Readable through a subquery `select <columns, masked ones replaced> from it where <filter>`. */
-			readonly safe: 'masked';
-			/** Column name to the SQL that stands in its place, over bare column names of the same relation. */
-			readonly columns: Readonly<Record<string, string>>;
-			/** Rows that may be seen, over bare column names of the same relation. */
-			readonly filter?: string;
-			readonly reason: string;
-	  };
+	| MaskedRelation;
+
+/**
+ * Readable as `select <its columns, those of `columns` replaced> from <it> where <filter>`. A statement that reads none
+ * of `columns` (no star, no whole row) may leave the relation as it is when there is no `filter`. All expressions use
+ * bare column names of the same relation, qualify everything else with pg_catalog, and keep the column's type.
+ */
+export interface MaskedRelation {
+	readonly safe: 'masked';
+	/** Column name to the SQL that stands in its place. It may name columns that a version of the server does not have. */
+	readonly columns: Readonly<Record<string, string>>;
+	/** Condition on the rows that may be seen. */
+	readonly filter?: string;
+	readonly reason: string;
+}
 
 export type SettingSafety =
 	| { readonly safe: true }
@@ -53,30 +62,6 @@ export type SettingSafety =
 			readonly safe: false;
 			/** A `set` rule of the policy may allow it all the same. */
 			readonly grantable: boolean;
+			/** A clause: "it decides ...". */
 			readonly reason: string;
 	  };
-
-export type RoutineKey = Pick<Routine, 'schema' | 'name' | 'argNames' | 'builtin'>;
-
-/** Whether a call of the routine is harmless whatever its arguments; what is not known is not harmless. */
-export function routineSafety(_routine: RoutineKey): RoutineSafety {
-	return { safe: false, class: 'unlisted', reason: 'it is not on the list of harmless routines' };
-}
-
-/** Whether anyone may read the relation of pg_catalog or information_schema; what is not known is refused. */
-export function relationSafety(_schema: string, _name: string): RelationSafety {
-	return { safe: false, reason: 'it is not on the list of harmless relations' };
-}
-
-/**
- * Whether anyone may set the setting. `value` is the text of the new value, null for DEFAULT and RESET, undefined when
- * it is not known (a bound parameter).
- */
-export function settingSafety(_name: string, _value?: string | null): SettingSafety {
-	return { safe: false, grantable: false, reason: 'it is not on the list of harmless settings' };
-}
-
-/** For expressions of the policy: every built-in function of this name (without schema) is harmless. */
-export function isHarmlessFunctionName(_name: string): boolean {
-	return false;
-}

@@ -30,6 +30,7 @@ export interface Relation {
 	readonly schema: string;
 	readonly name: string;
 	readonly kind: RelationKind;
+	/** Snapshots hold no temporary relations, which belong to one session each; overlays do. */
 	readonly temporary: boolean;
 	/** Without dropped columns, in attnum order; system columns are not listed. */
 	readonly columns: readonly Column[];
@@ -39,10 +40,14 @@ export interface Relation {
 	readonly children: readonly number[];
 	/** Attnums of the primary key, in key order; empty when there is none. */
 	readonly primaryKey: readonly number[];
-	/** For views and materialized views outside pg_catalog and information_schema: pg_get_viewdef under an empty search_path. */
+	/**
+	 * For views and materialized views outside pg_catalog and information_schema: pg_get_viewdef under an empty search_path.
+	 * Null where it is not known (somebody is changing the view or what it reads): such a view must not be read.
+	 */
 	readonly definition: string | null;
-	/** INSTEAD rules other than a view's own, or row triggers BEFORE INSERT/UPDATE. */
+	/** Rules other than a view's own, INSTEAD or ALSO, for any command. */
 	readonly hasRules: boolean;
+	/** Row triggers BEFORE or INSTEAD OF INSERT or UPDATE that are switched on: they may change what is written. */
 	readonly hasTriggers: boolean;
 	/** For composite types: the type of the row; pg_class.reltype. */
 	readonly rowType: number;
@@ -116,6 +121,8 @@ export interface CatalogSnapshot {
 	/** Role that the gateway signs in with: what "$user" means in search_path. */
 	readonly user: string;
 	hasSchema(name: string): boolean;
+	/** There is such a schema and the gateway's role has USAGE on it: the server skips others in search_path. */
+	mayUseSchema(name: string): boolean;
 	relation(schema: string, name: string): Relation | undefined;
 	relationByOid(oid: number): Relation | undefined;
 	/** Every overload, functions, procedures, aggregates and window functions alike. */
@@ -133,6 +140,6 @@ export interface CatalogSnapshot {
 	cast(source: number, target: number): Cast | undefined;
 	/** Casts that are not built in (oid >= 16384). */
 	readonly userCasts: readonly Cast[];
-	/** All relations, for validation and for `explain`; do not use per statement. */
+	/** All relations, for validation and for `explain`; do not use per statement. Made as they are asked for, not kept. */
 	relations(): Iterable<Relation>;
 }

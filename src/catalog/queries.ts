@@ -1,0 +1,199 @@
+/** The SQL with which the catalogue is read, for PostgreSQL 14 to 18, under an empty search_path. No I/O. */
+
+/** Objects below this oid come with the server (FirstNormalObjectId, access/transam.h). */
+const FIRST_NORMAL_OID = 16_384;
+
+/** Which objects a load wants: those that come with the server, or those made since. */
+export type Part = 'builtin' | 'user';
+
+function ofPart(part: Part, oid: string): string {
+	return part === 'builtin' ? `${oid} < ${FIRST_NORMAL_OID}` : `${oid} >= ${FIRST_NORMAL_OID}`;
+}
+
+/** Prepares the catalogue's own session: names print qualified, and no wait lasts for ever. */
+export function sessionSetup(timeoutMs: number): string {
+	return `set search_path = '';
+		set quote_all_identifiers = off;
+		set statement_timeout = ${timeoutMs};
+		set idle_in_transaction_session_timeout = ${timeoutMs}`;
+}
+
+/** One row: server_version_num, current_user, database. */
+export const identityQuery = `select current_setting('server_version_num'), current_user, current_database()`;
+
+/** Rows: name, whether the gateway's role may use it. Temporary and toast schemas are among them. */
+export const schemasQuery = `select nspname, has_schema_privilege(oid, 'USAGE') from pg_namespace`;
+
+export interface RelationChoice {
+	/** Condition over `c` (pg_class) and `n` (its pg_namespace). */
+	readonly where: string;
+	/** Condition over `a.attrelid`, for the same relations; a wider one is right, only slower. */
+	readonly attributes: string;
+}
+
+/** All relations of a part but toast tables and temporary ones, which belong to one session each. */
+export function relationsOf(part: Part): RelationChoice {
+	return {
+		where: `${ofPart(part, 'c.oid')} and c.relpersistence <> 't'`,
+		attributes: ofPart(part, 'a.attrelid'),
+	};
+}
+
+/**
+ * Rows, one a relation: oid, schema, name, relkind, reltype, flags (letters: t temporary, r rules, g triggers), primary
+ * key (attnums), parents (oids), columns as JSON [attnum, name, type, typmod, flags, collation] with flags 1 not null,
+ * 2 default, 4 stored, 8 virtual and collation 0 where it is the type's own. Columns of indexes are left out.
+ */
+export function relationsQuery({ where, attributes }: RelationChoice): string {
+	return `
+select c.oid, n.nspname, c.relname, c.relkind::text, c.reltype,
+	case when c.relpersistence = 't' then 't' else '' end
+		|| case when r.ev_class is null then '' else 'r' end || case when g.tgrelid is null then '' else 'g' end,
+	(select string_agg(k::text, ' ' order by o) from unnest(i.indkey) with ordinality x(k, o) where o <= i.indnkeyatts),
+	h.parents, a.columns
+from pg_class c
+join pg_namespace n on n.oid = c.relnamespace
+left join (
+	select a.attrelid, json_agg(json_build_array(a.attnum, a.attname, a.atttypid::int8, a.atttypmod,
+		a.attnotnull::int + 2 * (a.atthasdef or a.attidentity <> '')::int
+			+ case a.attgenerated when 's' then 4 when 'v' then 8 else 0 end,
+		case when a.attcollation = t.typcollation then 0 else a.attcollation::int8 end) order by a.attnum)::text as columns
+	from pg_attribute a
+	join pg_class ac on ac.oid = a.attrelid and ac.relkind in ('r', 'p', 'v', 'm', 'f', 'S', 'c')
+	join pg_type t on t.oid = a.atttypid
+	where a.attnum > 0 and not a.attisdropped and ${attributes}
+	group by a.attrelid
+) a on a.attrelid = c.oid
+left join pg_index i on i.indrelid = c.oid and i.indisprimary
+left join (
+	select inhrelid, string_agg(inhparent::text, ' ' order by inhseqno) as parents from pg_inherits group by inhrelid
+) h on h.inhrelid = c.oid
+left join (select distinct ev_class from pg_rewrite where ev_type <> '1') r on r.ev_class = c.oid
+left join (
+	select distinct tgrelid from pg_trigger
+	where not tgisinternal and tgenabled <> 'D' and (tgtype & 1) <> 0 and (tgtype & 66) <> 0 and (tgtype & 20) <> 0
+) g on g.tgrelid = c.oid
+where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S', 'c', 'i', 'I') and ${where}`;
+}
+
+/** Rows: type oid, typmod, format_type of both, for all types of columns. */
+export function columnTypesQuery({ attributes }: Pick<RelationChoice, 'attributes'>): string {
+	return `
+select t, m, format_type(t, m)
+from (select distinct a.atttypid as t, a.atttypmod as m from pg_attribute a where a.attnum > 0 and not a.attisdropped
+	and ${attributes}) d`;
+}
+
+/** Rows: oid, qualified and quoted name. */
+export function collationsQuery(part: Part): string {
+	return `
+select l.oid, quote_ident(n.nspname) || '.' || quote_ident(l.collname)
+from pg_collation l
+join pg_namespace n on n.oid = l.collnamespace
+where ${ofPart(part, 'l.oid')}`;
+}
+
+/**
+ * Rows, one a routine: oid, schema, name, prokind, argument types (oids), their names as JSON, defaults, variadic element,
+ * returns set, result type, names of OUT and TABLE columns as JSON, volatility, leakproof.
+ */
+export function routinesQuery(part: Part): string {
+	return `
+select p.oid, n.nspname, p.proname, p.prokind::text, p.proargtypes::text,
+	(select json_agg(format_type(t, null) order by o) from unnest(p.proargtypes) with ordinality x(t, o)),
+	p.pronargdefaults, p.provariadic, p.proretset, p.prorettype,
+	(select json_agg(coalesce(p.proargnames[o], '') order by o)
+		from unnest(p.proargmodes) with ordinality x(m, o) where m in ('o', 'b', 't')),
+	p.provolatile::text, p.proleakproof
+from pg_proc p
+join pg_namespace n on n.oid = p.pronamespace
+where ${ofPart(part, 'p.oid')}`;
+}
+
+/** Rows: oid, schema, name, left type, right type, result type, routine. Shell operators are left out. */
+export function operatorsQuery(part: Part): string {
+	return `
+select o.oid, n.nspname, o.oprname, o.oprleft, o.oprright, o.oprresult, o.oprcode::oid
+from pg_operator o
+join pg_namespace n on n.oid = o.oprnamespace
+where o.oprcode <> 0 and ${ofPart(part, 'o.oid')}`;
+}
+
+/**
+ * Rows: oid, schema, name, typtype, category, preferred, element of a true array or 0, base of a domain or 0, relation of
+ * a composite or 0, array type or 0. Types of temporary relations are left out.
+ */
+export function typesQuery(part: Part): string {
+	return `
+select t.oid, n.nspname, t.typname, t.typtype::text, t.typcategory::text, t.typispreferred,
+	case when t.typsubscript = 'pg_catalog.array_subscript_handler'::regproc then t.typelem else 0 end,
+	t.typbasetype, t.typrelid, t.typarray
+from pg_type t
+join pg_namespace n on n.oid = t.typnamespace
+where ${ofPart(part, 't.oid')} and n.nspname !~ '^pg_(toast_)?temp_' and t.typisdefined`;
+}
+
+/** Rows: source, target, routine, context; casts with a domain or through a binary-coercible or I/O way have routine 0. */
+export function castsQuery(part: Part): string {
+	return `select castsource, casttarget, castfunc, castcontext::text from pg_cast where ${ofPart(part, 'oid')}`;
+}
+
+/**
+ * Rows: oid and definition of a view or materialized view; the definition is null where somebody holds the view or one of
+ * its relations so that printing it would wait. It may wait all the same when somebody takes one just now.
+ */
+export const definitionsQuery = `
+with locked as (
+	select l.relation from pg_locks l
+	join pg_database d on d.oid = l.database and d.datname = current_database()
+	where l.mode = 'AccessExclusiveLock' and l.relation is not null and l.pid <> pg_backend_pid()
+), held as (
+	select relation as view from locked
+	union
+	select r.ev_class from pg_rewrite r
+	join pg_depend d on d.classid = 'pg_rewrite'::regclass and d.objid = r.oid and d.refclassid = 'pg_class'::regclass
+	where d.refobjid in (select relation from locked)
+)
+select c.oid, case when h.view is null then pg_get_viewdef(c.oid) end
+from pg_class c
+left join held h on h.view = c.oid
+where c.relkind in ('v', 'm') and c.relpersistence <> 't' and ${ofPart('user', 'c.oid')}`;
+
+/**
+ * One row: a text that changes with every change of what the other queries read, and the milliseconds that the server
+ * took. Every row version of a catalogue has its own (oid, xmin). Temporary objects are left out: they belong to one
+ * session each, and would change it all the time.
+ */
+export const fingerprintQuery = `
+with temporary_schemas as (
+	select oid from pg_namespace where nspname ~ '^pg_(toast_)?temp_'
+), temporary as (
+	select oid from pg_class where relpersistence = 't'
+), parts as (
+	${[
+		`select 1, count(*), sum(hash_record_extended(row(oid, xmin), 1)) from pg_namespace
+		where oid not in (select oid from temporary_schemas)`,
+		`select 2, count(*), sum(hash_record_extended(row(oid, xmin), 2)) from pg_class
+		where ${ofPart('user', 'oid')} and relpersistence <> 't'`,
+		`select 3, count(*), sum(hash_record_extended(row(attrelid, attnum, xmin), 3)) from pg_attribute
+		where ${ofPart('user', 'attrelid')} and attnum > 0 and attrelid not in (select oid from temporary)`,
+		`select 4, count(*), sum(hash_record_extended(row(oid, xmin), 4)) from pg_proc where ${ofPart('user', 'oid')}`,
+		`select 5, count(*), sum(hash_record_extended(row(oid, xmin), 5)) from pg_rewrite
+		where ${ofPart('user', 'oid')} and ev_class not in (select oid from temporary)`,
+		`select 6, count(*), sum(hash_record_extended(row(inhrelid, inhparent, xmin), 6)) from pg_inherits
+		where inhrelid not in (select oid from temporary)`,
+		`select 7, count(*), sum(hash_record_extended(row(oid, xmin), 7)) from pg_type
+		where ${ofPart('user', 'oid')} and typnamespace not in (select oid from temporary_schemas)`,
+		`select 8, count(*), sum(hash_record_extended(row(oid, xmin), 8)) from pg_operator where ${ofPart('user', 'oid')}`,
+		`select 9, count(*), sum(hash_record_extended(row(oid, xmin), 9)) from pg_cast where ${ofPart('user', 'oid')}`,
+		`select 10, count(*), sum(hash_record_extended(row(indexrelid, xmin), 10)) from pg_index
+		where ${ofPart('user', 'indexrelid')} and indrelid not in (select oid from temporary)`,
+		`select 11, count(*), sum(hash_record_extended(row(aggfnoid::oid, xmin), 11)) from pg_aggregate
+		where ${ofPart('user', 'aggfnoid::oid')}`,
+		`select 12, count(*), sum(hash_record_extended(row(oid, xmin), 12)) from pg_trigger
+		where ${ofPart('user', 'oid')} and not tgisinternal and tgrelid not in (select oid from temporary)`,
+		`select 13, count(*), sum(hash_record_extended(row(oid, xmin), 13)) from pg_collation where ${ofPart('user', 'oid')}`,
+	].join('\n\tunion all ')}
+)
+select text, extract(epoch from clock_timestamp() - statement_timestamp()) * 1000
+from (select string_agg(p::text, ' ') as text from parts p) f`;

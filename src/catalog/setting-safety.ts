@@ -1,0 +1,62 @@
+/** Which settings a session may change, to which values; what is not on the list needs a rule or is refused for good. */
+import {
+	grantableSettings,
+	harmlessSettings,
+	harmlessValues,
+	refusedPrefixes,
+	refusedSettings,
+} from './data/settings.ts';
+import type { SettingSafety } from './safety.ts';
+
+const SAFE: SettingSafety = Object.freeze({ safe: true });
+
+const harmless: ReadonlySet<string> = new Set(harmlessSettings.split(/\s+/).filter((name) => name !== ''));
+
+/**
+ * Whether anyone may set the setting, by SET, RESET, set_config, startup parameter or a SET clause. `value` is the text of
+ * the new value; null for DEFAULT and RESET, which lead back to what the gateway checked when the session began; undefined
+ * when it is not known (a bound parameter). Names are compared as the server does: ASCII case does not matter.
+ */
+export function settingSafety(name: string, value?: string | null): SettingSafety {
+	const key = lowerAscii(name);
+	if (harmless.has(key)) return SAFE;
+	if (key === 'client_encoding') return encodingSafety(value);
+	const limited = own(harmlessValues, key);
+	if (limited !== undefined) return valueSafety(limited.values, limited.reason, value);
+	const refused = own(refusedSettings, key);
+	if (refused !== undefined) return { safe: false, grantable: false, reason: refused };
+	const dot = key.indexOf('.');
+	if (dot >= 0) return extensionSafety(key.slice(0, dot));
+	return { safe: false, grantable: true, reason: own(grantableSettings, key) ?? UNKNOWN };
+}
+
+const UNKNOWN = 'it is not among the settings known to be harmless';
+
+function valueSafety(values: readonly string[], reason: string, value: string | null | undefined): SettingSafety {
+	if (value === null) return SAFE;
+	if (value !== undefined && values.includes(lowerAscii(value))) return SAFE;
+	return { safe: false, grantable: false, reason };
+}
+
+/** pg_encname_tbl of the server: names are compared by their letters and digits alone. */
+const ENCODINGS: ReadonlySet<string> = new Set(['utf8', 'unicode', 'sqlascii']);
+
+function encodingSafety(value: string | null | undefined): SettingSafety {
+	if (value === null) return SAFE;
+	if (value !== undefined && ENCODINGS.has(lowerAscii(value).replaceAll(/[^a-z0-9]/g, ''))) return SAFE;
+	return { safe: false, grantable: false, reason: 'the gateway reads text as UTF8 only' };
+}
+
+function extensionSafety(prefix: string): SettingSafety {
+	const refused = own(refusedPrefixes, prefix);
+	if (refused !== undefined) return { safe: false, grantable: false, reason: refused };
+	return { safe: false, grantable: true, reason: 'what the database does with a setting of its own is not known' };
+}
+
+function own<T>(table: Readonly<Record<string, T>>, key: string): T | undefined {
+	return Object.hasOwn(table, key) ? table[key] : undefined;
+}
+
+function lowerAscii(text: string): string {
+	return text.replaceAll(/[A-Z]/g, (letter) => letter.toLowerCase());
+}
