@@ -13,6 +13,7 @@ const keptBytesMax = 4 * 1024 * 1024;
 export class Batch {
 	#buffer = Buffer.allocUnsafe(smallBytes);
 	#end = 1;
+	#lineStart = 1;
 	readonly #starts: number[] = [];
 
 	constructor() {
@@ -24,7 +25,7 @@ export class Batch {
 		return this.#starts.length;
 	}
 
-	/** What goes to the file. Valid until `clear`. */
+	/** What goes to the file. Valid until something is added or cleared. */
 	get bytes(): Buffer {
 		return this.#buffer.subarray(1, this.#end);
 	}
@@ -33,13 +34,37 @@ export class Batch {
 		return this.#end - 1;
 	}
 
-	add(line: string): void {
+	/** Adds to the line that `endLine` ends. */
+	text(text: string): void {
 		// At most three bytes for each UTF-16 unit; counted exactly only when that does not fit.
-		if (this.#end + line.length * 3 + 1 > this.#buffer.length) this.#reserve(Buffer.byteLength(line) + 1);
-		this.#starts.push(this.#end);
-		this.#end += this.#buffer.write(line, this.#end);
+		if (this.#end + text.length * 3 > this.#buffer.length) this.#reserve(Buffer.byteLength(text));
+		this.#end += this.#buffer.write(text, this.#end);
+	}
+
+	/** The same for text that is known to be ASCII. */
+	ascii(text: string): void {
+		if (this.#end + text.length > this.#buffer.length) this.#reserve(text.length);
+		this.#end += this.#buffer.write(text, this.#end, text.length, 'latin1');
+	}
+
+	/** The same for bytes of UTF-8. */
+	piece(bytes: Uint8Array): void {
+		if (this.#end + bytes.length > this.#buffer.length) this.#reserve(bytes.length);
+		this.#buffer.set(bytes, this.#end);
+		this.#end += bytes.length;
+	}
+
+	endLine(): void {
+		if (this.#end === this.#buffer.length) this.#reserve(1);
+		this.#starts.push(this.#lineStart);
 		this.#buffer[this.#end] = lineFeed;
 		this.#end += 1;
+		this.#lineStart = this.#end;
+	}
+
+	/** Takes back what was added since the last `endLine`. */
+	dropLine(): void {
+		this.#end = this.#lineStart;
 	}
 
 	/** Leaf hash of the line with that index: the line without its line feed. */
@@ -56,6 +81,7 @@ export class Batch {
 	clear(): void {
 		this.#starts.length = 0;
 		this.#end = 1;
+		this.#lineStart = 1;
 		if (this.#buffer.length > keptBytesMax) {
 			this.#buffer = Buffer.allocUnsafe(smallBytes);
 			this.#buffer[0] = lineFeed;

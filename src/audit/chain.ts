@@ -108,11 +108,10 @@ export class Chain {
 		this.#previousName = recovered.previous?.name ?? null;
 		this.lines = new Lines({
 			logId: this.logId,
-			origin: this.origin,
 			productVersion: options.productVersion,
 			parameters: options.parameters,
 			parameterBytesMax: options.limits.parameterBytesMax,
-			cachedPartCharsMax: options.limits.cachedPartCharsMax,
+			cachedPartBytesMax: options.limits.cachedPartBytesMax,
 		});
 	}
 
@@ -264,7 +263,8 @@ export class Chain {
 	#finish(open: Open): void {
 		if (!open.writer.doubtful) {
 			this.#checkpointHere();
-			open.writer.syncNow();
+			// Before anything in the next segment counts as safe, this one has to be.
+			if (this.#options.durability === 'disk') open.writer.syncNow();
 		}
 		open.leaves.flush();
 		open.leaves.close();
@@ -276,7 +276,7 @@ export class Chain {
 	#writeInto(code: OwnEvent, ok: boolean, unmapped: object): void {
 		const batch = this.#own;
 		batch.clear();
-		batch.add(this.lines.event(code, ownBody(code, this, ok, unmapped), this.#options.now(), this.size));
+		this.lines.event(batch, code, ownBody(code, this, ok, unmapped), this.#options.now(), this.size);
 		this.append(batch);
 		this.commit(batch);
 	}

@@ -13,8 +13,8 @@ export interface AuditLimits {
 	readonly batchBytesMax: number;
 	/** A bind parameter longer than this is cut; the record then carries its length and SHA-256. */
 	readonly parameterBytesMax: number;
-	/** What a decision serialises to is kept with it up to this many characters. */
-	readonly cachedPartCharsMax: number;
+	/** What a decision serialises to is kept with it up to this many bytes. */
+	readonly cachedPartBytesMax: number;
 	/** While the log cannot be written, how often it is tried again without a statement asking for it. */
 	readonly retryIntervalMs: number;
 	/** Longest record that readers (verify, search, sinks) take into memory. */
@@ -28,7 +28,7 @@ export const auditLimits: AuditLimits = Object.freeze({
 	queueRecordsMax: 65_536,
 	batchBytesMax: 1024 * 1024,
 	parameterBytesMax: 64 * 1024,
-	cachedPartCharsMax: 64 * 1024,
+	cachedPartBytesMax: 64 * 1024,
 	retryIntervalMs: 1_000,
 	recordBytesMax: 512 * 1024 * 1024,
 });

@@ -1,6 +1,7 @@
 /** Writes records as lines of JSON in the OCSF schema. What repeats (log, session, decision) is serialised once and kept. */
 import { hash } from 'node:crypto';
 import type { StatementDecision } from '../stages.ts';
+import type { Batch } from './batch.ts';
 import type { AuditParameter, Outcome, SessionInfo, StatementRecord } from './event.ts';
 import { toJson } from './json.ts';
 import {
@@ -40,13 +41,11 @@ export type EventCode =
 export interface LinesOptions {
 	/** Unique id of the log; every record's uid is `logId-sequence`. */
 	readonly logId: string;
-	/** Name of the log, as checkpoints bear it. */
-	readonly origin: string;
 	/** Version of this program. */
 	readonly productVersion: string;
 	readonly parameters: 'on' | 'off';
 	readonly parameterBytesMax: number;
-	readonly cachedPartCharsMax: number;
+	readonly cachedPartBytesMax: number;
 }
 
 const outcomeStatus = {
@@ -59,11 +58,11 @@ const outcomeStatus = {
 
 interface DecisionParts {
 	/** Attributes, from `,"category_uid"` on. */
-	readonly attributes: string;
+	readonly attributes: Buffer;
 	/** Members of `unmapped`. */
-	readonly unmapped: string;
+	readonly unmapped: Buffer;
 	/** The class and activity alone, for the outcome. */
-	readonly activity: string;
+	readonly activity: Buffer;
 }
 
 /** Members of an object as JSON text, each after a comma: `,"a":1,"b":2`; '' for an empty object. */
@@ -111,30 +110,39 @@ function decisionParts(decision: StatementDecision): DecisionParts {
 		...(decision.objects.length === 0 ? {} : { objects: decision.objects.map(objectPart) }),
 		...(decision.rewritten === decision.sql ? {} : { rewritten: decision.rewritten }),
 	};
-	return { attributes: members(attributes), unmapped: members(unmapped), activity: members(activity) };
+	return {
+		attributes: Buffer.from(members(attributes)),
+		unmapped: Buffer.from(members(unmapped)),
+		activity: Buffer.from(members(activity)),
+	};
 }
 
 /** Who, from where, to which database; `unmapped` comes last and is left open. */
-function sessionPart(session: SessionInfo): string {
+function sessionPart(session: SessionInfo): Buffer {
 	const text = members({ ...whoParts(session), database: databasePart(session), unmapped: sessionUnmapped(session) });
-	return text.slice(0, -1);
+	return Buffer.from(text.slice(0, -1));
 }
 
 function place(record: StatementRecord): string {
 	return `"transaction":${record.transaction},"statement":${record.statement}`;
 }
 
+/** Command tags are words and numbers as a rule: those need no escapes. */
+function quoteTag(tag: string): string {
+	return /^[A-Z0-9 ]*$/.test(tag) ? `"${tag}"` : toJson(tag);
+}
+
 /** The same for an outcome: enough to know whose it is; the record of the statement has the rest. */
-function shortSessionPart(session: SessionInfo): string {
+function shortSessionPart(session: SessionInfo): Buffer {
 	const { name } = session.identity ?? { name: '(none)' };
 	const actor = { user: { name }, session: { uid: session.id } };
 	const { src_endpoint } = whoParts(session);
-	return `${members({ actor, src_endpoint, database: databasePart(session) })},"unmapped":{`;
+	return Buffer.from(`${members({ actor, src_endpoint, database: databasePart(session) })},"unmapped":{`);
 }
 
 interface SessionParts {
-	readonly full: string;
-	readonly short: string;
+	readonly full: Buffer;
+	readonly short: Buffer;
 }
 
 /** Makes the lines of one log. A line ends without a line feed; numbers are those of the tree's leaves. */
@@ -142,11 +150,11 @@ export class Lines {
 	readonly #options: LinesOptions;
 	readonly #sessions = new WeakMap<SessionInfo, SessionParts>();
 	readonly #decisions = new WeakMap<StatementDecision, DecisionParts>();
-	readonly #heads = new Map<EventCode, string>();
-	#isoMs = Number.NaN;
-	#iso = '';
-	#revision = '';
-	#policy = '';
+	readonly #heads = new Map<EventCode, Buffer>();
+	#timeMs = Number.NaN;
+	#time = '';
+	#revision: string | null = null;
+	#policy = Buffer.alloc(0);
 
 	constructor(options: LinesOptions) {
 		this.#options = options;
@@ -156,44 +164,50 @@ export class Lines {
 		return `${this.#options.logId}-${sequence}`;
 	}
 
-	statement(record: StatementRecord, parameters: string, timeMs: number, sequence: number): string {
+	/** Writes the line of a statement. `parameters`: what `parameters` below made of them. */
+	statement(to: Batch, record: StatementRecord, parameters: string, timeMs: number, sequence: number): void {
 		const decision = this.#decision(record.decision);
-		return (
-			this.#head('statement', timeMs, sequence, null) +
-			decision.attributes +
-			this.#policyPart(record.policyRevision) +
-			this.#session(record.session).full +
-			decision.unmapped +
-			`,${place(record)}` +
-			`,"protocol":"${record.protocol}","phase":"${record.phase}"${parameters}}}`
-		);
+		this.#head(to, 'statement', timeMs, sequence, null);
+		to.piece(decision.attributes);
+		to.piece(this.#policyPart(record.policyRevision));
+		to.piece(this.#session(record.session).full);
+		to.piece(decision.unmapped);
+		to.text(`,${place(record)},"protocol":"${record.protocol}","phase":"${record.phase}"${parameters}}}`);
+		to.endLine();
 	}
 
+	/** Writes the line of an outcome of the statement whose record has the uid `of.id`. */
 	outcome(
+		to: Batch,
 		of: { readonly id: string; readonly record: StatementRecord },
 		outcome: Outcome,
 		timeMs: number,
 		sequence: number,
-	): string {
-		const { record } = of;
+	): void {
 		const { status: how, sqlstate, tag, rows, bytes, durationMs } = outcome;
-		return (
-			this.#head('outcome', timeMs, sequence, of.id) +
-			this.#decision(record.decision).activity +
-			`,"severity_id":1,"status_id":${outcomeStatus[how]},"status":"${how}"` +
-			(sqlstate === null ? '' : `,"status_code":${toJson(sqlstate)}`) +
-			`,"duration":${Math.round(durationMs)}` +
-			this.#session(record.session).short +
-			place(record) +
-			(tag === null ? '' : `,"tag":${toJson(tag)}`) +
-			(rows === null ? '' : `,"rows":${rows}`) +
-			`,"bytes":${bytes},"duration_us":${Math.round(durationMs * 1000)}}}`
-		);
+		this.#head(to, 'outcome', timeMs, sequence, of.id);
+		to.piece(this.#decision(of.record.decision).activity);
+		const code = sqlstate === null ? '' : `,"status_code":${toJson(sqlstate)}`;
+		const duration = Math.round(durationMs);
+		to.text(`,"severity_id":1,"status_id":${outcomeStatus[how]},"status":"${how}"${code},"duration":${duration}`);
+		to.piece(this.#session(of.record.session).short);
+		const result = `${tag === null ? '' : `,"tag":${quoteTag(tag)}`}${rows === null ? '' : `,"rows":${rows}`}`;
+		to.text(`${place(of.record)}${result},"bytes":${bytes},"duration_us":${Math.round(durationMs * 1000)}}}`);
+		to.endLine();
 	}
 
-	/** Any other record. `body` has the schema's attributes from `category_uid` on. */
-	event(code: EventCode, body: object, timeMs: number, sequence: number, correlation: string | null = null): string {
-		return `${this.#head(code, timeMs, sequence, correlation)}${members(body)}}`;
+	/** Writes any other line. `body` has the schema's attributes from `category_uid` on. */
+	event(
+		to: Batch,
+		code: EventCode,
+		body: object,
+		timeMs: number,
+		sequence: number,
+		correlation: string | null = null,
+	): void {
+		this.#head(to, code, timeMs, sequence, correlation);
+		to.text(`${members(body)}}`);
+		to.endLine();
 	}
 
 	/** The parameters as a member of `unmapped`, or ''. Copies what it needs out of the buffers. */
@@ -204,34 +218,35 @@ export class Lines {
 		return `,"parameters":${toJson(parameters.map((parameter) => renderParameter(parameter, max)))}`;
 	}
 
-	#head(code: EventCode, timeMs: number, sequence: number, correlation: string | null): string {
-		if (timeMs !== this.#isoMs) {
-			this.#isoMs = timeMs;
-			this.#iso = new Date(timeMs).toISOString();
+	/** The beginning of every line, up to and with `time`. */
+	#head(to: Batch, code: EventCode, timeMs: number, sequence: number, correlation: string | null): void {
+		if (timeMs !== this.#timeMs) {
+			this.#timeMs = timeMs;
+			this.#time = `","original_time":"${new Date(timeMs).toISOString()}"},"time":${timeMs}`;
 		}
-		const also = correlation === null ? '' : `,"correlation_uid":"${correlation}"`;
-		return `${this.#headOf(code)}${sequence},"uid":"${this.#options.logId}-${sequence}"${also},"original_time":"${this.#iso}"},"time":${timeMs}`;
+		to.piece(this.#headOf(code));
+		const also = correlation === null ? '' : `","correlation_uid":"${correlation}`;
+		to.ascii(`${sequence},"uid":"${this.#options.logId}-${sequence}${also}${this.#time}`);
 	}
 
-	#headOf(code: EventCode): string {
+	#headOf(code: EventCode): Buffer {
 		const known = this.#heads.get(code);
 		if (known !== undefined) return known;
 		const metadata = {
 			version: ocsfVersion,
 			product: { name: 'Portcullis', version: this.#options.productVersion },
 			profiles: ['security_control'],
-			log_name: this.#options.origin,
 			event_code: code,
 		};
-		const head = `{"metadata":${toJson(metadata).slice(0, -1)},"sequence":`;
+		const head = Buffer.from(`{"metadata":${toJson(metadata).slice(0, -1)},"sequence":`);
 		this.#heads.set(code, head);
 		return head;
 	}
 
-	#policyPart(revision: string): string {
-		if (revision !== this.#revision || this.#policy === '') {
+	#policyPart(revision: string): Buffer {
+		if (revision !== this.#revision) {
 			this.#revision = revision;
-			this.#policy = `,"policy":${toJson({ name: 'policies', version: revision, is_applied: true })}`;
+			this.#policy = Buffer.from(`,"policy":${toJson({ name: 'policies', version: revision, is_applied: true })}`);
 		}
 		return this.#policy;
 	}
@@ -249,8 +264,8 @@ export class Lines {
 		let parts = this.#decisions.get(decision);
 		if (parts === undefined) {
 			parts = decisionParts(decision);
-			const chars = parts.attributes.length + parts.unmapped.length;
-			if (chars <= this.#options.cachedPartCharsMax) this.#decisions.set(decision, parts);
+			const bytes = parts.attributes.length + parts.unmapped.length;
+			if (bytes <= this.#options.cachedPartBytesMax) this.#decisions.set(decision, parts);
 		}
 		return parts;
 	}

@@ -340,27 +340,32 @@ export class AuditLog {
 	/** Adds the entry's line to the batch. False for one that no line can be made of, which is refused by itself. */
 	#compose(entry: Entry, sequence: number): boolean {
 		try {
-			this.#batch.add(this.#line(entry, sequence));
+			this.#line(entry, sequence);
 			return true;
 		} catch (error) {
+			this.#batch.dropLine();
 			this.#refuse(entry, writeError(error));
 			return false;
 		}
 	}
 
-	#line(entry: Entry, sequence: number): string {
+	#line(entry: Entry, sequence: number): void {
 		const { lines } = this.#chain;
+		const batch = this.#batch;
 		switch (entry.kind) {
 			case 'statement':
-				return lines.statement(entry.record, entry.parameters, entry.timeMs, sequence);
+				lines.statement(batch, entry.record, entry.parameters, entry.timeMs, sequence);
+				return;
 			case 'outcome':
-				return lines.outcome(entry, entry.outcome, entry.timeMs, sequence);
+				lines.outcome(batch, entry, entry.outcome, entry.timeMs, sequence);
+				return;
 			case 'event': {
 				const { code, body, correlation } = eventBody(entry.event);
-				return lines.event(code, body, entry.timeMs, sequence, correlation);
+				lines.event(batch, code, body, entry.timeMs, sequence, correlation);
+				return;
 			}
 			default:
-				return unreachable(entry);
+				unreachable(entry);
 		}
 	}
 

@@ -155,14 +155,14 @@ export function activityOf(decision: StatementDecision): DatastoreActivity {
 }
 
 export const effects = {
-	allow: { action_id: 1, action: 'Allowed', disposition_id: 1 },
-	mask: { action_id: 4, action: 'Modified', disposition_id: 1 },
-	deny: { action_id: 2, action: 'Denied', disposition_id: 2 },
+	allow: { action_id: 1, action: 'Allowed' },
+	mask: { action_id: 4, action: 'Modified' },
+	deny: { action_id: 2, action: 'Denied' },
 } as const satisfies Record<StatementDecision['effect'], object>;
 
 /** A rule that took part in a decision, as `authorizations` names it. */
 export function authorizationOf(rule: RuleRef, decision: string): object {
-	return { decision, policy: { name: `${rule.file}:${rule.line}`, desc: rule.text, is_applied: true } };
+	return { decision, policy: { name: `${rule.file}:${rule.line}`, desc: rule.text } };
 }
 
 /** An object that a statement uses, without what is empty. */
