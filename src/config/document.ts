@@ -67,7 +67,12 @@ export class ConfigDocument {
 			case 'unrecognized_keys':
 				return issue.keys.map((key) => this.problem([...issue.path, key], 'unknown key'));
 			case 'invalid_type':
-				return [this.problem(issue.path, issue.input === undefined && this.#isMissing(issue.path) ? 'missing' : lowerFirst(issue.message))];
+				return [
+					this.problem(
+						issue.path,
+						issue.input === undefined && this.#isMissing(issue.path) ? 'missing' : lowerFirst(issue.message),
+					),
+				];
 			case 'invalid_union':
 				return this.#explainUnion(issue);
 			default:
@@ -78,7 +83,9 @@ export class ConfigDocument {
 	/** Of the alternatives that fail, the one that fails inside says more than that none fits. */
 	#explainUnion(issue: z.core.$ZodIssueInvalidUnion): ConfigProblem[] {
 		if (this.#isMissing(issue.path)) return [this.problem(issue.path, 'missing')];
-		const inner = issue.errors.find((issues) => issues.every((one) => one.path.length > 0 && one.code !== 'invalid_type'));
+		const inner = issue.errors.find((issues) =>
+			issues.every((one) => one.path.length > 0 && one.code !== 'invalid_type'),
+		);
 		if (!inner) return [this.problem(issue.path, lowerFirst(issue.message))];
 		return inner.flatMap((one) => this.#explainIssue({ ...one, path: [...issue.path, ...one.path] }));
 	}
@@ -90,7 +97,7 @@ export class ConfigDocument {
 	/** Line of the key, or of the nearest key above it that is there. */
 	#lineOf(path: Path): number {
 		for (let length = path.length; length > 0; length--) {
-			const node = this.#document.getIn(path.slice(0, length), true);
+			const node: unknown = this.#document.getIn(path.slice(0, length), true);
 			if (isNode(node) && node.range) return this.#lines.linePos(node.range[0]).line;
 		}
 		return 0;

@@ -103,7 +103,8 @@ class Loader {
 	async #listen(): Promise<ListenConfig> {
 		const { host, port, tls } = this.#raw.listen;
 		if (tls.mode === 'off') {
-			if (!isLoopback(host)) this.#warnings.push(`listen.tls.mode: off on ${host}: what clients send can be read on the network`);
+			if (!isLoopback(host))
+				this.#warnings.push(`listen.tls.mode: off on ${host}: what clients send can be read on the network`);
 			return { host, port, tls: null };
 		}
 		for (const key of ['cert', 'key'] as const) {
@@ -116,9 +117,11 @@ class Loader {
 
 	async #identity(): Promise<Config['identity']> {
 		const { login, issuers, users } = this.#raw.identity;
-		if (issuers.length === 0 && users.length === 0) this.#problem(['identity'], 'has neither issuers nor users, so nobody could sign in');
+		if (issuers.length === 0 && users.length === 0)
+			this.#problem(['identity'], 'has neither issuers nor users, so nobody could sign in');
 		if (NOT_YET.login.has(login)) this.#problem(['identity', 'login'], `${login} is not available in this version`);
-		else if (login !== 'password' && issuers.length === 0) this.#problem(['identity', 'login'], `${login} needs an issuer`);
+		else if (login !== 'password' && issuers.length === 0)
+			this.#problem(['identity', 'login'], `${login} needs an issuer`);
 		this.#unique(['identity', 'issuers'], 'issuer', issuers);
 		this.#unique(['identity', 'users'], 'name', users);
 		const accounts: UserConfig[] = [];
@@ -147,11 +150,15 @@ class Loader {
 		if ((raw.tls?.cert === undefined) !== (raw.tls?.key === undefined)) {
 			this.#problem([...at, 'tls'], 'cert and key go together');
 		}
-		if (mode === 'verify-ca' && raw.tls?.ca === undefined) this.#problem([...at, 'tls', 'ca'], 'missing: mode verify-ca needs it');
+		if (mode === 'verify-ca' && raw.tls?.ca === undefined)
+			this.#problem([...at, 'tls', 'ca'], 'missing: mode verify-ca needs it');
 		if (mode === 'disable' && !isLoopback(raw.host)) {
-			this.#warnings.push(`databases.${name}.tls.mode: disable to ${raw.host}: statements and rows can be read on the network`);
+			this.#warnings.push(
+				`databases.${name}.tls.mode: disable to ${raw.host}: statements and rows can be read on the network`,
+			);
 		}
-		if (NOT_YET.pool.has(raw.pool.mode)) this.#problem([...at, 'pool', 'mode'], `${raw.pool.mode} is not available in this version`);
+		if (NOT_YET.pool.has(raw.pool.mode))
+			this.#problem([...at, 'pool', 'mode'], `${raw.pool.mode} is not available in this version`);
 		const password = raw.password ? await this.#secret([...at, 'password'], raw.password) : null;
 		const key = raw.tls?.key === undefined ? null : await this.#secret([...at, 'tls', 'key'], { file: raw.tls.key });
 		return [

@@ -5,7 +5,9 @@ const port = (least: number) => z.int().min(least).max(65_535);
 const text = z.string().min(1);
 const count = (least: number) => z.int().min(least);
 
-const secretFile = z.strictObject({ file: text.describe('Path of a file that holds it; a line feed at its end is dropped.') });
+const secretFile = z.strictObject({
+	file: text.describe('Path of a file that holds it; a line feed at its end is dropped.'),
+});
 const secretEnv = z.strictObject({ env: text.describe('Name of an environment variable that holds it.') });
 const secret = z.union([secretEnv, secretFile], { error: 'must be { env: NAME } or { file: PATH }' });
 
@@ -44,7 +46,9 @@ const listen = z.strictObject({
 });
 
 const issuer = z.strictObject({
-	issuer: z.url({ protocol: /^https?$/ }).describe('Issuer identifier, compared exactly with `iss`. https, or http on a loopback address.'),
+	issuer: z
+		.url({ protocol: /^https?$/ })
+		.describe('Issuer identifier, compared exactly with `iss`. https, or http on a loopback address.'),
 	audience: z
 		.union([text, z.array(text).min(1)], { error: 'must be a string or a list of strings' })
 		.describe('One of these must be in `aud`.'),
@@ -88,7 +92,10 @@ const database = z.strictObject({
 		.describe('TLS towards the server. Default: `verify-full`; `disable` for a loopback address or a Unix socket.'),
 	pool: z
 		.strictObject({
-			mode: z.enum(['session', 'transaction']).default('session').describe('How long a client keeps its server connection.'),
+			mode: z
+				.enum(['session', 'transaction'])
+				.default('session')
+				.describe('How long a client keeps its server connection.'),
 			size: count(1).default(20).describe('Server connections at a time.'),
 		})
 		.prefault({})
@@ -116,11 +123,19 @@ const limits = z.strictObject({
 	sessionsMax: count(1).default(5_000).describe('Client sessions at a time, over all databases.'),
 	loginTimeoutMs: count(1).default(60_000).describe('From the first byte of a client until it has signed in.'),
 	loginWaitMs: count(1).default(900_000).describe('The same while a person approves the login in a browser.'),
-	idleTimeoutMs: count(0).default(0).describe('How long a client may be silent outside of a transaction; 0 switches it off.'),
-	queryBytesMax: count(1_024).default(16 * mib).describe('Largest statement text, in a Query or Parse message.'),
-	bindBytesMax: count(1_024).default(64 * mib).describe('Largest Bind or FunctionCall message, parameter values included.'),
+	idleTimeoutMs: count(0)
+		.default(0)
+		.describe('How long a client may be silent outside of a transaction; 0 switches it off.'),
+	queryBytesMax: count(1_024)
+		.default(16 * mib)
+		.describe('Largest statement text, in a Query or Parse message.'),
+	bindBytesMax: count(1_024)
+		.default(64 * mib)
+		.describe('Largest Bind or FunctionCall message, parameter values included.'),
 	statementsMax: count(1).default(10_000).describe('Prepared statements of one session.'),
-	statementBytesMax: count(1_024).default(64 * mib).describe('Text of all prepared statements of one session.'),
+	statementBytesMax: count(1_024)
+		.default(64 * mib)
+		.describe('Text of all prepared statements of one session.'),
 	portalsMax: count(1).default(1_000).describe('Portals (cursors of the protocol) of one session.'),
 	connectTimeoutMs: count(1).default(10_000).describe('Connecting and signing in to a server.'),
 	poolWaitMs: count(1).default(5_000).describe('Waiting for a free server connection.'),

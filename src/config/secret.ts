@@ -82,6 +82,6 @@ export function describeFileError(path: string, error: unknown): string {
 		case 'EISDIR':
 			return `${path} is a folder`;
 		default:
-			return `${path} cannot be read (${code ?? 'unknown error'})`;
+			return `${path} cannot be read (${typeof code === 'string' ? code : 'unknown error'})`;
 	}
 }

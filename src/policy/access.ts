@@ -56,7 +56,9 @@ export class PolicyAccess implements Access {
 		this.revision = parts.revision;
 		this.shape = parts.shape;
 		this.#prefix = parts.memory.nextPrefix();
-		this.#own = parts.rules.filter((rule) => parts.who.has(rule.subject) && matches(rule.object.database, parts.database));
+		this.#own = parts.rules.filter(
+			(rule) => parts.who.has(rule.subject) && matches(rule.object.database, parts.database),
+		);
 	}
 
 	onDatabase(action: Action): Answer {
@@ -76,7 +78,10 @@ export class PolicyAccess implements Access {
 	}
 
 	onFunction(schema: string, name: string, types: readonly string[], action: 'execute' | 'call'): Answer {
-		return this.#answer({ kind: 'function', database: this.database, schema, name, types: canonicalTypes(types) }, action);
+		return this.#answer(
+			{ kind: 'function', database: this.database, schema, name, types: canonicalTypes(types) },
+			action,
+		);
 	}
 
 	readColumn(schema: string, relation: string, column: string): ColumnAnswer {
@@ -114,7 +119,8 @@ export class PolicyAccess implements Access {
 	#bind(expressions: ReadonlyMap<string, CompiledExpression>, rule: Rule): BoundExpression {
 		const expression = expressions.get(rule.argument);
 		// The load refuses such a rule; were it not so, the statement must fail rather than go unprotected.
-		if (!expression) throw new Error(`${rule.ref.file}:${rule.ref.line} names ${rule.argument}, which masks.yaml does not have`);
+		if (!expression)
+			throw new Error(`${rule.ref.file}:${rule.ref.line} names ${rule.argument}, which masks.yaml does not have`);
 		return bindExpression(expression, this.#parts.claims, rule.ref);
 	}
 

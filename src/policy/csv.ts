@@ -143,7 +143,8 @@ function parseRule(ref: RuleRef, fields: readonly string[], problems: ProblemLis
 	if (!isAction(action)) throw new Error(`unknown action ${JSON.stringify(action)}`);
 	if (!isEffect(effect)) throw new Error(`unknown effect ${JSON.stringify(effect)}`);
 	const wants = EFFECTS[effect];
-	if (wants === 'argument' && argument === '') throw new Error(`${effect} needs the name of a ${effect} as its argument`);
+	if (wants === 'argument' && argument === '')
+		throw new Error(`${effect} needs the name of a ${effect} as its argument`);
 	if (wants === 'no argument' && argument !== '') throw new Error(`${effect} takes no argument`);
 	const rule: Rule = { ref, subject, object, objectText, action, effect, argument };
 	const never = whyNever(rule);
@@ -170,7 +171,9 @@ function checkSubject(subject: string, kinds: readonly string[]): void {
 	const kind = subject.slice(0, Math.max(colon, 0));
 	const name = subject.slice(colon + 1);
 	if (!kinds.includes(kind)) {
-		throw new Error(`${JSON.stringify(subject)} is not ${kinds.map((known) => `${known}:NAME`).join(', ')}${kinds.length > 1 ? ' or *' : ''}`);
+		throw new Error(
+			`${JSON.stringify(subject)} is not ${kinds.map((known) => `${known}:NAME`).join(', ')}${kinds.length > 1 ? ' or *' : ''}`,
+		);
 	}
 	if (name === '' || name !== name.trim()) throw new Error(`${JSON.stringify(subject)} lacks a name`);
 	if (name.includes('*')) throw new Error(`${subject}: the wildcard of a subject stands alone`);
@@ -183,11 +186,13 @@ function whyNever(rule: Rule): string | undefined {
 		if (action === '*') return undefined;
 		const kinds: readonly ObjectPattern['kind'][] = ACTION_OBJECTS[action];
 		if (kinds.includes(object.kind)) return undefined;
-		const hint = kinds.includes('function') && object.kind === 'relation' ? ` (a function is written ${rule.objectText}(*))` : '';
+		const hint =
+			kinds.includes('function') && object.kind === 'relation' ? ` (a function is written ${rule.objectText}(*))` : '';
 		return `${action} is an action on a ${kinds.join(' or a ')}, and ${rule.objectText} is a ${object.kind}${hint}`;
 	}
 	if (effect === 'mask' || effect === 'unmask') {
-		if (object.kind !== 'column' && object.kind !== 'relation') return `${effect} is for columns and relations, and ${rule.objectText} is a ${object.kind}`;
+		if (object.kind !== 'column' && object.kind !== 'relation')
+			return `${effect} is for columns and relations, and ${rule.objectText} is a ${object.kind}`;
 		return action === 'select' || action === '*' ? undefined : `${effect} goes with the action select, not ${action}`;
 	}
 	if (object.kind !== 'relation') return `${effect} is for relations, and ${rule.objectText} is a ${object.kind}`;

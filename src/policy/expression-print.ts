@@ -1,5 +1,14 @@
 /** Prints an expression of masks.yaml: everything in parentheses, every function, operator and type pinned to pg_catalog. */
-import type { DataTypeDef, Expr, ExprBinary, ExprCall, ExprCase, ExprRef, ExprTernary, ExprUnary, ValueKeyword } from 'pgsql-ast-parser';
+import type {
+	Expr,
+	ExprBinary,
+	ExprCall,
+	ExprCase,
+	ExprRef,
+	ExprTernary,
+	ExprUnary,
+	ValueKeyword,
+} from 'pgsql-ast-parser';
 import { unreachable } from '../errors.ts';
 import { quoteLiteral } from './claims.ts';
 import type { ExpressionRules, Piece } from './expression.ts';
@@ -59,6 +68,22 @@ const COMPARED_WITH_ALL: ReadonlyMap<string, string> = new Map([
 	['all', 'ALL'],
 ]);
 
+/** What has no expressions within it, or is refused as it stands. */
+type Leaf = Exclude<Expr, { type: Composite }>;
+type Composite =
+	| 'binary'
+	| 'unary'
+	| 'ternary'
+	| 'cast'
+	| 'member'
+	| 'arrayIndex'
+	| 'array'
+	| 'case'
+	| 'call'
+	| 'extract'
+	| 'substring'
+	| 'overlay';
+
 class Printer {
 	readonly #rules: ExpressionRules;
 
@@ -68,17 +93,6 @@ class Printer {
 
 	expr(expr: Expr): Sql {
 		switch (expr.type) {
-			case 'ref':
-				return [this.#ref(expr, 'value')];
-			case 'null':
-				return ['NULL'];
-			case 'boolean':
-				return [expr.value ? 'TRUE' : 'FALSE'];
-			case 'integer':
-			case 'numeric':
-				return [number(expr.value)];
-			case 'string':
-				return [quoteLiteral(expr.value)];
 			case 'binary':
 				return this.#binary(expr);
 			case 'unary':
@@ -86,7 +100,7 @@ class Printer {
 			case 'ternary':
 				return this.#between(expr);
 			case 'cast':
-				return sql`CAST(${this.expr(expr.operand)} AS ${this.#type(expr.to)})`;
+				return sql`CAST(${this.expr(expr.operand)} AS ${typeName(expr.to)})`;
 			case 'member': {
 				const member = typeof expr.member === 'number' ? number(expr.member) : quoteLiteral(expr.member);
 				return operator(expr.op, this.expr(expr.operand), [member]);
@@ -94,35 +108,51 @@ class Printer {
 			case 'arrayIndex':
 				return sql`((${this.expr(expr.array)})[${this.expr(expr.index)}])`;
 			case 'array':
-				return sql`ARRAY[${join(expr.expressions.map((item) => this.expr(item)), ', ')}]`;
+				return sql`ARRAY[${this.#items(expr.expressions)}]`;
 			case 'case':
 				return this.#case(expr);
 			case 'call':
 				return this.#call(expr);
 			case 'extract':
 				return this.#function('extract', [[quoteLiteral(expr.field.name)], this.expr(expr.from)]);
-			case 'substring':
-				return this.#function('substring', [
-					this.expr(expr.value),
-					expr.from ? this.expr(expr.from) : ['1'],
-					...(expr.for ? [this.expr(expr.for)] : []),
-				]);
-			case 'overlay':
-				return this.#function('overlay', [
-					this.expr(expr.value),
-					this.expr(expr.placing),
-					this.expr(expr.from),
-					...(expr.for ? [this.expr(expr.for)] : []),
-				]);
+			case 'substring': {
+				const from = expr.from ? this.expr(expr.from) : ['1'];
+				return this.#function('substring', [this.expr(expr.value), from, ...this.#optional(expr.for)]);
+			}
+			case 'overlay': {
+				const parts = [expr.value, expr.placing, expr.from].map((part) => this.expr(part));
+				return this.#function('overlay', [...parts, ...this.#optional(expr.for)]);
+			}
+			default:
+				return [this.#leaf(expr)];
+		}
+	}
+
+	#leaf(expr: Leaf): Piece {
+		switch (expr.type) {
+			case 'ref':
+				return this.#ref(expr, 'value');
+			case 'null':
+				return 'NULL';
+			case 'boolean':
+				return expr.value ? 'TRUE' : 'FALSE';
+			case 'integer':
+			case 'numeric':
+				return number(expr.value);
+			case 'string':
+				return quoteLiteral(expr.value);
 			case 'keyword': {
 				const keyword = KEYWORDS[expr.keyword];
-				if (keyword === undefined) throw new Error(`${expr.keyword} is about the gateway's own session, not about the person: use claims`);
-				return [keyword];
+				if (keyword !== undefined) return keyword;
+				throw new Error(`${expr.keyword} is about the gateway's own session, not about the person: use claims`);
 			}
 			case 'list':
 				throw new Error('a list in parentheses stands only after IN');
 			case 'parameter':
 				throw new Error(`parameter ${expr.name} has no value here`);
+			case 'default':
+			case 'constant':
+				throw new Error(`${expr.type} is not allowed here`);
 			case 'select':
 			case 'union':
 			case 'union all':
@@ -131,26 +161,38 @@ class Printer {
 			case 'with recursive':
 			case 'array select':
 				throw new Error('subqueries are not allowed');
-			case 'default':
-			case 'constant':
-				throw new Error(`${expr.type} is not allowed here`);
 			default:
 				return unreachable(expr);
 		}
 	}
 
+	#optional(expr: Expr | null | undefined): Sql[] {
+		return expr ? [this.expr(expr)] : [];
+	}
+
+	#items(exprs: readonly Expr[]): Sql {
+		return join(
+			exprs.map((expr) => this.expr(expr)),
+			', ',
+		);
+	}
+
 	#ref(ref: ExprRef, use: 'value' | 'list'): Piece {
 		const name = ref.name.replaceAll('""', '"');
 		if (ref.name === '*') throw new Error('* is not allowed');
-		if (!ref.table) return name === 'value' && this.#rules.kind === 'mask' ? { kind: 'value' } : { kind: 'column', name };
+		if (!ref.table)
+			return name === 'value' && this.#rules.kind === 'mask' ? { kind: 'value' } : { kind: 'column', name };
 		if (ref.table.schema !== undefined || ref.table.name !== 'claims') {
-			throw new Error(`${[ref.table.schema, ref.table.name, name].filter(Boolean).join('.')}: only columns of the same row and claims.NAME`);
+			throw new Error(
+				`${[ref.table.schema, ref.table.name, name].filter(Boolean).join('.')}: only columns of the same row and claims.NAME`,
+			);
 		}
 		return { kind: 'claim', name, use };
 	}
 
 	#binary({ op, opSchema, left, right }: ExprBinary): Sql {
-		if (opSchema !== undefined && opSchema !== 'pg_catalog') throw new Error(`operators of schema ${opSchema} are not allowed`);
+		if (opSchema !== undefined && opSchema !== 'pg_catalog')
+			throw new Error(`operators of schema ${opSchema} are not allowed`);
 		switch (op) {
 			case 'AND':
 			case 'OR':
@@ -174,7 +216,8 @@ class Printer {
 
 	/** `x = any(list)` comes from the parser as a call of a function `any`. */
 	#comparison(op: string, left: Expr, right: Expr): Sql {
-		const quantifier = right.type === 'call' && !right.function.schema ? COMPARED_WITH_ALL.get(right.function.name) : undefined;
+		const quantifier =
+			right.type === 'call' && !right.function.schema ? COMPARED_WITH_ALL.get(right.function.name) : undefined;
 		if (quantifier === undefined || right.type !== 'call') return operator(op, this.expr(left), this.expr(right));
 		const [list, ...more] = right.args;
 		if (!list || more.length > 0) throw new Error(`${quantifier} takes one array`);
@@ -183,7 +226,10 @@ class Printer {
 
 	#in(left: Expr, right: Expr): Sql {
 		const items = right.type === 'list' ? right.expressions : [right];
-		return sql`(${join(items.map((item) => this.#isIn(left, item)), ' OR ')})`;
+		return sql`(${join(
+			items.map((item) => this.#isIn(left, item)),
+			' OR ',
+		)})`;
 	}
 
 	#isIn(left: Expr, item: Expr): Sql {
@@ -197,7 +243,8 @@ class Printer {
 	}
 
 	#unary({ op, opSchema, operand }: ExprUnary): Sql {
-		if (opSchema !== undefined && opSchema !== 'pg_catalog') throw new Error(`operators of schema ${opSchema} are not allowed`);
+		if (opSchema !== undefined && opSchema !== 'pg_catalog')
+			throw new Error(`operators of schema ${opSchema} are not allowed`);
 		const inner = this.expr(operand);
 		switch (op) {
 			case 'NOT':
@@ -233,12 +280,19 @@ class Printer {
 
 	#call(call: ExprCall): Sql {
 		const { name, schema } = call.function;
-		if (schema !== undefined && schema !== 'pg_catalog') throw new Error(`function ${schema}.${name}: only built-in functions are allowed`);
+		if (schema !== undefined && schema !== 'pg_catalog')
+			throw new Error(`function ${schema}.${name}: only built-in functions are allowed`);
 		if (call.distinct || call.orderBy || call.filter || call.withinGroup || call.over) {
 			throw new Error(`${name}: aggregates and window functions are not allowed`);
 		}
 		const special = schema === undefined ? this.#special(name, call.args) : undefined;
-		return special ?? this.#function(name, call.args.map((argument) => this.expr(argument)));
+		return (
+			special ??
+			this.#function(
+				name,
+				call.args.map((argument) => this.expr(argument)),
+			)
+		);
 	}
 
 	/** Calls that are syntax of their own. */
@@ -247,7 +301,7 @@ class Printer {
 			case 'coalesce':
 			case 'greatest':
 			case 'least':
-				return sql`${name.toUpperCase()}(${join(args.map((argument) => this.expr(argument)), ', ')})`;
+				return sql`${name.toUpperCase()}(${this.#items(args)})`;
 			case 'nullif': {
 				const [left, right, ...more] = args;
 				if (!left || !right || more.length > 0) throw new Error('nullif takes two arguments');
@@ -259,7 +313,10 @@ class Printer {
 				return this.#function('position', [this.expr(only.right), this.expr(only.left)]);
 			}
 			case 'trim':
-				return this.#function('btrim', args.map((argument) => this.expr(argument)));
+				return this.#function(
+					'btrim',
+					args.map((argument) => this.expr(argument)),
+				);
 			case 'any':
 			case 'some':
 			case 'all':
@@ -273,10 +330,6 @@ class Printer {
 		const refusal = refusedFunction(name, this.#rules.isHarmlessFunction);
 		if (refusal !== undefined) throw new Error(refusal);
 		return sql`pg_catalog.${quoteName(name)}(${join(args, ', ')})`;
-	}
-
-	#type(type: DataTypeDef): string {
-		return typeName(type);
 	}
 }
 

@@ -66,7 +66,9 @@ export function typeName(type: DataTypeDef): string {
 	const name = wide ?? oneWide;
 	const foreign = (type.schema !== undefined && type.schema !== 'pg_catalog') || type.doubleQuoted === true;
 	if (name === undefined || foreign) {
-		throw new Error(`cast to ${[type.schema, type.name].filter(Boolean).join('.')}: only the plain built-in types are allowed`);
+		throw new Error(
+			`cast to ${[type.schema, type.name].filter(Boolean).join('.')}: only the plain built-in types are allowed`,
+		);
 	}
 	const config = type.config ?? (oneWide === undefined ? [] : [1]);
 	if (config.length > 0 && !WITH_MODIFIER.has(name)) throw new Error(`type ${type.name} takes no length`);

@@ -3,6 +3,7 @@ import { type Expr, parse } from 'pgsql-ast-parser';
 import type { BoundExpression, Identity, RuleRef } from '../stages.ts';
 import { type ClaimUse, claimLiteral } from './claims.ts';
 import { printExpression } from './expression-print.ts';
+import { assertReadAlike } from './expression-reading.ts';
 
 /** Longest expression in characters; the parser's work grows faster than the text. */
 const EXPRESSION_LENGTH_MAX = 4_000;
@@ -33,11 +34,18 @@ export interface CompiledExpression {
 	readonly pieces: readonly Piece[];
 }
 
-/** @throws Error with a reason for the author of the policy */
+/**
+ * `prepareReading` must have been awaited before.
+ *
+ * @throws Error with a reason for the author of the policy
+ */
 export function compileExpression(name: string, text: string, rules: ExpressionRules): CompiledExpression {
-	if (text.length > EXPRESSION_LENGTH_MAX) throw new Error(`the expression is longer than ${EXPRESSION_LENGTH_MAX} characters`);
+	if (text.length > EXPRESSION_LENGTH_MAX)
+		throw new Error(`the expression is longer than ${EXPRESSION_LENGTH_MAX} characters`);
 	if (text.includes('\0')) throw new Error('the expression contains a NUL character');
-	const pieces = printExpression(parseExpression(text), rules);
+	const parsed = parseExpression(text);
+	const pieces = printExpression(parsed, rules);
+	assertReadAlike(text, parsed);
 	const columns = new Set<string>();
 	const claims = new Set<string>();
 	for (const piece of pieces) {
@@ -49,7 +57,11 @@ export function compileExpression(name: string, text: string, rules: ExpressionR
 }
 
 /** Fills in the claims of one identity. `rule` is the rule that applies the expression. */
-export function bindExpression(expression: CompiledExpression, claims: Identity['claims'], rule: RuleRef): BoundExpression {
+export function bindExpression(
+	expression: CompiledExpression,
+	claims: Identity['claims'],
+	rule: RuleRef,
+): BoundExpression {
 	const { name, columns, kind } = expression;
 	const pieces: Piece[] = [];
 	for (const piece of expression.pieces) {

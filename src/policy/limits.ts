@@ -10,4 +10,6 @@ export const POLICY_LIMITS = {
 	slicesMax: 5_000,
 	/** Quiet time after a change of a file before the policy is loaded again, in milliseconds. */
 	settleMs: 100,
+	/** How often the files are looked at beside being watched, in milliseconds. */
+	pollMs: 2_000,
 } as const;

@@ -17,7 +17,11 @@ export interface MaskFile {
 
 const SECTIONS = { masks: 'mask', filters: 'filter' } as const satisfies Record<string, ExpressionKind>;
 
-export function parseMasks(text: string, problems: ProblemList, isHarmlessFunction: (name: string) => boolean): MaskFile {
+export function parseMasks(
+	text: string,
+	problems: ProblemList,
+	isHarmlessFunction: (name: string) => boolean,
+): MaskFile {
 	const reader = new MaskReader(problems, isHarmlessFunction);
 	const lines = new LineCounter();
 	const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true, version: '1.2' });

@@ -27,10 +27,23 @@ const PROBES: readonly Probe[] = [
 	{ promise: 'a rule is for its subject only', rules: 'p, role:other, d.s.t, select, allow', allowed: false },
 	{ promise: 'a rule is for its action only', rules: 'p, role:r, d.s.t, insert, allow', allowed: false },
 	{ promise: 'a rule is for its object only', rules: 'p, role:r, d.s.u, select, allow', allowed: false },
-	{ promise: 'deny beats allow before it', rules: 'p, *, d.s.t, *, allow\np, role:r, d.s.t.c, select, deny', allowed: false },
-	{ promise: 'deny beats allow after it', rules: 'p, role:r, d.*.*, select, deny\np, *, d.s.t, *, allow', allowed: false },
+	{
+		promise: 'deny beats allow before it',
+		rules: 'p, *, d.s.t, *, allow\np, role:r, d.s.t.c, select, deny',
+		allowed: false,
+	},
+	{
+		promise: 'deny beats allow after it',
+		rules: 'p, role:r, d.*.*, select, deny\np, *, d.s.t, *, allow',
+		allowed: false,
+	},
 	{ promise: 'a deny alone allows nothing', rules: 'p, role:other, d.s.t, select, deny', allowed: false },
-	{ promise: 'masks and filters allow nothing', rules: 'p, role:r, d.s.t, select, unmask', allowed: false, protections: [1] },
+	{
+		promise: 'masks and filters allow nothing',
+		rules: 'p, role:r, d.s.t, select, unmask',
+		allowed: false,
+		protections: [1],
+	},
 	{
 		promise: 'protections apply to their subject, object and action, in the order of the file',
 		rules: [
@@ -45,7 +58,8 @@ const PROBES: readonly Probe[] = [
 	},
 	{
 		promise: 'a filter holds whichever row action its line has',
-		rules: 'p, role:r, d.s.t, update, filter, f\np, role:r, d.s.u, select, filter, f\np, role:other, d.s.t, select, filter, f',
+		rules:
+			'p, role:r, d.s.t, update, filter, f\np, role:r, d.s.u, select, filter, f\np, role:other, d.s.t, select, filter, f',
 		target: RELATION,
 		allowed: false,
 		protections: [1],

@@ -68,7 +68,13 @@ export function parseObject(text: string): ObjectPattern {
 		if (parts.length !== 3 || !database || !schema || !third) {
 			throw new Error(`function ${text} must be written database.schema.function(types)`);
 		}
-		return { kind: 'function', database, schema, name: third, types: types === '*' ? null : canonicalTypes(splitTypes(types)) };
+		return {
+			kind: 'function',
+			database,
+			schema,
+			name: third,
+			types: types === '*' ? null : canonicalTypes(splitTypes(types)),
+		};
 	}
 	if (parts.length === 1 && database) return { kind: 'database', database };
 	if (parts.length === 3 && database && schema && third) return { kind: 'relation', database, schema, relation: third };
@@ -89,7 +95,8 @@ export function covers(pattern: ObjectPattern, target: Target): boolean {
 			return target.kind === 'database';
 		case 'relation':
 			// What is said of `database.schema.*` is said of the schema itself, e.g. create.
-			if (target.kind === 'schema') return pattern.relation.text === '*' && pattern.relation.wild && matches(pattern.schema, target.schema);
+			if (target.kind === 'schema')
+				return pattern.relation.text === '*' && pattern.relation.wild && matches(pattern.schema, target.schema);
 			if (target.kind !== 'relation' && target.kind !== 'column') return false;
 			return matches(pattern.schema, target.schema) && matches(pattern.relation, target.relation);
 		case 'column':
@@ -273,8 +280,13 @@ function canonicalType(text: string): string {
 function canonicalTypeName(base: string, whole: string): string {
 	const words = base.match(/"(?:[^"]|"")*"|[^"\s.]+|\.|\s+/g) ?? [];
 	if (base === '' || words.join('') !== base) throw new Error(`${JSON.stringify(whole)} is not an argument type`);
-	const spaced = words.map((word) => (word.startsWith('"') ? unquoteNeedless(word) : foldCase(word).replace(/\s+/, ' ')));
-	const name = spaced.join('').replace(/ ?\. ?/g, '.').replace(/^pg_catalog\./, '');
+	const spaced = words.map((word) =>
+		word.startsWith('"') ? unquoteNeedless(word) : foldCase(word).replace(/\s+/, ' '),
+	);
+	const name = spaced
+		.join('')
+		.replace(/ ?\. ?/g, '.')
+		.replace(/^pg_catalog\./, '');
 	if (/[*()]/.test(name.replace(/"(?:[^"]|"")*"/g, ''))) {
 		throw new Error(`argument type ${whole}: types are written as regprocedure prints them, all overloads as (*)`);
 	}

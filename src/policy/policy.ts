@@ -7,6 +7,8 @@ import type { Access, Identity } from '../stages.ts';
 import { AccessMemory, PolicyAccess } from './access.ts';
 import { type Link, parseRules, type Rule } from './csv.ts';
 import { Engine } from './engine.ts';
+import { prepareReading } from './expression-reading.ts';
+import { catalogProblems, type KnownRelation } from './catalog-problems.ts';
 import { POLICY_LIMITS } from './limits.ts';
 import { type MaskFile, parseMasks } from './masks.ts';
 import { PolicyError, type PolicyProblem, ProblemList } from './problem.ts';
@@ -25,13 +27,6 @@ export interface PolicySource {
 
 const FILES = { model: 'model.conf', rules: 'policy.csv', masks: 'masks.yaml' } as const;
 
-/** A relation as the catalogue knows it, for `Policy.problems`. */
-export interface KnownRelation {
-	readonly schema: string;
-	readonly name: string;
-	readonly columns: readonly string[];
-}
-
 /** Immutable. Made by `loadPolicy` or `parsePolicy`. */
 export class Policy {
 	/** Hash of the three files: 16 hexadecimal digits. */
@@ -47,6 +42,7 @@ export class Policy {
 	readonly #claims: readonly string[];
 	readonly #memory = new AccessMemory();
 	readonly #accesses = new LRUCache<string, Access>({ max: POLICY_LIMITS.accessesMax });
+	readonly #byIdentity = new WeakMap<Identity, Map<string, Access>>();
 
 	constructor(parts: {
 		revision: string;
@@ -71,8 +67,30 @@ export class Policy {
 		return this.#claims;
 	}
 
-	/** What the identity may do in the database, which is the name that the client connects to. The same object for equal shapes. */
+	/**
+	 * What the identity may do in the database, which is the name that the client connects to. Identities of equal shape get
+	 * the same object. Cheap enough to be asked for every statement.
+	 */
 	accessFor(identity: Identity, database: string): Access {
+		let known = this.#byIdentity.get(identity);
+		if (!known) {
+			known = new Map();
+			this.#byIdentity.set(identity, known);
+		}
+		let access = known.get(database);
+		if (!access) {
+			access = this.#accessOf(identity, database);
+			known.set(database, access);
+		}
+		return access;
+	}
+
+	/** Rules that name what the catalogue of a database does not have; see `catalogProblems`. */
+	problems(database: string, relations: Iterable<KnownRelation>): PolicyProblem[] {
+		return catalogProblems(this.rules, this.#expressions, database, relations);
+	}
+
+	#accessOf(identity: Identity, database: string): Access {
 		const names = [
 			`user:${identity.name}`,
 			...identity.roles.map((role) => `role:${role}`),
@@ -106,11 +124,20 @@ export class Policy {
 }
 
 /**
- * Reads model.conf, policy.csv and masks.yaml (which may be missing) of a folder.
+ * Reads and parses a folder.
  *
  * @throws PolicyError with every problem of every file
  */
 export async function loadPolicy(folder: string, options: LoadOptions): Promise<Policy> {
+	return parsePolicy(await readPolicy(folder), options);
+}
+
+/**
+ * Reads model.conf, policy.csv and masks.yaml (which may be missing) of a folder.
+ *
+ * @throws PolicyError when one of them cannot be read
+ */
+export async function readPolicy(folder: string): Promise<PolicySource> {
 	const problems: PolicyProblem[] = [];
 	const read = async (file: string, optional: boolean): Promise<string> => {
 		const list = new ProblemList(file);
@@ -118,9 +145,13 @@ export async function loadPolicy(folder: string, options: LoadOptions): Promise<
 		problems.push(...list.problems);
 		return text;
 	};
-	const [model, rules, masks] = await Promise.all([read(FILES.model, false), read(FILES.rules, false), read(FILES.masks, true)]);
+	const [model, rules, masks] = await Promise.all([
+		read(FILES.model, false),
+		read(FILES.rules, false),
+		read(FILES.masks, true),
+	]);
 	if (problems.length > 0) throw new PolicyError(problems);
-	return parsePolicy({ model, rules, masks }, options);
+	return { model, rules, masks };
 }
 
 /** @throws PolicyError with every problem of every file */
@@ -128,6 +159,7 @@ export async function parsePolicy(source: PolicySource, options: LoadOptions): P
 	const inRules = new ProblemList(FILES.rules);
 	const inMasks = new ProblemList(FILES.masks);
 	const inModel = new ProblemList(FILES.model);
+	await prepareReading();
 	const { rules, links } = parseRules(source.rules, FILES.rules, inRules);
 	const expressions = parseMasks(source.masks, inMasks, options.isHarmlessFunction);
 	checkNames(rules, expressions, inRules);
@@ -145,7 +177,8 @@ export async function parsePolicy(source: PolicySource, options: LoadOptions): P
 async function readText(path: string, problems: ProblemList, optional: boolean): Promise<string> {
 	try {
 		const bytes = await readFile(path);
-		if (bytes.length > POLICY_LIMITS.fileBytesMax) throw new Error(`the file is larger than ${POLICY_LIMITS.fileBytesMax} bytes`);
+		if (bytes.length > POLICY_LIMITS.fileBytesMax)
+			throw new Error(`the file is larger than ${POLICY_LIMITS.fileBytesMax} bytes`);
 		return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
 	} catch (error) {
 		const missing = error instanceof Error && 'code' in error && error.code === 'ENOENT';
@@ -161,21 +194,29 @@ function checkNames(rules: readonly Rule[], expressions: MaskFile, problems: Pro
 		const kind = rule.effect === 'mask' || rule.effect === 'unmask' ? 'mask' : 'filter';
 		if (rule.argument === '' || expressions.broken.has(`${kind} ${rule.argument}`)) continue;
 		const known = kind === 'mask' ? expressions.masks : expressions.filters;
-		if (!known.has(rule.argument)) problems.error(rule.ref.line, `masks.yaml has no ${kind} named ${JSON.stringify(rule.argument)}`);
+		if (!known.has(rule.argument))
+			problems.error(rule.ref.line, `masks.yaml has no ${kind} named ${JSON.stringify(rule.argument)}`);
 	}
 }
 
 function claimsUsed(rules: readonly Rule[], expressions: MaskFile): string[] {
 	const used = new Set<string>();
 	for (const rule of rules) {
-		const expression = rule.effect === 'mask' ? expressions.masks.get(rule.argument) : rule.effect === 'filter' ? expressions.filters.get(rule.argument) : undefined;
+		const expression =
+			rule.effect === 'mask'
+				? expressions.masks.get(rule.argument)
+				: rule.effect === 'filter'
+					? expressions.filters.get(rule.argument)
+					: undefined;
 		for (const claim of expression?.claims ?? []) used.add(claim);
 	}
 	return [...used].sort();
 }
 
-function revisionOf(source: PolicySource): string {
+/** Hash of the three files: 16 hexadecimal digits. */
+export function revisionOf(source: PolicySource): string {
 	const hash = createHash('sha256');
-	for (const text of [source.model, source.rules, source.masks]) hash.update(`${Buffer.byteLength(text)}:`).update(text);
+	for (const text of [source.model, source.rules, source.masks])
+		hash.update(`${Buffer.byteLength(text)}:`).update(text);
 	return hash.digest('hex').slice(0, 16);
 }
