@@ -147,6 +147,7 @@ class Printer {
 				throw new Error(`${expr.keyword} is about the gateway's own session, not about the person: use claims`);
 			}
 			case 'list':
+			case 'array':
 				throw new Error('a list in parentheses stands only after IN');
 			case 'parameter':
 				throw new Error(`parameter ${expr.name} has no value here`);
