@@ -1,34 +1,205 @@
-/** The catalogue of one database: the latest snapshot, refreshed on demand and by polling for DDL made elsewhere. */
+/** The catalogue of one database: the latest snapshot, looked at again on demand and by polling for DDL made elsewhere. */
+import { GatewayError } from '../errors.ts';
+import { type Clock, systemClock } from './clock.ts';
 import type { CatalogSession } from './connection.ts';
+import { CATALOG_LIMITS } from './limits.ts';
+import { type Load, loadFingerprint, loadServer, loadSnapshot, type Server } from './load.ts';
 import type { CatalogSnapshot } from './snapshot.ts';
+import { withDeadline } from './deadline.ts';
 
 export interface CatalogOptions {
-	/** Opens a connection of the catalogue's own. */
+	/** Opens a connection of the catalogue's own, signed in as the gateway's role. */
 	readonly connect: () => Promise<CatalogSession>;
 	/** As clients name it; for messages. */
 	readonly database: string;
-	/** Told once each time the catalogue becomes stale, and when it is current again. */
+	/** Told of each change of the state. */
 	readonly onState?: (state: CatalogState) => void;
+	readonly clock?: Clock;
 }
 
 export type CatalogState =
-	/** Nothing was loaded yet. */
-	| { readonly type: 'unknown'; readonly error?: Error }
+	/** Nothing was loaded yet; `error` is why the last attempt failed. */
+	| { readonly type: 'unknown'; readonly error: Error | null }
 	| { readonly type: 'current' }
 	/** The last look failed: DDL may have happened unseen. */
-	| { readonly type: 'stale'; readonly sinceMs: number; readonly error: Error };
+	| { readonly type: 'stale'; readonly error: Error };
 
-export interface Catalog {
-	readonly state: CatalogState;
-	/** The latest snapshot. Throws GatewayError 57P03 while the catalogue is unknown or stale. */
-	snapshot(): CatalogSnapshot;
-	/** A snapshot that was begun after this call. Rejects with GatewayError 57P03 when the database cannot be asked. */
-	refresh(): Promise<CatalogSnapshot>;
-	/** Loads the first snapshot and begins polling. Rejects as refresh does; polling goes on all the same. */
-	start(): Promise<void>;
-	close(): Promise<void>;
+interface Connected {
+	readonly session: CatalogSession;
+	readonly server: Server;
 }
 
-export function openCatalog(_options: CatalogOptions): Catalog {
-	throw new Error('not built');
+/**
+ * Never more than one look at a time. A look compares a fingerprint of the database's catalogues with that of the last
+ * load, and loads when they differ; a snapshot is never changed, only replaced.
+ */
+export class Catalog {
+	readonly #options: CatalogOptions;
+	readonly #clock: Clock;
+	#state: CatalogState = { type: 'unknown', error: null };
+	#connected: Connected | null = null;
+	#loaded: (Load & { readonly server: Server }) | null = null;
+	/** The snapshot is not trusted after this time. */
+	#trustedUntilMs = 0;
+	/** The look that is under way. */
+	#looking: Promise<CatalogSnapshot> | null = null;
+	/** The look that begins when the one under way has ended. */
+	#next: Promise<CatalogSnapshot> | null = null;
+	#polling = false;
+	#cancelPoll: (() => void) | null = null;
+	#reconnectMs: number = CATALOG_LIMITS.reconnectMinMs;
+	#closed = false;
+
+	constructor(options: CatalogOptions) {
+		this.#options = options;
+		this.#clock = options.clock ?? systemClock;
+	}
+
+	get state(): CatalogState {
+		return this.#state;
+	}
+
+	/** The latest snapshot. Throws GatewayError 57P03 while the catalogue is unknown or stale: nothing can be decided then. */
+	snapshot(): CatalogSnapshot {
+		if (this.#loaded !== null && this.#state.type === 'current' && this.#clock.now() <= this.#trustedUntilMs) {
+			return this.#loaded.snapshot;
+		}
+		throw this.#unknown(this.#state.type === 'current' ? null : this.#state.error);
+	}
+
+	/**
+	 * A snapshot of some moment after this call; DDL that was committed before the call is in it. Calls made while a look
+	 * is under way share the one after it. Rejects with GatewayError 57P03 when the database cannot be asked.
+	 */
+	refresh(): Promise<CatalogSnapshot> {
+		if (this.#next !== null) return this.#next;
+		if (this.#looking === null) return this.#begin();
+		const begin = () => {
+			this.#next = null;
+			return this.#begin();
+		};
+		this.#next = this.#looking.then(begin, begin);
+		return this.#next;
+	}
+
+	/** Loads the first snapshot and polls from then on, also when the load fails (then it rejects as refresh does). */
+	async start(): Promise<void> {
+		this.#polling = true;
+		await this.refresh();
+	}
+
+	/** Ends polling and the connection; what is under way rejects. */
+	async close(): Promise<void> {
+		this.#closed = true;
+		this.#cancelPoll?.();
+		await this.#disconnect();
+		await this.#looking?.catch(() => undefined);
+		await this.#disconnect();
+		this.#setState({ type: 'unknown', error: null });
+	}
+
+	#begin(): Promise<CatalogSnapshot> {
+		this.#cancelPoll?.();
+		this.#cancelPoll = null;
+		const look = this.#look();
+		this.#looking = look;
+		const ended = () => {
+			if (this.#looking === look) this.#looking = null;
+		};
+		look.then(ended, ended);
+		return look;
+	}
+
+	async #look(): Promise<CatalogSnapshot> {
+		const beganMs = this.#clock.now();
+		try {
+			const restMs = await this.#lookTwice();
+			const delayMs = Math.min(Math.max(restMs, CATALOG_LIMITS.pollMinMs), CATALOG_LIMITS.pollMaxMs);
+			this.#trustedUntilMs = this.#clock.now() + delayMs + CATALOG_LIMITS.staleGraceMs;
+			this.#reconnectMs = CATALOG_LIMITS.reconnectMinMs;
+			this.#setState({ type: 'current' });
+			this.#poll(delayMs - (this.#clock.now() - beganMs));
+			return this.snapshot();
+		} catch (caught) {
+			const error = caught instanceof Error ? caught : new Error(String(caught));
+			this.#setState({ type: this.#loaded === null ? 'unknown' : 'stale', error });
+			this.#poll(this.#reconnectMs);
+			this.#reconnectMs = Math.min(this.#reconnectMs * 2, CATALOG_LIMITS.pollMaxMs);
+			throw this.#unknown(error);
+		}
+	}
+
+	/** A connection that was lost since the last look is no failure yet: a new one is tried at once. */
+	async #lookTwice(): Promise<number> {
+		const old = this.#connected;
+		if (old !== null) {
+			try {
+				return await this.#lookWith(old);
+			} catch {
+				await this.#disconnect();
+			}
+		}
+		try {
+			return await this.#lookWith(await this.#connect());
+		} catch (error) {
+			await this.#disconnect();
+			throw error;
+		}
+	}
+
+	/** Looks, loads if need be, and answers how long to leave the database alone for that. */
+	async #lookWith({ session, server }: Connected): Promise<number> {
+		const last = this.#loaded;
+		if (last !== null && last.server === server && last.complete) {
+			const fingerprint = await loadFingerprint(session);
+			if (fingerprint.text === last.fingerprint.text) return fingerprint.costMs * CATALOG_LIMITS.pollCostFactor;
+		}
+		const beganMs = this.#clock.now();
+		const load = await loadSnapshot(session, server, (last?.snapshot.revision ?? 0) + 1);
+		this.#loaded = { ...load, server };
+		return Math.max(
+			load.fingerprint.costMs * CATALOG_LIMITS.pollCostFactor,
+			(this.#clock.now() - beganMs) * CATALOG_LIMITS.loadCostFactor,
+		);
+	}
+
+	async #connect(): Promise<Connected> {
+		if (this.#closed) throw new Error('the catalogue is closed');
+		const session = withDeadline(await this.#options.connect(), CATALOG_LIMITS.queryTimeoutMs, this.#clock);
+		try {
+			const server = await loadServer(session);
+			this.#connected = { session, server };
+			return this.#connected;
+		} catch (error) {
+			await session.close();
+			throw error;
+		}
+	}
+
+	async #disconnect(): Promise<void> {
+		const connected = this.#connected;
+		this.#connected = null;
+		await connected?.session.close();
+	}
+
+	#poll(delayMs: number): void {
+		if (!this.#polling || this.#closed) return;
+		this.#cancelPoll?.();
+		this.#cancelPoll = this.#clock.after(Math.max(delayMs, 0), () => {
+			this.refresh().catch(() => undefined);
+		});
+	}
+
+	#setState(state: CatalogState): void {
+		const changed = state.type !== this.#state.type;
+		this.#state = state;
+		if (changed) this.#options.onState?.(state);
+	}
+
+	#unknown(cause: Error | null): GatewayError {
+		return new GatewayError('57P03', `the catalogue of database "${this.#options.database}" is not known at the moment`, {
+			detail: 'The gateway cannot ask the database about its tables, so nothing can be decided.',
+			cause,
+		});
+	}
 }

@@ -1,21 +1,164 @@
-/** A snapshot with a few relations laid over it: temporary ones, and those of a transaction that has not committed. */
+/** Relations that only one session sees, temporary or not yet committed: looked up through it, laid over a snapshot. */
 import type { CatalogConnection } from './connection.ts';
-import type { CatalogSnapshot, Relation } from './snapshot.ts';
+import { int, packRelation, type Row, text, unpackRelation } from './decode.ts';
+import { CATALOG_LIMITS } from './limits.ts';
+import { type RelationChoice, relationsQuery, withDetails } from './queries.ts';
+import type { CatalogSnapshot, Relation, Type } from './snapshot.ts';
 
-/** The snapshot, with `relations` in place of those of the same schema and name or oid. */
-export function overlay(_snapshot: CatalogSnapshot, _relations: readonly Relation[]): CatalogSnapshot {
-	throw new Error('not built');
+/** Which relations to look for: by schema (`pg_temp` stands for the session's own) and name, or all of its temporary ones. */
+export type RelationSearch = { readonly schema: string; readonly name: string }[] | 'temporary';
+
+/**
+ * Looks relations up through a session's own connection, as its transaction sees them; those that are not there are left
+ * out. `inTransaction`: the connection is inside a transaction block (status T; status E cannot be asked). It leaves no
+ * trace: settings, transaction and savepoints are as before, one Query message each way. Rejects with the connection's
+ * error. Of `children` only those among the relations found are known.
+ */
+export async function loadRelations(
+	connection: CatalogConnection,
+	search: RelationSearch,
+	inTransaction: boolean,
+): Promise<Relation[]> {
+	if (search !== 'temporary' && search.length === 0) return [];
+	const [begin, end] = inTransaction
+		? [`savepoint ${SAVEPOINT}`, `rollback to savepoint ${SAVEPOINT}; release savepoint ${SAVEPOINT}`]
+		: ['begin read only', 'rollback'];
+	const settings = `set local search_path = ''; set local quote_all_identifiers = off;
+		set local lock_timeout = ${CATALOG_LIMITS.lockTimeoutMs}`;
+	const select = withDetails(relationsQuery(chosen(search)));
+	let rows: Row[];
+	try {
+		rows = await connection.query(`${begin}; ${settings}; ${select}; ${end}`);
+	} catch (error) {
+		await connection.query(end).catch(() => undefined);
+		throw error;
+	}
+	return rows.map((row) => decodeDetailed(row, rows));
+}
+
+const SAVEPOINT = 'portcullis_catalog';
+
+function chosen(search: RelationSearch): RelationChoice {
+	const where =
+		search === 'temporary'
+			? 'n.oid = pg_my_temp_schema()'
+			: search.map(({ schema, name }) => `(${inSchema(schema)} and c.relname = ${literal(name)})`).join(' or ');
+	return {
+		where: `(${where})`,
+		attributes: `a.attrelid in (select c.oid from pg_class c join pg_namespace n on n.oid = c.relnamespace where ${where})`,
+	};
+}
+
+function inSchema(schema: string): string {
+	return schema === 'pg_temp' ? 'n.oid = pg_my_temp_schema()' : `n.nspname = ${literal(schema)}`;
+}
+
+/** Means the same whatever standard_conforming_strings says. */
+function literal(value: string): string {
+	if (value.includes('\0')) throw new RangeError('a PostgreSQL name has no NUL');
+	return `e'${value.replaceAll('\\', '\\\\').replaceAll("'", "''")}'`;
+}
+
+function decodeDetailed(row: Row, all: readonly Row[]): Relation {
+	const packed = packRelation(row, (same) => same);
+	const details = JSON.parse(row[9] ?? '[]') as [number, number, string, number, string | null][];
+	const names = {
+		types: new Map(details.map(([type, typmod, name]) => [`${type} ${typmod}`, name])),
+		collations: new Map(details.map(([, , , collation, name]) => [collation, name ?? '"???"'])),
+	};
+	const oid = text(row[0]);
+	const children = all.filter((other) => (other[7] ?? '').split(' ').includes(oid)).map((other) => int(other[0]));
+	return unpackRelation(packed, names, children, row[10] ?? null);
 }
 
 /**
- * Looks a relation up through a session's own connection, in its own transaction: temporary relations and those not yet
- * committed. `schema` is as in pg_namespace ('pg_temp' stands for the session's own temporary schema). Changes
- * no setting of the session. Null when there is none.
+ * The snapshot, with `relations` in place of those of the same schema and name, and of those of the same oid. Has the
+ * revision of the snapshot below it: who keeps decisions by revision must not keep those made under an overlay.
  */
-export function loadRelation(
-	_connection: CatalogConnection,
-	_schema: string,
-	_name: string,
-): Promise<Relation | null> {
-	throw new Error('not built');
+export function overlay(snapshot: CatalogSnapshot, relations: readonly Relation[]): CatalogSnapshot {
+	return relations.length === 0 ? snapshot : new Overlay(snapshot, relations);
+}
+
+class Overlay implements CatalogSnapshot {
+	readonly revision: number;
+	readonly serverVersion: number;
+	readonly user: string;
+	readonly userCasts: CatalogSnapshot['userCasts'];
+	readonly #below: CatalogSnapshot;
+	readonly #relations: readonly Relation[];
+	readonly #byOid: ReadonlyMap<number, Relation>;
+
+	constructor(below: CatalogSnapshot, relations: readonly Relation[]) {
+		this.revision = below.revision;
+		this.serverVersion = below.serverVersion;
+		this.user = below.user;
+		this.userCasts = below.userCasts;
+		this.#below = below;
+		this.#relations = relations;
+		this.#byOid = new Map(relations.map((relation) => [relation.oid, relation]));
+	}
+
+	hasSchema(name: string): boolean {
+		return this.#below.hasSchema(name) || this.#relations.some((relation) => relation.schema === name);
+	}
+
+	mayUseSchema(name: string): boolean {
+		return this.#below.mayUseSchema(name) || this.#relations.some((relation) => relation.schema === name);
+	}
+
+	relation(schema: string, name: string): Relation | undefined {
+		const own = this.#relations.find((relation) => relation.name === name && relation.schema === schema);
+		if (own !== undefined) return own;
+		const below = this.#below.relation(schema, name);
+		return below !== undefined && this.#byOid.has(below.oid) ? undefined : below;
+	}
+
+	relationByOid(oid: number): Relation | undefined {
+		return this.#byOid.get(oid) ?? this.#below.relationByOid(oid);
+	}
+
+	*relations(): Iterable<Relation> {
+		yield* this.#relations;
+		const names = new Set(this.#relations.map(({ schema, name }) => JSON.stringify([schema, name])));
+		for (const relation of this.#below.relations()) {
+			if (this.#byOid.has(relation.oid) || names.has(JSON.stringify([relation.schema, relation.name]))) continue;
+			yield relation;
+		}
+	}
+
+	routines(schema: string, name: string) {
+		return this.#below.routines(schema, name);
+	}
+
+	routinesNamed(name: string) {
+		return this.#below.routinesNamed(name);
+	}
+
+	routineByOid(oid: number) {
+		return this.#below.routineByOid(oid);
+	}
+
+	operators(schema: string, name: string) {
+		return this.#below.operators(schema, name);
+	}
+
+	operatorsNamed(name: string) {
+		return this.#below.operatorsNamed(name);
+	}
+
+	type(schema: string, name: string): Type | undefined {
+		return this.#below.type(schema, name);
+	}
+
+	typeByOid(oid: number): Type | undefined {
+		return this.#below.typeByOid(oid);
+	}
+
+	arrayTypeOf(element: number): number {
+		return this.#below.arrayTypeOf(element);
+	}
+
+	cast(source: number, target: number) {
+		return this.#below.cast(source, target);
+	}
 }

@@ -10,12 +10,14 @@ function ofPart(part: Part, oid: string): string {
 	return part === 'builtin' ? `${oid} < ${FIRST_NORMAL_OID}` : `${oid} >= ${FIRST_NORMAL_OID}`;
 }
 
-/** Prepares the catalogue's own session: names print qualified, and no wait lasts for ever. */
-export function sessionSetup(timeoutMs: number): string {
+/** Prepares the catalogue's own session: names print qualified, and no wait lasts for ever. Times are milliseconds. */
+export function sessionSetup(limits: { readonly queryTimeoutMs: number; readonly lockTimeoutMs: number }): string {
 	return `set search_path = '';
 		set quote_all_identifiers = off;
-		set statement_timeout = ${timeoutMs};
-		set idle_in_transaction_session_timeout = ${timeoutMs}`;
+		set default_transaction_isolation = 'read committed';
+		set statement_timeout = ${limits.queryTimeoutMs};
+		set lock_timeout = ${limits.lockTimeoutMs};
+		set idle_in_transaction_session_timeout = ${limits.queryTimeoutMs}`;
 }
 
 /** One row: server_version_num, current_user, database. */
@@ -74,6 +76,23 @@ left join (
 	where not tgisinternal and tgenabled <> 'D' and (tgtype & 1) <> 0 and (tgtype & 66) <> 0 and (tgtype & 20) <> 0
 ) g on g.tgrelid = c.oid
 where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S', 'c', 'i', 'I') and ${where}`;
+}
+
+/**
+ * The rows of `relationsQuery` with two cells more: JSON [type, typmod, format_type, collation, its qualified and quoted
+ * name] of each column, and the definition of a view.
+ */
+export function withDetails(relations: string): string {
+	return `
+select r.*, (
+	select json_agg(json_build_array(a.atttypid::int8, a.atttypmod, format_type(a.atttypid, a.atttypmod), a.attcollation::int8,
+		quote_ident(n.nspname) || '.' || quote_ident(l.collname)))::text
+	from pg_attribute a
+	left join pg_collation l on l.oid = a.attcollation
+	left join pg_namespace n on n.oid = l.collnamespace
+	where a.attrelid = r.oid and a.attnum > 0 and not a.attisdropped
+), case when r.kind in ('v', 'm') then pg_get_viewdef(r.oid) end
+from (${relations}) r (oid, schema, name, kind, row_type, flags, primary_key, parents, columns)`;
 }
 
 /** Rows: type oid, typmod, format_type of both, for all types of columns. */

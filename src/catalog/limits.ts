@@ -1,0 +1,20 @@
+/** Every limit and time of the catalogue, in one place. Times are milliseconds. */
+
+export const CATALOG_LIMITS = {
+	/** One query of a load, on the server and as awaited here. */
+	queryTimeoutMs: 60_000,
+	/** How long a load waits for a lock before it leaves view definitions out. */
+	lockTimeoutMs: 1000,
+	/** Between two looks for DDL made elsewhere, at least. */
+	pollMinMs: 1000,
+	/** And at most, however long a look takes. */
+	pollMaxMs: 30_000,
+	/** Looking costs the server at most one part in this many of its time. */
+	pollCostFactor: 100,
+	/** Loading costs it at most one part in this many, when something changes at every look. */
+	loadCostFactor: 5,
+	/** A snapshot is trusted for this long beyond the time at which it should have been looked at again. */
+	staleGraceMs: 15_000,
+	/** Between two attempts to connect again; doubles up to `pollMaxMs`. */
+	reconnectMinMs: 250,
+} as const;
