@@ -1,0 +1,119 @@
+/** Decides a function call: ordinary ones by their routines, and the few that stand for a statement of their own (set_config, nextval, pg_notify). */
+import type { FuncCall, Node } from '@pgsql/types';
+import { settingSafety } from '../catalog/safety.ts';
+import type { Routine } from '../catalog/snapshot.ts';
+import { GatewayError } from '../errors.ts';
+import { checkSequence } from './sequence.ts';
+import { stringsOf } from './names.ts';
+import { as } from './nodes.ts';
+import { type Call, type CallInfo, checkCall, findRoutines } from './routines.ts';
+import { addRules, denied, type ExprInfo, noteUse, positionAt, type Walk } from './walk.ts';
+
+const SEQUENCE_ACTIONS: Readonly<Record<string, 'select' | 'update'>> = {
+	nextval: 'update',
+	setval: 'update',
+	currval: 'select',
+	lastval: 'select',
+	pg_sequence_last_value: 'select',
+	pg_get_sequence_data: 'select',
+	pg_sequence_parameters: 'select',
+};
+
+/** Decides a FuncCall whose arguments have been walked. */
+export function checkCallNode(walk: Walk, node: FuncCall, args: readonly ExprInfo[]): CallInfo {
+	const names = stringsOf(node.funcname);
+	const loose = node.func_variadic === true || (node.args ?? []).some((arg) => 'NamedArgExpr' in arg);
+	const call: Call = { names, args, loose, location: node.location, action: 'execute' };
+	if (walk.mode === 'statement') {
+		const candidates = findRoutines(walk.context, call);
+		if (candidates.length > 0 && candidates.every(isBuiltin)) {
+			const special = specialCall(walk, node, candidates[0]?.name ?? '');
+			if (special) return checkedSpecial(candidates);
+		}
+	}
+	const info = checkCall(walk, call);
+	return { ...info, type: polymorphicResult(walk, info, args) };
+}
+
+function isBuiltin(routine: Routine): boolean {
+	return routine.builtin && routine.schema === 'pg_catalog';
+}
+
+function checkedSpecial(candidates: readonly Routine[]): CallInfo {
+	const first = candidates[0];
+	return { candidates, type: first?.returnType ?? null, leakproof: false, volatile: true, outColumns: first?.outColumns ?? [] };
+}
+
+/** True when the call was decided here; throws when it is refused. */
+function specialCall(walk: Walk, node: FuncCall, name: string): boolean {
+	if (name === 'set_config') return setConfig(walk, node);
+	if (name === 'pg_notify') {
+		const answer = walk.context.access.onDatabase('notify');
+		addRules(noteUse(walk, 'database', '', walk.context.access.database, 'notify'), answer.rules);
+		if (answer.allowed) return true;
+		throw denied(walk, 'function pg_notify', answer, 'notify', walk.context.access.database, node.location);
+	}
+	const action = Object.hasOwn(SEQUENCE_ACTIONS, name) ? SEQUENCE_ACTIONS[name] : undefined;
+	return action !== undefined && checkSequence(walk, node.args?.[0], action, node.location);
+}
+
+/** set_config('name', value, local): as good as SET, so the name has to be in the text. */
+function setConfig(walk: Walk, node: FuncCall): boolean {
+	const name = literalOf(node.args?.[0]);
+	const value = literalOf(node.args?.[1]);
+	if (name === undefined) {
+		throw new GatewayError('42501', 'permission denied for function set_config: the name of the setting has to be a literal', {
+			...positionAt(walk, node.location),
+			hint: 'Use SET, or write the name of the setting as a string constant.',
+		});
+	}
+	checkSetting(walk, name.toLowerCase(), value, node.location);
+	walk.effects.push({ type: 'set', name: name.toLowerCase(), local: false });
+	return true;
+}
+
+/** Throws 42501 for a setting that is not harmless and that no `set` rule allows. An unknown value is undefined. */
+export function checkSetting(walk: Walk, name: string, value: string | undefined, location: number | undefined): void {
+	const safety = settingSafety(name, value);
+	const note = noteUse(walk, 'setting', '', name, 'set');
+	if (safety.safe) return;
+	const answer = walk.context.access.onDatabase('set');
+	if (safety.grantable && answer.allowed) {
+		addRules(note, answer.rules);
+		return;
+	}
+	throw new GatewayError('42501', `permission denied to set "${name}": ${safety.reason}`, {
+		...positionAt(walk, location),
+		...(safety.grantable ? { hint: `A rule that allows set on ${walk.context.access.database} would allow it.` } : {}),
+	});
+}
+
+/** The value of a string constant, also when it is cast. */
+export function literalOf(node: Node | undefined): string | undefined {
+	const cast = as(node, 'TypeCast');
+	if (cast !== undefined) return literalOf(cast.arg);
+	const constant = as(node, 'A_Const');
+	if (constant === undefined) return undefined;
+	if (constant.sval !== undefined) return constant.sval.sval ?? '';
+	if (constant.ival !== undefined) return String(constant.ival.ival ?? 0);
+	if (constant.fval !== undefined) return constant.fval.fval ?? '';
+	if (constant.boolval !== undefined) return constant.boolval.boolval === true ? 'true' : 'false';
+	return undefined;
+}
+
+const ANY_ELEMENT: ReadonlySet<number> = new Set([2283, 5077, 3500, 2776]);
+const ANY_ARRAY: ReadonlySet<number> = new Set([2277, 5078]);
+
+/** The type that a polymorphic result stands for, where the arguments tell it. */
+function polymorphicResult(walk: Walk, info: CallInfo, args: readonly ExprInfo[]): number | null {
+	const routine = info.candidates.length === 1 ? info.candidates[0] : undefined;
+	if (info.type === null) return null;
+	const { catalog } = walk.context;
+	if (catalog.typeByOid(info.type)?.kind !== 'p') return info.type;
+	if (routine === undefined) return null;
+	const element = args.find((_, i) => ANY_ELEMENT.has(routine.argTypes[i] ?? 0))?.type ?? null;
+	const array = args.find((_, i) => ANY_ARRAY.has(routine.argTypes[i] ?? 0))?.type ?? null;
+	if (ANY_ELEMENT.has(info.type)) return element ?? (array === null ? null : (catalog.typeByOid(array)?.element ?? null));
+	if (ANY_ARRAY.has(info.type)) return array ?? (element === null ? null : catalog.arrayTypeOf(element));
+	return null;
+}

@@ -1,0 +1,147 @@
+/** A column reference: what it resolves to, what the audit notes of it, and the edits that a protected item asks for. */
+import type { ColumnRef } from '@pgsql/types';
+import { GatewayError } from '../errors.ts';
+import { displayRelation, stringsOf } from './names.ts';
+import { fieldFunction } from './field-function.ts';
+import type { InlineTarget } from './inline-target.ts';
+import { findItem, type ItemColumn, type RangeItem, resolveBare, resolveQualified, type Scope } from './scope.ts';
+import { denied, type ExprInfo, positionAt, refuse, type Walk } from './walk.ts';
+
+interface Around {
+	readonly walk: Walk;
+	readonly scope: Scope;
+	readonly writing: boolean;
+}
+
+const OPAQUE: ExprInfo = { type: null, constant: false, safe: false };
+
+export function columnRef(node: ColumnRef, around: Around): ExprInfo {
+	const fields = node.fields ?? [];
+	const names = stringsOf(fields);
+	const last = fields.at(-1);
+	if (last !== undefined && 'A_Star' in last) return star(node, names.slice(0, -1), around);
+	const name = names.at(-1) ?? '';
+	if (names.length === 1) return bare(node, name, around);
+	const itemName = names.at(-2) ?? '';
+	const schema = names.length > 2 ? (names.at(-3) ?? null) : null;
+	const found = resolveQualified(around.scope, schema, itemName, name);
+	if (found.kind === 'column') {
+		stripSchema(node, names, found.item, around.walk);
+		return column(node, found.item, found.column, around);
+	}
+	if (found.kind === 'missing-column' || found.kind === 'opaque') return notAColumn(node, name, found.item, around);
+	walkDoubt(around.walk);
+	return OPAQUE;
+}
+
+function bare(node: ColumnRef, name: string, around: Around): ExprInfo {
+	const found = resolveBare(around.scope, name);
+	switch (found.kind) {
+		case 'column':
+			return column(node, found.item, found.column, around);
+		case 'item':
+			return wholeRow(node, found.item, around);
+		case 'opaque':
+			return OPAQUE;
+		default:
+			hiddenTargetColumn(node, name, around);
+			walkDoubt(around.walk);
+			return OPAQUE;
+	}
+}
+
+/** A name that no item has: the catalogue may be behind, so the pipeline looks again before it forwards. */
+function walkDoubt(walk: Walk): void {
+	walk.doubt = true;
+}
+
+function column(node: ColumnRef, item: RangeItem, found: ItemColumn, around: Around): ExprInfo {
+	item.note?.columns.add(found.name);
+	if (item.inline !== undefined) inlineColumn(node, item.inline, found.name, around);
+	return { type: found.type, constant: false, safe: !found.masked };
+}
+
+/** `t.f` where t has no column f: a hidden column looks as if it were not there; otherwise it may call f(t). */
+function notAColumn(node: ColumnRef, name: string, item: RangeItem, around: Around): ExprInfo {
+	if (item.inline !== undefined) {
+		const protection = item.inline.protection.byName.get(name);
+		if (protection !== undefined) throw noSuchColumn(node, name, item.inline, around.walk);
+		if (!item.inline.protection.none) walkDoubt(around.walk);
+	}
+	if (item.columns !== null) walkDoubt(around.walk);
+	stripSchema(node, stringsOf(node.fields), item, around.walk);
+	return { ...OPAQUE, type: fieldFunction(around.walk, name, item.rowType) };
+}
+
+function wholeRow(node: ColumnRef, item: RangeItem, around: Around): ExprInfo {
+	item.note?.columns.add('*');
+	if (item.inline !== undefined && !item.inline.protection.none) {
+		throw refuse(around.walk, `the whole row of ${displayRelation(item.inline.relation)}, which the statement writes and the policy protects,`, node.location);
+	}
+	return { type: item.rowType, constant: false, safe: item.rowType !== null };
+}
+
+/** `t.*` in an expression is a whole row; in a select list the list expands it. */
+function star(node: ColumnRef, qualifier: readonly string[], around: Around): ExprInfo {
+	const name = qualifier.at(-1);
+	if (name === undefined) {
+		for (const item of around.scope.items) wholeRow(node, item, around);
+		return OPAQUE;
+	}
+	const item = findItem(around.scope, name, qualifier.length > 1 ? (qualifier.at(-2) ?? null) : null);
+	if (item === undefined) {
+		walkDoubt(around.walk);
+		return OPAQUE;
+	}
+	stripSchema(node, [...qualifier, '*'], item, around.walk);
+	return wholeRow(node, item, around);
+}
+
+/** `schema.table.column` of a replaced relation: the subquery has no schema. */
+function stripSchema(node: ColumnRef, names: readonly string[], item: RangeItem, walk: Walk): void {
+	const extra = names.length - 2;
+	if (extra <= 0 || !item.replaced) return;
+	const { tokens } = walk.source;
+	const first = walk.source.tokenAt(node.location ?? 0);
+	const keep = tokens[first + 2 * extra];
+	if (keep === undefined) throw refuse(walk, 'a column reference that the gateway cannot place', node.location);
+	walk.edits.replace(node.location ?? 0, keep.start, '');
+}
+
+// ---------------------------------------------------------------- the target of a write
+
+function inlineColumn(node: ColumnRef, target: InlineTarget, name: string, around: Around): void {
+	const { walk } = around;
+	const protection = target.protection.byName.get(name);
+	if (protection === undefined || protection.state === 'plain') return;
+	if (protection.state === 'hidden') throw noSuchColumn(node, name, target, walk);
+	const object = `${walk.context.access.database}.${displayRelation(target.relation)}.${name}`;
+	if (protection.state === 'refused') {
+		throw denied(walk, `column ${displayRelation(target.relation)}.${name}`, { denied: false, rules: protection.rules }, 'select', object, node.location);
+	}
+	if (around.writing) {
+		const rule = protection.rules[0];
+		throw new GatewayError('42501', `permission denied for column ${displayRelation(target.relation)}.${name}: it is masked (${protection.mask}, ${rule?.file}:${rule?.line}), so what is written must not be computed from it`, positionAt(walk, node.location));
+	}
+	const { tokens } = walk.source;
+	const count = (node.fields ?? []).length;
+	const first = walk.source.tokenAt(node.location ?? 0);
+	const end = tokens[first + 2 * count - 2]?.end;
+	if (end === undefined || tokens[first]?.name === 'UIDENT') throw refuse(walk, 'a column reference that the gateway cannot place', node.location);
+	walk.edits.replace(node.location ?? 0, end, protection.render(target.qualifier));
+}
+
+function noSuchColumn(node: ColumnRef, name: string, target: InlineTarget, walk: Walk): GatewayError {
+	return new GatewayError('42703', `column "${name}" of relation "${target.relation.name}" does not exist`, positionAt(walk, node.location));
+}
+
+/** A bare name that resolves to nothing but is a hidden column of the target. */
+function hiddenTargetColumn(node: ColumnRef, name: string, around: Around): void {
+	for (let scope: Scope | null = around.scope; scope !== null; scope = scope.parent) {
+		for (const item of scope.items) {
+			const state = item.inline?.protection.byName.get(name)?.state;
+			if (item.inline !== undefined && state !== undefined && state !== 'plain') throw noSuchColumn(node, name, item.inline, around.walk);
+		}
+	}
+}
+

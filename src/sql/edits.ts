@@ -1,0 +1,66 @@
+/** Splices edits into the client's text at byte offsets, and maps positions of the result back to the client's text. */
+import type { Edit } from '../stages.ts';
+
+/** Collects edits; order of insertion does not matter. Two edits may touch but not overlap. */
+export class EditList {
+	readonly #edits: Edit[] = [];
+
+	replace(start: number, end: number, text: string): void {
+		this.#edits.push({ start, end, text });
+	}
+
+	insert(at: number, text: string): void {
+		this.#edits.push({ start: at, end: at, text });
+	}
+
+	get length(): number {
+		return this.#edits.length;
+	}
+
+	/** Sorted; throws on an overlap, since a half-applied rewrite must never be forwarded. */
+	sorted(): readonly Edit[] {
+		const edits = this.#edits.toSorted((a, b) => a.start - b.start || a.end - b.end);
+		let end = 0;
+		for (const edit of edits) {
+			if (edit.start < end || edit.end < edit.start) throw new Error('edits overlap');
+			end = edit.end;
+		}
+		return edits;
+	}
+}
+
+/** The text with the edits in it. */
+export function applyEdits(bytes: Buffer, edits: readonly Edit[], start = 0, end = bytes.length): string {
+	let out = '';
+	let at = start;
+	for (const edit of edits) {
+		if (edit.start < start || edit.end > end) continue;
+		out += bytes.toString('utf8', at, edit.start) + edit.text;
+		at = edit.end;
+	}
+	return out + bytes.toString('utf8', at, end);
+}
+
+/**
+ * Maps a 1-based character position in the rewritten text to one in the client's text.
+ * A position inside of a replacement maps to where the replaced text began.
+ */
+export function mapPosition(sql: string, edits: readonly Edit[], position: number): number {
+	if (edits.length === 0) return position;
+	const bytes = Buffer.from(sql, 'utf8');
+	let rest = position - 1;
+	let at = 0;
+	let characters = 0;
+	for (const edit of edits) {
+		const kept = [...bytes.toString('utf8', at, edit.start)].length;
+		if (rest < kept) return characters + rest + 1;
+		rest -= kept;
+		characters += kept;
+		const replaced = [...edit.text].length;
+		if (rest < replaced) return characters + 1;
+		rest -= replaced;
+		characters += [...bytes.toString('utf8', edit.start, edit.end)].length;
+		at = edit.end;
+	}
+	return characters + rest + 1;
+}

@@ -1,0 +1,346 @@
+/** Walks an expression: what it reads and calls, of what type it is, and whether it may meet rows that a filter hides. */
+import type { Node, SortBy, WindowDef } from '@pgsql/types';
+import { checkCallNode } from './call.ts';
+import { checkUserCasts, isSafeCast } from './casts.ts';
+import { columnRef } from './column-ref.ts';
+import { jsonExpressions } from './json.ts';
+import { resolveType, stringsOf, TYPE } from './names.ts';
+import { as, type NodeOf, type NodeTag, tagOf } from './nodes.ts';
+import { checkOperator } from './operators.ts';
+import { fieldFunction } from './field-function.ts';
+import type { Scope } from './scope.ts';
+import { type ExprInfo, type Place, refuse, type Walk } from './walk.ts';
+
+/** What an expression is walked with. */
+export interface Around {
+	readonly walk: Walk;
+	readonly scope: Scope;
+	readonly place: Place;
+	/** The value is written back to a table: a masked value must not be. */
+	readonly writing: boolean;
+}
+
+export type ExpressionWalker = (node: Node | undefined, around: Around) => ExprInfo;
+
+const NOTHING: ExprInfo = { type: null, constant: true, safe: true };
+
+/** Walks any expression. Throws 42501 for what is not allowed and for a node type that no expression has. */
+export function expression(node: Node | undefined, around: Around): ExprInfo {
+	if (node === undefined) return NOTHING;
+	const tag = tagOf(node);
+	const handler = (HANDLERS as Partial<Record<NodeTag, (value: never, around: Around) => ExprInfo>>)[tag];
+	if (handler === undefined) throw refuse(around.walk, `an expression of kind ${tag}`);
+	return handler((node as Record<string, unknown>)[tag] as never, around);
+}
+
+/** Walks several; the type is that of the first one known. */
+export function expressions(nodes: readonly (Node | undefined)[] | undefined, around: Around): ExprInfo {
+	return joined((nodes ?? []).map((node) => expression(node, around)));
+}
+
+/** Parts of one whole: constant or safe when all of them are. */
+export function joined(parts: readonly ExprInfo[], type?: number | null): ExprInfo {
+	const known = parts.find((part) => part.type !== null && part.type !== TYPE.unknown)?.type;
+	return {
+		type: type === undefined ? (known ?? parts[0]?.type ?? null) : type,
+		constant: parts.every((part) => part.constant),
+		safe: parts.every((part) => part.safe),
+	};
+}
+
+/** Walks a condition and notes when it could tell something of a hidden row. */
+export function condition(node: Node | undefined, around: Omit<Around, 'place'>): void {
+	if (node === undefined) return;
+	const info = expression(node, { ...around, place: 'qual' });
+	if (!info.safe) around.walk.leaky = true;
+}
+
+type Handlers = { [K in NodeTag]?: (value: NodeOf<K>, around: Around) => ExprInfo };
+
+const HANDLERS: Handlers = {
+	A_Const: (node) => ({ type: constantType(node), constant: true, safe: true }),
+	ParamRef: (node, { walk }) => ({ type: walk.context.parameterTypes[(node.number ?? 0) - 1] || TYPE.unknown, constant: true, safe: true }),
+	ColumnRef: columnRef,
+	A_Expr: operation,
+	BoolExpr: (node, around) => ({ ...expressions(node.args, around), type: TYPE.bool }),
+	NullTest: (node, around) => ({ ...expression(node.arg, around), type: TYPE.bool }),
+	BooleanTest: (node, around) => ({ ...expression(node.arg, around), type: TYPE.bool }),
+	FuncCall: functionCall,
+	SubLink: subLink,
+	CaseExpr: caseExpression,
+	CoalesceExpr: (node, around) => expressions(node.args, around),
+	MinMaxExpr: (node, around) => expressions(node.args, around),
+	SQLValueFunction: (node) => ({ type: SQL_VALUE_TYPES[node.op ?? ''] ?? null, constant: true, safe: true }),
+	TypeCast: typeCast,
+	CollateClause: (node, around) => expression(node.arg, around),
+	A_ArrayExpr: (node, around) => {
+		const items = expressions(node.elements, around);
+		const element = items.type === null || items.type === TYPE.unknown ? 0 : around.walk.context.catalog.arrayTypeOf(items.type);
+		return { ...items, type: element === 0 ? null : element };
+	},
+	RowExpr: (node, around) => ({ ...expressions(node.args, around), type: null }),
+	A_Indirection: indirection,
+	GroupingFunc: (node, around) => ({ ...expressions(node.args, around), type: TYPE.int4 }),
+	NamedArgExpr: (node, around) => expression(node.arg, around),
+	XmlExpr: (node, around) => {
+		const named = (node.named_args ?? []).map((item) => expression(as(item, 'ResTarget')?.val, around));
+		return unsafe(joined([...named, expressions(node.args, around)], node.op === 'IS_DOCUMENT' ? TYPE.bool : TYPE.xml));
+	},
+	XmlSerialize: (node, around) => unsafe({ ...expression(node.expr, around), type: resolveType(around.walk, node.typeName)?.oid ?? null }),
+	SetToDefault: () => ({ type: TYPE.unknown, constant: true, safe: true }),
+	MergeSupportFunc: () => ({ type: TYPE.text, constant: false, safe: true }),
+	List: (node, around) => expressions(node.items, around),
+	...jsonExpressions({
+		expression: (node, around) => expression(node, around),
+		sortItems: (nodes, around) => sortItems(nodes, around),
+		windowDefinition: (window, around) => windowDefinition(window, around),
+	}),
+};
+
+/** Node types that may stand in an expression; for the test that looks over the grammar's list. */
+export const EXPRESSION_TAGS: readonly string[] = Object.keys(HANDLERS);
+
+const SQL_VALUE_TYPES: Readonly<Record<string, number>> = {
+	SVFOP_CURRENT_DATE: TYPE.date,
+	SVFOP_CURRENT_TIME: TYPE.timetz,
+	SVFOP_CURRENT_TIME_N: TYPE.timetz,
+	SVFOP_CURRENT_TIMESTAMP: TYPE.timestamptz,
+	SVFOP_CURRENT_TIMESTAMP_N: TYPE.timestamptz,
+	SVFOP_LOCALTIME: TYPE.time,
+	SVFOP_LOCALTIME_N: TYPE.time,
+	SVFOP_LOCALTIMESTAMP: TYPE.timestamp,
+	SVFOP_LOCALTIMESTAMP_N: TYPE.timestamp,
+	SVFOP_CURRENT_ROLE: TYPE.name,
+	SVFOP_CURRENT_USER: TYPE.name,
+	SVFOP_USER: TYPE.name,
+	SVFOP_SESSION_USER: TYPE.name,
+	SVFOP_CURRENT_CATALOG: TYPE.name,
+	SVFOP_CURRENT_SCHEMA: TYPE.name,
+};
+
+const INT8_MAX = 9223372036854775807n;
+
+/** As make_const of the server: integers that do not fit int4 are int8, others numeric; a string is untyped. */
+function constantType(node: NodeOf<'A_Const'>): number {
+	if (node.ival !== undefined) return TYPE.int4;
+	if (node.boolval !== undefined) return TYPE.bool;
+	if (node.bsval !== undefined) return TYPE.bit;
+	if (node.fval === undefined) return TYPE.unknown;
+	const text = node.fval.fval ?? '';
+	return /^-?\d+$/.test(text) && BigInt(text.replace('-', '')) <= INT8_MAX ? TYPE.int8 : TYPE.numeric;
+}
+
+/** A function or cast over row values that is not known to be leakproof. */
+export function unsafe(info: ExprInfo): ExprInfo {
+	return { ...info, safe: info.safe && info.constant };
+}
+
+function typeCast(node: NodeOf<'TypeCast'>, around: Around): ExprInfo {
+	const arg = expression(node.arg, around);
+	for (const modifier of node.typeName?.typmods ?? []) expression(modifier, around);
+	const target = resolveType(around.walk, node.typeName);
+	checkUserCasts(around.walk, arg.type, target?.oid, node.location);
+	const harmless = target !== undefined && isSafeCast(around.walk.context.catalog, arg.type, target.oid);
+	return { type: target?.oid ?? null, constant: arg.constant, safe: arg.safe && (arg.constant || harmless) };
+}
+
+function functionCall(node: NodeOf<'FuncCall'>, around: Around): ExprInfo {
+	const args = (node.args ?? []).map((arg) => expression(arg, around));
+	sortItems(node.agg_order, around);
+	const filter = expression(node.agg_filter, around);
+	windowDefinition(node.over, around);
+	const within = node.agg_within_group === true ? (node.agg_order ?? []).map((item) => expression(as(item, 'SortBy')?.node, around)) : [];
+	const info = checkCallNode(around.walk, node, [...args, ...within]);
+	const whole = joined([...args, filter], info.type);
+	const constant = whole.constant && !info.volatile && node.agg_star !== true;
+	return { type: info.type, constant, safe: whole.safe && (info.leakproof || constant) };
+}
+
+function caseExpression(node: NodeOf<'CaseExpr'>, around: Around): ExprInfo {
+	const subject = node.arg === undefined ? undefined : expression(node.arg, around);
+	const tests: ExprInfo[] = [];
+	const results: ExprInfo[] = [];
+	for (const item of node.args ?? []) {
+		const when = as(item, 'CaseWhen');
+		const test = expression(when?.expr, around);
+		tests.push(subject === undefined ? test : compared(around, ['='], subject, test, node.location));
+		results.push(expression(when?.result, around));
+	}
+	results.push(expression(node.defresult, around));
+	const type = joined(results.filter((result) => result !== NOTHING)).type;
+	return joined([...tests, ...results], type);
+}
+
+function compared(around: Around, names: readonly string[], left: ExprInfo, right: ExprInfo, location: number | undefined): ExprInfo {
+	const info = checkOperator(around.walk, { names, left: left.type, right: right.type, location });
+	const constant = left.constant && right.constant && !info.volatile;
+	return { type: info.type, constant, safe: left.safe && right.safe && (info.leakproof || constant) };
+}
+
+function operation(node: NodeOf<'A_Expr'>, around: Around): ExprInfo {
+	const names = stringsOf(node.name);
+	const { location } = node;
+	const binary = (operator: readonly string[], left: ExprInfo, right: ExprInfo): ExprInfo =>
+		compared(around, operator, left, right, location);
+	switch (node.kind) {
+		case 'AEXPR_OP': {
+			const pairs = rowPairs(node.lexpr, node.rexpr);
+			if (pairs !== undefined) {
+				return joined(pairs.map(([left, right]) => binary(names, expression(left, around), expression(right, around))), TYPE.bool);
+			}
+			const right = expression(node.rexpr, around);
+			if (node.lexpr !== undefined) return binary(names, expression(node.lexpr, around), right);
+			const info = checkOperator(around.walk, { names, left: undefined, right: right.type, location });
+			return { type: info.type, constant: right.constant && !info.volatile, safe: right.safe && (info.leakproof || right.constant) };
+		}
+		case 'AEXPR_OP_ANY':
+		case 'AEXPR_OP_ALL': {
+			const array = expression(node.rexpr, around);
+			const element = array.type === null ? null : elementOf(around, array.type);
+			return { ...binary(names, expression(node.lexpr, around), { ...array, type: element }), type: TYPE.bool };
+		}
+		case 'AEXPR_DISTINCT':
+		case 'AEXPR_NOT_DISTINCT':
+			return { ...binary(names, expression(node.lexpr, around), expression(node.rexpr, around)), type: TYPE.bool };
+		case 'AEXPR_NULLIF': {
+			const left = expression(node.lexpr, around);
+			return { ...binary(names, left, expression(node.rexpr, around)), type: left.type };
+		}
+		case 'AEXPR_IN':
+			return inList(node, around, names);
+		case 'AEXPR_LIKE':
+		case 'AEXPR_ILIKE':
+		case 'AEXPR_SIMILAR':
+			return { ...binary(names, expression(node.lexpr, around), expression(node.rexpr, around)), type: TYPE.bool };
+		case 'AEXPR_BETWEEN':
+		case 'AEXPR_NOT_BETWEEN':
+		case 'AEXPR_BETWEEN_SYM':
+		case 'AEXPR_NOT_BETWEEN_SYM':
+			return between(node, around);
+		default:
+			throw refuse(around.walk, `an operation of kind ${String(node.kind)}`, location);
+	}
+}
+
+function elementOf(around: Around, type: number): number | null {
+	if (type === TYPE.unknown) return TYPE.unknown;
+	const element = around.walk.context.catalog.typeByOid(type)?.element ?? 0;
+	return element === 0 ? null : element;
+}
+
+/** `(a, b) = (c, d)` compares pair by pair. */
+function rowPairs(left: Node | undefined, right: Node | undefined): readonly (readonly [Node, Node])[] | undefined {
+	const l = as(left, 'RowExpr')?.args;
+	const r = as(right, 'RowExpr')?.args;
+	if (l === undefined || r === undefined || l.length !== r.length) return undefined;
+	return l.flatMap((node, i) => {
+		const other = r[i];
+		return other === undefined ? [] : [[node, other] as const];
+	});
+}
+
+function inList(node: NodeOf<'A_Expr'>, around: Around, names: readonly string[]): ExprInfo {
+	const items = as(node.rexpr, 'List')?.items ?? [];
+	const row = as(node.lexpr, 'RowExpr');
+	if (row !== undefined) {
+		const parts = items.flatMap((item): readonly (readonly [Node | undefined, Node])[] => rowPairs(node.lexpr, item) ?? [[node.lexpr, item]]);
+		return joined(
+			parts.map(([l, r]) => compared(around, names, expression(l, around), expression(r, around), node.location)),
+			TYPE.bool,
+		);
+	}
+	const left = expression(node.lexpr, around);
+	const seen = new Map<number | null, ExprInfo>();
+	let all: ExprInfo = left;
+	for (const item of items) {
+		const right = expression(item, around);
+		let info = seen.get(right.type);
+		if (info === undefined) {
+			info = compared(around, names, left, { ...right, constant: true, safe: true }, node.location);
+			seen.set(right.type, info);
+		}
+		all = joined([all, info, right]);
+	}
+	return { ...all, type: TYPE.bool };
+}
+
+function between(node: NodeOf<'A_Expr'>, around: Around): ExprInfo {
+	const left = expression(node.lexpr, around);
+	const bounds = as(node.rexpr, 'List')?.items ?? [];
+	const symmetric = node.kind?.endsWith('_SYM') === true;
+	const negated = node.kind?.includes('NOT') === true;
+	const operators = negated ? ['<', '>'] : ['>=', '<='];
+	const parts = bounds.flatMap((bound, i) => {
+		const right = expression(bound, around);
+		const used = symmetric ? operators : [operators[i] ?? '>='];
+		return used.map((name) => compared(around, [name], left, right, node.location));
+	});
+	return joined(parts, TYPE.bool);
+}
+
+function subLink(node: NodeOf<'SubLink'>, around: Around): ExprInfo {
+	const { walk, scope, place } = around;
+	if (node.subselect === undefined) throw refuse(walk, 'a subquery without a query', node.location);
+	const tests = as(node.testexpr, 'RowExpr')?.args ?? (node.testexpr === undefined ? [] : [node.testexpr]);
+	const lefts = tests.map((test) => expression(test, around));
+	const columns = walk.query(walk, node.subselect, scope, place);
+	const types = columns?.map((column) => column.type);
+	switch (node.subLinkType) {
+		case 'EXISTS_SUBLINK':
+			return { type: TYPE.bool, constant: false, safe: true };
+		case 'ANY_SUBLINK':
+		case 'ALL_SUBLINK': {
+			const names = node.operName === undefined ? ['='] : stringsOf(node.operName);
+			const parts = lefts.map((left, i) =>
+				compared(around, names, left, { type: types?.[i] ?? null, constant: false, safe: true }, node.location),
+			);
+			return { ...joined(parts, TYPE.bool), constant: false };
+		}
+		case 'EXPR_SUBLINK':
+			return { type: types?.[0] ?? null, constant: false, safe: true };
+		case 'ARRAY_SUBLINK': {
+			const element = types?.[0] ?? null;
+			const array = element === null ? 0 : walk.context.catalog.arrayTypeOf(element);
+			return { type: array === 0 ? null : array, constant: false, safe: true };
+		}
+		default:
+			throw refuse(walk, `a subquery of kind ${String(node.subLinkType)}`, node.location);
+	}
+}
+
+function indirection(node: NodeOf<'A_Indirection'>, around: Around): ExprInfo {
+	let info = expression(node.arg, around);
+	for (const step of node.indirection ?? []) {
+		const field = as(step, 'String')?.sval;
+		const indices = as(step, 'A_Indices');
+		if (field !== undefined) info = { ...info, type: fieldFunction(around.walk, field, info.type), safe: info.safe };
+		else if (indices !== undefined) {
+			const parts = joined([info, expression(indices.lidx, around), expression(indices.uidx, around)]);
+			const element = info.type === null || indices.is_slice === true ? null : elementOf(around, info.type);
+			// A subscript out of reason is null, never an error, but jsonb and others have code of their own.
+			info = unsafe({ ...parts, type: indices.is_slice === true ? info.type : element });
+		} else if (as(step, 'A_Star') === undefined) throw refuse(around.walk, `an indirection of kind ${tagOf(step)}`);
+	}
+	return info;
+}
+
+/** ORDER BY items, of a query or of an aggregate. `USING operator` names an operator. */
+export function sortItems(nodes: readonly Node[] | undefined, around: Around, skip?: (node: Node) => boolean): void {
+	for (const node of nodes ?? []) {
+		const sort: SortBy | undefined = as(node, 'SortBy');
+		if (sort?.node === undefined) throw refuse(around.walk, 'an ORDER BY item without an expression');
+		const info = skip?.(sort.node) === true ? NOTHING : expression(sort.node, around);
+		if (sort.useOp !== undefined) {
+			checkOperator(around.walk, { names: stringsOf(sort.useOp), left: info.type, right: info.type, location: sort.location });
+		}
+	}
+}
+
+/** An OVER clause or an entry of WINDOW. */
+export function windowDefinition(window: WindowDef | undefined, around: Around): void {
+	if (window === undefined) return;
+	expressions(window.partitionClause, around);
+	sortItems(window.orderClause, around);
+	expression(window.startOffset, around);
+	expression(window.endOffset, around);
+}

@@ -1,0 +1,72 @@
+/** The SQL/JSON constructors and query functions: their parts are expressions, their code is the server's own. */
+import type { JsonBehavior, JsonOutput, JsonValueExpr, Node } from '@pgsql/types';
+import { TYPE } from './names.ts';
+import { as, type NodeOf, type NodeTag } from './nodes.ts';
+import type { Around } from './expression.ts';
+import { type ExprInfo, refuse } from './walk.ts';
+
+type Handlers = { [K in NodeTag]?: (value: NodeOf<K>, around: Around) => ExprInfo };
+
+/** The walkers of expression.ts, given here so that the two files need not import each other. */
+export interface JsonWalkers {
+	readonly expression: (node: Node | undefined, around: Around) => ExprInfo;
+	readonly sortItems: (nodes: readonly Node[] | undefined, around: Around) => void;
+	readonly windowDefinition: (window: NodeOf<'WindowDef'> | undefined, around: Around) => void;
+}
+
+/** Handlers for the nodes of SQL/JSON. */
+export function jsonExpressions(walkers: JsonWalkers): Handlers {
+	const value = (node: JsonValueExpr | undefined, around: Around): boolean => walkers.expression(node?.raw_expr, around).constant;
+	const behavior = (node: JsonBehavior | undefined, around: Around): void => {
+		walkers.expression(node?.expr, around);
+	};
+	const aggregate = (node: NodeOf<'JsonAggConstructor'> | undefined, around: Around): void => {
+		walkers.expression(node?.agg_filter, around);
+		walkers.sortItems(node?.agg_order, around);
+		walkers.windowDefinition(node?.over, around);
+	};
+	const keyValue = (node: NodeOf<'JsonKeyValue'> | undefined, around: Around): boolean => {
+		const key = walkers.expression(node?.key, around).constant;
+		return value(node?.value, around) && key;
+	};
+	return {
+		JsonValueExpr: (node, around) => result(value(node, around), undefined),
+		JsonParseExpr: (node, around) => result(value(node.expr, around), node.output),
+		JsonScalarExpr: (node, around) => result(walkers.expression(node.expr, around).constant, node.output),
+		JsonSerializeExpr: (node, around) => result(value(node.expr, around), node.output),
+		JsonIsPredicate: (node, around) => ({ ...result(walkers.expression(node.expr, around).constant, undefined), type: TYPE.bool }),
+		JsonObjectConstructor: (node, around) =>
+			result((node.exprs ?? []).map((item) => keyValue(as(item, 'JsonKeyValue'), around)).every(Boolean), node.output),
+		JsonArrayConstructor: (node, around) =>
+			result((node.exprs ?? []).map((item) => value(as(item, 'JsonValueExpr'), around)).every(Boolean), node.output),
+		JsonArrayQueryConstructor: (node, around) => {
+			if (node.query === undefined) throw refuse(around.walk, 'JSON_ARRAY without a query', node.location);
+			around.walk.query(around.walk, node.query, around.scope, around.place);
+			return { type: null, constant: false, safe: true };
+		},
+		JsonObjectAgg: (node, around) => {
+			aggregate(node.constructor as NodeOf<'JsonAggConstructor'> | undefined, around);
+			keyValue(node.arg, around);
+			return { type: null, constant: false, safe: false };
+		},
+		JsonArrayAgg: (node, around) => {
+			aggregate(node.constructor as NodeOf<'JsonAggConstructor'> | undefined, around);
+			value(node.arg, around);
+			return { type: null, constant: false, safe: false };
+		},
+		JsonFuncExpr: (node, around) => {
+			const constant = value(node.context_item, around);
+			const path = walkers.expression(node.pathspec, around).constant;
+			const passed = (node.passing ?? []).map((item) => value(as(item, 'JsonArgument')?.val, around)).every(Boolean);
+			behavior(node.on_empty, around);
+			behavior(node.on_error, around);
+			const type = node.op === 'JSON_EXISTS_OP' ? TYPE.bool : null;
+			return { ...result(constant && path && passed, node.output), type };
+		},
+	};
+}
+
+/** Their functions are not leakproof: safe only over constants. */
+function result(constant: boolean, _output: JsonOutput | undefined): ExprInfo {
+	return { type: null, constant, safe: constant };
+}

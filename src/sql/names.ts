@@ -1,0 +1,109 @@
+/** Resolves names of relations, routines, operators and types through search_path as the server does. */
+import type { Node, RangeVar, TypeName } from '@pgsql/types';
+import type { CatalogSnapshot, Relation, Type } from '../catalog/snapshot.ts';
+import { GatewayError } from '../errors.ts';
+import { displayIdentifier } from './quote.ts';
+import { type AnalysisContext, positionAt, type Walk } from './walk.ts';
+
+/** pg_type oids that the analysis knows by heart. */
+export const TYPE = {
+	bool: 16,
+	int8: 20,
+	int2: 21,
+	int4: 23,
+	text: 25,
+	oid: 26,
+	bpchar: 1042,
+	varchar: 1043,
+	numeric: 1700,
+	unknown: 705,
+	bit: 1560,
+	date: 1082,
+	timestamp: 1114,
+	timestamptz: 1184,
+	time: 1083,
+	timetz: 1266,
+	name: 19,
+	xml: 142,
+	json: 114,
+	jsonb: 3802,
+} as const;
+
+/** Raised when the catalogue does not know a name; the pipeline looks at the catalogue once more before it believes it. */
+export class UnknownObject extends GatewayError {}
+
+/** Strings of a list of String nodes, e.g. the name of a function. */
+export function stringsOf(nodes: readonly Node[] | undefined): string[] {
+	return (nodes ?? []).map((node) => ('String' in node ? (node.String.sval ?? '') : ''));
+}
+
+/** search_path as the server works with it: "$user" put in, missing schemas left out, pg_catalog (and the temporary schema) first unless listed. */
+export function effectivePath(context: AnalysisContext, withTemporary: boolean): readonly string[] {
+	const { catalog } = context;
+	const path: string[] = [];
+	for (const name of context.searchPath) {
+		const schema = name === '$user' ? catalog.user : name;
+		if (schema === 'pg_temp') {
+			if (withTemporary && context.tempSchema !== null) path.push(context.tempSchema);
+		} else if (catalog.hasSchema(schema) && !path.includes(schema)) path.push(schema);
+	}
+	if (!path.includes('pg_catalog')) path.unshift('pg_catalog');
+	if (withTemporary && context.tempSchema !== null && !path.includes(context.tempSchema)) path.unshift(context.tempSchema);
+	return path;
+}
+
+/** The relation that a RangeVar means. Throws UnknownObject (42P01) where there is none. */
+export function resolveRelation(walk: Walk, range: RangeVar): Relation {
+	const { catalog, access } = walk.context;
+	const name = range.relname ?? '';
+	if (range.catalogname !== undefined && range.catalogname !== access.database) {
+		throw new GatewayError('0A000', `cross-database references are not implemented: "${range.catalogname}.${range.schemaname}.${name}"`, positionAt(walk, range.location));
+	}
+	if (range.schemaname !== undefined) {
+		const schema = range.schemaname === 'pg_temp' ? walk.context.tempSchema : range.schemaname;
+		const found = schema === null ? undefined : catalog.relation(schema, name);
+		if (found !== undefined) return found;
+		throw new UnknownObject('42P01', `relation "${range.schemaname}.${name}" does not exist`, positionAt(walk, range.location));
+	}
+	const found = findRelation(catalog, effectivePath(walk.context, true), name);
+	if (found !== undefined) return found;
+	throw new UnknownObject('42P01', `relation "${name}" does not exist`, positionAt(walk, range.location));
+}
+
+function findRelation(catalog: CatalogSnapshot, path: readonly string[], name: string): Relation | undefined {
+	for (const schema of path) {
+		const found = catalog.relation(schema, name);
+		if (found !== undefined) return found;
+	}
+	return undefined;
+}
+
+/** True for the session's own temporary relations. */
+export function isOwnTemporary(walk: Walk, relation: Relation): boolean {
+	return relation.temporary && walk.context.tempSchema !== null && relation.schema === walk.context.tempSchema;
+}
+
+/** The type that a TypeName means: undefined for one that the catalogue does not know (the server will say so). */
+export function resolveType(walk: Walk, typeName: TypeName | undefined): Type | undefined {
+	if (typeName === undefined) return undefined;
+	const { catalog } = walk.context;
+	const names = stringsOf(typeName.names);
+	const name = names.at(-1) ?? '';
+	const schema = names.length > 1 ? names.at(-2) : undefined;
+	let type: Type | undefined;
+	if (schema !== undefined) {
+		const real = schema === 'pg_temp' ? walk.context.tempSchema : schema;
+		type = real === null || real === undefined ? undefined : catalog.type(real, name);
+	} else {
+		for (const candidate of effectivePath(walk.context, true)) {
+			type = catalog.type(candidate, name);
+			if (type !== undefined) break;
+		}
+	}
+	if (type === undefined || (typeName.arrayBounds ?? []).length === 0) return type;
+	return catalog.typeByOid(catalog.arrayTypeOf(type.oid));
+}
+
+export function displayRelation(relation: { readonly schema: string; readonly name: string }): string {
+	return `${displayIdentifier(relation.schema)}.${displayIdentifier(relation.name)}`;
+}

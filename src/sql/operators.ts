@@ -1,0 +1,76 @@
+/** Finds the operators that an expression may mean, asks the policy for user-defined ones, and tells leakproof ones. */
+import type { Operator } from '../catalog/snapshot.ts';
+import { effectivePath, TYPE } from './names.ts';
+import { checkRoutine } from './routines.ts';
+import { maybeCoercible, operatorType } from './types.ts';
+import type { AnalysisContext, Walk } from './walk.ts';
+
+export interface OperatorInfo {
+	readonly type: number | null;
+	readonly leakproof: boolean;
+	readonly volatile: boolean;
+}
+
+/** `left` is undefined for a prefix operator; a type of null can't be told. */
+export interface Operation {
+	readonly names: readonly string[];
+	readonly left: number | null | undefined;
+	readonly right: number | null;
+	readonly location: number | undefined;
+}
+
+/** Checks every operator that may be meant; the server says itself where there is none. */
+export function checkOperator(walk: Walk, operation: Operation): OperatorInfo {
+	const { context } = walk;
+	const candidates = findOperators(context, operation);
+	let leakproof = candidates.length > 0;
+	let volatile = false;
+	for (const operator of candidates) {
+		const routine = context.catalog.routineByOid(operator.routine);
+		if (routine === undefined) {
+			leakproof = false;
+			continue;
+		}
+		if (!routine.builtin) checkRoutine(walk, routine, 'execute', operation.location);
+		leakproof &&= routine.leakproof;
+		volatile ||= routine.volatility === 'volatile';
+	}
+	const first = candidates[0];
+	const same = first !== undefined && candidates.every((operator) => operator.result === first.result);
+	return { type: same ? polymorphic(context, first.result) : null, leakproof, volatile };
+}
+
+function polymorphic(context: AnalysisContext, type: number): number | null {
+	return context.catalog.typeByOid(type)?.kind === 'p' ? null : type;
+}
+
+function findOperators(context: AnalysisContext, operation: Operation): readonly Operator[] {
+	const { catalog } = context;
+	const name = operation.names.at(-1) ?? '';
+	const schema = operation.names.length > 1 ? (operation.names.at(-2) ?? '') : undefined;
+	const schemas = schema === undefined ? effectivePath(context, false) : [schema];
+	const prefix = operation.left === undefined;
+	const named = schemas
+		.flatMap((candidate) => [...catalog.operators(candidate, name)])
+		.filter((operator) => (operator.left === 0) === prefix);
+	const left = prefix ? 0 : operatorType(catalog, operation.left ?? null);
+	const right = operatorType(catalog, operation.right);
+	const exact = exactOperator(named, left, right);
+	if (exact !== undefined) return [exact];
+	const fitting = named.filter(
+		(operator) =>
+			(prefix || maybeCoercible(catalog, left, operator.left)) && maybeCoercible(catalog, right, operator.right),
+	);
+	return fitting.length > 0 ? fitting : named;
+}
+
+/** The server's first rule: exact types, an untyped literal taken for the type of the other side. */
+function exactOperator(named: readonly Operator[], left: number | null, right: number | null): Operator | undefined {
+	if (left === null || right === null) return undefined;
+	if (left === TYPE.unknown && right === TYPE.unknown) {
+		return named.find((operator) => operator.left === TYPE.text && operator.right === TYPE.text);
+	}
+	const l = left === TYPE.unknown ? right : left;
+	const r = right === TYPE.unknown ? (left === 0 ? TYPE.text : left) : right;
+	return named.find((operator) => operator.left === l && operator.right === r);
+}

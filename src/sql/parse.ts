@@ -1,0 +1,99 @@
+/** Parses SQL with PostgreSQL's own grammar (libpg-query) within limits, and gives the server's own syntax error where it does not parse. */
+import { hasSqlDetails, loadModule, parseSync } from 'libpg-query';
+import type { Node } from '@pgsql/types';
+import { GatewayError } from '../errors.ts';
+import { nestingBound } from './depth.ts';
+import { SourceText } from './source.ts';
+
+/** Loads the parser (WASM, some tens of milliseconds). Call once before the first parse. */
+export async function loadParser(): Promise<void> {
+	await loadModule();
+}
+
+/** Limits on what is analysed; a text beyond them is refused with 54000 before it is parsed. */
+export interface SqlLimits {
+	/** UTF-8 bytes of one Query or Parse. */
+	readonly statementBytesMax: number;
+	/** Statements of one Query. */
+	readonly statementsMax: number;
+	/** Levels of nesting (brackets, chains of operators, joins); deeper ones would exhaust the parser's stack. */
+	readonly nestingMax: number;
+}
+
+export const defaultSqlLimits: SqlLimits = Object.freeze({
+	statementBytesMax: 4 * 1024 * 1024,
+	statementsMax: 10_000,
+	nestingMax: 2_000,
+});
+
+/** One statement of a text: its tree and the byte range of its own text, without the semicolon. */
+export interface ParsedStatement {
+	readonly node: Node;
+	readonly start: number;
+	readonly end: number;
+}
+
+export interface Parsed {
+	readonly source: SourceText;
+	readonly statements: readonly ParsedStatement[];
+}
+
+/**
+ * Parses the whole text of a Query or Parse message.
+ * Throws GatewayError: 42601 and the like with position where the server would; 54000 or 54001 beyond the limits.
+ */
+export function parse(sql: string, limits: SqlLimits): Parsed {
+	const source = new SourceText(sql);
+	if (source.bytes.length > limits.statementBytesMax) {
+		throw new GatewayError(
+			'54000',
+			`statement of ${source.bytes.length} bytes is longer than the gateway analyses (${limits.statementBytesMax} bytes)`,
+			{ hint: 'Raise limits.statementBytesMax, or send the data as parameters or with COPY.' },
+		);
+	}
+	// Every level takes a byte at least, so a short text needs no look.
+	if (source.bytes.length > limits.nestingMax && nestingBound(source.bytes) > limits.nestingMax) {
+		throw new GatewayError('54001', `statement nests brackets or chains operators deeper than the gateway analyses (${limits.nestingMax})`);
+	}
+	if (sql.trim() === '') return { source, statements: [] };
+	const tree = parseTree(source);
+	const statements = (tree.stmts ?? []).map((raw): ParsedStatement => {
+		if (raw.stmt === undefined) throw new GatewayError('XX000', 'the parser gave a statement without a tree');
+		const start = raw.stmt_location ?? 0;
+		const length = raw.stmt_len ?? 0;
+		return { node: raw.stmt, start, end: length === 0 ? source.bytes.length : start + length };
+	});
+	if (statements.length > limits.statementsMax) {
+		throw new GatewayError('54000', `a query of ${statements.length} statements is more than the gateway analyses at once (${limits.statementsMax})`);
+	}
+	return { source, statements };
+}
+
+function parseTree(source: SourceText) {
+	try {
+		return parseSync(source.sql);
+	} catch (error) {
+		if (hasSqlDetails(error)) {
+			const position = error.sqlDetails?.cursorPosition;
+			const known = position !== undefined && source.bytes.length > 0;
+			throw new GatewayError(syntaxSqlstate(error.message), error.message, known ? { position: position + 1 } : {});
+		}
+		// A stack that overflows inside WASM, or output that is no JSON: denied, and the parser stays usable.
+		throw new GatewayError('54001', 'the statement is too complex for the gateway to analyse', { cause: error });
+	}
+}
+
+/** Messages of scan.l and gram.y whose SQLSTATE is not 42601. */
+const OTHER_SQLSTATES: readonly (readonly [RegExp, string])[] = [
+	[/^unsafe use of \\'|nonstandard use of/, '22P06'],
+	[/^invalid Unicode (escape|surrogate pair)|^invalid escape string|escape string/, '42601'],
+	[/not yet implemented|not supported|not implemented/, '0A000'],
+	[/^role name .* is reserved|cannot be used as a role name/, '42939'],
+	[/^invalid byte sequence/, '22021'],
+	[/out of range$/, '22003'],
+];
+
+function syntaxSqlstate(message: string): string {
+	for (const [pattern, sqlstate] of OTHER_SQLSTATES) if (pattern.test(message)) return sqlstate;
+	return '42601';
+}

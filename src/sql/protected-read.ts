@@ -1,0 +1,114 @@
+/** Replaces a reference to a protected relation by a subquery that shows what the identity may see. */
+import type { RangeVar } from '@pgsql/types';
+import type { Relation } from '../catalog/snapshot.ts';
+import { displayRelation } from './names.ts';
+import type { ColumnProtection, Protection } from './protection.ts';
+import { qualified, quoteIdentifier } from './quote.ts';
+import { isKeyword } from './source.ts';
+import { refuse, type Walk } from './walk.ts';
+
+/** Inside of the subquery the relation goes by this name, so that nothing outside can be meant by a column of it. */
+export const INNER = '"_p"';
+
+/** A replacement that is written out when the whole statement has been seen, since only then it is known whether it needs a fence. */
+export interface PendingRead {
+	readonly relation: Relation;
+	readonly protection: Protection;
+	readonly span: Span;
+	/** `ONLY`, where the client wrote it. */
+	readonly only: boolean;
+	/** Moved inside, e.g. `TABLESAMPLE bernoulli (10)`. */
+	readonly sample: string;
+	/** The rewritten definition, where the relation is a view that has to be inlined. */
+	readonly definition: string | null;
+	/** True when the client gave no alias. */
+	readonly needsAlias: boolean;
+	/** Leakproof conditions of the statement's own that hold inside of a fence too, so that it keeps its index. */
+	readonly pushed: string[];
+}
+
+/** Bytes of the text that name the relation, with ONLY, `*` and parentheses; `table` for the command TABLE. */
+export interface Span {
+	readonly start: number;
+	readonly end: number;
+	readonly table: boolean;
+	/** Start of the name itself, where a schema can be put before it. */
+	readonly name: number;
+	/** End of the name itself. */
+	readonly nameEnd: number;
+}
+
+/** Finds the extent of a RangeVar; refuses where the text is not what the tree says, rather than guess. */
+export function spanOf(walk: Walk, range: RangeVar): Span {
+	const { tokens } = walk.source;
+	const location = range.location ?? 0;
+	const first = walk.source.tokenAt(location);
+	const parts = 1 + (range.schemaname === undefined ? 0 : 1) + (range.catalogname === undefined ? 0 : 1);
+	const last = first + 2 * parts - 2;
+	const unclear = (): Error => refuse(walk, `this way of writing the name of relation "${range.relname}"`, location);
+	if (tokens[first]?.start !== location) throw unclear();
+	for (let i = first; i <= last; i += 1) {
+		const token = tokens[i];
+		if (token === undefined || token.name === 'UIDENT' || (i - first) % 2 !== (token.text === '.' ? 1 : 0)) throw unclear();
+	}
+	let from = first;
+	let to = last;
+	if (range.inh !== true && isKeyword(tokens[from - 1], 'only')) from -= 1;
+	else if (range.inh !== true && tokens[from - 1]?.text === '(' && isKeyword(tokens[from - 2], 'only')) {
+		from -= 2;
+		to += 1;
+		if (tokens[to]?.text !== ')') throw unclear();
+	} else if (tokens[to + 1]?.text === '*') to += 1;
+	const table = isKeyword(tokens[from - 1], 'table');
+	if (table) from -= 1;
+	const start = tokens[from]?.start ?? location;
+	const end = tokens[to]?.end ?? location;
+	return { start, end, table, name: location, nameEnd: tokens[last]?.end ?? end };
+}
+
+/** Writes out all replacements of a walk. */
+export function finishReads(walk: Walk): void {
+	for (const read of walk.pending) {
+		const fence = walk.leaky && (read.protection.filters.length > 0 || read.definition !== null);
+		const alias = read.needsAlias ? ` AS ${quoteIdentifier(read.relation.name)}` : '';
+		const text = `(${subquery(walk, read, fence)})${alias}`;
+		walk.edits.replace(read.span.start, read.span.end, read.span.table ? `SELECT * FROM ${text}` : text);
+	}
+}
+
+/** The subquery's text, without the parentheses around it. */
+export function subquery(walk: Walk, read: Omit<PendingRead, 'span' | 'needsAlias'>, fence: boolean): string {
+	const { relation, protection } = read;
+	const shown = protection.columns.filter((column) => visible(walk, column));
+	if (shown.length === 0) throw refuse(walk, `reading ${displayRelation(relation)}, none of whose columns may be seen,`);
+	const list = shown.map((column) => shownAs(column)).join(', ');
+	const conditions = [
+		...protection.filters.map((filter) => filter.render(INNER)),
+		...(fence ? read.pushed : []),
+	];
+	const where = conditions.length === 0 ? '' : ` WHERE ${conditions.join(' AND ')}`;
+	return `SELECT ${list} FROM ${fromItem(read)}${where}${fence ? ' OFFSET 0' : ''}`;
+}
+
+function fromItem(read: Omit<PendingRead, 'span' | 'needsAlias'>): string {
+	const { relation } = read;
+	if (read.definition !== null) {
+		const names = relation.columns.map((column) => quoteIdentifier(column.name)).join(', ');
+		return `(${read.definition}) AS ${INNER}(${names})`;
+	}
+	const sample = read.sample === '' ? '' : ` ${read.sample}`;
+	return `${read.only ? 'ONLY ' : ''}${qualified(relation.schema, relation.name)} AS ${INNER}${sample}`;
+}
+
+/** Hidden columns are left out; below a view they read as null, since the view's columns are there by name. */
+export function visible(walk: Walk, column: ColumnProtection): boolean {
+	if (walk.mode === 'view') return true;
+	return column.state === 'plain' || column.state === 'masked';
+}
+
+function shownAs(protection: ColumnProtection): string {
+	const name = quoteIdentifier(protection.column.name);
+	if (protection.state === 'masked') return `${protection.render(INNER)} AS ${name}`;
+	if (protection.state === 'hidden') return `CAST(NULL AS ${protection.column.type}) AS ${name}`;
+	return `${INNER}.${name}`;
+}

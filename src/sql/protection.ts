@@ -1,0 +1,186 @@
+/** What protects a relation from an identity: hidden and masked columns and row filters, its own and those it inherits. */
+import { relationSafety } from '../catalog/safety.ts';
+import type { CatalogSnapshot, Column, Relation } from '../catalog/snapshot.ts';
+import type { Access, BoundExpression, RuleRef } from '../stages.ts';
+import { quoteIdentifier } from './quote.ts';
+
+export type ColumnProtection =
+	| { readonly column: Column; readonly state: 'plain' }
+	| { readonly column: Column; readonly state: 'hidden'; readonly rules: readonly RuleRef[] }
+	| { readonly column: Column; readonly state: 'refused'; readonly rules: readonly RuleRef[] }
+	| {
+			readonly column: Column;
+			readonly state: 'masked';
+			readonly mask: string;
+			readonly rules: readonly RuleRef[];
+			/** SQL of the masked value when the row is qualified by `qualifier`; it has the column's type. */
+			readonly render: (qualifier: string) => string;
+	  };
+
+export interface RowFilter {
+	readonly name: string;
+	readonly rules: readonly RuleRef[];
+	readonly columns: readonly string[];
+	readonly render: (qualifier: string) => string;
+}
+
+export interface Protection {
+	readonly columns: readonly ColumnProtection[];
+	readonly filters: readonly RowFilter[];
+	/** Nothing is masked, hidden, refused or filtered. */
+	readonly none: boolean;
+	/** Column by name, for look-ups. */
+	readonly byName: ReadonlyMap<string, ColumnProtection>;
+	/** Where an inherited part comes from. */
+	readonly via: readonly string[];
+}
+
+/** A system relation with built-in masks (other sessions' statements and the like). */
+export function systemProtection(relation: Relation): Protection | 'harmless' | { readonly refused: string } {
+	const safety = relationSafety(relation.schema, relation.name);
+	if (safety.safe === true) return 'harmless';
+	if (safety.safe === false) return { refused: safety.reason };
+	const rule: RuleRef = { file: 'built-in', line: 0, text: safety.reason };
+	const columns = relation.columns.map((column): ColumnProtection => {
+		const expression = safety.columns[column.name];
+		if (expression === undefined) return { column, state: 'plain' };
+		return { column, state: 'masked', mask: 'built-in', rules: [rule], render: () => castTo(column, expression) };
+	});
+	const { filter } = safety;
+	const filters: RowFilter[] =
+		filter === undefined ? [] : [{ name: 'built-in', rules: [rule], columns: [], render: () => `(${filter})` }];
+	return make(columns, filters, []);
+}
+
+/** Protection of a relation of the user's. `only`: rows of children are not read. */
+export function protectionOf(catalog: CatalogSnapshot, access: Access, relation: Relation, only: boolean): Protection {
+	const ancestors = related(catalog, relation, 'parents');
+	const descendants = only ? [] : related(catalog, relation, 'children');
+	const via: string[] = [];
+	const columns = relation.columns.map((column) => columnProtection(access, relation, column, ancestors, descendants, via));
+	const filters = filtersFor(access, relation, ancestors, descendants, via);
+	return make(columns, filters, [...new Set(via)]);
+}
+
+function make(columns: readonly ColumnProtection[], filters: readonly RowFilter[], via: readonly string[]): Protection {
+	return {
+		columns,
+		filters,
+		none: filters.length === 0 && columns.every((column) => column.state === 'plain'),
+		byName: new Map(columns.map((column) => [column.column.name, column])),
+		via,
+	};
+}
+
+function columnProtection(
+	access: Access,
+	relation: Relation,
+	column: Column,
+	ancestors: readonly Relation[],
+	descendants: readonly Relation[],
+	via: string[],
+): ColumnProtection {
+	const own = access.readColumn(relation.schema, relation.name, column.name);
+	if (own.denied) return { column, state: 'hidden', rules: own.rules };
+	if (!own.allowed) return { column, state: 'refused', rules: own.rules };
+	if (own.mask !== undefined) return masked(relation, column, own.mask);
+	if (own.protectionNamed) return { column, state: 'plain' };
+	for (const other of [...ancestors, ...descendants]) {
+		if (!other.columns.some((candidate) => candidate.name === column.name)) continue;
+		const answer = access.readColumn(other.schema, other.name, column.name);
+		if (!answer.denied && answer.mask === undefined) continue;
+		via.push(`${other.schema}.${other.name}`);
+		if (answer.denied) return { column, state: 'hidden', rules: answer.rules };
+		if (answer.mask !== undefined) return masked(relation, column, answer.mask);
+	}
+	return { column, state: 'plain' };
+}
+
+function masked(relation: Relation, column: Column, mask: BoundExpression): ColumnProtection {
+	const render = (qualifier: string): string =>
+		castTo(column, mask.render({ value: columnOf(qualifier, column.name), column: columnFinder(relation, qualifier, mask.rule) }));
+	return { column, state: 'masked', mask: mask.name, rules: [mask.rule], render };
+}
+
+function filtersFor(
+	access: Access,
+	relation: Relation,
+	ancestors: readonly Relation[],
+	descendants: readonly Relation[],
+	via: string[],
+): readonly RowFilter[] {
+	const own = access.filtersOf(relation.schema, relation.name);
+	const filters = own.filters.map((filter) => rowFilter(relation, filter, undefined));
+	const seen = new Set(own.filters.map((filter) => filter.name));
+	if (own.protectionNamed) return filters;
+	for (const ancestor of ancestors) {
+		for (const filter of access.filtersOf(ancestor.schema, ancestor.name).filters) {
+			if (seen.has(filter.name)) continue;
+			seen.add(filter.name);
+			via.push(`${ancestor.schema}.${ancestor.name}`);
+			filters.push(rowFilter(relation, filter, undefined));
+		}
+	}
+	for (const child of descendants) {
+		for (const filter of access.filtersOf(child.schema, child.name).filters) {
+			if (seen.has(filter.name)) continue;
+			via.push(`${child.schema}.${child.name}`);
+			filters.push(rowFilter(relation, filter, child));
+		}
+	}
+	return filters;
+}
+
+/** A filter of `child` alone holds for the child's rows when they are read through the parent. */
+function rowFilter(relation: Relation, filter: BoundExpression, child: Relation | undefined): RowFilter {
+	const render = (qualifier: string): string => {
+		const condition = filter.render({ column: columnFinder(child ?? relation, qualifier, filter.rule) });
+		if (child === undefined) return `(${condition})`;
+		return `(${qualifier}.tableoid OPERATOR(pg_catalog.<>) ${child.oid}::pg_catalog.oid OR ${condition})`;
+	};
+	return { name: filter.name, rules: [filter.rule], columns: filter.columns, render };
+}
+
+function columnFinder(relation: Relation, qualifier: string, rule: RuleRef): (name: string) => string {
+	return (name) => {
+		if (!relation.columns.some((column) => column.name === name)) throw new MissingPolicyColumn(relation, name, rule);
+		return columnOf(qualifier, name);
+	};
+}
+
+/** A mask or filter names a column that the relation does not have (any more): the relation is refused. */
+export class MissingPolicyColumn extends Error {
+	readonly relation: Relation;
+	readonly column: string;
+	readonly rule: RuleRef;
+	constructor(relation: Relation, column: string, rule: RuleRef) {
+		super(`${rule.file}:${rule.line} names the column ${column}, which ${relation.schema}.${relation.name} does not have`);
+		this.relation = relation;
+		this.column = column;
+		this.rule = rule;
+	}
+}
+
+function columnOf(qualifier: string, name: string): string {
+	return `${qualifier}.${quoteIdentifier(name)}`;
+}
+
+/** The column keeps its type and its collation. */
+export function castTo(column: Column, expression: string): string {
+	const cast = `CAST((${expression}) AS ${column.type})`;
+	return column.collation === null ? cast : `${cast} COLLATE ${column.collation}`;
+}
+
+function related(catalog: CatalogSnapshot, relation: Relation, direction: 'parents' | 'children'): readonly Relation[] {
+	const found = new Map<number, Relation>();
+	const visit = (at: Relation): void => {
+		for (const oid of at[direction]) {
+			const next = catalog.relationByOid(oid);
+			if (next === undefined || found.has(oid)) continue;
+			found.set(oid, next);
+			visit(next);
+		}
+	};
+	visit(relation);
+	return [...found.values()];
+}

@@ -1,0 +1,180 @@
+/** Reads a relation in FROM: is it allowed, what of it may be seen, and what stands in its place. */
+import type { RangeVar } from '@pgsql/types';
+import type { Relation } from '../catalog/snapshot.ts';
+import { GatewayError } from '../errors.ts';
+import { displayRelation, isOwnTemporary, resolveRelation, stringsOf } from './names.ts';
+import { MissingPolicyColumn, type Protection, protectionOf, systemProtection } from './protection.ts';
+import { type PendingRead, type Span, spanOf, visible } from './protected-read.ts';
+import { quoteIdentifier } from './quote.ts';
+import type { ItemColumn, RangeItem } from './scope.ts';
+import { inlineView } from './view.ts';
+import { addRules, denied, noteUse, positionAt, refuse, type UseNote, type Walk } from './walk.ts';
+
+/** What reading a relation comes to. */
+interface Reading {
+	readonly protection: Protection | null;
+	readonly definition: string | null;
+	readonly note: UseNote;
+}
+
+const READABLE: ReadonlySet<Relation['kind']> = new Set(['table', 'partitioned', 'view', 'matview', 'foreign', 'sequence']);
+
+/** Resolves, asks and, where something protects the relation, plans its replacement. `sample`: text of a TABLESAMPLE to move inside. */
+export function readRelation(walk: Walk, range: RangeVar, sample: { text: string } | null): { item: RangeItem; read: PendingRead | null } {
+	const relation = resolveRelation(walk, range);
+	const only = range.inh !== true;
+	const reading = read(walk, relation, only, range.location);
+	const alias = range.alias?.aliasname;
+	const aliases = stringsOf(range.alias?.colnames);
+	const name = alias ?? relation.name;
+	if (reading.protection === null) {
+		qualifyName(walk, range, relation);
+		const columns = relation.columns.map((column) => ({ name: column.name, type: column.typeOid, masked: false }));
+		return { item: item(relation, name, alias, rename(columns, aliases), reading.note, false), read: null };
+	}
+	const plan: PendingRead = {
+		relation,
+		protection: reading.protection,
+		span: spanOf(walk, range),
+		only: only && relation.kind !== 'view' && relation.kind !== 'matview',
+		sample: sample?.text ?? '',
+		definition: reading.definition,
+		needsAlias: alias === undefined,
+		pushed: [],
+	};
+	if (sample !== null && reading.definition !== null) throw refuse(walk, 'TABLESAMPLE on a protected view', range.location);
+	walk.pending.push(plan);
+	const columns = seenColumns(walk, reading.protection, reading.definition !== null);
+	return { item: item(relation, name, alias, rename(columns, aliases), reading.note, true), read: plan };
+}
+
+function item(relation: Relation, name: string, alias: string | undefined, columns: readonly ItemColumn[], note: UseNote, replaced: boolean): RangeItem {
+	return {
+		name,
+		schema: alias === undefined ? relation.schema : null,
+		columns,
+		replaced,
+		qualifiedOnly: false,
+		note,
+		rowType: replaced ? null : relation.rowType,
+	};
+}
+
+/** Columns as the subquery shows them. Behind an inlined view every column is computed. */
+function seenColumns(walk: Walk, protection: Protection, inlined: boolean): readonly ItemColumn[] {
+	return protection.columns
+		.filter((column) => visible(walk, column))
+		.map((column) => ({
+			name: column.column.name,
+			type: column.column.typeOid,
+			masked: inlined || column.state !== 'plain',
+		}));
+}
+
+/** An alias list renames the first columns. */
+export function rename(columns: readonly ItemColumn[], aliases: readonly string[]): readonly ItemColumn[] {
+	if (aliases.length === 0) return columns;
+	return columns.map((column, i) => ({ ...column, name: aliases[i] ?? column.name }));
+}
+
+/** Writes the schema before a name that the client left to search_path: what was resolved is what runs. */
+export function qualifyName(walk: Walk, range: RangeVar, relation: Relation): void {
+	if (range.catalogname !== undefined) {
+		const span: Span = spanOf(walk, range);
+		walk.edits.replace(span.name, span.nameEnd, `${quoteIdentifier(relation.schema)}.${quoteIdentifier(relation.name)}`);
+	} else if (range.schemaname === undefined) walk.edits.insert(range.location ?? 0, `${quoteIdentifier(relation.schema)}.`);
+}
+
+/** Is reading allowed, and under what protection. */
+function read(walk: Walk, relation: Relation, only: boolean, location: number | undefined): Reading {
+	const note = noteUse(walk, 'relation', relation.schema, relation.name, 'select');
+	if (!READABLE.has(relation.kind)) {
+		throw new GatewayError('42809', `cannot read ${relation.kind} "${relation.schema}.${relation.name}"`, positionAt(walk, location));
+	}
+	if (isOwnTemporary(walk, relation)) return { protection: null, definition: null, note };
+	if (relation.temporary) throw refuse(walk, `another session's temporary relation ${displayRelation(relation)}`, location);
+	if (isSystem(relation.schema)) return readSystem(walk, relation, note, location);
+	const protection = guarded(walk, relation, () => protectionOf(walk.context.catalog, walk.context.access, relation, only));
+	checkReadable(walk, relation, protection, location);
+	addRules(note, walk.context.access.onRelation(relation.schema, relation.name, 'select').rules);
+	const inlined = relation.kind === 'view' || relation.kind === 'matview' ? inlineView(walk, relation) : null;
+	if (isPlain(walk, protection) && inlined === null) return { protection: null, definition: null, note };
+	noteProtection(walk, note, protection);
+	return { protection, definition: inlined, note };
+}
+
+/** Below a view, columns that no rule allows are its author's choice; what is denied, masked or filtered is not. */
+function isPlain(walk: Walk, protection: Protection): boolean {
+	if (protection.none) return true;
+	if (walk.mode === 'statement' || protection.filters.length > 0) return false;
+	return protection.columns.every((column) => column.state === 'plain' || column.state === 'refused');
+}
+
+export function noteProtection(walk: Walk, note: UseNote, protection: Protection): void {
+	walk.touchesProtected = true;
+	walk.masks = true;
+	for (const column of protection.columns) {
+		if (column.state === 'masked') {
+			note.masks.set(column.column.name, column.mask);
+			addRules(note, column.rules);
+		} else if (column.state === 'hidden') {
+			note.hidden.add(column.column.name);
+			addRules(note, column.rules);
+		}
+	}
+	for (const filter of protection.filters) {
+		note.filters.add(filter.name);
+		addRules(note, filter.rules);
+	}
+	if (protection.via.length > 0) note.via = protection.via.join(', ');
+}
+
+/** select is needed on the relation or on some column of it; an explicit deny of the relation beats everything, views included. */
+function checkReadable(walk: Walk, relation: Relation, protection: Protection, location: number | undefined): void {
+	const { access } = walk.context;
+	const answer = access.onRelation(relation.schema, relation.name, 'select');
+	const object = `${access.database}.${displayRelation(relation)}`;
+	if (walk.mode === 'view') {
+		if (answer.denied) throw denied(walk, `relation ${displayRelation(relation)}`, answer, 'select', object, location);
+		return;
+	}
+	if (answer.allowed) return;
+	if (!answer.denied && protection.columns.some((column) => column.state === 'plain' || column.state === 'masked')) return;
+	throw denied(walk, `relation ${displayRelation(relation)}`, answer, 'select', object, location);
+}
+
+export function isSystem(schema: string): boolean {
+	return schema === 'pg_catalog' || schema === 'information_schema' || schema === 'pg_toast';
+}
+
+function readSystem(walk: Walk, relation: Relation, note: UseNote, location: number | undefined): Reading {
+	const { access } = walk.context;
+	const safety = systemProtection(relation);
+	if (safety === 'harmless') return { protection: null, definition: null, note };
+	const answer = access.onRelation(relation.schema, relation.name, 'select');
+	if (answer.allowed && answer.named) {
+		addRules(note, answer.rules);
+		return { protection: null, definition: null, note };
+	}
+	if ('refused' in safety) {
+		throw new GatewayError('42501', `permission denied for relation ${displayRelation(relation)}: ${safety.refused}`, {
+			...positionAt(walk, location),
+			hint: `A rule that names ${access.database}.${displayRelation(relation)} without a wildcard would allow it.`,
+		});
+	}
+	noteProtection(walk, note, safety);
+	return { protection: safety, definition: null, note };
+}
+
+/** A mask or filter that no longer fits its relation denies the relation. */
+export function guarded<T>(walk: Walk, relation: Relation, compute: () => T): T {
+	try {
+		return compute();
+	} catch (error) {
+		if (!(error instanceof MissingPolicyColumn)) throw error;
+		throw new GatewayError('42501', `permission denied for relation ${displayRelation(relation)}: ${error.message}`, {
+			hint: 'The policy has to be mended; until then the relation is refused.',
+			cause: walk.mode,
+		});
+	}
+}

@@ -1,0 +1,126 @@
+/** Finds the routines that a call may mean and asks the policy for each of them. */
+import { routineSafety } from '../catalog/safety.ts';
+import type { Routine } from '../catalog/snapshot.ts';
+import { GatewayError } from '../errors.ts';
+import { effectivePath, UnknownObject } from './names.ts';
+import { displayIdentifier } from './quote.ts';
+import { maybeCoercible } from './types.ts';
+import { addRules, type AnalysisContext, denied, type ExprInfo, noteUse, positionAt, type Walk } from './walk.ts';
+
+/** A call as it is written. */
+export interface Call {
+	/** The name's parts: [name], [schema, name] or [catalog, schema, name]. */
+	readonly names: readonly string[];
+	readonly args: readonly ExprInfo[];
+	/** VARIADIC or named notation: arguments can't be matched to types one by one. */
+	readonly loose: boolean;
+	readonly location: number | undefined;
+	readonly action: 'execute' | 'call';
+}
+
+/** What is certain of a call whatever overload the server picks. */
+export interface CallInfo {
+	readonly candidates: readonly Routine[];
+	readonly type: number | null;
+	readonly leakproof: boolean;
+	readonly volatile: boolean;
+	/** Columns that it has as a FROM item, where all candidates agree. */
+	readonly outColumns: readonly string[];
+}
+
+/** Candidates of a call in the order of the path; empty when nothing of that name and number of arguments exists. */
+export function findRoutines(context: AnalysisContext, call: Call): readonly Routine[] {
+	const { catalog } = context;
+	const name = call.names.at(-1) ?? '';
+	const schema = call.names.length > 1 ? (call.names.at(-2) ?? '') : undefined;
+	// pg_temp is searched for a routine only when it is named.
+	const schemas =
+		schema === undefined
+			? effectivePath(context, false)
+			: [schema === 'pg_temp' ? (context.tempSchema ?? 'pg_temp') : schema];
+	const byCount = schemas
+		.flatMap((candidate) => [...catalog.routines(candidate, name)])
+		.filter((routine) => fitsCount(routine, call));
+	if (call.loose) return byCount;
+	const exact = byCount.find(
+		(routine) =>
+			routine.argTypes.length === call.args.length &&
+			routine.argTypes.every((type, i) => call.args[i]?.type === type),
+	);
+	if (exact !== undefined) return [exact];
+	const byType = byCount.filter((routine) => fitsTypes(context, routine, call.args));
+	return byType.length > 0 ? byType : byCount;
+}
+
+function fitsCount(routine: Routine, call: Call): boolean {
+	const given = call.args.length;
+	const declared = routine.argTypes.length;
+	if (routine.variadic !== 0) return given >= declared - 1 - routine.defaults;
+	return given <= declared && given >= declared - routine.defaults;
+}
+
+function fitsTypes(context: AnalysisContext, routine: Routine, args: readonly ExprInfo[]): boolean {
+	const { catalog } = context;
+	return args.every((arg, i) => {
+		const isVariadic = routine.variadic !== 0 && i >= routine.argTypes.length - 1;
+		const declared = isVariadic ? routine.variadic : routine.argTypes[i];
+		if (declared === undefined) return true;
+		if (maybeCoercible(catalog, arg.type, declared)) return true;
+		return isVariadic && maybeCoercible(catalog, arg.type, routine.argTypes.at(-1) ?? declared);
+	});
+}
+
+/**
+ * Asks the policy for every routine that the call may mean. Throws 42501 for one that is not allowed, and UnknownObject
+ * (42883) where nothing of that name can be meant: what the catalogue does not know is never forwarded.
+ */
+export function checkCall(walk: Walk, call: Call): CallInfo {
+	const candidates = findRoutines(walk.context, call);
+	if (candidates.length === 0) {
+		throw new UnknownObject('42883', `function ${call.names.map(displayIdentifier).join('.')} with ${call.args.length} argument(s) does not exist`, {
+			...positionAt(walk, call.location),
+			hint: 'No function matches the given name and argument types. You might need to add explicit type casts.',
+		});
+	}
+	for (const routine of candidates) checkRoutine(walk, routine, call.action, call.location);
+	return summary(candidates);
+}
+
+/** One routine: harmless built-in ones pass; harmful ones need a rule that names them; a user's need `execute` or `call`. */
+export function checkRoutine(walk: Walk, routine: Routine, action: 'execute' | 'call', location: number | undefined): void {
+	// Functions of a view are its author's choice; who creates a view is checked when it is created.
+	if (walk.mode === 'view') return;
+	const { access } = walk.context;
+	const display = `${displayIdentifier(routine.schema)}.${displayIdentifier(routine.name)}(${routine.argNames.join(',')})`;
+	const safety = routine.builtin ? routineSafety(routine) : undefined;
+	if (safety?.safe === true) return;
+	const answer = access.onFunction(routine.schema, routine.name, routine.argNames, action);
+	const note = noteUse(walk, 'function', routine.schema, `${routine.name}(${routine.argNames.join(',')})`, action);
+	addRules(note, answer.rules);
+	if (!answer.allowed) {
+		if (safety === undefined) throw denied(walk, `function ${display}`, answer, action, `${access.database}.${display}`, location);
+		throw new GatewayError('42501', `permission denied for function ${display}: ${safety.reason}`, {
+			...positionAt(walk, location),
+			hint: `A rule that names ${access.database}.${display} without a wildcard would allow it.`,
+		});
+	}
+	if (safety !== undefined && !answer.named) {
+		throw new GatewayError('42501', `permission denied for function ${display}: ${safety.reason}`, {
+			...positionAt(walk, location),
+			hint: 'A rule with a wildcard does not allow it: it has to be named.',
+		});
+	}
+}
+
+function summary(candidates: readonly Routine[]): CallInfo {
+	const first = candidates[0];
+	const same = candidates.every((routine) => routine.returnType === first?.returnType);
+	const sameOut = candidates.every((routine) => routine.outColumns.join() === first?.outColumns.join());
+	return {
+		candidates,
+		type: same && first !== undefined ? first.returnType : null,
+		leakproof: candidates.every((routine) => routine.leakproof),
+		volatile: candidates.some((routine) => routine.volatility === 'volatile'),
+		outColumns: sameOut ? (first?.outColumns ?? []) : [],
+	};
+}

@@ -1,0 +1,103 @@
+/** Names in sight of an expression: range items with their columns, and the CTEs around them. */
+import type { InlineTarget } from './inline-target.ts';
+import type { UseNote } from './walk.ts';
+
+export interface ItemColumn {
+	readonly name: string;
+	/** Type oid, or null when it can't be told. */
+	readonly type: number | null;
+	/** Its value is what a mask makes, or the item is filtered and the value computed: not to be run on hidden rows. */
+	readonly masked: boolean;
+	/** The protected column that it comes from, for `explain` and lineage; undefined for computed ones. */
+	readonly origin?: string;
+}
+
+/** One thing that FROM (or the target of a write) brings into sight. */
+export interface RangeItem {
+	/** The name by which columns of it are qualified; null for an unnamed subquery. */
+	readonly name: string | null;
+	/** Schema, where `schema.name.column` may refer to it (no alias given). */
+	readonly schema: string | null;
+	/** null: not known (a function that returns records, or the like). */
+	readonly columns: readonly ItemColumn[] | null;
+	/** The relation was replaced by a subquery: qualified references lose their schema, system columns are gone. */
+	readonly replaced: boolean;
+	/** Columns of it are reachable only by qualified name (merged by USING, or `excluded`, `old`, `new`). */
+	readonly qualifiedOnly: boolean;
+	/** Target of a write whose columns are masked in place. */
+	readonly inline?: InlineTarget;
+	/** Where columns that are read are noted. */
+	readonly note?: UseNote;
+	/** Type oid of the row as a whole where it is a named composite type. */
+	readonly rowType: number | null;
+}
+
+/** What is known of a CTE from outside. */
+export interface CteInfo {
+	readonly name: string;
+	readonly columns: readonly ItemColumn[] | null;
+}
+
+export interface Scope {
+	readonly parent: Scope | null;
+	readonly items: RangeItem[];
+	readonly ctes: CteInfo[];
+}
+
+export function newScope(parent: Scope | null): Scope {
+	return { parent, items: [], ctes: [] };
+}
+
+export function findCte(scope: Scope | null, name: string): CteInfo | undefined {
+	for (let at = scope; at !== null; at = at.parent) {
+		const found = at.ctes.findLast((cte) => cte.name === name);
+		if (found !== undefined) return found;
+	}
+	return undefined;
+}
+
+/** What a bare or qualified name means. `opaque`: some item in sight has unknown columns, so it may be one of those. */
+export type Resolution =
+	| { readonly kind: 'column'; readonly item: RangeItem; readonly column: ItemColumn }
+	| { readonly kind: 'item'; readonly item: RangeItem }
+	| { readonly kind: 'opaque'; readonly item: RangeItem }
+	| { readonly kind: 'missing-column'; readonly item: RangeItem }
+	| { readonly kind: 'unknown' };
+
+/** A bare name: the innermost scope that has such a column wins, then an item of that name as a whole row. */
+export function resolveBare(scope: Scope, name: string): Resolution {
+	for (let at: Scope | null = scope; at !== null; at = at.parent) {
+		let opaque: RangeItem | undefined;
+		for (const item of at.items) {
+			if (item.qualifiedOnly) continue;
+			if (item.columns === null) {
+				opaque ??= item;
+				continue;
+			}
+			const column = item.columns.find((candidate) => candidate.name === name);
+			if (column !== undefined) return { kind: 'column', item, column };
+		}
+		if (opaque !== undefined) return { kind: 'opaque', item: opaque };
+	}
+	const item = findItem(scope, name, null);
+	return item === undefined ? { kind: 'unknown' } : { kind: 'item', item };
+}
+
+/** `item.column`, or `schema.item.column`. */
+export function resolveQualified(scope: Scope, schema: string | null, itemName: string, name: string): Resolution {
+	const item = findItem(scope, itemName, schema);
+	if (item === undefined) return { kind: 'unknown' };
+	if (item.columns === null) return { kind: 'opaque', item };
+	const column = item.columns.find((candidate) => candidate.name === name);
+	return column === undefined ? { kind: 'missing-column', item } : { kind: 'column', item, column };
+}
+
+export function findItem(scope: Scope, name: string, schema: string | null): RangeItem | undefined {
+	for (let at: Scope | null = scope; at !== null; at = at.parent) {
+		const item = at.items.find(
+			(candidate) => candidate.name === name && (schema === null || candidate.schema === schema),
+		);
+		if (item !== undefined) return item;
+	}
+	return undefined;
+}

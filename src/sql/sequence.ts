@@ -1,0 +1,54 @@
+/** Asks the policy for the sequence that nextval and the like name. */
+import type { Node } from '@pgsql/types';
+import { GatewayError } from '../errors.ts';
+import { displayRelation, effectivePath, UnknownObject } from './names.ts';
+import { as } from './nodes.ts';
+import { addRules, denied, noteUse, positionAt, type Walk } from './walk.ts';
+
+/** True when the sequence is named by a literal and allowed; throws when it is refused or can't be told. */
+export function checkSequence(walk: Walk, argument: Node | undefined, action: 'select' | 'update', location: number | undefined): boolean {
+	const text = nameLiteral(argument);
+	const { access } = walk.context;
+	if (text === undefined) {
+		throw new GatewayError('42501', 'permission denied for sequence: its name has to be a literal, so that the policy can be asked for it', positionAt(walk, location));
+	}
+	const parts = splitName(text);
+	const schemas = parts.length > 1 ? [parts[0] ?? ''] : effectivePath(walk.context, true);
+	const name = parts.at(-1) ?? '';
+	const relation = schemas.map((schema) => walk.context.catalog.relation(schema, name)).find((found) => found !== undefined);
+	if (relation === undefined) throw new UnknownObject('42P01', `relation "${text}" does not exist`, positionAt(walk, location));
+	const answer = access.onRelation(relation.schema, relation.name, action);
+	addRules(noteUse(walk, 'relation', relation.schema, relation.name, action), answer.rules);
+	if (answer.allowed) return true;
+	throw denied(walk, `sequence ${displayRelation(relation)}`, answer, action, `${access.database}.${displayRelation(relation)}`, location);
+}
+
+function nameLiteral(node: Node | undefined): string | undefined {
+	const cast = as(node, 'TypeCast');
+	return cast === undefined ? as(node, 'A_Const')?.sval?.sval : nameLiteral(cast.arg);
+}
+
+/** Splits a possibly quoted, possibly qualified name as regclass input does. */
+export function splitName(text: string): readonly string[] {
+	const parts: string[] = [];
+	let at = 0;
+	while (at <= text.length) {
+		if (text[at] === '"') {
+			let part = '';
+			at += 1;
+			while (at < text.length && !(text[at] === '"' && text[at + 1] !== '"')) {
+				if (text[at] === '"') at += 1;
+				part += text[at] ?? '';
+				at += 1;
+			}
+			parts.push(part);
+			at += 2;
+		} else {
+			const dot = text.indexOf('.', at);
+			const end = dot === -1 ? text.length : dot;
+			parts.push(text.slice(at, end).trim().toLowerCase());
+			at = end + 1;
+		}
+	}
+	return parts;
+}

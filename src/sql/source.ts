@@ -1,0 +1,73 @@
+/** The text of a statement: its bytes, its tokens by the server's own scanner, and where things stand in it. */
+import { scanSync } from 'libpg-query';
+
+/** A token of the server's scanner; offsets are UTF-8 bytes. */
+export interface Token {
+	readonly start: number;
+	readonly end: number;
+	readonly text: string;
+	readonly name: string;
+}
+
+const COMMENTS: ReadonlySet<string> = new Set(['C_COMMENT', 'SQL_COMMENT']);
+
+/** Lazily scanned text. Offsets of the parser (`location`) and of the scanner are byte offsets into `bytes`. */
+export class SourceText {
+	readonly sql: string;
+	readonly bytes: Buffer;
+	#tokens: readonly Token[] | undefined;
+
+	constructor(sql: string) {
+		this.sql = sql;
+		this.bytes = Buffer.from(sql, 'utf8');
+	}
+
+	/** Tokens without comments, in order. */
+	get tokens(): readonly Token[] {
+		this.#tokens ??= scanSync(this.sql)
+			.tokens.filter((token) => !COMMENTS.has(token.tokenName))
+			.map((token) => ({ start: token.start, end: token.end, text: token.text, name: token.tokenName }));
+		return this.#tokens;
+	}
+
+	slice(start: number, end: number): string {
+		return this.bytes.toString('utf8', start, end);
+	}
+
+	/** Index of the first token that starts at or after `offset`; tokens.length when there is none. */
+	tokenAt(offset: number): number {
+		const tokens = this.tokens;
+		let low = 0;
+		let high = tokens.length;
+		while (low < high) {
+			const middle = (low + high) >> 1;
+			if ((tokens[middle]?.start ?? 0) < offset) low = middle + 1;
+			else high = middle;
+		}
+		return low;
+	}
+
+	/** 1-based character position of a byte offset, as ErrorResponse field P counts. */
+	position(offset: number): number {
+		return [...this.slice(0, offset)].length + 1;
+	}
+
+	/** Index of the token that closes the parenthesis at token `open`. */
+	closing(open: number): number {
+		let depth = 0;
+		for (let i = open; i < this.tokens.length; i += 1) {
+			const text = this.tokens[i]?.text;
+			if (text === '(') depth += 1;
+			else if (text === ')') {
+				depth -= 1;
+				if (depth === 0) return i;
+			}
+		}
+		return this.tokens.length - 1;
+	}
+}
+
+/** True when token `text` is the keyword `word` (keywords are compared without case, as the scanner folds ASCII). */
+export function isKeyword(token: Token | undefined, word: string): boolean {
+	return token !== undefined && token.name !== 'SCONST' && token.text.toLowerCase() === word;
+}

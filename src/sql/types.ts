@@ -1,0 +1,40 @@
+/** Which types the server would coerce without being asked: enough of it to tell which overloads cannot be meant. */
+import type { CatalogSnapshot } from '../catalog/snapshot.ts';
+import { TYPE } from './names.ts';
+
+/** Domains count as their base type, varchar as text: what operators and functions are looked up by. */
+export function baseType(catalog: CatalogSnapshot, oid: number | null): number | null {
+	if (oid === null) return null;
+	let at = oid;
+	for (let hops = 0; hops < 32; hops += 1) {
+		const type = catalog.typeByOid(at);
+		if (type === undefined || type.kind !== 'd') break;
+		at = type.base;
+	}
+	return at;
+}
+
+/** For finding exact operators: varchar has none of its own and uses text's. */
+export function operatorType(catalog: CatalogSnapshot, oid: number | null): number | null {
+	const base = baseType(catalog, oid);
+	return base === TYPE.varchar ? TYPE.text : base;
+}
+
+/**
+ * False only where the server certainly would not coerce `from` to `to` implicitly. Unknown types and pseudo-types count
+ * as coercible, so a caller that asks "can this overload be meant" errs towards yes.
+ */
+export function maybeCoercible(catalog: CatalogSnapshot, from: number | null, to: number): boolean {
+	if (from === null || from === TYPE.unknown || from === to) return true;
+	const target = catalog.typeByOid(to);
+	if (target === undefined || target.kind === 'p') return true;
+	const source = baseType(catalog, from) ?? from;
+	if (source === to || baseType(catalog, to) === source) return true;
+	const sourceType = catalog.typeByOid(source);
+	if (sourceType === undefined) return true;
+	if (sourceType.kind === 'c' || sourceType.kind === 'p') return true;
+	const cast = catalog.cast(source, to) ?? catalog.cast(from, to);
+	if (cast !== undefined) return cast.context === 'implicit';
+	if (sourceType.element !== 0 && target.element !== 0) return maybeCoercible(catalog, sourceType.element, target.element);
+	return false;
+}

@@ -1,0 +1,64 @@
+/** Inlines views over protected relations: their definition runs with the protections of what it reads. */
+import type { Relation } from '../catalog/snapshot.ts';
+import { GatewayError } from '../errors.ts';
+import { applyEdits } from './edits.ts';
+import { displayRelation } from './names.ts';
+import { defaultSqlLimits, parse } from './parse.ts';
+import { finishReads } from './protected-read.ts';
+import { newWalk, refuse, type Walk } from './walk.ts';
+
+/**
+ * The definition of a view or materialized view as it may run for this identity; null where nothing below it is
+ * protected, so that the view can be read as it stands.
+ */
+export function inlineView(walk: Walk, relation: Relation): string | null {
+	if (relation.definition === null || relation.definition.trim() === '') {
+		throw refuse(walk, `view ${displayRelation(relation)}, whose definition is not known,`);
+	}
+	if (walk.views.includes(relation.oid)) throw refuse(walk, `view ${displayRelation(relation)}, which reads itself,`);
+	const parsed = parse(relation.definition, { ...defaultSqlLimits, statementsMax: 1 });
+	const statement = parsed.statements[0];
+	if (statement === undefined) throw refuse(walk, `view ${displayRelation(relation)}, whose definition is empty,`);
+	// Definitions are printed under an empty search_path: every name outside pg_catalog is qualified in them.
+	const context = { ...walk.context, searchPath: [], parameterTypes: [] };
+	const inner = newWalk(context, parsed.source, walk.query, 'view', [...walk.views, relation.oid]);
+	try {
+		inner.query(inner, statement.node, null, 'qual');
+		finishReads(inner);
+	} catch (error) {
+		if (!(error instanceof GatewayError)) throw error;
+		throw new GatewayError(error.sqlstate, `${error.message} (through ${relation.kind} ${displayRelation(relation)})`, {
+			...(error.hint === undefined ? {} : { hint: error.hint }),
+			cause: error,
+		});
+	}
+	mergeUses(walk, inner, relation);
+	if (!inner.masks || liftedByName(walk, inner, relation)) return null;
+	walk.touchesProtected = true;
+	walk.masks = true;
+	return applyEdits(parsed.source.bytes, inner.edits.sorted(), statement.start, statement.end);
+}
+
+/**
+ * Rules that name the view itself stand in place of what it inherits: for masks when they name every column of it, for
+ * filters when a filter or unfilter names it. Both have to be lifted before the view is read as it stands.
+ */
+function liftedByName(walk: Walk, inner: Walk, relation: Relation): boolean {
+	const { access } = walk.context;
+	const uses = [...inner.uses.values()];
+	const masked = uses.some((use) => use.masks.size > 0 || use.hidden.size > 0);
+	const filtered = uses.some((use) => use.filters.size > 0);
+	const columnsNamed = relation.columns.every(
+		(column) => access.readColumn(relation.schema, relation.name, column.name).protectionNamed,
+	);
+	const rowsNamed = access.filtersOf(relation.schema, relation.name).protectionNamed;
+	return (!masked || columnsNamed) && (!filtered || rowsNamed);
+}
+
+/** What the view reads is noted for audit and explain, as reached through it. */
+function mergeUses(walk: Walk, inner: Walk, relation: Relation): void {
+	for (const [key, use] of inner.uses) {
+		use.via ??= displayRelation(relation);
+		if (!walk.uses.has(key)) walk.uses.set(key, use);
+	}
+}

@@ -1,0 +1,175 @@
+/** What one analysis carries along: its inputs, the edits it makes, and the notes of what the statement uses. */
+import type { Access, Action, FilterCheck, ObjectUse, RuleRef, SessionEffect } from '../stages.ts';
+import type { CatalogSnapshot } from '../catalog/snapshot.ts';
+import { GatewayError } from '../errors.ts';
+import { EditList } from './edits.ts';
+import type { SourceText } from './source.ts';
+import type { Node } from '@pgsql/types';
+import type { ItemColumn, Scope } from './scope.ts';
+import type { PendingRead } from './protected-read.ts';
+
+/** Inputs of an analysis; equal inputs give equal results, so verdicts can be cached. */
+export interface AnalysisContext {
+	readonly catalog: CatalogSnapshot;
+	readonly access: Access;
+	/** search_path as the session has it, with "$user" and missing schemas still in it. */
+	readonly searchPath: readonly string[];
+	/** The session's own temporary schema, once it has one. */
+	readonly tempSchema: string | null;
+	/** Types that Parse declares for parameters; 0 or absent: the server decides. */
+	readonly parameterTypes: readonly number[];
+	/** A fresh random word, for telling the gateway's own check failures from other errors. */
+	readonly nonce: () => string;
+}
+
+/** Where an expression stands: what runs in a `qual` may meet rows before a row filter has hidden them. */
+export type Place = 'output' | 'qual';
+
+/** What is known of an expression's value. */
+export interface ExprInfo {
+	/** Type oid; UNKNOWN for an untyped literal; null when it can't be told. */
+	readonly type: number | null;
+	/** Names no column and reads no relation, and nothing in it is volatile: the same for every row. */
+	readonly constant: boolean;
+	/** May meet a row that a filter hides: leakproof all the way down, or constant. */
+	readonly safe: boolean;
+}
+
+/** Mutable notes on one object, made into an ObjectUse at the end. */
+export interface UseNote {
+	readonly kind: ObjectUse['kind'];
+	readonly schema: string;
+	readonly name: string;
+	readonly action: ObjectUse['action'];
+	readonly columns: Set<string>;
+	readonly masks: Map<string, string>;
+	readonly filters: Set<string>;
+	readonly hidden: Set<string>;
+	readonly rules: Set<RuleRef>;
+	via: string | undefined;
+}
+
+export interface Walk {
+	readonly context: AnalysisContext;
+	readonly source: SourceText;
+	readonly edits: EditList;
+	readonly uses: Map<string, UseNote>;
+	readonly pending: PendingRead[];
+	readonly checks: FilterCheck[];
+	readonly effects: SessionEffect[];
+	/** `view`: the text is a view's definition; what it may read and call is its author's choice, but protections hold. */
+	readonly mode: 'statement' | 'view';
+	/** Oids of the views that are being inlined, outermost first. */
+	readonly views: readonly number[];
+	/** Analyses a query inside of this text; given, so that the files of the analysis need not import each other in a circle. */
+	readonly query: QueryWalker;
+	/** Something in a qual is not leakproof: filtered relations need a fence. */
+	leaky: boolean;
+	/** A protected relation is touched. */
+	touchesProtected: boolean;
+	/** A protected relation or column is masked or filtered in this statement. */
+	masks: boolean;
+	hidesRows: boolean;
+	/** A name was not found where it ought to be: the catalogue may be behind. */
+	doubt: boolean;
+}
+
+/** Walks SELECT, or a writing statement where a CTE may hold one; returns its columns, null when not known. */
+export type QueryWalker = (walk: Walk, node: Node, scope: Scope | null, place: Place) => readonly ItemColumn[] | null;
+
+export function newWalk(
+	context: AnalysisContext,
+	source: SourceText,
+	query: QueryWalker,
+	mode: Walk['mode'] = 'statement',
+	views: readonly number[] = [],
+): Walk {
+	return {
+		context,
+		source,
+		query,
+		edits: new EditList(),
+		uses: new Map(),
+		pending: [],
+		checks: [],
+		effects: [],
+		mode,
+		views,
+		leaky: false,
+		touchesProtected: false,
+		masks: false,
+		hidesRows: false,
+		doubt: false,
+	};
+}
+
+/** The note on an object under an action, made on first use. */
+export function noteUse(
+	walk: Walk,
+	kind: ObjectUse['kind'],
+	schema: string,
+	name: string,
+	action: ObjectUse['action'],
+): UseNote {
+	const key = `${kind}\0${schema}\0${name}\0${action}`;
+	let note = walk.uses.get(key);
+	if (note === undefined) {
+		note = {
+			kind,
+			schema,
+			name,
+			action,
+			columns: new Set(),
+			masks: new Map(),
+			filters: new Set(),
+			hidden: new Set(),
+			rules: new Set(),
+			via: undefined,
+		};
+		walk.uses.set(key, note);
+	}
+	return note;
+}
+
+export function addRules(note: UseNote, rules: readonly RuleRef[]): void {
+	for (const rule of rules) note.rules.add(rule);
+}
+
+/** 1-based position for an error, when the text is the client's own. */
+export function positionAt(walk: Walk, location: number | undefined): { position?: number } {
+	if (walk.mode !== 'statement') return {};
+	return { position: walk.source.position(location ?? 0) };
+}
+
+/** A denial for a thing that the gateway does not build or does not understand. */
+export function refuse(walk: Walk, what: string, location?: number, hint?: string): GatewayError {
+	return new GatewayError('42501', `${what} is not allowed through the gateway`, {
+		...(location === undefined ? {} : positionAt(walk, location)),
+		...(hint === undefined ? {} : { hint }),
+	});
+}
+
+/** "denied by policy.csv:7 (p, ...)", or the lack of a rule in words. */
+export function reasonOf(
+	answer: { readonly denied: boolean; readonly rules: readonly RuleRef[] },
+	action: Action | string,
+	object: string,
+): string {
+	const rule = answer.rules[0];
+	if (answer.denied && rule !== undefined) return `denied by ${rule.file}:${rule.line} (${rule.text})`;
+	return `no rule of the policy allows ${action} on ${object}`;
+}
+
+/** 42501 with the object, the action and the rule (or the lack of one). */
+export function denied(
+	walk: Walk,
+	what: string,
+	answer: { readonly denied: boolean; readonly rules: readonly RuleRef[] },
+	action: string,
+	object: string,
+	location?: number,
+): GatewayError {
+	return new GatewayError('42501', `permission denied for ${what}: ${reasonOf(answer, action, object)}`, {
+		...(location === undefined ? {} : positionAt(walk, location)),
+	});
+}
