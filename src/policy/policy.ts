@@ -163,6 +163,7 @@ export async function parsePolicy(source: PolicySource, options: LoadOptions): P
 	const { rules, links } = parseRules(source.rules, FILES.rules, inRules);
 	const expressions = parseMasks(source.masks, inMasks, options.isHarmlessFunction);
 	checkNames(rules, expressions, inRules);
+	checkUse(rules, expressions, inMasks);
 	let engine: Engine | undefined;
 	try {
 		engine = await Engine.create(source.model, rules, links);
@@ -196,6 +197,15 @@ function checkNames(rules: readonly Rule[], expressions: MaskFile, problems: Pro
 		const known = kind === 'mask' ? expressions.masks : expressions.filters;
 		if (!known.has(rule.argument))
 			problems.error(rule.ref.line, `masks.yaml has no ${kind} named ${JSON.stringify(rule.argument)}`);
+	}
+}
+
+/** Expressions that no rule applies: likely a name that was mistyped, though nothing is wrong with it. */
+function checkUse(rules: readonly Rule[], expressions: MaskFile, problems: ProblemList): void {
+	for (const expression of [...expressions.masks.values(), ...expressions.filters.values()]) {
+		const { kind, name, line } = expression;
+		if (rules.some((rule) => rule.effect === kind && rule.argument === name)) continue;
+		problems.warning(line, `no rule applies the ${kind} ${name}`);
 	}
 }
 
