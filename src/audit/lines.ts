@@ -49,12 +49,12 @@ export interface LinesOptions {
 }
 
 const outcomeStatus = {
-	success: status.Success,
-	failure: status.Failure,
-	denied: status.Failure,
-	cancelled: status.Other,
-	unknown: status.Unknown,
-} as const satisfies Record<Outcome['status'], number>;
+	success: { id: status.Success, caption: 'Success' },
+	failure: { id: status.Failure, caption: 'Failure' },
+	denied: { id: status.Failure, caption: 'Failure' },
+	cancelled: { id: status.Other, caption: 'Cancelled' },
+	unknown: { id: status.Unknown, caption: 'Unknown' },
+} as const satisfies Record<Outcome['status'], { id: number; caption: string }>;
 
 interface DecisionParts {
 	/** Attributes, from `,"category_uid"` on. */
@@ -189,10 +189,13 @@ export class Lines {
 		to.piece(this.#decision(of.record.decision).activity);
 		const code = sqlstate === null ? '' : `,"status_code":${toJson(sqlstate)}`;
 		const duration = Math.round(durationMs);
-		to.text(`,"severity_id":1,"status_id":${outcomeStatus[how]},"status":"${how}"${code},"duration":${duration}`);
+		const { id, caption } = outcomeStatus[how];
+		to.text(`,"severity_id":1,"status_id":${id},"status":"${caption}"${code},"duration":${duration}`);
 		to.piece(this.#session(of.record.session).short);
 		const result = `${tag === null ? '' : `,"tag":${quoteTag(tag)}`}${rows === null ? '' : `,"rows":${rows}`}`;
-		to.text(`${place(of.record)}${result},"bytes":${bytes},"duration_us":${Math.round(durationMs * 1000)}}}`);
+		to.text(
+			`${place(of.record)},"ended":"${how}"${result},"bytes":${bytes},"duration_us":${Math.round(durationMs * 1000)}}}`,
+		);
 		to.endLine();
 	}
 
