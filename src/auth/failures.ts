@@ -40,7 +40,7 @@ class FailureCount {
 		tally.level = Math.min(kept + 1, levelMax);
 		tally.atMs = nowMs;
 		if (tally.level > burst) {
-			const pause = Math.min(pauseMs * 2 ** Math.floor(tally.level - burst - 1), pauseMsMax);
+			const pause = Math.min(pauseMs * 2 ** (Math.ceil(tally.level - burst) - 1), pauseMsMax);
 			tally.blockedUntilMs = nowMs + pause;
 		}
 		this.#tallies.set(key, tally);

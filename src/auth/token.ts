@@ -124,6 +124,7 @@ function describe(error: unknown): string {
 	if (error instanceof errors.JWKSNoMatchingKey) return 'the issuer has no such key';
 	if (error instanceof errors.JWKSMultipleMatchingKeys) return 'several keys match: the token needs a key id';
 	if (error instanceof ProviderError) return `the issuer cannot be asked: ${error.message}`;
+	if (error instanceof errors.JWTInvalid || error instanceof errors.JWSInvalid) return 'not a JSON Web Token';
 	if (error instanceof errors.JOSEError) return `not an acceptable JSON Web Token: ${error.code}`;
-	return 'not a JSON Web Token';
+	return `cannot be checked: ${error instanceof Error ? error.name : 'unknown error'}`;
 }
