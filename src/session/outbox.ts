@@ -1,9 +1,7 @@
 /** The one way to the backend: bytes in the order of the client's messages, statements held until their record is written. */
 import type { Writable } from 'node:stream';
 import type { AuditReceipt } from '../stages.ts';
-
-/** Scattered bytes up to this many are copied into one write; more go to the kernel as a vector. */
-const joinBytesMax = 64 * 1024;
+import { Gather } from './gather.ts';
 
 /** Items that have gone out are removed from the front of the queue in lots of this many. */
 const compactAfter = 256;
@@ -47,8 +45,7 @@ export class Outbox {
 	/** Bytes in `#items`. */
 	#bytes = 0;
 	/** What may go out, in order, not yet written. */
-	#batch: Buffer[] = [];
-	#batchBytes = 0;
+	readonly #batch = new Gather();
 	#scheduled = false;
 	#closed = false;
 
@@ -58,7 +55,7 @@ export class Outbox {
 
 	/** Bytes that wait for a receipt or for the kernel. */
 	get pendingBytes(): number {
-		return this.#bytes + this.#batchBytes + this.#socket.writableLength;
+		return this.#bytes + this.#batch.bytes + this.#socket.writableLength;
 	}
 
 	/** True when the kernel takes no more; the socket will say `drain`. */
@@ -68,7 +65,7 @@ export class Outbox {
 
 	/** True when nothing waits here; the kernel may still have to take what was written. */
 	get empty(): boolean {
-		return this.#head === this.#items.length && this.#batch.length === 0;
+		return this.#head === this.#items.length && this.#batch.bytes === 0;
 	}
 
 	/** Takes the place of a statement. Its bytes stay here until the receipt comes. */
@@ -82,7 +79,7 @@ export class Outbox {
 
 	/** Messages that start nothing by themselves: Sync, Flush, Describe, Close, CopyData and the gateway's own. Written by `flush`. */
 	forwardControl(bytes: Buffer): void {
-		if (this.#head === this.#items.length) this.#add(bytes);
+		if (this.#head === this.#items.length) this.#batch.add(bytes);
 		else {
 			this.#items.push(new Item(this, bytes, false));
 			this.#bytes += bytes.length;
@@ -94,18 +91,7 @@ export class Outbox {
 		this.#scheduled = false;
 		if (this.#closed) return;
 		this.#advance();
-		const batch = this.#batch;
-		if (batch.length === 0) return;
-		const bytes = this.#batchBytes;
-		this.#batch = [];
-		this.#batchBytes = 0;
-		if (batch.length === 1) this.#socket.write(batch[0] as Buffer);
-		else if (bytes <= joinBytesMax) this.#socket.write(Buffer.concat(batch, bytes));
-		else {
-			this.#socket.cork();
-			for (const part of batch) this.#socket.write(part);
-			this.#socket.uncork();
-		}
+		this.#batch.writeTo(this.#socket);
 	}
 
 	/** Nothing goes out any more, whatever receipts still come. */
@@ -113,9 +99,8 @@ export class Outbox {
 		this.#closed = true;
 		this.#items.length = 0;
 		this.#head = 0;
-		this.#batch = [];
+		this.#batch.clear();
 		this.#bytes = 0;
-		this.#batchBytes = 0;
 	}
 
 	/** For `Item` alone. Receipts of one turn come in a row: the last of them writes, or the end of the turn does. */
@@ -138,22 +123,12 @@ export class Outbox {
 			if (item.waiting) break;
 			this.#head += 1;
 			this.#bytes -= item.bytes.length;
-			if (item.act === null) this.#add(item.bytes);
+			if (item.act === null) this.#batch.add(item.bytes);
 			else item.act();
 		}
 		if (this.#head === items.length) items.length = 0;
 		else if (this.#head >= compactAfter) items.splice(0, this.#head);
 		else return;
 		this.#head = 0;
-	}
-
-	/** Neighbours in one received chunk go out as one slice of it. */
-	#add(bytes: Buffer): void {
-		const batch = this.#batch;
-		this.#batchBytes += bytes.length;
-		const last = batch[batch.length - 1];
-		if (last !== undefined && last.buffer === bytes.buffer && last.byteOffset + last.length === bytes.byteOffset) {
-			batch[batch.length - 1] = Buffer.from(last.buffer, last.byteOffset, last.length + bytes.length);
-		} else batch.push(bytes);
 	}
 }

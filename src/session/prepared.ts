@@ -60,7 +60,6 @@ function isUnsettling(effect: SessionEffect): boolean {
 			return changesNames(effect);
 		case 'names-unknown':
 		case 'ddl':
-		case 'prepare':
 		case 'deallocate':
 			return true;
 		default:

@@ -54,6 +54,11 @@ export class Expected {
 	get endsWithReady(): boolean {
 		return this.kind === 'sync' || this.kind === 'query' || this.kind === 'function-call';
 	}
+
+	/** `next` is at the head now: if it is not part of the same question, the question has been answered. */
+	finishQuestion(next: Expected | undefined): void {
+		if (this.question !== null && next?.question !== this.question) this.question.finish();
+	}
 }
 
 export class ReplyQueue {

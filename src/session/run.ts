@@ -19,6 +19,8 @@ export class Run {
 	/** Rows and bytes of result that the statement at work has sent so far. */
 	rows = 0;
 	bytes = 0;
+	/** A portal that has given some of its rows and may give more. */
+	suspended = false;
 	/** performance.now() when the statement at work began. */
 	#begunMs: number;
 

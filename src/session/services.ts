@@ -1,5 +1,5 @@
 /** What a session is given to work with: pipeline, login, pools, audit, limits. Types only, so that tests can stand in. */
-import type { SecureContextOptions } from 'node:tls';
+import type { SecureContext } from 'node:tls';
 import type { Accepted } from '../audit/log.ts';
 import type { Outcome, SessionEvent, SessionInfo, StatementRecord } from '../audit/event.ts';
 import type { Exchange, LoginRequest } from '../auth/exchange.ts';
@@ -7,7 +7,6 @@ import type { BackendPool } from '../backend/lease.ts';
 import type { CancelRegistry } from '../backend/cancel.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import type { SettingSafety } from '../catalog/safety.ts';
-import type { GatewayError } from '../errors.ts';
 import type { Access, AuditReceipt, Decision, Identity, StatementDecision } from '../stages.ts';
 import type { ResponseFields, RowField } from '../wire/backend.ts';
 import type { FrameRules } from '../wire/framer.ts';
@@ -73,9 +72,9 @@ export interface SessionLog {
 /** TLS as the listener offers it. */
 export interface ListenerTls {
 	readonly mode: 'require' | 'allow';
-	/** Read for each handshake, so that a renewed certificate is taken up. */
-	readonly credentials: () => SecureContextOptions;
-	/** RFC 5929 tls-server-end-point of that certificate. */
+	/** Asked for each handshake, so that a renewed certificate is taken up; keep it as long as the files are the same. */
+	readonly secureContext: () => SecureContext;
+	/** RFC 5929 tls-server-end-point of that certificate (`serverEndPointHash`). */
 	readonly serverCertHash: () => Buffer | undefined;
 }
 
@@ -92,11 +91,10 @@ export interface SessionServices {
 	readonly settingSafety: (name: string, value: string) => SettingSafety;
 	readonly pipeline: StatementPipeline;
 	readonly audit: SessionAudit;
+	/** RowDescriptions that the result guard has passed, so that a repeated statement costs a comparison. Made empty. */
+	readonly passedRows: WeakMap<StatementDecision, Buffer>;
 	readonly cancels: CancelRegistry;
 	readonly log: SessionLog;
 	/** Milliseconds since the epoch. */
 	readonly now: () => number;
 }
-
-/** A GatewayError that ends the session, with the words of `error`. */
-export type Fatal = GatewayError & { readonly severity: 'FATAL' };

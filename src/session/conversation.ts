@@ -1,0 +1,274 @@
+/** The state of one signed-in session that both directions share, and the few moves that they have in common. */
+import type { SessionInfo } from '../audit/event.ts';
+import type { Lease } from '../backend/lease.ts';
+import { GatewayError } from '../errors.ts';
+import type { Access, Decision, Identity } from '../stages.ts';
+import type { TransactionStatus } from '../wire/backend.ts';
+import { encodeFlush, encodeParse } from '../wire/encode.ts';
+import { type Frontend, statementName } from '../wire/frontend.ts';
+import { SessionNames } from './names.ts';
+import { Outbox } from './outbox.ts';
+import { PendingMap } from './pending-map.ts';
+import { type Portal, type Prepared, unsettles } from './prepared.ts';
+import { askSearchPath, Question } from './question.ts';
+import { Expected, ReplyQueue } from './replies.ts';
+import type { DatabaseServices, SessionServices, StatementContext } from './services.ts';
+
+/** done: the message is dealt with. again: it has to wait; it is handled anew when something has moved. */
+export type Progress = 'done' | 'again';
+
+/** The client's side as the conversation needs it. */
+export interface ClientEnd {
+	/** False: the client does not take it as fast; whoever produces should wait for `drain`. */
+	write(bytes: Buffer): boolean;
+}
+
+/** What the session has to do when the conversation cannot or need not go on. */
+export interface Ending {
+	/** Tells the client (FATAL) and ends the session. `reason` is for log and audit. */
+	fail(error: GatewayError, reason: string): void;
+}
+
+export interface ConversationParts {
+	readonly services: SessionServices;
+	readonly database: DatabaseServices;
+	readonly identity: Identity;
+	readonly info: SessionInfo;
+	readonly lease: Lease;
+	readonly client: ClientEnd;
+	readonly ending: Ending;
+}
+
+/** Never a name that a client's statement could have by accident; nothing is ever stored under it. */
+export const refusedStatement = statementName('portcullis refused');
+
+const beginsStatement: ReadonlySet<Frontend['type']> = new Set(['Query', 'Parse', 'Bind', 'Execute', 'FunctionCall']);
+
+export class Conversation {
+	readonly services: SessionServices;
+	readonly database: DatabaseServices;
+	readonly identity: Identity;
+	readonly lease: Lease;
+	readonly client: ClientEnd;
+	readonly ending: Ending;
+	readonly outbox: Outbox;
+	readonly replies = new ReplyQueue();
+	readonly statements = new PendingMap<Prepared>(statementWeight);
+	readonly portals = new PendingMap<Portal>(() => 0);
+	readonly names: SessionNames;
+	info: SessionInfo;
+	/** As in the latest ReadyForQuery. */
+	status: TransactionStatus = 'I';
+	/** Number of the pipeline segment that the client is sending: it ends with a Sync, Query or FunctionCall. */
+	segment = 1;
+	/** Extended-query messages have been sent since the segment began. */
+	segmentOpen = false;
+	/** A message was sent to fail: the backend will ignore what follows up to the next Sync, so that is not even sent. */
+	doomed = false;
+	/** A statement of the transaction under way touches protected relations. */
+	touchedProtected = false;
+	/** DDL was done: the catalogue must be looked at before the next decision. */
+	catalogStale = false;
+	/** The transaction under way has done DDL. */
+	catalogDirty = false;
+	/** Numbers of the transaction under way and of the latest statement, for the audit log. */
+	transaction = 1;
+	statement = 0;
+	/** A transaction block is open if all that was sent succeeds. */
+	inBlock = false;
+	/** The session is over: nothing is sent, recorded or decided any more. */
+	ended = false;
+	/** Something asynchronous has to finish before the next message of the client is handled. */
+	pending = 0;
+	/** Messages of the client wait in the intake until something moves. */
+	stalled = false;
+	/** Set by the intake: handles the client's messages that wait. */
+	pump: () => void = () => undefined;
+
+	#context: StatementContext | null = null;
+	#decided: { readonly sql: string; readonly decision: Decision } | null = null;
+	#flushedAfter: Expected | undefined;
+	/** The path was asked for on behalf of the message at hand, without an answer. */
+	#askedInVain = false;
+
+	constructor(parts: ConversationParts) {
+		this.services = parts.services;
+		this.database = parts.database;
+		this.identity = parts.identity;
+		this.info = parts.info;
+		this.lease = parts.lease;
+		this.client = parts.client;
+		this.ending = parts.ending;
+		this.outbox = new Outbox(parts.lease.connection.socket);
+		this.names = new SessionNames(parts.lease.connection.parameters.get('search_path'));
+	}
+
+	/** Who asks under which policy and with which names: one object as long as none of them changes. */
+	context(): StatementContext {
+		const access: Access = this.services.accessFor(this.identity, this.database.name);
+		const names = this.names.current;
+		const old = this.#context;
+		if (old !== null && old.access === access && old.names === names && old.info === this.info) return old;
+		const { identity, info, database } = this;
+		this.#context = { identity, database: database.name, access, catalog: database.catalog, names, info };
+		return this.#context;
+	}
+
+	/** The decision on a text; null while it is being made: then the message has to be handled `again`. */
+	decide(sql: string): Decision | null {
+		return this.#decideBy(sql, () => this.services.pipeline.decide(this.context(), sql));
+	}
+
+	/** The decision on a FunctionCall; null as for `decide`. */
+	decideCall(oid: number): Decision | null {
+		return this.#decideBy(`call ${oid}`, () => this.services.pipeline.decideCall(this.context(), oid));
+	}
+
+	/**
+	 * True when the state of the session is known well enough to decide. Otherwise what is missing is on its way, and the
+	 * message has to be handled `again`.
+	 */
+	settled(): boolean {
+		const { replies, names } = this;
+		if (replies.unsettled > 0 || ((names.dirty || this.catalogDirty) && replies.length > 0)) return this.drain();
+		if (this.catalogStale) {
+			this.catalogStale = false;
+			// A refresh that fails leaves the catalogue stale, and the decision says so to the client.
+			this.wait(this.database.catalog.refresh().catch(() => undefined));
+			return false;
+		}
+		if (!names.stale || this.status === 'E' || this.#askedInVain) {
+			this.#askedInVain = false;
+			return true;
+		}
+		if (replies.length > 0) return this.drain();
+		this.#ask();
+		return false;
+	}
+
+	/** False: the message has to wait. Once the sign-in has expired, no statement begins outside of a transaction any more. */
+	admits(type: Frontend['type']): boolean {
+		const { expiresAtMs } = this.identity;
+		if (expiresAtMs === undefined || this.services.now() < expiresAtMs) return true;
+		if (this.segmentOpen || !beginsStatement.has(type)) return true;
+		if (this.replies.length > 0) return this.drain();
+		if (this.status !== 'I') return true;
+		const words = 'the sign-in has expired: sign in again';
+		this.fail(new GatewayError('28000', words, { severity: 'FATAL' }), 'token expired');
+		return false;
+	}
+
+	/** Sees to it that all outstanding replies come, by a Flush where no Sync is under way. Always false. */
+	drain(): false {
+		const last = this.replies.last;
+		if (last !== undefined && !last.endsWithReady && last !== this.#flushedAfter) {
+			this.#flushedAfter = last;
+			this.outbox.forwardControl(encodeFlush());
+		}
+		return false;
+	}
+
+	/** Holds the client's messages back until `work` is done. */
+	wait(work: Promise<unknown>): void {
+		this.pending += 1;
+		const done = () => {
+			this.pending -= 1;
+			if (!this.ended) this.pump();
+		};
+		work.then(done, (error: unknown) => {
+			this.fail(internalError(error), 'internal error');
+			done();
+		});
+	}
+
+	fail(error: GatewayError, reason: string): void {
+		this.ending.fail(error, reason);
+	}
+
+	/**
+	 * Answers an extended-query message with `error`: what goes to the backend in its place is sure to fail there, so that
+	 * order, rollback, skip and status are the server's own.
+	 */
+	refuse(error: GatewayError): Progress {
+		this.outbox.forwardControl(encodeParse(refusedStatement, refusedText(this, error)));
+		this.replies.push(this.doom(error));
+		return 'done';
+	}
+
+	/** What to expect of a Parse that is sent to fail. */
+	doom(error: GatewayError): Expected {
+		const expected = new Expected('parse', this.segment);
+		expected.denial = error;
+		this.doomed = true;
+		this.segmentOpen = true;
+		return expected;
+	}
+
+	/** A Sync, Query or FunctionCall has been sent. */
+	endSegment(): void {
+		this.segment += 1;
+		this.segmentOpen = false;
+		this.doomed = false;
+		if (!this.inBlock) this.transaction += 1;
+	}
+
+	/** Follows BEGIN, COMMIT and ROLLBACK ahead of the replies, for the numbering of transactions. */
+	followBlocks(decision: Decision): void {
+		for (const statement of decision.statements) {
+			for (const effect of statement.effects) {
+				if (effect.type === 'begin') this.inBlock = true;
+				else if (effect.type === 'commit' || effect.type === 'rollback') this.inBlock = false;
+			}
+			if (statement.touchesProtected) this.touchedProtected = true;
+		}
+	}
+
+	/** An Expected for a run of the decision. */
+	expectRun(kind: 'query' | 'execute' | 'function-call', decision: Decision): Expected {
+		const expected = new Expected(kind, this.segment);
+		expected.unsettles = unsettles(decision);
+		return expected;
+	}
+
+	#decideBy(key: string, make: () => Decision | Promise<Decision>): Decision | null {
+		const known = this.#decided;
+		this.#decided = null;
+		if (known?.sql === key) return known.decision;
+		const made = make();
+		if (!(made instanceof Promise)) return made;
+		this.wait(
+			made.then((decision) => {
+				this.#decided = { sql: key, decision };
+			}),
+		);
+		return null;
+	}
+
+	#ask(): void {
+		const question = new Question((answer) => {
+			this.pending -= 1;
+			this.#askedInVain = answer === null;
+			this.names.answered(answer);
+			// The intake goes on after the chunk of replies is dealt with.
+		});
+		this.pending += 1;
+		const { bytes, expected } = askSearchPath(question, this.segment, this.segmentOpen ? 'flush' : 'sync');
+		this.outbox.forwardControl(bytes);
+		for (const one of expected) this.replies.push(one);
+	}
+}
+
+/** Text that no grammar accepts; it explains itself to whoever reads the server's log. */
+export function refusedText(conversation: Conversation, error: GatewayError): string {
+	const where = `session ${conversation.info.id}, statement ${conversation.statement}`;
+	return `portcullis_denied /* ${error.sqlstate}: refused by the Portcullis gateway, see its audit log: ${where} */`;
+}
+
+/** For what should not happen: the client learns that it was the gateway, the operator's log has the cause. */
+export function internalError(cause: unknown): GatewayError {
+	return new GatewayError('XX000', 'internal error of the gateway', { severity: 'FATAL', cause });
+}
+
+function statementWeight(prepared: Prepared): number {
+	return prepared.sql.length + (prepared.serverText === prepared.sql ? 0 : (prepared.serverText?.length ?? 0)) + 200;
+}

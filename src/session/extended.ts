@@ -1,0 +1,315 @@
+/** The extended protocol: Parse, Bind, Describe, Execute, Close, Sync and Flush (protocol, "Extended Query"). */
+import { GatewayError } from '../errors.ts';
+import type { Decision } from '../stages.ts';
+import { encodeClose, encodeDescribe, encodeExecute, encodeParse } from '../wire/encode.ts';
+import type { Bind, Close, Describe, Execute, Parse, PortalName, StatementName, Sync } from '../wire/frontend.ts';
+import { type Conversation, type Progress, refusedStatement, refusedText } from './conversation.ts';
+import type { Held } from './outbox.ts';
+import { hidesRows, type Portal, type Prepared, statementOf } from './prepared.ts';
+import { boundParameters, record } from './recorder.ts';
+import { Expected } from './replies.ts';
+import { Run } from './run.ts';
+
+/** A Parse of the unnamed statement that waits for the next message: a Bind of it shares its record. */
+export interface UnrecordedParse {
+	readonly prepared: Prepared;
+	readonly expected: Expected;
+	readonly held: Held;
+}
+
+/** Parse. A text to be recorded with the next message is left in `leave`. */
+export function handleParse(
+	conversation: Conversation,
+	message: Parse,
+	leave: (unrecorded: UnrecordedParse) => void,
+): Progress {
+	if (!conversation.settled()) return 'again';
+	const decision = conversation.decide(message.sql);
+	if (decision === null) return 'again';
+	if (decision.effect === 'deny') return deny(conversation, decision, 'prepare', message.name);
+	if (decision.statements.length > 1) return deny(conversation, severalStatements(decision), 'prepare', message.name);
+	const { statements } = conversation;
+	const { limits } = conversation.services;
+	if (statements.size >= limits.statementsMax && !statements.has(message.name)) return refuseCount(conversation);
+	if (statements.weight + message.raw.length > limits.statementBytesMax) return refuseCount(conversation);
+	const text = textOf(decision);
+	const prepared = makePrepared(message, decision, text);
+	const expected = new Expected('parse', conversation.segment);
+	expected.prepared = prepared;
+	expected.statementChange = statements.change(message.name, prepared, conversation.segment);
+	conversation.segmentOpen = true;
+	const bytes = text === message.sql ? message.raw : encodeParse(message.name, text, message.paramTypes);
+	conversation.replies.push(expected);
+	if (decision.statements.length === 0) {
+		conversation.outbox.forwardControl(bytes);
+		return 'done';
+	}
+	const unrecorded = { prepared, expected, held: conversation.outbox.holdStatement(bytes) };
+	if (message.name === '') leave(unrecorded);
+	else recordParse(conversation, unrecorded);
+	return 'done';
+}
+
+/** Puts a Parse on record by itself. */
+export function recordParse(conversation: Conversation, unrecorded: UnrecordedParse): void {
+	const { prepared, expected, held } = unrecorded;
+	const recording = { decision: prepared.decision, protocol: 'extended', phase: 'prepare' } as const;
+	expected.run = record(conversation, recording, (receipt) => held.forwardStatement(receipt));
+}
+
+/**
+ * Bind: the statement is looked at again under the policy of now, and put on record with its values.
+ * `unrecorded`: the Parse that came just before, if it was of this statement.
+ */
+export function handleBind(conversation: Conversation, message: Bind, unrecorded: UnrecordedParse | null): Progress {
+	const { statements, portals, segment, services } = conversation;
+	const found = statements.lookup(message.statement, segment);
+	switch (found.type) {
+		case 'unsure':
+			conversation.drain();
+			return 'again';
+		case 'absent':
+			return conversation.refuse(noStatement(message.statement));
+		default:
+	}
+	const prepared = found.value;
+	if (unrecorded === null) {
+		if (!conversation.settled()) return 'again';
+		if (!services.pipeline.isCurrent(prepared.decision, conversation.context())) {
+			const decision = conversation.decide(prepared.sql);
+			if (decision === null) return 'again';
+			if (decision.effect === 'deny') return deny(conversation, decision, 'execute', null);
+			prepared.decision = decision;
+		}
+	}
+	if (portals.size >= services.limits.portalsMax && !portals.has(message.portal)) {
+		if (unrecorded !== null) recordParse(conversation, unrecorded);
+		return conversation.refuse(new GatewayError('54000', `more than ${services.limits.portalsMax} portals in one session`));
+	}
+	conversation.segmentOpen = true;
+	forwardBind(conversation, message, onServer(conversation, prepared), unrecorded);
+	return 'done';
+}
+
+/** Describe. What it shows of a statement goes through the result guard. */
+export function handleDescribe(conversation: Conversation, message: Describe): Progress {
+	const expected = new Expected(message.kind === 'S' ? 'describe-statement' : 'describe-portal', conversation.segment);
+	if (message.kind === 'S') {
+		const found = conversation.statements.lookup(message.name, conversation.segment);
+		if (found.type === 'absent') return conversation.refuse(noStatement(message.name));
+		if (found.type === 'unsure') return again(conversation);
+		expected.prepared = found.value;
+	} else {
+		const found = conversation.portals.lookup(message.name, conversation.segment);
+		if (found.type === 'absent') return conversation.refuse(noPortal(message.name));
+		if (found.type === 'unsure') return again(conversation);
+		expected.prepared = found.value.prepared;
+		expected.portal = found.value;
+	}
+	expected.prepared.describedIn = conversation.segment;
+	return control(conversation, message.raw, expected);
+}
+
+/** Execute of a portal that the gateway has recorded; of no other, whatever the server may have under that name. */
+export function handleExecute(conversation: Conversation, message: Execute): Progress {
+	const found = conversation.portals.lookup(message.portal, conversation.segment);
+	if (found.type === 'absent') return conversation.refuse(noPortal(message.portal));
+	if (found.type === 'unsure') return again(conversation);
+	const portal = found.value;
+	if (portal.segment !== conversation.segment) {
+		const checked = recheck(conversation, portal);
+		if (checked !== null) return checked;
+	}
+	verifyFirst(conversation, portal);
+	const { decision } = portal;
+	const expected = conversation.expectRun('execute', decision);
+	expected.run = portal.run;
+	expected.portal = portal;
+	expected.prepared = portal.prepared;
+	conversation.followBlocks(decision);
+	// Without the gateway's RETURNING there would be no rows to count, so there would be no limit either.
+	const unlimited = hidesRows(decision) && message.maxRows > 0;
+	return control(conversation, unlimited ? encodeExecute(message.portal, 0) : message.raw, expected);
+}
+
+export function handleClose(conversation: Conversation, message: Close): Progress {
+	const { statements, portals, segment } = conversation;
+	const expected = new Expected('close', segment);
+	if (message.kind === 'S') {
+		if (statements.has(message.name)) expected.statementChange = statements.change(message.name, undefined, segment);
+	} else {
+		const found = portals.lookup(message.name, segment);
+		if (found.type === 'present') expected.portal = found.value;
+		if (found.type !== 'absent') expected.portalChange = portals.change(message.name, undefined, segment);
+	}
+	return control(conversation, message.raw, expected);
+}
+
+export function handleSync(conversation: Conversation, message: Sync): Progress {
+	const expected = new Expected('sync', conversation.segment);
+	// The end of a transaction that changed names may change them back.
+	expected.unsettles = conversation.names.dirty || conversation.catalogDirty;
+	conversation.outbox.forwardControl(message.raw);
+	conversation.replies.push(expected);
+	// While the backend takes CopyData it ignores a Sync.
+	if (!conversation.replies.copyIn) conversation.endSegment();
+	return 'done';
+}
+
+function control(conversation: Conversation, bytes: Buffer, expected: Expected): Progress {
+	conversation.segmentOpen = true;
+	conversation.outbox.forwardControl(bytes);
+	conversation.replies.push(expected);
+	return 'done';
+}
+
+function again(conversation: Conversation): Progress {
+	conversation.drain();
+	return 'again';
+}
+
+function makePrepared(message: Parse, decision: Decision, text: string): Prepared {
+	return {
+		name: message.name,
+		sql: message.sql,
+		paramTypes: message.paramTypes,
+		decision,
+		serverText: text,
+		knownTypes: null,
+		verified: false,
+		describedIn: 0,
+	};
+}
+
+/** What is sent for a decision: nothing at all where there is no statement. */
+function textOf(decision: Decision): string {
+	return decision.statements.length === 0 ? '' : decision.rewritten;
+}
+
+/** The statement as the backend has to have it: where its text is another by now, it is closed and parsed anew. */
+function onServer(conversation: Conversation, prepared: Prepared): { readonly prepared: Prepared; readonly before: Buffer[] } {
+	const text = textOf(prepared.decision);
+	if (prepared.serverText === text) return { prepared, before: [] };
+	const { statements, segment, replies } = conversation;
+	const before: Buffer[] = [];
+	const step = (kind: 'close' | 'parse', serverText: string | null): Prepared => {
+		const next = { ...prepared, serverText, verified: false, describedIn: 0 };
+		const expected = new Expected(kind, segment);
+		expected.swallow = true;
+		expected.statementChange = statements.change(prepared.name, next, segment);
+		replies.push(expected);
+		return next;
+	};
+	if (prepared.name !== '' && prepared.serverText !== null) {
+		before.push(encodeClose({ kind: 'S', name: prepared.name }));
+		step('close', null);
+	}
+	before.push(encodeParse(prepared.name, text, prepared.paramTypes));
+	return { prepared: step('parse', text), before };
+}
+
+function forwardBind(
+	conversation: Conversation,
+	message: Bind,
+	target: { readonly prepared: Prepared; readonly before: readonly Buffer[] },
+	unrecorded: UnrecordedParse | null,
+): void {
+	const { prepared, before } = target;
+	const { decision } = prepared;
+	const bytes = before.length === 0 ? message.raw : Buffer.concat([...before, message.raw]);
+	const run = recordBind(conversation, message, prepared, bytes, unrecorded);
+	const expected = new Expected('bind', conversation.segment);
+	const portal: Portal = { name: message.portal, prepared, decision, segment: conversation.segment, run };
+	expected.run = run;
+	expected.portal = portal;
+	expected.prepared = prepared;
+	expected.portalChange = conversation.portals.change(message.portal, portal, conversation.segment);
+	if (statementOf(decision)?.touchesProtected === true) conversation.touchedProtected = true;
+	conversation.replies.push(expected);
+}
+
+/** The record is written at Bind, not at Execute: planning may already run functions of the statement. */
+function recordBind(
+	conversation: Conversation,
+	message: Bind,
+	prepared: Prepared,
+	bytes: Buffer,
+	unrecorded: UnrecordedParse | null,
+): Run {
+	const { decision } = prepared;
+	if (decision.statements.length === 0) {
+		conversation.outbox.forwardControl(bytes);
+		return new Run(decision, 0);
+	}
+	const held = conversation.outbox.holdStatement(bytes);
+	const recording = { decision, protocol: 'extended', phase: 'execute' } as const;
+	const parameters = boundParameters(message, prepared);
+	return record(conversation, parameters === undefined ? recording : { ...recording, parameters }, (receipt) => {
+		unrecorded?.held.forwardStatement(receipt);
+		held.forwardStatement(receipt);
+	});
+}
+
+/** A portal of an earlier segment runs only while the policy still says what it said at Bind; null: it does. */
+function recheck(conversation: Conversation, portal: Portal): Progress | null {
+	const { pipeline } = conversation.services;
+	if (pipeline.isCurrent(portal.decision, conversation.context())) return null;
+	if (!conversation.settled()) return 'again';
+	const decision = conversation.decide(portal.prepared.sql);
+	if (decision === null) return 'again';
+	if (decision.effect === 'deny') return deny(conversation, decision, 'execute', null);
+	if (decision.rewritten === portal.decision.rewritten) return null;
+	return conversation.refuse(new GatewayError('42501', 'the policy has changed since this portal was bound: bind it again'));
+}
+
+/** A statement whose result nobody has described yet is described to the result guard alone. */
+function verifyFirst(conversation: Conversation, portal: Portal): void {
+	const { prepared } = portal;
+	if (prepared.verified || prepared.describedIn === conversation.segment) return;
+	prepared.describedIn = conversation.segment;
+	const expected = new Expected('describe-portal', conversation.segment);
+	expected.swallow = true;
+	expected.prepared = prepared;
+	expected.portal = portal;
+	control(conversation, encodeDescribe({ kind: 'P', name: portal.name }), expected);
+}
+
+/** A denial, recorded, and a Parse in its place that fails. `name`: of the client's Parse, null in place of other messages. */
+function deny(
+	conversation: Conversation,
+	decision: Decision,
+	phase: 'prepare' | 'execute',
+	name: StatementName | null,
+): Progress {
+	const error = decision.error ?? new GatewayError('42501', 'statement refused by the gateway');
+	if (decision.statements.length === 0) return conversation.refuse(error);
+	const held = conversation.outbox.holdStatement(encodeParse(name ?? refusedStatement, refusedText(conversation, error)));
+	const expected = conversation.doom(error);
+	expected.run = record(conversation, { decision, protocol: 'extended', phase }, (receipt) => {
+		held.forwardStatement(receipt);
+	});
+	conversation.replies.push(expected);
+	return 'done';
+}
+
+/** As the server says it, and on record as a denial. */
+function severalStatements(decision: Decision): Decision {
+	const error = new GatewayError('42601', 'cannot insert multiple commands into a prepared statement');
+	const statements = decision.statements.map((statement) => ({ ...statement, effect: 'deny', error }) as const);
+	return { ...decision, effect: 'deny', statements, error };
+}
+
+function refuseCount(conversation: Conversation): Progress {
+	const { statementsMax, statementBytesMax } = conversation.services.limits;
+	const words = `prepared statements of one session take more than ${statementsMax} names or ${statementBytesMax} bytes`;
+	return conversation.refuse(new GatewayError('54000', words));
+}
+
+function noStatement(name: StatementName): GatewayError {
+	const words = name === '' ? 'unnamed prepared statement does not exist' : `prepared statement "${name}" does not exist`;
+	return new GatewayError('26000', words);
+}
+
+function noPortal(name: PortalName): GatewayError {
+	return new GatewayError('34000', `portal "${name}" does not exist`);
+}

@@ -1,0 +1,246 @@
+/** From the client to the backend: messages are handled strictly in order, one at a time, and wait where they have to. */
+import { GatewayError } from '../errors.ts';
+import { frontendCodes as code } from '../wire/codes.ts';
+import { Framer } from '../wire/framer.ts';
+import { decodeFrontend, type Frontend } from '../wire/frontend.ts';
+import { type Conversation, internalError, type Progress } from './conversation.ts';
+import * as extended from './extended.ts';
+import { Expected } from './replies.ts';
+import * as simple from './simple.ts';
+
+/** The client's socket as far as the intake holds it back. */
+export interface ClientSource {
+	pause(): unknown;
+	resume(): unknown;
+}
+
+export class Intake {
+	readonly #conversation: Conversation;
+	readonly #source: ClientSource;
+	readonly #left: () => void;
+	readonly #framer: Framer;
+	/** Chunks that came while the framer was still busy with an earlier one. */
+	readonly #backlog: Buffer[] = [];
+	/** The message that has to be handled again. */
+	#deferred: Frontend | null = null;
+	#unrecorded: extended.UnrecordedParse | null = null;
+	#pumping = false;
+	#held = false;
+	/** Terminate or the end of the stream was seen: nothing more will come. */
+	#finished = false;
+
+	/** `left`: the client has gone (Terminate or end of stream) and everything that it sent is handled. */
+	constructor(conversation: Conversation, source: ClientSource, left: () => void) {
+		this.#conversation = conversation;
+		this.#source = source;
+		this.#left = left;
+		this.#framer = new Framer(conversation.services.clientRules);
+		conversation.pump = () => this.pump();
+	}
+
+	receive(chunk: Buffer): void {
+		if (this.#finished || this.#conversation.ended) return;
+		this.#backlog.push(chunk);
+		this.pump();
+	}
+
+	/** The client will send nothing more. */
+	end(): void {
+		this.#finished = true;
+		this.pump();
+	}
+
+	/** Handles what is there until something has to be waited for. */
+	pump(): void {
+		const conversation = this.#conversation;
+		if (this.#pumping || conversation.pending > 0 || conversation.ended) return;
+		this.#pumping = true;
+		try {
+			conversation.stalled = !this.#drainInput();
+			this.#recordLeft();
+			if (!conversation.ended) conversation.outbox.flush();
+		} catch (error) {
+			this.#fail(error);
+		} finally {
+			this.#pumping = false;
+		}
+		if (conversation.ended) return;
+		this.#holdBack(conversation.stalled);
+		if (this.#finished && !conversation.stalled) {
+			// Whatever still moves calls `pump`, which comes back here.
+			conversation.stalled = true;
+			this.#left();
+		}
+	}
+
+	/** True when all input is handled. */
+	#drainInput(): boolean {
+		const conversation = this.#conversation;
+		for (;;) {
+			if (conversation.ended) return true;
+			if (this.#full()) return false;
+			const message = this.#deferred;
+			if (message !== null) {
+				if (this.#handle(message) === 'again') return false;
+				this.#deferred = null;
+			} else if (!this.#framer.next()) {
+				const chunk = this.#backlog.shift();
+				if (chunk === undefined) return true;
+				this.#framer.push(chunk);
+			} else if (!this.#frame()) return false;
+			if (conversation.pending > 0) return false;
+		}
+	}
+
+	/** False: the frame's message waits. */
+	#frame(): boolean {
+		const { type, buffer, start, end } = this.#framer;
+		const raw = buffer.subarray(start, end);
+		if (type === code.CopyData) {
+			this.#recordLeft();
+			this.#copyData(raw);
+			return true;
+		}
+		if (this.#ignored(type)) return true;
+		const message = this.#decode(type, raw);
+		if (message === null) return true;
+		if (this.#handle(message) === 'done') return true;
+		this.#deferred = message;
+		return false;
+	}
+
+	/** What the backend is known to skip is not even sent: nothing of it would run. */
+	#ignored(type: number): boolean {
+		const { replies, doomed } = this.#conversation;
+		return (doomed || replies.skipping) && type !== code.Sync && type !== code.Terminate;
+	}
+
+	/** Data passes in slices; outside of a COPY the backend drops it, as on a direct connection. */
+	#copyData(raw: Buffer): void {
+		const { replies, doomed, outbox } = this.#conversation;
+		if (!doomed && !replies.skipping) outbox.forwardControl(raw);
+	}
+
+	/** Null: the message could not be read, and was refused. */
+	#decode(type: number, raw: Buffer): Frontend | null {
+		try {
+			return decodeFrontend(raw);
+		} catch (error) {
+			if (!(error instanceof GatewayError) || error.severity === 'FATAL') throw error;
+			this.#recordLeft();
+			const ofQuery = type === code.Query || type === code.FunctionCall;
+			if (ofQuery) simple.refuseQuery(this.#conversation, error);
+			else this.#conversation.refuse(error);
+			return null;
+		}
+	}
+
+	#handle(message: Frontend): Progress {
+		const conversation = this.#conversation;
+		if (conversation.replies.copyIn) refuseDuringCopy(message);
+		const shared = message.type === 'Bind' && message.statement === '' ? this.#unrecorded : null;
+		if (shared === null) this.#recordLeft();
+		if (!conversation.admits(message.type)) return 'again';
+		switch (message.type) {
+			case 'Query':
+				return simple.handleQuery(conversation, message);
+			case 'FunctionCall':
+				return simple.handleFunctionCall(conversation, message);
+			case 'Parse':
+				return extended.handleParse(conversation, message, (unrecorded) => {
+					this.#unrecorded = unrecorded;
+				});
+			case 'Bind':
+				this.#unrecorded = null;
+				return extended.handleBind(conversation, message, shared);
+			case 'Describe':
+				return extended.handleDescribe(conversation, message);
+			case 'Execute':
+				return extended.handleExecute(conversation, message);
+			case 'Close':
+				return extended.handleClose(conversation, message);
+			case 'Sync':
+				return extended.handleSync(conversation, message);
+			default:
+				return this.#handleRest(message);
+		}
+	}
+
+	#handleRest(message: Extract<Frontend, { type: 'Flush' | 'CopyData' | 'CopyDone' | 'CopyFail' | 'Password' | 'Terminate' }>): Progress {
+		const { outbox, replies, segment } = this.#conversation;
+		switch (message.type) {
+			case 'Terminate':
+				this.#finished = true;
+				this.#backlog.length = 0;
+				this.#framer.takeRest();
+				return 'done';
+			case 'CopyDone':
+			case 'CopyFail':
+				replies.push(new Expected('copy-end', segment));
+				outbox.forwardControl(message.raw);
+				return 'done';
+			case 'Flush':
+			case 'CopyData':
+				outbox.forwardControl(message.raw);
+				return 'done';
+			default:
+				throw invalidType(message.raw);
+		}
+	}
+
+	/** A Parse that no Bind followed at once is put on record by itself. */
+	#recordLeft(): void {
+		const unrecorded = this.#unrecorded;
+		if (unrecorded === null) return;
+		this.#unrecorded = null;
+		extended.recordParse(this.#conversation, unrecorded);
+	}
+
+	/** Too much is on its way: the client is not read until some of it has arrived. */
+	#full(): boolean {
+		const { outbox, replies, services } = this.#conversation;
+		if (outbox.needsDrain || outbox.pendingBytes > services.limits.outboxBytesMax) return true;
+		if (replies.length < services.limits.pendingRepliesMax || replies.copyIn) return false;
+		this.#conversation.drain();
+		return true;
+	}
+
+	#holdBack(hold: boolean): void {
+		if (hold === this.#held) return;
+		this.#held = hold;
+		if (hold) this.#source.pause();
+		else this.#source.resume();
+	}
+
+	#fail(error: unknown): void {
+		const conversation = this.#conversation;
+		if (error instanceof GatewayError) {
+			const fatal = new GatewayError(error.sqlstate, error.message, { severity: 'FATAL', cause: error });
+			conversation.fail(fatal, 'protocol violation by the client');
+		} else conversation.fail(internalError(error), 'internal error');
+	}
+}
+
+/** While the backend takes CopyData, only messages of the COPY may come (protocol, "COPY Operations"). */
+function refuseDuringCopy(message: Frontend): void {
+	switch (message.type) {
+		case 'CopyData':
+		case 'CopyDone':
+		case 'CopyFail':
+		case 'Flush':
+		case 'Sync':
+		case 'Terminate':
+			return;
+		default:
+			throw duringCopy(message.raw);
+	}
+}
+
+function duringCopy(raw: Buffer): GatewayError {
+	const type = (raw[0] ?? 0).toString(16).toUpperCase().padStart(2, '0');
+	return new GatewayError('08P01', `unexpected message type 0x${type} during COPY from stdin`, { severity: 'FATAL' });
+}
+
+function invalidType(raw: Buffer): GatewayError {
+	return new GatewayError('08P01', `invalid frontend message type ${raw[0] ?? 0}`, { severity: 'FATAL' });
+}

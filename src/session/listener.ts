@@ -1,0 +1,315 @@
+/** Accepts connections and counts them: opening, login, cancel requests, deadlines, and the orderly end of all of it. */
+import { randomUUID } from 'node:crypto';
+import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+import type { SessionInfo } from '../audit/event.ts';
+import { GatewayError } from '../errors.ts';
+import type { CancelRequest } from '../wire/startup.ts';
+import { internalError } from './conversation.ts';
+import { ClientGone, type Inbox } from './inbox.ts';
+import { LoginRefused, login, namesOf } from './login.ts';
+import { type Opened, openConnection, requireTls } from './opening.ts';
+import type { ListenerTls, SessionServices } from './services.ts';
+import { type Session, sayGoodbye } from './session.ts';
+
+export interface ListenerOptions {
+	readonly host: string;
+	/** 0: any free port. */
+	readonly port: number;
+	/** Null: plaintext only. */
+	readonly tls: ListenerTls | null;
+}
+
+export interface ListenerStats {
+	/** Sessions that are signed in. */
+	readonly sessions: number;
+	/** Connections that are not (yet). */
+	readonly connecting: number;
+}
+
+/** Connections beyond `sessionsMax` that are still told why they are refused; further ones are cut at once. */
+const refusedAtOnceMax = 100;
+
+/** How often sessions are looked at for idleness, and at the end for whether they are done. */
+const lookEveryMs = 100;
+
+export class Listener {
+	readonly #services: SessionServices;
+	readonly #tls: ListenerTls | null;
+	readonly #server: Server;
+	readonly #sessions = new Set<Session>();
+	readonly #connecting = new Set<Connecting>();
+	readonly #idleTimer: NodeJS.Timeout | null;
+	#closing: Promise<void> | null = null;
+
+	/** Listens. Rejects with GatewayError 55006 when the port is taken, 42501 when it may not be opened, else 58000. */
+	static async listen(options: ListenerOptions, services: SessionServices): Promise<Listener> {
+		const listener = new Listener(options.tls, services);
+		await new Promise<void>((resolve, reject) => {
+			listener.#server.once('error', (error) => reject(listenError(error, options)));
+			listener.#server.listen({ host: options.host, port: options.port, backlog: 1024 }, resolve);
+		});
+		listener.#server.removeAllListeners('error');
+		listener.#server.on('error', (error) => services.log.error({ error }, 'listener failed'));
+		return listener;
+	}
+
+	private constructor(tls: ListenerTls | null, services: SessionServices) {
+		this.#services = services;
+		this.#tls = tls;
+		// The client may half-close and still read the rest.
+		this.#server = createServer({ allowHalfOpen: true, noDelay: true, keepAlive: true }, (socket) => this.#accept(socket));
+		const { idleTimeoutMs } = services.limits;
+		this.#idleTimer = idleTimeoutMs === 0 ? null : setInterval(() => this.#endIdle(idleTimeoutMs), lookEveryMs);
+		this.#idleTimer?.unref();
+	}
+
+	/** Where it listens. */
+	get address(): AddressInfo {
+		const address = this.#server.address();
+		if (address === null || typeof address === 'string') throw new Error('the listener has no TCP address');
+		return address;
+	}
+
+	get stats(): ListenerStats {
+		return { sessions: this.#sessions.size, connecting: this.#connecting.size };
+	}
+
+	/**
+	 * Takes no more connections, lets transactions under way finish for `deadlineMs`, then ends what is left (57P01).
+	 * Resolves when every session is over and its lease given back.
+	 */
+	close({ deadlineMs }: { readonly deadlineMs: number }): Promise<void> {
+		this.#closing ??= this.#close(deadlineMs);
+		return this.#closing;
+	}
+
+	async #close(deadlineMs: number): Promise<void> {
+		if (this.#idleTimer !== null) clearInterval(this.#idleTimer);
+		const closed = new Promise<void>((resolve) => {
+			this.#server.close(() => resolve());
+		});
+		for (const connecting of this.#connecting) connecting.abort(shutdown());
+		const endMs = performance.now() + deadlineMs;
+		while (this.#sessions.size > 0) {
+			const late = performance.now() >= endMs;
+			for (const session of this.#sessions) if (late || session.idle) session.terminate(shutdown(), 'shutdown');
+			if (this.#sessions.size === 0) break;
+			await new Promise((resolve) => setTimeout(resolve, lookEveryMs));
+		}
+		await closed;
+	}
+
+	#endIdle(idleTimeoutMs: number): void {
+		for (const session of this.#sessions) {
+			if (!session.idle || session.quietMs < idleTimeoutMs) continue;
+			const error = new GatewayError('57P05', 'terminating connection due to idle-session timeout', { severity: 'FATAL' });
+			session.terminate(error, 'idle');
+		}
+	}
+
+	#accept(socket: Socket): void {
+		socket.on('error', () => undefined);
+		const { sessionsMax } = this.#services.limits;
+		const count = this.#sessions.size + this.#connecting.size;
+		if (this.#closing !== null || count >= sessionsMax + refusedAtOnceMax) {
+			socket.destroy();
+			return;
+		}
+		const connecting = new Connecting(socket, this.#services, { full: count >= sessionsMax, sessions: this.#sessions });
+		this.#connecting.add(connecting);
+		connecting.run(this.#tls, (session) => this.#sessions.delete(session)).then(
+			(session) => {
+				this.#connecting.delete(connecting);
+				if (session !== null && !session.ended) this.#sessions.add(session);
+			},
+			(error: unknown) => {
+				this.#connecting.delete(connecting);
+				this.#services.log.error({ error }, 'a connection failed inside of the gateway');
+				socket.destroy();
+			},
+		);
+	}
+}
+
+/** What a connection needs to know of the others. */
+interface House {
+	/** There are as many sessions as there may be. */
+	readonly full: boolean;
+	readonly sessions: ReadonlySet<Session>;
+}
+
+/** One connection from accept to greeting. */
+class Connecting {
+	readonly #services: SessionServices;
+	readonly #house: House;
+	readonly #abort = new AbortController();
+	readonly #socket: Socket;
+	#inbox: Inbox | null = null;
+	#timer: NodeJS.Timeout;
+	#info: SessionInfo;
+	/** Set once there is a startup packet: from then on there is somebody to talk to. */
+	#user: string | null = null;
+
+	constructor(socket: Socket, services: SessionServices, house: House) {
+		this.#services = services;
+		this.#socket = socket;
+		this.#house = house;
+		this.#info = {
+			id: randomUUID(),
+			identity: null,
+			clientAddress: plainAddress(socket.remoteAddress),
+			clientPort: socket.remotePort ?? 0,
+			application: '',
+			tls: null,
+			database: '',
+			backendAddress: null,
+			backendPid: null,
+			backendRole: null,
+		};
+		this.#timer = this.#deadline(services.limits.loginTimeoutMs);
+		socket.once('close', () => this.#abort.abort(new ClientGone()));
+	}
+
+	/** Ends the attempt with `error`, as soon as whatever it waits for notices. */
+	abort(error: GatewayError): void {
+		if (this.#abort.signal.aborted) return;
+		this.#abort.abort(error);
+		// Before the startup packet nobody would understand an error.
+		if (this.#user === null) this.#socket.destroy();
+	}
+
+	/** The session, or null when the connection came to nothing (the client was told then). */
+	async run(tls: ListenerTls | null, over: (session: Session) => void): Promise<Session | null> {
+		try {
+			const opened = await this.#unlessAborted(
+				openConnection(this.#socket, tls, (inbox) => {
+					this.#inbox = inbox;
+				}),
+			);
+			if (opened.type === 'startup') return await this.#login(tls, opened, over);
+			await this.#cancel(opened.request);
+		} catch (error) {
+			this.#refuse(error);
+		} finally {
+			clearTimeout(this.#timer);
+		}
+		return null;
+	}
+
+	async #login(
+		tls: ListenerTls | null,
+		opened: Extract<Opened, { type: 'startup' }>,
+		over: (session: Session) => void,
+	): Promise<Session> {
+		const { message, inbox } = opened;
+		const { user, database } = namesOf(message);
+		this.#user = user;
+		const application = message.params.get('application_name') ?? '';
+		const clientTls = opened.tls === null ? null : { version: opened.tls.version, cipher: opened.tls.cipher };
+		this.#info = { ...this.#info, application, database, tls: clientTls };
+		if (this.#house.full) throw new GatewayError('53300', 'sorry, too many clients already', { severity: 'FATAL' });
+		requireTls(tls, opened.tls);
+		let session: Session | null = null;
+		const { signal } = this.#abort;
+		session = await this.#unlessAborted(
+			login({
+				services: this.#services,
+				inbox,
+				message,
+				tls: opened.tls,
+				info: this.#info,
+				signal,
+				waits: () => {
+					clearTimeout(this.#timer);
+					this.#timer = this.#deadline(this.#services.limits.loginWaitMs);
+				},
+				over: () => {
+					if (session !== null) over(session);
+				},
+			}),
+		);
+		return session;
+	}
+
+	/** The client is never told whether the key was right: it only sees the connection close. */
+	async #cancel(request: CancelRequest): Promise<void> {
+		const { pid, key } = request;
+		const { clientAddress, clientPort } = this.#info;
+		const target = [...this.#house.sessions].find((session) => session.hasKey(pid, key));
+		this.#services.audit.event({ type: 'cancel', session: target?.info ?? null, clientAddress, clientPort });
+		await this.#services.cancels.cancel(pid, key);
+		const socket = this.#inbox?.socket ?? this.#socket;
+		sayGoodbye(socket, undefined);
+	}
+
+	#deadline(ms: number): NodeJS.Timeout {
+		return setTimeout(() => {
+			this.abort(new GatewayError('57014', 'canceling authentication due to timeout', { severity: 'FATAL' }));
+		}, ms);
+	}
+
+	/** What is waited for may not notice the abort by itself (a client that says nothing). */
+	async #unlessAborted<T>(work: Promise<T>): Promise<T> {
+		const { signal } = this.#abort;
+		let stop: () => void = () => undefined;
+		const aborted = new Promise<never>((_, reject) => {
+			stop = () => reject(signal.reason as Error);
+			if (signal.aborted) stop();
+			else signal.addEventListener('abort', stop, { once: true });
+		});
+		try {
+			return await Promise.race([work, aborted]);
+		} finally {
+			signal.removeEventListener('abort', stop);
+			work.catch(() => undefined);
+		}
+	}
+
+	#refuse(error: unknown): void {
+		const refused = error instanceof LoginRefused ? error : null;
+		const told = refused?.error ?? (error instanceof GatewayError ? error : null);
+		const reason = refused?.reason ?? (error instanceof Error ? error.message : String(error));
+		if (!(error instanceof ClientGone) && told === null) {
+			this.#services.log.error({ session: this.#info.id, error }, 'a login failed inside of the gateway');
+		}
+		const shown = error instanceof ClientGone ? null : (told ?? internalError(error));
+		if (this.#user !== null) {
+			const sqlstate = shown?.sqlstate ?? '08006';
+			this.#services.audit.event({ type: 'login-failed', session: this.#info, user: this.#user, reason, sqlstate });
+		}
+		const socket = this.#inbox?.socket ?? this.#socket;
+		if (shown === null) socket.destroy();
+		else sayGoodbye(socket, asFatal(shown));
+	}
+}
+
+function asFatal(error: GatewayError): GatewayError {
+	if (error.severity === 'FATAL') return error;
+	const { sqlstate, message, detail, hint } = error;
+	return new GatewayError(sqlstate, message, {
+		severity: 'FATAL',
+		cause: error,
+		...(detail === undefined ? {} : { detail }),
+		...(hint === undefined ? {} : { hint }),
+	});
+}
+
+function shutdown(): GatewayError {
+	return new GatewayError('57P01', 'terminating connection due to administrator command', { severity: 'FATAL' });
+}
+
+/** An IPv4 client of a dual-stack listener, as IPv4. */
+function plainAddress(address: string | undefined): string {
+	return (address ?? '').replace(/^::ffff:(?=\d+\.\d+\.\d+\.\d+$)/, '');
+}
+
+function listenError(error: NodeJS.ErrnoException, { host, port }: ListenerOptions): GatewayError {
+	switch (error.code) {
+		case 'EADDRINUSE':
+			return new GatewayError('55006', `port ${port} on ${host} is in use already`, { cause: error });
+		case 'EACCES':
+			return new GatewayError('42501', `port ${port} on ${host} may not be opened by this user`, { cause: error });
+		default:
+			return new GatewayError('58000', `cannot listen on ${host}:${port}: ${error.message}`, { cause: error });
+	}
+}

@@ -1,0 +1,203 @@
+/** From the startup packet to the greeting: who it is, whether they may connect, a backend for them, and the record of it. */
+import type { SessionInfo } from '../audit/event.ts';
+import type { ClientTls, Step } from '../auth/exchange.ts';
+import type { Lease } from '../backend/lease.ts';
+import { GatewayError, unreachable } from '../errors.ts';
+import type { Access, Identity } from '../stages.ts';
+import { protocolVersions } from '../wire/codes.ts';
+import {
+	encodeBackendKeyData,
+	encodeNegotiateProtocolVersion,
+	encodeParameterStatus,
+	encodeReadyForQuery,
+} from '../wire/encode.ts';
+import { negotiate, type StartupMessage } from '../wire/startup.ts';
+import type { Inbox } from './inbox.ts';
+import type { DatabaseServices, SessionServices } from './services.ts';
+import { Session } from './session.ts';
+import { formatOptions, parseOptions, type Setting } from './startup-options.ts';
+
+/** Startup parameters that are no settings. */
+const notSettings: ReadonlySet<string> = new Set(['user', 'database', 'options', 'replication']);
+
+/** Prefix of settings that are the gateway's own. */
+const ownPrefix = 'portcullis.';
+
+export interface LoginParts {
+	readonly services: SessionServices;
+	readonly inbox: Inbox;
+	readonly message: StartupMessage;
+	readonly tls: ClientTls | null;
+	/** What is known before anybody has signed in. */
+	readonly info: SessionInfo;
+	/** Aborted when the client leaves or the deadline passes. */
+	readonly signal: AbortSignal;
+	/** The login waits for a person: give it the longer deadline. */
+	readonly waits: () => void;
+	readonly over: () => void;
+}
+
+/** What goes wrong in a login: what the client is told, and what only the operator is told. */
+export class LoginRefused extends Error {
+	readonly error: GatewayError;
+	readonly reason: string;
+
+	constructor(error: GatewayError, reason: string) {
+		super(reason);
+		this.name = 'LoginRefused';
+		this.error = error;
+		this.reason = reason;
+	}
+}
+
+interface SignedIn {
+	readonly identity: Identity;
+	/** Ends with AuthenticationOk, unless the client has had that; kept back until the backend is there. */
+	readonly welcome: readonly Buffer[];
+}
+
+/** The user and database that a startup packet names. FATAL 28000 without a user. */
+export function namesOf(message: StartupMessage): { readonly user: string; readonly database: string } {
+	const user = message.params.get('user') ?? '';
+	if (user === '') throw fatal('28000', 'no PostgreSQL user name specified in startup packet');
+	const database = message.params.get('database') ?? '';
+	return { user, database: database === '' ? user : database };
+}
+
+/** Signs in and greets. Rejects with LoginRefused, GatewayError (FATAL, to be told) or ClientGone. */
+export async function login(parts: LoginParts): Promise<Session> {
+	const { services, inbox, message, signal } = parts;
+	const { database: databaseName } = namesOf(message);
+	const { protocol, unrecognized, mustTell } = negotiate(message);
+	if (mustTell) inbox.socket.write(encodeNegotiateProtocolVersion(protocol, unrecognized));
+	refuseReplication(message);
+	const { identity, welcome } = await authenticate(parts, databaseName);
+	const database = services.database(databaseName);
+	if (database === undefined) throw fatal('3D000', `database "${databaseName}" does not exist`);
+	const access = services.accessFor(identity, databaseName);
+	requireConnect(access, databaseName);
+	const startup = startupSettings(services, message, access);
+	const lease = await database.pool.lease({ startup, signal });
+	try {
+		signal.throwIfAborted();
+		const info = leasedInfo(parts.info, identity, database, lease);
+		await recordLogin(services, info);
+		signal.throwIfAborted();
+		return greet(parts, { identity, database, info, lease, welcome, protocol });
+	} catch (error) {
+		await lease.release('broken');
+		throw error;
+	}
+}
+
+async function authenticate(parts: LoginParts, database: string): Promise<SignedIn> {
+	const { services, inbox, message, tls, info, signal } = parts;
+	const { user } = namesOf(message);
+	const options = message.params.get('options');
+	const address = info.clientAddress;
+	const exchange = services.bridge.begin({ user, database, options, tls, address, signal });
+	let step: Step = await exchange.step(null);
+	for (;;) {
+		switch (step.type) {
+			case 'done':
+				return { identity: step.identity, welcome: step.messages };
+			case 'fail':
+				for (const bytes of step.messages) inbox.socket.write(bytes);
+				throw new LoginRefused(step.error, step.reason);
+			case 'wait':
+				parts.waits();
+				for (const bytes of step.messages) inbox.socket.write(bytes);
+				step = await step.next;
+				break;
+			case 'send':
+				inbox.socket.write(Buffer.concat(step.messages));
+				step = await exchange.step(await inbox.password());
+				break;
+			default:
+				return unreachable(step);
+		}
+	}
+}
+
+/** A replication connection would carry everything, unseen. */
+function refuseReplication(message: StartupMessage): void {
+	const value = (message.params.get('replication') ?? 'off').toLowerCase();
+	if (['off', 'false', 'no', '0', 'n', 'f'].includes(value)) return;
+	throw fatal('42501', 'replication connections are not allowed through the gateway');
+}
+
+function requireConnect(access: Access, database: string): void {
+	if (access.onDatabase('connect').allowed) return;
+	const detail = 'No rule of the policy allows it.';
+	throw new GatewayError('42501', `permission denied for database "${database}"`, { severity: 'FATAL', detail });
+}
+
+/** What the backend is started with: the client's settings, each looked at first. FATAL 42501 for one that is not harmless. */
+function startupSettings(
+	services: SessionServices,
+	message: StartupMessage,
+	access: Access,
+): Readonly<Record<string, string>> {
+	const options = parseOptions(message.params.get('options') ?? '').filter(({ name }) => !name.startsWith(ownPrefix));
+	const startup: Record<string, string> = {};
+	for (const [name, value] of message.params) {
+		if (!notSettings.has(name) && !name.startsWith('_pq_.')) startup[name] = value;
+	}
+	const all: readonly Setting[] = [
+		...options,
+		...Object.entries(startup).map(([name, value]) => ({ name: name.toLowerCase(), value })),
+	];
+	const { startupSettingsMax } = services.limits;
+	if (all.length > startupSettingsMax) throw fatal('54000', `more than ${startupSettingsMax} startup settings`);
+	for (const { name, value } of all) {
+		const safety = services.settingSafety(name, value);
+		if (safety.safe || (safety.grantable && access.onDatabase('set').allowed)) continue;
+		throw fatal('42501', `parameter "${name}" cannot be set through the gateway: ${safety.reason}`);
+	}
+	return options.length === 0 ? startup : { ...startup, options: formatOptions(options) };
+}
+
+function leasedInfo(info: SessionInfo, identity: Identity, database: DatabaseServices, lease: Lease): SessionInfo {
+	const { address, pid } = lease.connection;
+	return { ...info, identity, backendAddress: address, backendPid: pid, backendRole: database.backendRole };
+}
+
+/** Nobody is let in whose login is not on record. */
+function recordLogin(services: SessionServices, session: SessionInfo): Promise<void> {
+	return new Promise((resolve, reject) => {
+		services.audit.event({ type: 'login', session }, (error) => {
+			if (error === null) resolve();
+			else reject(new GatewayError(error.sqlstate, error.message, { severity: 'FATAL', cause: error }));
+		});
+	});
+}
+
+interface Greeting {
+	readonly identity: Identity;
+	readonly database: DatabaseServices;
+	readonly info: SessionInfo;
+	readonly lease: Lease;
+	readonly welcome: readonly Buffer[];
+	readonly protocol: number;
+}
+
+/** In libpq's order: AuthenticationOk, ParameterStatus, BackendKeyData, ReadyForQuery. */
+function greet(parts: LoginParts, greeting: Greeting): Session {
+	const { services, inbox, over } = parts;
+	const { identity, database, info, lease, welcome, protocol } = greeting;
+	const { connection } = lease;
+	const cancel = services.cancels.register(connection.pid, protocol === protocolVersions.v3_2 ? 32 : 4);
+	cancel.point(connection);
+	const statuses = [...connection.parameters].map(([name, value]) => encodeParameterStatus(name, value));
+	const { socket } = inbox;
+	const rest = inbox.detach();
+	const keyData = encodeBackendKeyData(cancel.pid, cancel.key);
+	socket.write(Buffer.concat([...welcome, ...statuses, keyData, encodeReadyForQuery('I')]));
+	const session = new Session({ services, database, identity, info, lease, socket, cancel, rest, over });
+	session.start();
+	return session;
+}
+
+function fatal(sqlstate: string, message: string): GatewayError {
+	return new GatewayError(sqlstate, message, { severity: 'FATAL' });
+}

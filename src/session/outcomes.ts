@@ -1,0 +1,136 @@
+/** What the backend's answers do to the session: outcomes for the audit log, names, portals, transaction, settings. */
+import { GatewayError } from '../errors.ts';
+import { decodeBackend, type TransactionStatus } from '../wire/backend.ts';
+import type { SessionEffect } from '../stages.ts';
+import type { Outcome } from '../audit/event.ts';
+import type { Conversation } from './conversation.ts';
+import { changesNames } from './prepared.ts';
+import type { Expected } from './replies.ts';
+import type { ServerError } from './responses.ts';
+import type { Run } from './run.ts';
+
+/** CommandComplete (`tag`) or PortalSuspended (null) of the statement at work. */
+export function afterCommand(conversation: Conversation, run: Run, tag: string | null): void {
+	const { statement } = run;
+	conversation.names.touched();
+	if (statement !== undefined && statement.effects.length > 0) {
+		for (const effect of statement.effects) follow(conversation, effect);
+	}
+	if (tag !== null) run.end(conversation.services.audit, 'success', null, tag);
+}
+
+/** The message was done: names mean what it made of them. */
+export function confirm(conversation: Conversation, expected: Expected): void {
+	const { statementChange, portalChange } = expected;
+	if (statementChange !== null) conversation.statements.confirm(statementChange);
+	if (portalChange === null) return;
+	const replaced = portalChange.previous?.value;
+	if (replaced !== undefined) closePortal(conversation, replaced.run);
+	conversation.portals.confirm(portalChange);
+}
+
+/** A portal is gone: if it was only partly run, that was all of it. */
+export function closePortal(conversation: Conversation, run: Run): void {
+	run.endAll(conversation.services.audit, run.suspended ? 'success' : 'cancelled', null);
+}
+
+/** ReadyForQuery. `expected`: what it ends; null when it came for a Sync that the backend was expected to ignore. */
+export function ready(conversation: Conversation, expected: Expected | null, status: TransactionStatus): void {
+	const { replies, services } = conversation;
+	const idle = status === 'I';
+	conversation.status = status;
+	conversation.names.ready(idle);
+	if (expected !== null) {
+		if (expected.run !== null) expected.run.endAll(services.audit, 'success', null);
+		confirm(conversation, expected);
+		expected.finishQuestion(replies.head);
+	}
+	if (idle) {
+		if (conversation.catalogDirty) {
+			conversation.catalogDirty = false;
+			conversation.catalogStale = true;
+		}
+		const segment = expected === null ? conversation.segment - 1 : expected.segment;
+		if (conversation.portals.size > 0) {
+			conversation.portals.dropUpTo(segment, (portal) => closePortal(conversation, portal.run));
+		}
+	}
+	if (replies.length > 0) return;
+	conversation.inBlock = !idle;
+	if (idle && !conversation.segmentOpen && conversation.outbox.empty) conversation.touchedProtected = false;
+}
+
+/** ErrorResponse while `expected` was at the head. True when the client is to see it. */
+export function fail(conversation: Conversation, expected: Expected | undefined, error: ServerError): boolean {
+	const { replies, services } = conversation;
+	const { audit } = services;
+	const cancelled = error.sqlstate === '57014';
+	const status: Outcome['status'] = expected?.denial != null ? 'denied' : cancelled ? 'cancelled' : 'failure';
+	if (expected === undefined) return true;
+	expected.run?.end(audit, status, error.sqlstate, null);
+	expected.run?.endAll(audit, status === 'denied' ? status : 'cancelled', status === 'denied' ? error.sqlstate : null);
+	if (error.fatal) return true;
+	if (expected.endsWithReady) {
+		expected.failed = true;
+		replies.endCopyIn();
+		return expected.question === null;
+	}
+	replies.failSegment((skipped) => skip(conversation, skipped));
+	expected.finishQuestion(replies.head);
+	// A question that ends with a Sync of its own leaves no trace; one inside of the client's pipeline has failed that.
+	return expected.question === null || replies.head?.question !== expected.question;
+}
+
+/** A ParameterStatus: the session follows what names and texts depend on, and ends where it could not follow. */
+export function followParameter(conversation: Conversation, raw: Buffer): void {
+	const message = decodeBackend(raw);
+	if (message.type !== 'ParameterStatus') return;
+	const { name, value } = message;
+	if (name === 'search_path') conversation.names.report(value);
+	else if (name === 'application_name') conversation.info = { ...conversation.info, application: value };
+	else if (!isSafeParameter(name, value)) {
+		const words = `the backend reports ${name} = ${value}, with which the gateway cannot read statements as the server does`;
+		throw new GatewayError('0A000', words, { severity: 'FATAL' });
+	}
+}
+
+function isSafeParameter(name: string, value: string): boolean {
+	switch (name) {
+		case 'standard_conforming_strings':
+			return value === 'on';
+		case 'client_encoding':
+		case 'server_encoding':
+			return value === 'UTF8' || value === 'SQL_ASCII';
+		default:
+			return true;
+	}
+}
+
+/** Never ran, because something before it in the pipeline failed (or it failed itself: then its run has ended). */
+function skip(conversation: Conversation, skipped: Expected): void {
+	const { statements, portals, services } = conversation;
+	if (skipped.statementChange !== null) statements.undo(skipped.statementChange);
+	if (skipped.portalChange !== null) portals.undo(skipped.portalChange);
+	const denied = skipped.denial !== null;
+	skipped.run?.endAll(services.audit, denied ? 'denied' : 'cancelled', null);
+}
+
+function follow(conversation: Conversation, effect: SessionEffect): void {
+	const { statements, segment } = conversation;
+	switch (effect.type) {
+		case 'set':
+		case 'names-unknown':
+			if (changesNames(effect)) conversation.names.changed();
+			return;
+		case 'ddl':
+			conversation.catalogDirty = true;
+			conversation.catalogStale = true;
+			return;
+		case 'deallocate':
+			// PREPARE and DEALLOCATE share their names with Parse and Close.
+			if (effect.name === null) statements.clear();
+			else if (statements.has(effect.name)) statements.confirm(statements.change(effect.name, undefined, segment));
+			return;
+		default:
+	}
+}

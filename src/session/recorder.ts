@@ -1,0 +1,81 @@
+/** Puts statements on record before they may go: one record for each, and the run that they begin. */
+import type { AuditParameter } from '../audit/event.ts';
+import { GatewayError } from '../errors.ts';
+import type { AuditReceipt, Decision } from '../stages.ts';
+import type { Bind } from '../wire/frontend.ts';
+import type { Conversation } from './conversation.ts';
+import type { Prepared } from './prepared.ts';
+import { Run } from './run.ts';
+
+export interface Recording {
+	readonly decision: Decision;
+	readonly protocol: 'simple' | 'extended' | 'function-call';
+	readonly phase: 'prepare' | 'execute';
+	readonly parameters?: readonly AuditParameter[];
+}
+
+/**
+ * Records every statement of the decision and answers the run at once. `go` gets the last receipt when all are written.
+ * If one cannot be written, nothing goes and the session ends.
+ */
+export function record(conversation: Conversation, recording: Recording, go: (receipt: AuditReceipt) => void): Run {
+	const { decision, protocol, phase, parameters } = recording;
+	const { statements } = decision;
+	const run = new Run(decision, 0);
+	const receipts: AuditReceipt[] = [];
+	const done = (error: GatewayError | null, receipt: AuditReceipt | null): void => {
+		if (receipt === null) {
+			failRecord(conversation, error);
+			return;
+		}
+		receipts.push(receipt);
+		if (receipts.length < statements.length) return;
+		run.begin(receipts, performance.now());
+		if (conversation.ended) run.endAll(conversation.services.audit, 'unknown', null);
+		else {
+			go(receipt);
+			if (conversation.stalled) conversation.pump();
+		}
+	};
+	const session = conversation.info;
+	const { transaction } = conversation;
+	const policyRevision = conversation.context().access.revision;
+	for (const statement of statements) {
+		conversation.statement += 1;
+		const number = conversation.statement;
+		conversation.services.pipeline.accept(
+			parameters === undefined
+				? { session, transaction, statement: number, protocol, phase, decision: statement, policyRevision }
+				: { session, transaction, statement: number, protocol, phase, decision: statement, policyRevision, parameters },
+			done,
+		);
+	}
+	return run;
+}
+
+/** The values of a Bind for the record; those of a statement on protected relations are not written down. */
+export function boundParameters(bind: Bind, prepared: Prepared): readonly AuditParameter[] | undefined {
+	const { params, paramFormats } = bind;
+	if (params.length === 0) return undefined;
+	const redact = prepared.decision.statements[0]?.touchesProtected === true;
+	const types = prepared.knownTypes ?? prepared.paramTypes;
+	return params.map((value, index) => ({
+		oid: types[index] ?? 0,
+		format: formatOf(paramFormats, index),
+		value,
+		redact,
+	}));
+}
+
+/** No formats: all text; one: for all. */
+export function formatOf(formats: readonly number[], index: number): 0 | 1 {
+	const format = formats.length === 1 ? formats[0] : formats[index];
+	return format === 1 ? 1 : 0;
+}
+
+function failRecord(conversation: Conversation, error: GatewayError | null): void {
+	if (conversation.ended) return;
+	const cause = error ?? new GatewayError('58030', 'the audit log gave no receipt');
+	const fatal = new GatewayError(cause.sqlstate, cause.message, { severity: 'FATAL', cause });
+	conversation.fail(fatal, 'audit log failed');
+}

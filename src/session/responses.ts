@@ -1,0 +1,69 @@
+/** What a client is told of the backend's errors and notices: as they came, or without what could tell protected values. */
+import { GatewayError } from '../errors.ts';
+import type { Decision } from '../stages.ts';
+import { decodeBackend, type ResponseFields } from '../wire/backend.ts';
+import { encodeErrorResponse, encodeGatewayError, encodeNoticeResponse } from '../wire/encode.ts';
+import type { Conversation } from './conversation.ts';
+import type { Expected } from './replies.ts';
+
+/** An error of the backend, and what the client gets for it. */
+export interface ServerError {
+	readonly sqlstate: string;
+	/** FATAL and PANIC: the backend closes the connection after it. */
+	readonly fatal: boolean;
+	/** Null: the message as it came. */
+	readonly forClient: Buffer | null;
+}
+
+export function errorForClient(conversation: Conversation, expected: Expected | undefined, raw: Buffer): ServerError {
+	const fields = fieldsOf(raw);
+	const severity = fields.get('V') ?? fields.get('S') ?? '';
+	const fatal = severity === 'FATAL' || severity === 'PANIC';
+	const sqlstate = fields.get('C') ?? 'XX000';
+	if (expected !== undefined && expected.denial !== null && !fatal) {
+		return { sqlstate: expected.denial.sqlstate, fatal, forClient: encodeGatewayError(expected.denial) };
+	}
+	const told = tell(conversation, expected, fields);
+	return { sqlstate, fatal, forClient: told === fields ? null : encodeErrorResponse(told) };
+}
+
+/** Null: the message as it came. */
+export function noticeForClient(conversation: Conversation, raw: Buffer): Buffer | null {
+	const { head } = conversation.replies;
+	if (!conversation.touchedProtected && (head === undefined || !isChanged(decisionOf(head)))) return null;
+	const fields = fieldsOf(raw);
+	const told = tell(conversation, head, fields);
+	return told === fields ? null : encodeNoticeResponse(told);
+}
+
+/** The same map: nothing to hide. */
+function tell(conversation: Conversation, expected: Expected | undefined, fields: ResponseFields): ResponseFields {
+	const { pipeline } = conversation.services;
+	const decision = expected === undefined ? null : decisionOf(expected);
+	const told = decision === null ? fields : pipeline.clientFields(fields, decision, statementIndex(expected, decision));
+	if (told !== fields || !conversation.touchedProtected) return told;
+	// Deferred constraints and triggers of an earlier statement speak up at the end of the transaction.
+	return decision === null || endsTransaction(decision) ? pipeline.redactedFields(fields) : fields;
+}
+
+function decisionOf(expected: Expected): Decision | null {
+	return expected.run?.decision ?? expected.prepared?.decision ?? null;
+}
+
+function isChanged(decision: Decision | null): boolean {
+	return decision !== null && (decision.effect === 'mask' || decision.rewritten !== decision.sql);
+}
+
+function statementIndex(expected: Expected | undefined, decision: Decision): number {
+	return Math.min(expected?.run?.index ?? 0, Math.max(0, decision.statements.length - 1));
+}
+
+function endsTransaction(decision: Decision): boolean {
+	return decision.statements.some(({ node }) => node === 'TransactionStmt' || node === 'ConstraintsSetStmt');
+}
+
+function fieldsOf(raw: Buffer): ResponseFields {
+	const message = decodeBackend(raw);
+	if (message.type === 'ErrorResponse' || message.type === 'NoticeResponse') return message.fields;
+	throw new GatewayError('08P01', 'malformed error message from the backend', { severity: 'FATAL' });
+}

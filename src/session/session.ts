@@ -1,0 +1,160 @@
+/** One signed-in session from greeting to end: wires both directions together, and gives everything back exactly once. */
+import { timingSafeEqual } from 'node:crypto';
+import type { Socket } from 'node:net';
+import type { SessionInfo } from '../audit/event.ts';
+import type { LeaseEnd } from '../backend/lease.ts';
+import type { CancelHandle } from '../backend/cancel.ts';
+import { GatewayError } from '../errors.ts';
+import { encodeGatewayError } from '../wire/encode.ts';
+import { Conversation, type ConversationParts } from './conversation.ts';
+import { Intake } from './intake.ts';
+import { Relay } from './relay.ts';
+
+/** How long a client may take to read its last words before its socket is destroyed. */
+const farewellMs = 5_000;
+
+export interface SessionParts extends Omit<ConversationParts, 'client' | 'ending'> {
+	readonly socket: Socket;
+	readonly cancel: CancelHandle;
+	/** What the client sent right behind its last login message. */
+	readonly rest: Buffer;
+	/** Called once, when the session is over and its lease is given back. */
+	readonly over: () => void;
+}
+
+export class Session {
+	readonly #parts: SessionParts;
+	readonly #conversation: Conversation;
+	readonly #intake: Intake;
+	readonly #begunMs: number;
+	#lastHeardMs: number;
+	#lingering: NodeJS.Timeout | null = null;
+
+	constructor(parts: SessionParts) {
+		this.#parts = parts;
+		const { socket } = parts;
+		this.#begunMs = performance.now();
+		this.#lastHeardMs = this.#begunMs;
+		this.#conversation = new Conversation({
+			...parts,
+			client: { write: (bytes) => socket.write(bytes) },
+			ending: { fail: (error, reason) => this.#end(reason, 'broken', error) },
+		});
+		this.#intake = new Intake(this.#conversation, socket, () => this.#leave());
+	}
+
+	/** Begins to relay. The client has had its ReadyForQuery. */
+	start(): void {
+		const { socket, lease, rest } = this.#parts;
+		const { connection } = lease;
+		const conversation = this.#conversation;
+		socket.on('data', (chunk: Buffer) => {
+			this.#lastHeardMs = performance.now();
+			this.#intake.receive(chunk);
+		});
+		socket.on('drain', () => connection.socket.resume());
+		socket.once('end', () => this.#intake.end());
+		socket.once('error', () => this.#end('connection lost', 'broken'));
+		socket.once('close', () => this.#end('connection lost', 'broken'));
+		connection.socket.on('drain', () => conversation.pump());
+		connection.attach(new Relay(conversation, socket, (error) => this.#backendGone(error)));
+		if (rest.length > 0) this.#intake.receive(rest);
+		socket.resume();
+	}
+
+	get ended(): boolean {
+		return this.#conversation.ended;
+	}
+
+	get info(): SessionInfo {
+		return this.#conversation.info;
+	}
+
+	/** True when BackendKeyData told the client this pid and key. */
+	hasKey(pid: number, key: Buffer): boolean {
+		const { cancel } = this.#parts;
+		return cancel.pid === pid && cancel.key.length === key.length && timingSafeEqual(cancel.key, key);
+	}
+
+	/** Between two transactions, with nothing outstanding. */
+	get idle(): boolean {
+		const { replies, status, segmentOpen, outbox } = this.#conversation;
+		return replies.length === 0 && status === 'I' && !segmentOpen && outbox.empty;
+	}
+
+	/** Milliseconds since the client said something. */
+	get quietMs(): number {
+		return performance.now() - this.#lastHeardMs;
+	}
+
+	/** Tells the client (FATAL) and ends the session now. */
+	terminate(error: GatewayError, reason: string): void {
+		this.#end(reason, 'broken', error);
+	}
+
+	/** The client has left and all that it sent is handled: what it began may finish, for a while. */
+	#leave(): void {
+		const { replies, outbox, services, inBlock } = this.#conversation;
+		const last = replies.last;
+		const willFinish = last?.endsWithReady === true && !replies.copyIn;
+		if (outbox.empty && (last === undefined || !willFinish)) {
+			this.#end('terminate', inBlock || last !== undefined ? 'broken' : 'dirty');
+			return;
+		}
+		this.#lingering ??= setTimeout(() => this.#abandon(), services.limits.lingerMs);
+	}
+
+	/** The backend still works for a client that has left long ago. */
+	#abandon(): void {
+		const { pid, key } = this.#parts.cancel;
+		this.#conversation.services.cancels.cancel(pid, key).then(
+			() => this.#end('connection lost', 'broken'),
+			() => this.#end('connection lost', 'broken'),
+		);
+	}
+
+	#backendGone(error: Error | null): void {
+		const words = 'the connection to the database server was lost';
+		const cause = error ?? undefined;
+		this.#end('backend lost', 'broken', new GatewayError('08006', words, { severity: 'FATAL', cause }));
+	}
+
+	#end(reason: string, state: LeaseEnd, error?: GatewayError): void {
+		const conversation = this.#conversation;
+		if (conversation.ended) return;
+		conversation.ended = true;
+		const { socket, lease, cancel, services, over } = this.#parts;
+		if (this.#lingering !== null) clearTimeout(this.#lingering);
+		const { audit, log } = services;
+		conversation.outbox.close();
+		conversation.replies.abandon((expected) => expected.run?.endAll(audit, 'unknown', null));
+		for (const portal of conversation.portals.values()) {
+			portal.run.endAll(audit, portal.run.suspended ? 'success' : 'unknown', null);
+		}
+		conversation.portals.clear();
+		conversation.statements.clear();
+		if (error !== undefined) {
+			log.warn({ session: conversation.info.id, sqlstate: error.sqlstate, error, reason }, 'session ended by an error');
+		}
+		sayGoodbye(socket, error);
+		cancel.release();
+		const durationMs = performance.now() - this.#begunMs;
+		audit.event({ type: 'logout', session: conversation.info, reason, durationMs });
+		lease.connection.detach();
+		lease.release(state).then(over, over);
+	}
+}
+
+/** Last words, then the end of the stream; a client that does not read them is cut off. */
+export function sayGoodbye(socket: Socket, error: GatewayError | undefined): void {
+	if (socket.destroyed) return;
+	socket.removeAllListeners('data');
+	socket.resume();
+	const timer = setTimeout(() => socket.destroy(), farewellMs);
+	timer.unref();
+	socket.once('close', () => clearTimeout(timer));
+	// Errors of a socket that is on its way out interest nobody, but unheard they would end the process.
+	socket.on('error', () => undefined);
+	if (error === undefined) socket.end();
+	else socket.end(encodeGatewayError(error));
+}

@@ -1,0 +1,118 @@
+/** The simple protocol: Query, and FunctionCall, which is answered in the same way (protocol, "Simple Query", "Function Call"). */
+import { GatewayError } from '../errors.ts';
+import type { Decision } from '../stages.ts';
+import { encodeGatewayError, encodeQuery, encodeReadyForQuery } from '../wire/encode.ts';
+import type { FunctionCall, Query } from '../wire/frontend.ts';
+import { type Conversation, type Progress, refusedText } from './conversation.ts';
+import { formatOf, record, type Recording } from './recorder.ts';
+import { Expected } from './replies.ts';
+
+const emptyQuery = encodeQuery('');
+
+/** Query: decided as a whole before any of it is forwarded. */
+export function handleQuery(conversation: Conversation, message: Query): Progress {
+	if (!conversation.settled()) return 'again';
+	const decision = conversation.decide(message.sql);
+	if (decision === null) return 'again';
+	const recording: Recording = { decision, protocol: 'simple', phase: 'execute' };
+	if (decision.effect === 'deny') deny(conversation, recording);
+	else {
+		const expected = conversation.expectRun('query', decision);
+		dropUnnamed(conversation, expected);
+		send(conversation, recording, queryBytes(message, decision), expected);
+	}
+	conversation.endSegment();
+	return 'done';
+}
+
+/** FunctionCall: needs `execute` on the function. */
+export function handleFunctionCall(conversation: Conversation, message: FunctionCall): Progress {
+	if (!conversation.settled()) return 'again';
+	const decision = conversation.decideCall(message.oid);
+	if (decision === null) return 'again';
+	const redact = decision.statements[0]?.touchesProtected === true;
+	const parameters = message.args.map((value, index) => ({
+		oid: 0,
+		format: formatOf(message.argFormats, index),
+		value,
+		redact,
+	}));
+	const recording: Recording = { decision, protocol: 'function-call', phase: 'execute', parameters };
+	if (decision.effect === 'deny') deny(conversation, recording);
+	else send(conversation, recording, message.raw, conversation.expectRun('function-call', decision));
+	conversation.endSegment();
+	return 'done';
+}
+
+/** A Query that cannot be read (its body is malformed, or no UTF-8): fails as a statement would, without a record. */
+export function refuseQuery(conversation: Conversation, error: GatewayError): Progress {
+	if (canAnswer(conversation)) conversation.client.write(refusal(error));
+	else {
+		conversation.outbox.forwardControl(encodeQuery(refusedText(conversation, error)));
+		const expected = new Expected('query', conversation.segment);
+		expected.denial = error;
+		conversation.replies.push(expected);
+	}
+	conversation.endSegment();
+	return 'done';
+}
+
+/** Nothing but white space and comments has no record: then nothing at all is what is sent. */
+function queryBytes(message: Query, decision: Decision): Buffer {
+	if (decision.statements.length === 0) return emptyQuery;
+	return decision.rewritten === message.sql ? message.raw : encodeQuery(decision.rewritten);
+}
+
+function send(conversation: Conversation, recording: Recording, bytes: Buffer, expected: Expected): void {
+	const { decision } = recording;
+	if (decision.statements.length === 0) conversation.outbox.forwardControl(bytes);
+	else {
+		const held = conversation.outbox.holdStatement(bytes);
+		expected.run = record(conversation, recording, (receipt) => held.forwardStatement(receipt));
+	}
+	conversation.followBlocks(decision);
+	conversation.replies.push(expected);
+}
+
+/**
+ * A denial, recorded before it is answered. Where the backend has nothing to do and no transaction is open it is
+ * answered here; otherwise the backend is made to fail in its place.
+ */
+function deny(conversation: Conversation, recording: Recording): void {
+	const { decision } = recording;
+	const error = decision.error ?? new GatewayError('42501', 'statement refused by the gateway');
+	const { outbox, replies, services } = conversation;
+	if (canAnswer(conversation)) {
+		const held = outbox.holdStatement(Buffer.alloc(0));
+		const run = record(conversation, recording, (receipt) => {
+			held.answerInstead(receipt, () => {
+				run.endAll(services.audit, 'denied', error.sqlstate);
+				conversation.client.write(refusal(error));
+			});
+		});
+		return;
+	}
+	const held = outbox.holdStatement(encodeQuery(refusedText(conversation, error)));
+	const expected = new Expected('query', conversation.segment);
+	expected.denial = error;
+	expected.run = record(conversation, recording, (receipt) => held.forwardStatement(receipt));
+	dropUnnamed(conversation, expected);
+	replies.push(expected);
+}
+
+/** Nothing is outstanding and the backend is outside of any transaction, an implicit one included. */
+function canAnswer(conversation: Conversation): boolean {
+	return conversation.replies.length === 0 && conversation.status === 'I' && !conversation.segmentOpen;
+}
+
+/** Ready follows at once: outside of a transaction an error leaves nothing behind. */
+function refusal(error: GatewayError): Buffer {
+	return Buffer.concat([encodeGatewayError(error), encodeReadyForQuery('I')]);
+}
+
+/** A Query destroys the unnamed statement and the unnamed portal. */
+function dropUnnamed(conversation: Conversation, expected: Expected): void {
+	const { statements, portals, segment } = conversation;
+	if (statements.has('')) expected.statementChange = statements.change('', undefined, segment);
+	if (portals.has('')) expected.portalChange = portals.change('', undefined, segment);
+}
