@@ -47,10 +47,10 @@ export function parseRules(text: string, file: string, problems: ProblemList): R
 		try {
 			if (line.length > LINE_LENGTH_MAX) throw new Error(`the line is longer than ${LINE_LENGTH_MAX} characters`);
 			const fields = splitFields(trimmed);
-			const [type] = fields;
+			const type = fields[0]?.text;
 			if (type === 'p') rules.push(parseRule(ref, fields, problems));
 			else if (type === 'g') links.push(parseLink(ref, fields));
-			else throw new Error(`a line starts with p or g, not with ${JSON.stringify(type)}`);
+			else throw new Error(`a line starts with p or g, not with ${JSON.stringify(type ?? '')}`);
 		} catch (error) {
 			problems.error(ref.line, error instanceof Error ? error.message : String(error));
 		}
@@ -58,12 +58,18 @@ export function parseRules(text: string, file: string, problems: ProblemList): R
 	return { rules, links };
 }
 
+interface Field {
+	readonly text: string;
+	/** It stood in quotes as a whole, which CSV takes away. */
+	readonly quoted: boolean;
+}
+
 /**
  * Fields of one line. A field in double quotes is unquoted as in CSV; any other keeps what it has, quotes of SQL included,
  * and commas within quotes or parentheses do not end it (Casbin's reader balances parentheses too).
  */
-export function splitFields(line: string): string[] {
-	const fields: string[] = [];
+function splitFields(line: string): Field[] {
+	const fields: Field[] = [];
 	let at = 0;
 	for (;;) {
 		while (line[at] === ' ' || line[at] === '\t') at++;
@@ -71,11 +77,11 @@ export function splitFields(line: string): string[] {
 		quoted.lastIndex = at;
 		const match = quoted.exec(line);
 		if (match) {
-			fields.push((match[1] ?? '').replaceAll('""', '"').trim());
+			fields.push({ text: (match[1] ?? '').replaceAll('""', '"').trim(), quoted: true });
 			at = quoted.lastIndex;
 		} else {
 			const end = endOfBareField(line, at);
-			fields.push(line.slice(at, end).trim());
+			fields.push({ text: line.slice(at, end).trim(), quoted: false });
 			at = end;
 		}
 		if (at >= line.length) return fields;
@@ -133,13 +139,22 @@ const ACTION_OBJECTS = {
 	replicate: ['database'],
 } as const satisfies Record<Action, readonly ObjectPattern['kind'][]>;
 
-function parseRule(ref: RuleRef, fields: readonly string[], problems: ProblemList): Rule {
-	const [, subject = '', objectText = '', action = '', effect = '', argument = ''] = fields;
+function parseRule(ref: RuleRef, fields: readonly Field[], problems: ProblemList): Rule {
+	const [, subject = '', objectText = '', action = '', effect = '', argument = ''] = fields.map((field) => field.text);
 	if (fields.length < 5 || fields.length > 6) {
 		throw new Error('a rule is p, subject, object, action, effect and, for masks and filters, an argument');
 	}
 	checkSubject(subject, ['user', 'role', 'group']);
 	const object = parseObject(objectText);
+	if (
+		fields[2]?.quoted &&
+		object.kind === 'database' &&
+		objectText !== object.database.text &&
+		!objectText.startsWith('"')
+	) {
+		// CSV takes the quotes away, and then the name would fold to another.
+		throw new Error(`"${objectText}" loses its quotes as CSV: write """${objectText}""" for the quoted name`);
+	}
 	if (!isAction(action)) throw new Error(`unknown action ${JSON.stringify(action)}`);
 	if (!isEffect(effect)) throw new Error(`unknown effect ${JSON.stringify(effect)}`);
 	const wants = EFFECTS[effect];
@@ -156,8 +171,8 @@ function parseRule(ref: RuleRef, fields: readonly string[], problems: ProblemLis
 	return rule;
 }
 
-function parseLink(ref: RuleRef, fields: readonly string[]): Link {
-	const [, member = '', role = ''] = fields;
+function parseLink(ref: RuleRef, fields: readonly Field[]): Link {
+	const [, member = '', role = ''] = fields.map((field) => field.text);
 	if (fields.length !== 3) throw new Error('a link is g, member, role');
 	checkSubject(member, ['user', 'role', 'group']);
 	checkSubject(role, ['role']);

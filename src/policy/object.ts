@@ -83,7 +83,7 @@ export function parseObject(text: string): ObjectPattern {
 	}
 	throw new Error(
 		`object ${text} has ${parts.length} parts: it must be database, database.schema.relation, ` +
-			'database.schema.relation.column or database.schema.function(types)',
+			'database.schema.relation.column or database.schema.function(types); a name with dots in it is quoted',
 	);
 }
 
@@ -277,6 +277,9 @@ function canonicalType(text: string): string {
 	return array === '' ? name : `${name}[]`;
 }
 
+/** What a type's name consists of: quoted or plain identifiers, dots between schema and name, blanks between words. */
+const TYPE_WORD = /^(?:"(?:[^"]|"")+"|[A-Za-z_\u0080-\uffff][A-Za-z0-9_$\u0080-\uffff]*|\.|\s+)$/;
+
 function canonicalTypeName(base: string, whole: string): string {
 	const words = base.match(/"(?:[^"]|"")*"|[^"\s.]+|\.|\s+/g) ?? [];
 	if (base === '' || words.join('') !== base) throw new Error(`${JSON.stringify(whole)} is not an argument type`);
@@ -287,7 +290,7 @@ function canonicalTypeName(base: string, whole: string): string {
 		.join('')
 		.replace(/ ?\. ?/g, '.')
 		.replace(/^pg_catalog\./, '');
-	if (/[*()]/.test(name.replace(/"(?:[^"]|"")*"/g, ''))) {
+	if (!words.every((word) => TYPE_WORD.test(word))) {
 		throw new Error(`argument type ${whole}: types are written as regprocedure prints them, all overloads as (*)`);
 	}
 	return TYPE_ALIASES.get(name) ?? name;

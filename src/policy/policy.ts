@@ -171,7 +171,8 @@ export async function parsePolicy(source: PolicySource, options: LoadOptions): P
 		inModel.error(0, error instanceof Error ? error.message : String(error));
 	}
 	const problems = [...inModel.problems, ...inRules.problems, ...inMasks.problems];
-	if (!engine || problems.some((problem) => problem.severity === 'error')) throw new PolicyError(problems);
+	const errors = problems.filter((problem) => problem.severity === 'error');
+	if (!engine || errors.length > 0) throw new PolicyError(errors);
 	return new Policy({ revision: revisionOf(source), rules, links, warnings: problems, engine, expressions });
 }
 
