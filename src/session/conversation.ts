@@ -76,6 +76,8 @@ export class Conversation {
 	statement = 0;
 	/** A transaction block is open if all that was sent succeeds. */
 	inBlock = false;
+	/** The backend has said (FATAL) why it closes the connection. */
+	backendSaidWhy = false;
 	/** The session is over: nothing is sent, recorded or decided any more. */
 	ended = false;
 	/** Something asynchronous has to finish before the next message of the client is handled. */

@@ -84,7 +84,9 @@ export function handleBind(conversation: Conversation, message: Bind, unrecorded
 	}
 	if (portals.size >= services.limits.portalsMax && !portals.has(message.portal)) {
 		if (unrecorded !== null) recordParse(conversation, unrecorded);
-		return conversation.refuse(new GatewayError('54000', `more than ${services.limits.portalsMax} portals in one session`));
+		return conversation.refuse(
+			new GatewayError('54000', `more than ${services.limits.portalsMax} portals in one session`),
+		);
 	}
 	conversation.segmentOpen = true;
 	forwardBind(conversation, message, onServer(conversation, prepared), unrecorded);
@@ -187,7 +189,10 @@ function textOf(decision: Decision): string {
 }
 
 /** The statement as the backend has to have it: where its text is another by now, it is closed and parsed anew. */
-function onServer(conversation: Conversation, prepared: Prepared): { readonly prepared: Prepared; readonly before: Buffer[] } {
+function onServer(
+	conversation: Conversation,
+	prepared: Prepared,
+): { readonly prepared: Prepared; readonly before: Buffer[] } {
 	const text = textOf(prepared.decision);
 	if (prepared.serverText === text) return { prepared, before: [] };
 	const { statements, segment, replies } = conversation;
@@ -259,7 +264,9 @@ function recheck(conversation: Conversation, portal: Portal): Progress | null {
 	if (decision === null) return 'again';
 	if (decision.effect === 'deny') return deny(conversation, decision, 'execute', null);
 	if (decision.rewritten === portal.decision.rewritten) return null;
-	return conversation.refuse(new GatewayError('42501', 'the policy has changed since this portal was bound: bind it again'));
+	return conversation.refuse(
+		new GatewayError('42501', 'the policy has changed since this portal was bound: bind it again'),
+	);
 }
 
 /** A statement whose result nobody has described yet is described to the result guard alone. */
@@ -283,7 +290,9 @@ function deny(
 ): Progress {
 	const error = decision.error ?? new GatewayError('42501', 'statement refused by the gateway');
 	if (decision.statements.length === 0) return conversation.refuse(error);
-	const held = conversation.outbox.holdStatement(encodeParse(name ?? refusedStatement, refusedText(conversation, error)));
+	const held = conversation.outbox.holdStatement(
+		encodeParse(name ?? refusedStatement, refusedText(conversation, error)),
+	);
 	const expected = conversation.doom(error);
 	expected.run = record(conversation, { decision, protocol: 'extended', phase }, (receipt) => {
 		held.forwardStatement(receipt);
@@ -306,7 +315,8 @@ function refuseCount(conversation: Conversation): Progress {
 }
 
 function noStatement(name: StatementName): GatewayError {
-	const words = name === '' ? 'unnamed prepared statement does not exist' : `prepared statement "${name}" does not exist`;
+	const words =
+		name === '' ? 'unnamed prepared statement does not exist' : `prepared statement "${name}" does not exist`;
 	return new GatewayError('26000', words);
 }
 

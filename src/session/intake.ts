@@ -1,6 +1,8 @@
 /** From the client to the backend: messages are handled strictly in order, one at a time, and wait where they have to. */
 import { GatewayError } from '../errors.ts';
 import { frontendCodes as code } from '../wire/codes.ts';
+import { encodeGatewayError } from '../wire/encode.ts';
+import { protocolViolation } from '../wire/errors.ts';
 import { Framer } from '../wire/framer.ts';
 import { decodeFrontend, type Frontend } from '../wire/frontend.ts';
 import { type Conversation, internalError, type Progress } from './conversation.ts';
@@ -137,7 +139,7 @@ export class Intake {
 
 	#handle(message: Frontend): Progress {
 		const conversation = this.#conversation;
-		if (conversation.replies.copyIn) refuseDuringCopy(message);
+		if (conversation.replies.copyIn) refuseDuringCopy(conversation, message);
 		const shared = message.type === 'Bind' && message.statement === '' ? this.#unrecorded : null;
 		if (shared === null) this.#recordLeft();
 		if (!conversation.admits(message.type)) return 'again';
@@ -166,7 +168,9 @@ export class Intake {
 		}
 	}
 
-	#handleRest(message: Extract<Frontend, { type: 'Flush' | 'CopyData' | 'CopyDone' | 'CopyFail' | 'Password' | 'Terminate' }>): Progress {
+	#handleRest(
+		message: Extract<Frontend, { type: 'Flush' | 'CopyData' | 'CopyDone' | 'CopyFail' | 'Password' | 'Terminate' }>,
+	): Progress {
 		const { outbox, replies, segment } = this.#conversation;
 		switch (message.type) {
 			case 'Terminate':
@@ -222,7 +226,7 @@ export class Intake {
 }
 
 /** While the backend takes CopyData, only messages of the COPY may come (protocol, "COPY Operations"). */
-function refuseDuringCopy(message: Frontend): void {
+function refuseDuringCopy(conversation: Conversation, message: Frontend): void {
 	switch (message.type) {
 		case 'CopyData':
 		case 'CopyDone':
@@ -232,15 +236,14 @@ function refuseDuringCopy(message: Frontend): void {
 		case 'Terminate':
 			return;
 		default:
-			throw duringCopy(message.raw);
 	}
-}
-
-function duringCopy(raw: Buffer): GatewayError {
-	const type = (raw[0] ?? 0).toString(16).toUpperCase().padStart(2, '0');
-	return new GatewayError('08P01', `unexpected message type 0x${type} during COPY from stdin`, { severity: 'FATAL' });
+	const type = (message.raw[0] ?? 0).toString(16).toUpperCase().padStart(2, '0');
+	const error = new GatewayError('08P01', `unexpected message type 0x${type} during COPY from stdin`);
+	conversation.client.write(encodeGatewayError(error));
+	// The server gives up the connection too.
+	throw protocolViolation('terminating connection because protocol synchronization was lost');
 }
 
 function invalidType(raw: Buffer): GatewayError {
-	return new GatewayError('08P01', `invalid frontend message type ${raw[0] ?? 0}`, { severity: 'FATAL' });
+	return protocolViolation(`invalid frontend message type ${raw[0] ?? 0}`);
 }

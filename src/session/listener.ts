@@ -57,7 +57,9 @@ export class Listener {
 		this.#services = services;
 		this.#tls = tls;
 		// The client may half-close and still read the rest.
-		this.#server = createServer({ allowHalfOpen: true, noDelay: true, keepAlive: true }, (socket) => this.#accept(socket));
+		this.#server = createServer({ allowHalfOpen: true, noDelay: true, keepAlive: true }, (socket) =>
+			this.#accept(socket),
+		);
 		const { idleTimeoutMs } = services.limits;
 		this.#idleTimer = idleTimeoutMs === 0 ? null : setInterval(() => this.#endIdle(idleTimeoutMs), lookEveryMs);
 		this.#idleTimer?.unref();
@@ -102,7 +104,9 @@ export class Listener {
 	#endIdle(idleTimeoutMs: number): void {
 		for (const session of this.#sessions) {
 			if (!session.idle || session.quietMs < idleTimeoutMs) continue;
-			const error = new GatewayError('57P05', 'terminating connection due to idle-session timeout', { severity: 'FATAL' });
+			const error = new GatewayError('57P05', 'terminating connection due to idle-session timeout', {
+				severity: 'FATAL',
+			});
 			session.terminate(error, 'idle');
 		}
 	}
@@ -117,17 +121,19 @@ export class Listener {
 		}
 		const connecting = new Connecting(socket, this.#services, { full: count >= sessionsMax, sessions: this.#sessions });
 		this.#connecting.add(connecting);
-		connecting.run(this.#tls, (session) => this.#sessions.delete(session)).then(
-			(session) => {
-				this.#connecting.delete(connecting);
-				if (session !== null && !session.ended) this.#sessions.add(session);
-			},
-			(error: unknown) => {
-				this.#connecting.delete(connecting);
-				this.#services.log.error({ error }, 'a connection failed inside of the gateway');
-				socket.destroy();
-			},
-		);
+		connecting
+			.run(this.#tls, (session) => this.#sessions.delete(session))
+			.then(
+				(session) => {
+					this.#connecting.delete(connecting);
+					if (session !== null && !session.ended) this.#sessions.add(session);
+				},
+				(error: unknown) => {
+					this.#connecting.delete(connecting);
+					this.#services.log.error({ error }, 'a connection failed inside of the gateway');
+					socket.destroy();
+				},
+			);
 	}
 }
 

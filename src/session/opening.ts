@@ -20,7 +20,12 @@ const decline = Buffer.from('N');
 /** What a connection turned out to be. */
 export type Opened =
 	| { readonly type: 'cancel'; readonly inbox: Inbox; readonly request: CancelRequest }
-	| { readonly type: 'startup'; readonly inbox: Inbox; readonly message: StartupMessage; readonly tls: ClientTls | null };
+	| {
+			readonly type: 'startup';
+			readonly inbox: Inbox;
+			readonly message: StartupMessage;
+			readonly tls: ClientTls | null;
+	  };
 
 /**
  * Reads up to the startup packet or cancel request. Rejects with ClientGone when there is nobody to talk to, with

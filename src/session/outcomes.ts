@@ -64,6 +64,7 @@ export function ready(conversation: Conversation, expected: Expected | null, sta
 export function fail(conversation: Conversation, expected: Expected | undefined, error: ServerError): boolean {
 	const { replies, services } = conversation;
 	const { audit } = services;
+	if (error.fatal) conversation.backendSaidWhy = true;
 	const cancelled = error.sqlstate === '57014';
 	const status: Outcome['status'] = expected?.denial != null ? 'denied' : cancelled ? 'cancelled' : 'failure';
 	if (expected === undefined) return true;

@@ -379,6 +379,7 @@ function breach(conversation: Conversation, object: string): void {
 
 function parameterTypes(raw: Buffer): readonly number[] {
 	const count = raw.length < 7 ? 0 : raw.readUInt16BE(5);
-	if (raw.length !== 7 + 4 * count) throw new GatewayError('08P01', 'malformed ParameterDescription', { severity: 'FATAL' });
+	if (raw.length !== 7 + 4 * count)
+		throw new GatewayError('08P01', 'malformed ParameterDescription', { severity: 'FATAL' });
 	return Array.from({ length: count }, (_, index) => raw.readUInt32BE(7 + 4 * index));
 }

@@ -114,6 +114,10 @@ export class Session {
 	}
 
 	#backendGone(error: Error | null): void {
+		if (this.#conversation.backendSaidWhy) {
+			this.#end('ended by the backend', 'broken');
+			return;
+		}
 		const words = 'the connection to the database server was lost';
 		const cause = error ?? undefined;
 		this.#end('backend lost', 'broken', new GatewayError('08006', words, { severity: 'FATAL', cause }));

@@ -1,0 +1,143 @@
+/** A pipeline that allows everything but what a mark in the text asks for, so that sessions are tested without a policy. */
+import type { Accepted } from '../../src/audit/log.ts';
+import type { Outcome, SessionEvent, StatementRecord } from '../../src/audit/event.ts';
+import { GatewayError } from '../../src/errors.ts';
+import type { SessionAudit, StatementContext, StatementPipeline } from '../../src/session/services.ts';
+import { defaultSqlLimits, parse } from '../../src/sql/parse.ts';
+import type { AuditReceipt, Decision, Identity, SessionEffect, StatementDecision } from '../../src/stages.ts';
+import type { ResponseFields, RowField } from '../../src/wire/backend.ts';
+
+/** What the log would hold. */
+export interface Recorded {
+	readonly record: StatementRecord;
+	readonly receipt: AuditReceipt;
+	readonly outcomes: Outcome[];
+}
+
+/**
+ * Marks: `deny_me` anywhere denies, `slow_me` decides by a Promise, `hide_me` hides rows, `protect_me` touches a
+ * protected relation, `old_text` is rewritten to `new_text`, `leak_me` is a column that the guard stops.
+ */
+export class FakePipeline implements StatementPipeline, SessionAudit {
+	readonly recorded: Recorded[] = [];
+	readonly events: SessionEvent[] = [];
+	/** Search paths that decisions were made with. */
+	readonly paths: (readonly string[] | null)[] = [];
+	/** Set to make every record fail. */
+	failure: GatewayError | null = null;
+	/** Grows: prepared statements are decided again. */
+	revision = 1;
+	/** Texts that are denied from now on. */
+	readonly denied = new Set<string>();
+	/** What replaces `old_text`. */
+	replacement = 'new_text';
+	#queue: (() => void)[] = [];
+
+	decide(context: StatementContext, sql: string): Decision | Promise<Decision> {
+		this.paths.push(context.names.searchPath);
+		const decision = this.#decide(sql);
+		if (!sql.includes('slow_me')) return decision;
+		return new Promise((resolve) => {
+			setTimeout(() => resolve(decision), 5);
+		});
+	}
+
+	decideCall(_context: StatementContext, oid: number): Decision {
+		return oid === 1 ? this.#decide('select deny_me') : this.#decide(`select ${oid}`);
+	}
+
+	isCurrent(decision: Decision): boolean {
+		return decision.revision === String(this.revision);
+	}
+
+	accept(record: StatementRecord, done: Accepted): void {
+		if (this.#queue.length === 0) setImmediate(() => this.#write());
+		this.#queue.push(() => {
+			if (this.failure !== null) {
+				done(this.failure, null);
+				return;
+			}
+			const receipt = { id: String(this.recorded.length + 1), sequence: this.recorded.length + 1 } as AuditReceipt;
+			this.recorded.push({ record, receipt, outcomes: [] });
+			done(null, receipt);
+		});
+	}
+
+	outcome(receipt: AuditReceipt, outcome: Outcome): void {
+		this.recorded[receipt.sequence - 1]?.outcomes.push(outcome);
+	}
+
+	event(event: SessionEvent, done?: Accepted): void {
+		this.events.push(event);
+		if (done !== undefined) setImmediate(() => done(this.failure, null));
+	}
+
+	clientFields(fields: ResponseFields, decision: Decision, statement: number): ResponseFields {
+		return decision.statements[statement]?.touchesProtected === true ? this.redactedFields(fields) : fields;
+	}
+
+	redactedFields(fields: ResponseFields): ResponseFields {
+		return new Map([...fields].filter(([code]) => !['D', 'W', 'q'].includes(code)));
+	}
+
+	breach(fields: readonly RowField[]): string | null {
+		return fields.some(({ name }) => name === 'leak_me') ? 'some.relation.leak_me' : null;
+	}
+
+	#write(): void {
+		const queue = this.#queue;
+		this.#queue = [];
+		for (const write of queue) write();
+	}
+
+	#decide(sql: string): Decision {
+		const revision = String(this.revision);
+		try {
+			const { source, statements: parsed } = parse(sql, defaultSqlLimits);
+			const statements = parsed.map(({ node, start, end }) =>
+				this.#statement(Object.keys(node)[0] ?? '', source.slice(start, end)),
+			);
+			const refused = this.denied.has(sql) || sql.includes('deny_me');
+			const rewritten = sql.replaceAll('old_text', this.replacement);
+			if (!refused) return { effect: 'allow', sql, rewritten, edits: [], statements, revision };
+			const error = new GatewayError('42501', 'no rule allows this');
+			const denied = statements.map((statement) => ({ ...statement, effect: 'deny', error }) as const);
+			return { effect: 'deny', sql, rewritten: sql, edits: [], statements: denied, error, revision };
+		} catch (error) {
+			if (!(error instanceof GatewayError)) throw error;
+			const statements = [{ ...this.#statement('Unparsable', sql), effect: 'deny', error } as const];
+			return { effect: 'deny', sql, rewritten: sql, edits: [], statements, error, revision };
+		}
+	}
+
+	#statement(node: string, sql: string): StatementDecision {
+		return {
+			effect: 'allow',
+			node,
+			sql,
+			rewritten: sql.replaceAll('old_text', this.replacement),
+			objects: [],
+			rules: [],
+			touchesProtected: sql.includes('protect_me'),
+			checks: [],
+			hidesRows: sql.includes('hide_me'),
+			effects: effectsOf(node, sql),
+		};
+	}
+}
+
+function effectsOf(node: string, sql: string): SessionEffect[] {
+	if (node === 'VariableSetStmt' && /search_path/i.test(sql)) {
+		return [{ type: 'set', name: 'search_path', local: /local/i.test(sql) }];
+	}
+	if (node === 'DiscardStmt') return [{ type: 'names-unknown' }, { type: 'deallocate', name: null }];
+	if (node === 'DeallocateStmt') return [{ type: 'deallocate', name: /deallocate\s+(\w+)/i.exec(sql)?.[1] ?? null }];
+	if (/^(Create|Alter|Drop)/.test(node)) return [{ type: 'ddl' }];
+	if (node !== 'TransactionStmt') return [];
+	if (/^\s*(begin|start)/i.test(sql)) return [{ type: 'begin' }];
+	if (/^\s*rollback\s+to/i.test(sql)) return [{ type: 'savepoint' }];
+	if (/^\s*(rollback|abort)/i.test(sql)) return [{ type: 'rollback' }];
+	return /^\s*(commit|end)/i.test(sql) ? [{ type: 'commit' }] : [{ type: 'savepoint' }];
+}
+
+export const someone: Identity = { name: 'someone', roles: [], groups: [], claims: {}, method: 'scram-sha-256' };

@@ -1,0 +1,126 @@
+/** Starts a listener for tests: real sockets and a real backend, with a login that lets everybody in and a fake pipeline. */
+import type { Step } from '../../src/auth/exchange.ts';
+import { CancelRegistry } from '../../src/backend/cancel.ts';
+import { type BackendPool, SessionPool } from '../../src/backend/lease.ts';
+import type { BackendTarget } from '../../src/backend/target.ts';
+import type { Catalog } from '../../src/catalog/catalog.ts';
+import { GatewayError } from '../../src/errors.ts';
+import { defaultSessionLimits, type SessionLimits } from '../../src/session/limits.ts';
+import { Listener } from '../../src/session/listener.ts';
+import type { ListenerTls, SessionServices } from '../../src/session/services.ts';
+import { loadParser } from '../../src/sql/parse.ts';
+import type { Access, Answer, Identity } from '../../src/stages.ts';
+import { encodeAuthenticationOk } from '../../src/wire/encode.ts';
+import { backendRules, frontendRules } from '../../src/wire/framer.ts';
+import type { TestDatabase } from '../support/postgres.ts';
+import { FakePipeline, someone } from './fake-pipeline.ts';
+
+export interface TestGateway {
+	readonly port: number;
+	readonly listener: Listener;
+	readonly pipeline: FakePipeline;
+	readonly pool: BackendPool;
+	/** How often the catalogue was looked at again. */
+	readonly refreshes: { count: number };
+	/** What went to the operator's log, by message. */
+	readonly logged: string[];
+	close(): Promise<void>;
+}
+
+export interface TestGatewayOptions {
+	readonly limits?: Partial<SessionLimits>;
+	readonly tls?: ListenerTls;
+	readonly identity?: Partial<Identity>;
+	readonly poolSize?: number;
+	readonly target?: Partial<BackendTarget>;
+	readonly now?: () => number;
+	/** A login that answers these steps, one for each call. */
+	readonly steps?: () => (input: Buffer | null) => Step | Promise<Step>;
+}
+
+const yes: Answer = { allowed: true, denied: false, named: true, rules: [] };
+const no: Answer = { ...yes, allowed: false };
+
+export async function startTestGateway(database: TestDatabase, options: TestGatewayOptions = {}): Promise<TestGateway> {
+	await loadParser();
+	const pipeline = new FakePipeline();
+	const { host, port, user, password } = database;
+	const target: BackendTarget = {
+		host,
+		port,
+		user,
+		dbname: database.database,
+		password: () => password,
+		tls: { mode: 'disable' },
+		...options.target,
+	};
+	const pool = new SessionPool(target, { size: options.poolSize ?? 50 });
+	const refreshes = { count: 0 };
+	const catalog = {
+		refresh: () => {
+			refreshes.count += 1;
+			return Promise.resolve();
+		},
+	} as unknown as Catalog;
+	const logged: string[] = [];
+	const log = (_fields: object, message: string) => {
+		logged.push(message);
+	};
+	const services: SessionServices = {
+		limits: { ...defaultSessionLimits, ...options.limits },
+		clientRules: frontendRules(),
+		serverRules: backendRules(),
+		bridge: { begin: (request) => ({ step: options.steps?.() ?? (() => welcome(request.user, options.identity)) }) },
+		database: (name) => (name === 'missing' ? undefined : { name, pool, catalog, backendRole: user }),
+		accessFor: (identity) => (identity.name === 'outsider' ? outsider : insider),
+		settingSafety: (name) =>
+			name === 'row_security'
+				? { safe: false, grantable: false, reason: 'it switches protection off' }
+				: { safe: true },
+		pipeline,
+		audit: pipeline,
+		passedRows: new WeakMap(),
+		cancels: new CancelRegistry(),
+		log: { info: log, warn: log, error: log },
+		now: options.now ?? Date.now,
+	};
+	const listener = await Listener.listen({ host: '127.0.0.1', port: 0, tls: options.tls ?? null }, services);
+	return {
+		port: listener.address.port,
+		listener,
+		pipeline,
+		pool,
+		refreshes,
+		logged,
+		close: async () => {
+			await listener.close({ deadlineMs: 0 });
+			await pool.close();
+		},
+	};
+}
+
+function welcome(user: string, identity: Partial<Identity> | undefined): Step {
+	if (user === 'nobody') {
+		const error = new GatewayError('28P01', 'password authentication failed for user "nobody"', { severity: 'FATAL' });
+		return { type: 'fail', messages: [], error, reason: 'no such user', method: 'scram-sha-256' };
+	}
+	return { type: 'done', messages: [encodeAuthenticationOk()], identity: { ...someone, name: user, ...identity } };
+}
+
+const insider = accessOf(yes, 'insider');
+const outsider = accessOf(no, 'outsider');
+
+function accessOf(answer: Answer, shape: string): Access {
+	return {
+		database: 'any',
+		revision: 'p1',
+		shape,
+		onDatabase: () => answer,
+		onRelation: () => answer,
+		onColumn: () => answer,
+		readColumn: () => ({ ...answer, protectionNamed: false }),
+		filtersOf: () => ({ filters: [], protectionNamed: false, rules: [] }),
+		onFunction: () => answer,
+		onSchema: () => answer,
+	};
+}
