@@ -197,9 +197,13 @@ export class Catalog {
 	}
 
 	#unknown(cause: Error | null): GatewayError {
-		return new GatewayError('57P03', `the catalogue of database "${this.#options.database}" is not known at the moment`, {
-			detail: 'The gateway cannot ask the database about its tables, so nothing can be decided.',
-			cause,
-		});
+		return new GatewayError(
+			'57P03',
+			`the catalogue of database "${this.#options.database}" is not known at the moment`,
+			{
+				detail: 'The gateway cannot ask the database about its tables, so nothing can be decided.',
+				cause,
+			},
+		);
 	}
 }

@@ -169,7 +169,8 @@ export function decodeCast(row: Row): Cast {
 }
 
 export function text(cell: string | null | undefined): string {
-	if (cell === null || cell === undefined) throw new CatalogFormatError('a name is missing in an answer of the database');
+	if (cell === null || cell === undefined)
+		throw new CatalogFormatError('a name is missing in an answer of the database');
 	return cell;
 }
 

@@ -136,7 +136,11 @@ export const maskedRelations: readonly Mask[] = [
 		relations: 'pg_attribute',
 		columns: { attmissingval: 'null::pg_catalog.anyarray' },
 	},
-	{ reason: 'it tells how far sequences have come', relations: 'pg_sequences', columns: without(NO_BIGINT, 'last_value') },
+	{
+		reason: 'it tells how far sequences have come',
+		relations: 'pg_sequences',
+		columns: without(NO_BIGINT, 'last_value'),
+	},
 	{
 		reason: ROWS_COUNTED,
 		relations: 'pg_stat_all_tables pg_stat_sys_tables pg_stat_user_tables',

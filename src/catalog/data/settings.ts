@@ -33,16 +33,17 @@ export const harmlessSettings = `
 	pg_trgm.word_similarity_threshold`;
 
 /** Harmless with these values only (lower case), and where they go back to what the session began with. */
-export const harmlessValues: Readonly<Record<string, { readonly values: readonly string[]; readonly reason: string }>> = {
-	client_min_messages: {
-		values: ['info', 'notice', 'warning', 'error'],
-		reason: "it sends the server's log messages, plans and statements among them, to the client",
-	},
-	standard_conforming_strings: {
-		values: ['on', 'true', 'tru', 'tr', 't', 'yes', 'ye', 'y', '1'],
-		reason: 'it changes how string literals are read',
-	},
-};
+export const harmlessValues: Readonly<Record<string, { readonly values: readonly string[]; readonly reason: string }>> =
+	{
+		client_min_messages: {
+			values: ['info', 'notice', 'warning', 'error'],
+			reason: "it sends the server's log messages, plans and statements among them, to the client",
+		},
+		standard_conforming_strings: {
+			values: ['on', 'true', 'tru', 'tr', 't', 'yes', 'ye', 'y', '1'],
+			reason: 'it changes how string literals are read',
+		},
+	};
 
 /** Never, whatever the policy says: the gateway relies on them. */
 export const refusedSettings: Readonly<Record<string, string>> = {
