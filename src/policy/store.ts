@@ -8,6 +8,8 @@ import { PolicyError, type PolicyProblem } from './problem.ts';
 export interface StoreOptions extends LoadOptions {
 	/** More checks of a policy that is sound in itself, e.g. against the catalogue. An error among them refuses it. */
 	readonly check?: ((policy: Policy) => readonly PolicyProblem[]) | undefined;
+	/** Default: `readPolicy`. */
+	readonly read?: ((folder: string) => Promise<PolicySource>) | undefined;
 	/** Quiet time before changed files are read, and between the two readings that must agree. Milliseconds. */
 	readonly settleMs?: number | undefined;
 	/** How often the files are looked at beside being watched: a folder may be replaced as a whole. Milliseconds. */
@@ -45,7 +47,7 @@ export class PolicyStore {
 
 	/** @throws PolicyError with every problem of every file */
 	static async open(folder: string, options: StoreOptions): Promise<PolicyStore> {
-		const policy = await parseChecked(await readPolicy(folder), options);
+		const policy = await parseChecked(await (options.read ?? readPolicy)(folder), options);
 		return new PolicyStore(folder, options, policy);
 	}
 
@@ -165,7 +167,7 @@ export class PolicyStore {
 
 	async #readOnce(): Promise<Reading> {
 		try {
-			return await readPolicy(this.#folder);
+			return await (this.#options.read ?? readPolicy)(this.#folder);
 		} catch (error) {
 			if (error instanceof PolicyError) return error;
 			throw error;

@@ -51,7 +51,7 @@ export function identityOf(principals: readonly string[], claims: Readonly<Recor
 
 /** Puts a question as it is written in the tables of the tests: `select shop.hr.employees.ssn`, `execute shop.public.f(integer)`. */
 export function ask(access: Access, question: string): Answer {
-	const [action, object = ''] = question.split(/ (.*)/s) as [Parameters<Access['onDatabase']>[0], string];
+	const [action, object = ''] = question.split(/ (.*)/s) as [Parameters<Access['onDatabase']>[0], string?];
 	const call = /^(\w+)\.(\w+)\((.*)\)$/.exec(object);
 	if (call) {
 		const [, schema = '', name = '', types = ''] = call;
