@@ -28,3 +28,13 @@ export function recordHeadOf(line: Buffer | string): RecordHead | null {
 	if (!Number.isSafeInteger(sequence) || typeof uid !== 'string' || typeof event_code !== 'string') return null;
 	return { sequence: sequence as number, uid, code: event_code, timeMs: record.time, record };
 }
+
+const quickPattern = /"event_code":"([a-z-]+)","sequence":(\d{1,15}),/;
+const quickBytes = 256;
+
+/** Code and number alone, without reading the whole line where this program wrote it. */
+export function quickHead(line: Buffer): { readonly code: string; readonly sequence: number } | null {
+	const match = quickPattern.exec(line.toString('latin1', 0, quickBytes));
+	if (match?.[1] !== undefined) return { code: match[1], sequence: Number(match[2]) };
+	return recordHeadOf(line);
+}

@@ -17,7 +17,13 @@ export interface SegmentHeader {
 	/** The tree before this segment. */
 	readonly subtrees: readonly Hash[];
 	readonly timeMs: number;
+	/** Name of the segment before; null for the first. */
+	readonly previous: string | null;
+	/** Text of the public key that checkpoints can be checked with, or null for unsigned ones. */
+	readonly publicKey: string | null;
 }
+
+const textOrNull = (value: unknown): string | null => (typeof value === 'string' ? value : null);
 
 /** Null when the line is no header. */
 export function parseHeader(line: Buffer): SegmentHeader | null {
@@ -39,7 +45,17 @@ export function parseHeader(line: Buffer): SegmentHeader | null {
 	} catch {
 		return null;
 	}
-	return { logId: log_id, origin, number: segment, sequence: head.sequence, subtrees, timeMs: head.timeMs };
+	const [previous, publicKey] = [textOrNull(unmapped.previous), textOrNull(unmapped.public_key)];
+	return {
+		logId: log_id,
+		origin,
+		number: segment,
+		sequence: head.sequence,
+		subtrees,
+		timeMs: head.timeMs,
+		previous,
+		publicKey,
+	};
 }
 
 /** A cut-off line that was put aside. */

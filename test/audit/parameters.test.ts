@@ -1,0 +1,83 @@
+import { createHash } from 'node:crypto';
+import { describe, expect, it } from 'vitest';
+import type { AuditParameter } from '../../src/audit/event.ts';
+import { renderParameter } from '../../src/audit/parameters.ts';
+import { record } from './samples.ts';
+import { accept, only, openLog } from './support.ts';
+
+const bytes = (hex: string) => Buffer.from(hex, 'hex');
+const parameter = (oid: number, format: 0 | 1, value: Buffer | null, redact = false): AuditParameter => ({
+	oid,
+	format,
+	value,
+	redact,
+});
+
+const rows: readonly { name: string; of: AuditParameter; want: object }[] = [
+	{ name: 'text', of: parameter(25, 0, Buffer.from('añb')), want: { oid: 25, value: 'añb' } },
+	{ name: 'null', of: parameter(25, 0, null), want: { oid: 25, value: null } },
+	{ name: 'empty', of: parameter(25, 0, Buffer.alloc(0)), want: { oid: 25, value: '' } },
+	{ name: 'text that is no UTF-8', of: parameter(0, 0, bytes('ff61')), want: { oid: 0, base64: '/2E=' } },
+	{ name: 'redacted', of: parameter(25, 0, Buffer.from('secret'), true), want: { oid: 25, redacted: true } },
+	{ name: 'redacted null', of: parameter(25, 0, null, true), want: { oid: 25, redacted: true } },
+	{ name: 'binary boolean', of: parameter(16, 1, bytes('01')), want: { oid: 16, value: 'true' } },
+	{ name: 'binary smallint', of: parameter(21, 1, bytes('fffe')), want: { oid: 21, value: '-2' } },
+	{ name: 'binary integer', of: parameter(23, 1, bytes('0000002a')), want: { oid: 23, value: '42' } },
+	{
+		name: 'binary bigint',
+		of: parameter(20, 1, bytes('7fffffffffffffff')),
+		want: { oid: 20, value: '9223372036854775807' },
+	},
+	{ name: 'binary double', of: parameter(701, 1, bytes('3ff8000000000000')), want: { oid: 701, value: '1.5' } },
+	{
+		name: 'binary uuid',
+		of: parameter(2950, 1, bytes('5e0c1d526d6c4a579b1c3f6a0ce1a001')),
+		want: { oid: 2950, value: '5e0c1d52-6d6c-4a57-9b1c-3f6a0ce1a001' },
+	},
+	{
+		name: 'binary timestamptz',
+		of: parameter(1184, 1, bytes('0000000000000000')),
+		want: { oid: 1184, value: '2000-01-01T00:00:00.000Z' },
+	},
+	{
+		name: 'binary timestamptz infinity',
+		of: parameter(1184, 1, bytes('7fffffffffffffff')),
+		want: { oid: 1184, base64: 'f/////////8=' },
+	},
+	{ name: 'binary integer of the wrong length', of: parameter(23, 1, bytes('00')), want: { oid: 23, base64: 'AA==' } },
+	{ name: 'binary of an unlisted type', of: parameter(600, 1, bytes('00ff')), want: { oid: 600, base64: 'AP8=' } },
+];
+
+describe('a bind parameter', () => {
+	it.each(rows)('$name', ({ of, want }) => {
+		expect(renderParameter(of, 1024)).toEqual(want);
+	});
+
+	it('that is long is cut at a character, with its length and digest', () => {
+		const value = Buffer.from('é'.repeat(600));
+		const sha256 = createHash('sha256').update(value).digest('hex');
+		expect(renderParameter(parameter(25, 0, value), 1001)).toEqual({
+			oid: 25,
+			value: 'é'.repeat(500),
+			bytes: 1200,
+			sha256,
+		});
+	});
+
+	it('is read during accept: the buffer may be used again at once', async () => {
+		const { log, path } = await openLog();
+		const value = Buffer.from('first');
+		const accepted = accept(log, record({ parameters: [parameter(25, 0, value)] }));
+		value.write('later');
+		await accepted;
+		expect(only(path, 'statement')).toMatchObject({ unmapped: { parameters: [{ value: 'first' }] } });
+	});
+
+	it('is only counted where the configuration says so', async () => {
+		const { log, path } = await openLog({ parameters: 'off' });
+		await accept(log, record({ parameters: [parameter(25, 0, Buffer.from('x')), parameter(25, 0, null)] }));
+		const { unmapped } = only(path, 'statement') as unknown as { unmapped: object };
+		expect(unmapped).toMatchObject({ parameter_count: 2 });
+		expect(unmapped).not.toHaveProperty('parameters');
+	});
+});
