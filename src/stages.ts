@@ -157,7 +157,9 @@ export type SessionEffect =
 	| { readonly type: 'ddl' }
 	/** search_path may be something else afterwards (SET, ROLLBACK, a function that sets it, DISCARD ALL). */
 	| { readonly type: 'names-unknown' }
-	| { readonly type: 'prepare'; readonly name: string; readonly decision: StatementDecision }
+	| { readonly type: 'prepare'; readonly name: string }
+	/** EXECUTE of a prepared statement by name: its own decision has to be current. */
+	| { readonly type: 'execute'; readonly name: string }
 	| { readonly type: 'deallocate'; readonly name: string | null }
 	| { readonly type: 'copy-in' }
 	| { readonly type: 'copy-out' };

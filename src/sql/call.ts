@@ -72,8 +72,8 @@ function setConfig(walk: Walk, node: FuncCall): boolean {
 	return true;
 }
 
-/** Throws 42501 for a setting that is not harmless and that no `set` rule allows. An unknown value is undefined. */
-export function checkSetting(walk: Walk, name: string, value: string | undefined, location: number | undefined): void {
+/** Throws 42501 for a setting that is not harmless and that no `set` rule allows. A value that can't be told is undefined, DEFAULT is null. */
+export function checkSetting(walk: Walk, name: string, value: string | null | undefined, location: number | undefined): void {
 	const safety = settingSafety(name, value);
 	const note = noteUse(walk, 'setting', '', name, 'set');
 	if (safety.safe) return;

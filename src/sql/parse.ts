@@ -5,10 +5,8 @@ import { GatewayError } from '../errors.ts';
 import { nestingBound } from './depth.ts';
 import { SourceText } from './source.ts';
 
-/** Loads the parser (WASM, some tens of milliseconds). Call once before the first parse. */
-export async function loadParser(): Promise<void> {
-	await loadModule();
-}
+// The parser is WASM that loads in some tens of milliseconds; whoever imports this file may parse at once.
+await loadModule();
 
 /** Limits on what is analysed; a text beyond them is refused with 54000 before it is parsed. */
 export interface SqlLimits {

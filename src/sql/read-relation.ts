@@ -20,7 +20,7 @@ interface Reading {
 const READABLE: ReadonlySet<Relation['kind']> = new Set(['table', 'partitioned', 'view', 'matview', 'foreign', 'sequence']);
 
 /** Resolves, asks and, where something protects the relation, plans its replacement. `sample`: text of a TABLESAMPLE to move inside. */
-export function readRelation(walk: Walk, range: RangeVar, sample: { text: string } | null): { item: RangeItem; read: PendingRead | null } {
+export function readRelation(walk: Walk, range: RangeVar, sample: { text: string } | null): RangeItem {
 	const relation = resolveRelation(walk, range);
 	const only = range.inh !== true;
 	const reading = read(walk, relation, only, range.location);
@@ -29,8 +29,8 @@ export function readRelation(walk: Walk, range: RangeVar, sample: { text: string
 	const name = alias ?? relation.name;
 	if (reading.protection === null) {
 		qualifyName(walk, range, relation);
-		const columns = relation.columns.map((column) => ({ name: column.name, type: column.typeOid, masked: false }));
-		return { item: item(relation, name, alias, rename(columns, aliases), reading.note, false), read: null };
+		const columns = relation.columns.map((column) => ({ name: column.name, type: column.typeOid, masked: false, origin: column.name }));
+		return item(relation, name, alias, rename(columns, aliases), reading.note, false);
 	}
 	const plan: PendingRead = {
 		relation,
@@ -45,7 +45,9 @@ export function readRelation(walk: Walk, range: RangeVar, sample: { text: string
 	if (sample !== null && reading.definition !== null) throw refuse(walk, 'TABLESAMPLE on a protected view', range.location);
 	walk.pending.push(plan);
 	const columns = seenColumns(walk, reading.protection, reading.definition !== null);
-	return { item: item(relation, name, alias, rename(columns, aliases), reading.note, true), read: plan };
+	const made = item(relation, name, alias, rename(columns, aliases), reading.note, true);
+	walk.reads.set(made, plan);
+	return made;
 }
 
 function item(relation: Relation, name: string, alias: string | undefined, columns: readonly ItemColumn[], note: UseNote, replaced: boolean): RangeItem {
@@ -68,6 +70,7 @@ function seenColumns(walk: Walk, protection: Protection, inlined: boolean): read
 			name: column.column.name,
 			type: column.column.typeOid,
 			masked: inlined || column.state !== 'plain',
+			origin: column.column.name,
 		}));
 }
 

@@ -8,7 +8,7 @@ export interface ItemColumn {
 	readonly type: number | null;
 	/** Its value is what a mask makes, or the item is filtered and the value computed: not to be run on hidden rows. */
 	readonly masked: boolean;
-	/** The protected column that it comes from, for `explain` and lineage; undefined for computed ones. */
+	/** Name of the relation's own column, where it is one (an alias list may have renamed it). */
 	readonly origin?: string;
 }
 

@@ -5,7 +5,7 @@ import { GatewayError } from '../errors.ts';
 import { EditList } from './edits.ts';
 import type { SourceText } from './source.ts';
 import type { Node } from '@pgsql/types';
-import type { ItemColumn, Scope } from './scope.ts';
+import type { ItemColumn, RangeItem, Scope } from './scope.ts';
 import type { PendingRead } from './protected-read.ts';
 
 /** Inputs of an analysis; equal inputs give equal results, so verdicts can be cached. */
@@ -55,6 +55,8 @@ export interface Walk {
 	readonly edits: EditList;
 	readonly uses: Map<string, UseNote>;
 	readonly pending: PendingRead[];
+	/** The replacement behind a range item. */
+	readonly reads: Map<RangeItem, PendingRead>;
 	readonly checks: FilterCheck[];
 	readonly effects: SessionEffect[];
 	/** `view`: the text is a view's definition; what it may read and call is its author's choice, but protections hold. */
@@ -91,6 +93,7 @@ export function newWalk(
 		edits: new EditList(),
 		uses: new Map(),
 		pending: [],
+		reads: new Map(),
 		checks: [],
 		effects: [],
 		mode,

@@ -1,0 +1,239 @@
+/** The way of a statement: analyse, decide, rewrite, and have it recorded before it may go on. No sockets. */
+import { randomBytes } from 'node:crypto';
+import { LRUCache } from 'lru-cache';
+import type { SessionInfo, StatementRecord } from './audit/event.ts';
+import type { Accepted, AuditLog } from './audit/log.ts';
+import type { Catalog } from './catalog/catalog.ts';
+import type { CatalogSnapshot } from './catalog/snapshot.ts';
+import { GatewayError } from './errors.ts';
+import type { Access, Decision, Edit, Identity, StatementDecision } from './stages.ts';
+import { type Analysis, analyse } from './sql/analyse.ts';
+import { applyEdits } from './sql/edits.ts';
+import { breach, type RowOrigin } from './sql/guard.ts';
+import { functionCall } from './sql/function-call.ts';
+import { defaultSqlLimits, type Parsed, parse, type SqlLimits } from './sql/parse.ts';
+import { clientFields, type Fields, redactedFields } from './sql/redact.ts';
+
+/** What names mean to the session at this moment. */
+export interface SessionNames {
+	/** search_path as set, unquoted; null while nobody knows. */
+	readonly searchPath: readonly string[] | null;
+	readonly tempSchema: string | null;
+}
+
+/** Who asks, where, and under what circumstances. */
+export interface PipelineContext {
+	readonly identity: Identity;
+	readonly database: string;
+	readonly access: Access;
+	readonly catalog: Catalog;
+	readonly names: SessionNames;
+	readonly info: SessionInfo;
+}
+
+export interface PipelineOptions {
+	/** null: nothing can be accepted, only decided (`explain`, `policy test`). */
+	readonly audit: AuditLog | null;
+	readonly limits?: Partial<SqlLimits>;
+	/** Bytes that remembered decisions may take together, roughly. */
+	readonly cacheBytesMax?: number;
+}
+
+const CACHE_BYTES_MAX = 64 * 1024 * 1024;
+/** A longer text is not worth remembering: it will hardly come again. */
+const CACHED_TEXT_MAX = 64 * 1024;
+/** What a remembered decision takes besides its texts, roughly. */
+const DECISION_BYTES = 2048;
+
+/** Decides statements and hands their records to the audit log. One for a gateway; it keeps no state of any session. */
+export class Pipeline {
+	readonly #audit: AuditLog | null;
+	readonly #limits: SqlLimits;
+	readonly #decisions: LRUCache<string, Decision>;
+
+	constructor(options: PipelineOptions) {
+		this.#audit = options.audit;
+		this.#limits = { ...defaultSqlLimits, ...options.limits };
+		this.#decisions = new LRUCache({ maxSize: options.cacheBytesMax ?? CACHE_BYTES_MAX });
+	}
+
+	/**
+	 * Decides the text of a Query or Parse as a whole. Never throws for what a client sends. A Promise only where a name
+	 * was not known, so that the catalogue is looked at once more before the answer is believed.
+	 */
+	decide(context: PipelineContext, sql: string, parameterTypes: readonly number[] = []): Decision | Promise<Decision> {
+		const snapshot = snapshotOf(context);
+		if (snapshot instanceof GatewayError) return refusal(sql, 'Undecided', snapshot, 'none');
+		const revision = revisionOf(context, snapshot);
+		const key = `${context.access.database}\0${context.access.shape}\0${revision}\0${parameterTypes.join()}\0${sql}`;
+		const known = this.#decisions.get(key);
+		if (known !== undefined) return known;
+		const first = this.#decideFresh(context, snapshot, sql, parameterTypes, revision);
+		if (!first.doubt) return this.#remember(key, first.decision);
+		return this.#decideAgain(context, sql, parameterTypes);
+	}
+
+	/** The decision on a FunctionCall message: the routine with this oid needs `execute`, whoever made it. */
+	decideCall(context: PipelineContext, oid: number): Decision {
+		const snapshot = snapshotOf(context);
+		const sql = `FunctionCall ${oid}`;
+		if (snapshot instanceof GatewayError) return refusal(sql, 'FunctionCall', snapshot, 'none');
+		const decision = functionCall(context.access, snapshot, oid);
+		return wholeOf(sql, [decision], [], revisionOf(context, snapshot));
+	}
+
+	/** False when policy, catalogue or names have changed since the decision: it has to be made again. */
+	isCurrent(decision: Decision, context: PipelineContext): boolean {
+		const snapshot = snapshotOf(context);
+		return !(snapshot instanceof GatewayError) && decision.revision === revisionOf(context, snapshot);
+	}
+
+	/** Records the decision; `done` runs once the record is in the log, in the order of the calls. */
+	accept(record: StatementRecord, done: Accepted): void {
+		if (this.#audit === null) throw new Error('a pipeline without an audit log accepts nothing');
+		this.#audit.accept(record, done);
+	}
+
+	/** What the client is told of a server's error or notice on a statement of the decision. */
+	clientFields(fields: Fields, decision: Decision, statement: number): Fields {
+		return clientFields(fields, decision, statement);
+	}
+
+	/** The same where the statement is not known. */
+	redactedFields(fields: Fields): Fields {
+		return redactedFields(fields);
+	}
+
+	/** `schema.relation.column` of a protected column that comes back as itself; null when there is none. */
+	breach(fields: readonly RowOrigin[], statement: StatementDecision, context: PipelineContext): string | null {
+		const snapshot = snapshotOf(context);
+		if (snapshot instanceof GatewayError) return statement.touchesProtected ? 'a column whose relation is not known' : null;
+		return breach(fields, context.access, snapshot);
+	}
+
+	async #decideAgain(context: PipelineContext, sql: string, parameterTypes: readonly number[]): Promise<Decision> {
+		try {
+			const snapshot = await context.catalog.refresh();
+			const revision = revisionOf(context, snapshot);
+			return this.#decideFresh(context, snapshot, sql, parameterTypes, revision).decision;
+		} catch (error) {
+			if (error instanceof GatewayError) return refusal(sql, 'Undecided', error, 'none');
+			throw error;
+		}
+	}
+
+	#decideFresh(
+		context: PipelineContext,
+		snapshot: CatalogSnapshot,
+		sql: string,
+		parameterTypes: readonly number[],
+		revision: string,
+	): { decision: Decision; doubt: boolean } {
+		let parsed: Parsed;
+		try {
+			parsed = parse(sql, this.#limits);
+		} catch (error) {
+			if (!(error instanceof GatewayError)) throw error;
+			return { decision: refusal(sql, 'Unparsable', error, revision), doubt: false };
+		}
+		const { searchPath, tempSchema } = context.names;
+		if (searchPath === null) return { decision: refusal(sql, 'Undecided', namesUnknown(), revision), doubt: false };
+		const followed = pathChange(parsed);
+		if (followed !== undefined) return { decision: refusal(sql, 'Undecided', followed, revision), doubt: false };
+		const inputs = { catalog: snapshot, access: context.access, searchPath, tempSchema, parameterTypes, nonce };
+		const analyses = parsed.statements.map((statement) => analyse(inputs, parsed.source, statement));
+		const statements = analyses.map((analysis) => analysis.decision);
+		const edits = analyses.flatMap((analysis) => analysis.edits);
+		return { decision: wholeOf(sql, statements, edits, revision), doubt: analyses.some((analysis: Analysis) => analysis.doubt) };
+	}
+
+	#remember(key: string, decision: Decision): Decision {
+		const size = 2 * (key.length + decision.sql.length + decision.rewritten.length);
+		if (size <= CACHED_TEXT_MAX) this.#decisions.set(key, decision, { size: size + DECISION_BYTES });
+		return decision;
+	}
+}
+
+/** One decision for the whole text: a denial of one statement denies all of it, before any of it is forwarded. */
+function wholeOf(sql: string, statements: readonly StatementDecision[], edits: readonly Edit[], revision: string): Decision {
+	const denied = statements.find((statement) => statement.effect === 'deny');
+	if (denied?.error !== undefined) {
+		return { effect: 'deny', sql, rewritten: sql, edits: [], statements, error: denied.error, revision };
+	}
+	const rewritten = edits.length === 0 ? sql : applyEdits(Buffer.from(sql, 'utf8'), edits);
+	const effect = statements.some((statement) => statement.effect === 'mask') ? 'mask' : 'allow';
+	return { effect, sql, rewritten, edits, statements, revision };
+}
+
+function refusal(sql: string, node: string, error: GatewayError, revision: string): Decision {
+	const statement: StatementDecision = {
+		effect: 'deny',
+		node,
+		sql,
+		rewritten: sql,
+		objects: [],
+		rules: [],
+		touchesProtected: false,
+		checks: [],
+		hidesRows: false,
+		effects: [],
+		error,
+	};
+	return { effect: 'deny', sql, rewritten: sql, edits: [], statements: [statement], error, revision };
+}
+
+function namesUnknown(): GatewayError {
+	return new GatewayError('42501', 'the search_path of this session is not known to the gateway at this point, so the statement is refused', {
+		hint: 'Send the statement after the previous one has been answered, or qualify nothing by search_path.',
+	});
+}
+
+/** In a text of several statements an earlier one must not change what the names of a later one mean. */
+function pathChange(parsed: Parsed): GatewayError | undefined {
+	if (parsed.statements.length < 2) return undefined;
+	const changing = parsed.statements.find(({ node }, i) => {
+		const later = parsed.statements.slice(i + 1);
+		// A rollback may undo a SET of search_path; more transaction control after it names nothing.
+		if ('TransactionStmt' in node && node.TransactionStmt.kind?.includes('ROLLBACK') === true) {
+			return later.some((other) => !('TransactionStmt' in other.node));
+		}
+		return later.length > 0 && changesNames(node);
+	});
+	if (changing === undefined) return undefined;
+	return new GatewayError('42501', 'a statement that may change search_path has to be sent by itself, before those that it is meant for', {
+		position: parsed.source.position(changing.start),
+	});
+}
+
+/** SET search_path, set_config, ROLLBACK (which may undo one), DISCARD, RESET ALL, and code that may do so. */
+function changesNames(node: object): boolean {
+	const text = JSON.stringify(node);
+	if ('DoStmt' in node || 'CallStmt' in node || 'DiscardStmt' in node) return true;
+	if ('VariableSetStmt' in node) return /"name":"search_path"|VAR_RESET_ALL/i.test(text);
+	return text.includes('"set_config"');
+}
+
+function snapshotOf(context: PipelineContext): CatalogSnapshot | GatewayError {
+	try {
+		return context.catalog.snapshot();
+	} catch (error) {
+		if (error instanceof GatewayError) return error;
+		throw error;
+	}
+}
+
+const joinedPaths = new WeakMap<readonly string[], string>();
+
+function revisionOf(context: PipelineContext, snapshot: CatalogSnapshot): string {
+	const { searchPath, tempSchema } = context.names;
+	let path = '?';
+	if (searchPath !== null) {
+		path = joinedPaths.get(searchPath) ?? JSON.stringify(searchPath);
+		joinedPaths.set(searchPath, path);
+	}
+	return `${context.access.revision}/${snapshot.revision}/${path}/${tempSchema ?? ''}`;
+}
+
+function nonce(): string {
+	return `portcullis_check_${randomBytes(12).toString('hex')}`;
+}

@@ -1,0 +1,104 @@
+/** Analyses one statement: what it reads, writes and calls is checked against the policy, and the text that may run in its place is made. */
+import type { Node } from '@pgsql/types';
+import { GatewayError } from '../errors.ts';
+import type { ObjectUse, RuleRef, StatementDecision } from '../stages.ts';
+import { applyEdits } from './edits.ts';
+import { MissingPolicyColumn } from './protection.ts';
+import { finishReads } from './protected-read.ts';
+import { UnknownObject } from './names.ts';
+import { tagOf } from './nodes.ts';
+import type { ParsedStatement } from './parse.ts';
+import type { SourceText } from './source.ts';
+import { queryNode } from './query.ts';
+import { statement } from './statement.ts';
+import { type AnalysisContext, newWalk, type UseNote, type Walk } from './walk.ts';
+import type { Edit } from '../stages.ts';
+
+/** A statement's decision with the edits (offsets in the whole text) that make it. */
+export interface Analysis {
+	readonly decision: StatementDecision;
+	readonly edits: readonly Edit[];
+	/** A name was not known: look at the catalogue again before believing this. */
+	readonly doubt: boolean;
+}
+
+/** Decides one statement. Never throws for what a client can write: a refusal is a decision with effect `deny`. */
+export function analyse(context: AnalysisContext, source: SourceText, parsed: ParsedStatement): Analysis {
+	const walk = newWalk(context, source, queryNode);
+	const sql = source.slice(parsed.start, parsed.end).trim();
+	const node = tagOf(parsed.node);
+	try {
+		statement(walk, parsed.node);
+		finishReads(walk);
+		const edits = walk.edits.sorted();
+		const rewritten = applyEdits(source.bytes, edits, parsed.start, parsed.end);
+		return { decision: allowed(walk, node, sql, rewritten.trim()), edits, doubt: walk.doubt };
+	} catch (error) {
+		const refusal = asRefusal(error, parsed.node);
+		return { decision: refused(walk, node, sql, refusal), edits: [], doubt: error instanceof UnknownObject };
+	}
+}
+
+/** Errors that are answers to the client; anything else is a fault of the gateway and is refused without a guess. */
+function asRefusal(error: unknown, node: Node): GatewayError {
+	if (error instanceof GatewayError) return error;
+	if (error instanceof MissingPolicyColumn) {
+		return new GatewayError('42501', `permission denied for relation ${error.relation.schema}.${error.relation.name}: ${error.message}`, {
+			hint: 'The policy has to be mended; until then the relation is refused.',
+		});
+	}
+	if (error instanceof RangeError) return new GatewayError('54001', 'the statement is too complex for the gateway to analyse', { cause: error });
+	return new GatewayError('XX000', `the gateway could not analyse the statement (${tagOf(node)}), so it is refused`, { cause: error });
+}
+
+function allowed(walk: Walk, node: string, sql: string, rewritten: string): StatementDecision {
+	const objects = [...walk.uses.values()].map(objectUse);
+	return {
+		effect: walk.masks ? 'mask' : 'allow',
+		node,
+		sql,
+		rewritten,
+		objects,
+		rules: rulesOf(objects),
+		touchesProtected: walk.touchesProtected,
+		checks: walk.checks,
+		hidesRows: walk.hidesRows,
+		effects: walk.effects,
+	};
+}
+
+function refused(walk: Walk, node: string, sql: string, error: GatewayError): StatementDecision {
+	const objects = [...walk.uses.values()].map(objectUse);
+	return {
+		effect: 'deny',
+		node,
+		sql,
+		rewritten: sql,
+		objects,
+		rules: rulesOf(objects),
+		touchesProtected: walk.touchesProtected,
+		checks: [],
+		hidesRows: false,
+		effects: [],
+		error,
+	};
+}
+
+function rulesOf(objects: readonly ObjectUse[]): readonly RuleRef[] {
+	return [...new Set(objects.flatMap((object) => object.rules))];
+}
+
+function objectUse(note: UseNote): ObjectUse {
+	return {
+		kind: note.kind,
+		schema: note.schema,
+		name: note.name,
+		action: note.action,
+		columns: [...note.columns],
+		masks: Object.fromEntries(note.masks),
+		filters: [...note.filters],
+		hidden: [...note.hidden],
+		rules: [...note.rules],
+		...(note.via === undefined ? {} : { via: note.via }),
+	};
+}

@@ -1,0 +1,253 @@
+/** Walks FROM: what each item brings into sight, and the replacements that protected relations need. */
+import type { Alias, Node } from '@pgsql/types';
+import { condition, expression } from './expression.ts';
+import { displayRelation, resolveRelation, stringsOf, TYPE } from './names.ts';
+import { as, type NodeOf, tagOf } from './nodes.ts';
+import { checkOperator } from './operators.ts';
+import { readRelation, rename } from './read-relation.ts';
+import { findCte, type ItemColumn, type RangeItem, type Scope } from './scope.ts';
+import { isKeyword } from './source.ts';
+import { refuse, type Walk } from './walk.ts';
+
+/** Walks the items of FROM in order; later ones may see earlier ones (LATERAL). */
+export function fromClause(walk: Walk, nodes: readonly Node[] | undefined, scope: Scope): void {
+	for (const node of nodes ?? []) scope.items.push(...fromItem(walk, node, scope));
+}
+
+/** The items that one node of FROM brings into sight. They are not yet in `scope`. */
+function fromItem(walk: Walk, node: Node, scope: Scope): readonly RangeItem[] {
+	if ('RangeVar' in node) return [rangeVar(walk, node.RangeVar, scope)];
+	if ('RangeSubselect' in node) return [subselect(walk, node.RangeSubselect, scope)];
+	if ('JoinExpr' in node) return join(walk, node.JoinExpr, scope);
+	if ('RangeFunction' in node) return [rangeFunction(walk, node.RangeFunction, scope)];
+	if ('RangeTableSample' in node) return [tableSample(walk, node.RangeTableSample, scope)];
+	if ('RangeTableFunc' in node) return [xmlTable(walk, node.RangeTableFunc, scope)];
+	if ('JsonTable' in node) return [jsonTable(walk, node.JsonTable, scope)];
+	throw refuse(walk, `a FROM item of kind ${tagOf(node)}`);
+}
+
+/** Node types that FROM may hold; for the test that looks over the grammar's list. */
+export const FROM_TAGS: readonly string[] = [
+	'RangeVar',
+	'RangeSubselect',
+	'JoinExpr',
+	'RangeFunction',
+	'RangeTableSample',
+	'RangeTableFunc',
+	'JsonTable',
+];
+
+function computed(name: string | null, columns: readonly ItemColumn[] | null, alias: Alias | undefined): RangeItem {
+	const names = stringsOf(alias?.colnames);
+	return {
+		name,
+		schema: null,
+		columns: columns === null ? null : rename(columns, names),
+		replaced: false,
+		qualifiedOnly: false,
+		rowType: null,
+	};
+}
+
+function rangeVar(walk: Walk, range: NodeOf<'RangeVar'>, scope: Scope): RangeItem {
+	if (range.schemaname === undefined) {
+		const cte = findCte(scope, range.relname ?? '');
+		if (cte !== undefined) return computed(range.alias?.aliasname ?? cte.name, cte.columns, range.alias);
+	}
+	return readRelation(walk, range, null);
+}
+
+/** A scope that shows the CTEs and the outer query, but not the siblings in FROM. */
+export function withoutSiblings(scope: Scope): Scope {
+	return { parent: scope.parent, items: [], ctes: scope.ctes };
+}
+
+function subselect(walk: Walk, node: NodeOf<'RangeSubselect'>, scope: Scope): RangeItem {
+	if (node.subquery === undefined) throw refuse(walk, 'a subquery without a query');
+	const columns = walk.query(walk, node.subquery, node.lateral === true ? scope : withoutSiblings(scope), 'qual');
+	return computed(node.alias?.aliasname ?? null, columns, node.alias);
+}
+
+// ---------------------------------------------------------------- joins
+
+function join(walk: Walk, node: NodeOf<'JoinExpr'>, scope: Scope): readonly RangeItem[] {
+	if (node.larg === undefined || node.rarg === undefined) throw refuse(walk, 'a join without two sides');
+	const left = fromItem(walk, node.larg, scope);
+	const inner: Scope = { parent: scope.parent, items: [...scope.items, ...left], ctes: scope.ctes };
+	const right = fromItem(walk, node.rarg, inner);
+	const both: Scope = { ...inner, items: [...inner.items, ...right] };
+	condition(node.quals, { walk, scope: both, writing: false });
+	const merged = mergedColumns(walk, node, left, right);
+	if (node.join_using_alias?.aliasname !== undefined) {
+		const using = { ...computed(node.join_using_alias.aliasname, merged, undefined), qualifiedOnly: true };
+		if (node.alias === undefined) return [...left, ...right, using];
+	}
+	if (node.alias === undefined) return [...left, ...right];
+	return [computed(node.alias.aliasname ?? null, joinColumns(left, right, merged), node.alias)];
+}
+
+/** Columns that USING or NATURAL merge; each is a comparison of its own. */
+function mergedColumns(walk: Walk, node: NodeOf<'JoinExpr'>, left: readonly RangeItem[], right: readonly RangeItem[]): readonly ItemColumn[] {
+	const names = node.isNatural === true ? commonNames(left, right) : stringsOf(node.usingClause);
+	if (names === null) {
+		walk.leaky = true;
+		return [];
+	}
+	return names.map((name) => {
+		const l = columnNamed(left, name);
+		const r = columnNamed(right, name);
+		const info = checkOperator(walk, { names: ['='], left: l?.type ?? null, right: r?.type ?? null, location: undefined });
+		if (!info.leakproof || l?.masked === true || r?.masked === true) walk.leaky = true;
+		return { name, type: l?.type ?? null, masked: l?.masked === true || r?.masked === true };
+	});
+}
+
+function commonNames(left: readonly RangeItem[], right: readonly RangeItem[]): readonly string[] | null {
+	const names = allColumns(left);
+	const others = allColumns(right);
+	if (names === null || others === null) return null;
+	return names.map((column) => column.name).filter((name) => others.some((other) => other.name === name));
+}
+
+/** Finds a column and notes that it is read. */
+function columnNamed(items: readonly RangeItem[], name: string): ItemColumn | undefined {
+	for (const item of items) {
+		const column = item.columns?.find((candidate) => candidate.name === name);
+		if (column === undefined) continue;
+		item.note?.columns.add(name);
+		return column;
+	}
+	return undefined;
+}
+
+function allColumns(items: readonly RangeItem[]): readonly ItemColumn[] | null {
+	const all: ItemColumn[] = [];
+	for (const item of items) {
+		if (item.qualifiedOnly) continue;
+		if (item.columns === null) return null;
+		all.push(...item.columns);
+	}
+	return all;
+}
+
+function joinColumns(left: readonly RangeItem[], right: readonly RangeItem[], merged: readonly ItemColumn[]): readonly ItemColumn[] | null {
+	const l = allColumns(left);
+	const r = allColumns(right);
+	if (l === null || r === null) return null;
+	const rest = [...l, ...r].filter((column) => !merged.some((other) => other.name === column.name));
+	// Whose column an alias of the join means is no longer told by its origin.
+	return [...merged, ...rest].map(({ name, type, masked }) => ({ name, type, masked }));
+}
+
+// ---------------------------------------------------------------- functions, samples, tables made of documents
+
+function rangeFunction(walk: Walk, node: NodeOf<'RangeFunction'>, scope: Scope): RangeItem {
+	const calls = (node.functions ?? []).map((entry) => as(entry, 'List')?.items ?? []);
+	let columns: readonly ItemColumn[] | null = null;
+	for (const [call, definitions] of calls) {
+		const info = expression(call, { walk, scope, place: 'qual', writing: false });
+		if (!info.safe && !info.constant) walk.leaky = true;
+		const computedPerRow = !info.constant;
+		const defined = definitionNames(definitions, computedPerRow) ?? definitionNames({ List: { items: node.coldeflist ?? [] } }, computedPerRow);
+		columns = defined ?? functionColumns(walk, call, info.type, node.alias, computedPerRow);
+	}
+	if (calls.length !== 1) columns = null;
+	if (columns !== null && node.ordinality === true) columns = [...columns, { name: 'ordinality', type: TYPE.int8, masked: false }];
+	const name = node.alias?.aliasname ?? functionName(calls[0]?.[0]);
+	return computed(name, columns, node.alias);
+}
+
+function definitionNames(node: Node | undefined, masked: boolean): readonly ItemColumn[] | null {
+	const items = as(node, 'List')?.items ?? [];
+	if (items.length === 0) return null;
+	return items.map((item) => ({ name: as(item, 'ColumnDef')?.colname ?? '', type: null, masked }));
+}
+
+function functionName(call: Node | undefined): string | null {
+	return stringsOf(as(call, 'FuncCall')?.funcname).at(-1) ?? null;
+}
+
+/** Columns of a function in FROM: its row type's, or one of its own name (or of the alias). null where it can't be told. */
+function functionColumns(walk: Walk, call: Node | undefined, type: number | null, alias: Alias | undefined, masked: boolean): readonly ItemColumn[] | null {
+	if (type === null) return null;
+	const { catalog } = walk.context;
+	const result = catalog.typeByOid(type);
+	if (result === undefined || result.kind === 'p') return null;
+	if (result.kind === 'c') {
+		const relation = catalog.relationByOid(result.relation);
+		return relation?.columns.map((column) => ({ name: column.name, type: column.typeOid, masked })) ?? null;
+	}
+	const name = alias?.aliasname ?? functionName(call);
+	return name === null ? null : [{ name, type, masked }];
+}
+
+function tableSample(walk: Walk, node: NodeOf<'RangeTableSample'>, scope: Scope): RangeItem {
+	const range = as(node.relation, 'RangeVar');
+	if (range === undefined) throw refuse(walk, 'TABLESAMPLE on what is not a relation', node.location);
+	const method = stringsOf(node.method);
+	if (!['bernoulli', 'system'].includes(method.at(-1) ?? '') || method.length > (method[0] === 'pg_catalog' ? 2 : 1)) {
+		throw refuse(walk, `the sampling method ${method.join('.')}`, node.location);
+	}
+	for (const arg of [...(node.args ?? []), node.repeatable]) expression(arg, { walk, scope: withoutSiblings(scope), place: 'output', writing: false });
+	const extent = sampleExtent(walk, node.location);
+	const text = { text: walk.source.slice(extent.start, extent.end) };
+	const item = readRelation(walk, range, text);
+	if (item.replaced) {
+		if (![...(node.args ?? [])].every((arg) => 'A_Const' in arg || 'ParamRef' in arg)) {
+			throw refuse(walk, `TABLESAMPLE with a computed argument on ${displayRelation(resolveRelation(walk, range))}`, node.location);
+		}
+		walk.edits.replace(extent.start, extent.end, '');
+	}
+	return item;
+}
+
+/** `TABLESAMPLE method (args) [REPEATABLE (seed)]`; the node's location is the method's name. */
+function sampleExtent(walk: Walk, location: number | undefined): { start: number; end: number } {
+	const { source } = walk;
+	const at = source.tokenAt(location ?? 0);
+	const start = source.tokens[at - 1];
+	if (!isKeyword(start, 'tablesample') || start === undefined) throw refuse(walk, 'a TABLESAMPLE that the gateway cannot place', location);
+	let open = at;
+	while (open < source.tokens.length && source.tokens[open]?.text !== '(') open += 1;
+	let close = source.closing(open);
+	if (isKeyword(source.tokens[close + 1], 'repeatable')) close = source.closing(close + 2);
+	return { start: start.start, end: source.tokens[close]?.end ?? start.end };
+}
+
+function xmlTable(walk: Walk, node: NodeOf<'RangeTableFunc'>, scope: Scope): RangeItem {
+	const around = { walk, scope, place: 'qual', writing: false } as const;
+	walk.leaky = true;
+	expression(node.docexpr, around);
+	expression(node.rowexpr, around);
+	for (const namespace of node.namespaces ?? []) expression(as(namespace, 'ResTarget')?.val, around);
+	const columns = (node.columns ?? []).map((entry): ItemColumn => {
+		const column = as(entry, 'RangeTableFuncCol');
+		expression(column?.colexpr, around);
+		expression(column?.coldefexpr, around);
+		return { name: column?.colname ?? '', type: null, masked: true };
+	});
+	return computed(node.alias?.aliasname ?? 'xmltable', columns, node.alias);
+}
+
+function jsonTable(walk: Walk, node: NodeOf<'JsonTable'>, scope: Scope): RangeItem {
+	const around = { walk, scope, place: 'qual', writing: false } as const;
+	walk.leaky = true;
+	expression(node.context_item?.raw_expr, around);
+	expression(node.pathspec?.string, around);
+	for (const item of node.passing ?? []) expression(as(item, 'JsonArgument')?.val?.raw_expr, around);
+	expression(node.on_error?.expr, around);
+	const columns: ItemColumn[] = [];
+	const visit = (entries: readonly Node[] | undefined): void => {
+		for (const entry of entries ?? []) {
+			const column = as(entry, 'JsonTableColumn');
+			if (column === undefined) throw refuse(walk, `a JSON_TABLE column of kind ${tagOf(entry)}`);
+			expression(column.pathspec?.string, around);
+			expression(column.on_empty?.expr, around);
+			expression(column.on_error?.expr, around);
+			if (column.coltype === 'JTC_NESTED') visit(column.columns);
+			else columns.push({ name: column.name ?? '', type: null, masked: true });
+		}
+	};
+	visit(node.columns);
+	return computed(node.alias?.aliasname ?? 'json_table', columns, node.alias);
+}

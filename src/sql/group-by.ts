@@ -1,0 +1,109 @@
+/** Keeps GROUP BY the primary key working on a replaced relation: a subquery has no key, so the other columns are added to the list. */
+import type { Node, SelectStmt } from '@pgsql/types';
+import { stringsOf } from './names.ts';
+import { as } from './nodes.ts';
+import type { PendingRead } from './protected-read.ts';
+import { quoteIdentifier } from './quote.ts';
+import { type RangeItem, resolveBare, resolveQualified, type Scope } from './scope.ts';
+import { isKeyword } from './source.ts';
+import type { Walk } from './walk.ts';
+
+/** Adds to GROUP BY the columns that the server would have known to depend on the key. */
+export function keepFunctionalDependency(walk: Walk, statement: SelectStmt, scope: Scope): void {
+	const groups = statement.groupClause ?? [];
+	if (groups.length === 0 || groups.some((node) => 'GroupingSet' in node)) return;
+	const added: string[] = [];
+	for (const item of scope.items) {
+		const read = walk.reads.get(item);
+		if (read === undefined || read.relation.primaryKey.length === 0) continue;
+		const grouped = groupedColumns(statement, groups, scope, item);
+		if (!keyColumns(read).every((name) => grouped.has(name))) continue;
+		const wanted = referenced(statement, scope, item);
+		for (const name of wanted) if (!grouped.has(name)) added.push(`${quoteIdentifier(item.name ?? '')}.${quoteIdentifier(name)}`);
+	}
+	if (added.length === 0) return;
+	const at = afterGroupBy(walk, groups);
+	if (at !== undefined) walk.edits.insert(at, ` ${added.join(', ')}, `);
+}
+
+/** Names of the key's columns; a masked or hidden key is none. */
+function keyColumns(read: PendingRead): readonly string[] {
+	return read.relation.primaryKey.map((attnum) => {
+		const protection = read.protection.columns.find((column) => column.column.attnum === attnum);
+		return protection?.state === 'plain' ? protection.column.name : '\0';
+	});
+}
+
+function own(scope: Scope, item: RangeItem, node: Node | undefined): string | undefined {
+	const names = stringsOf(as(node, 'ColumnRef')?.fields);
+	if (names.length === 0) return undefined;
+	const local: Scope = { ...scope, parent: null };
+	const found =
+		names.length === 1
+			? resolveBare(local, names[0] ?? '')
+			: resolveQualified(local, names.length > 2 ? (names.at(-3) ?? null) : null, names.at(-2) ?? '', names.at(-1) ?? '');
+	return found.kind === 'column' && found.item === item ? found.column.name : undefined;
+}
+
+function groupedColumns(statement: SelectStmt, groups: readonly Node[], scope: Scope, item: RangeItem): ReadonlySet<string> {
+	const grouped = new Set<string>();
+	for (const node of groups) {
+		const position = as(node, 'A_Const')?.ival?.ival;
+		const target = position === undefined ? node : as(statement.targetList?.[position - 1], 'ResTarget')?.val;
+		const name = own(scope, item, target);
+		if (name !== undefined) grouped.add(name);
+	}
+	return grouped;
+}
+
+/** Columns of the item that the clauses after GROUP BY may name; a star means all of them. */
+function referenced(statement: SelectStmt, scope: Scope, item: RangeItem): ReadonlySet<string> {
+	const found = new Set<string>();
+	const visit = (value: unknown): void => {
+		if (typeof value !== 'object' || value === null) return;
+		if (Array.isArray(value)) {
+			for (const entry of value) visit(entry);
+			return;
+		}
+		if ('ColumnRef' in value) {
+			const node = value as Node;
+			const fields = as(node, 'ColumnRef')?.fields ?? [];
+			const last = fields.at(-1);
+			if (last !== undefined && 'A_Star' in last) {
+				const qualifier = stringsOf(fields).at(-2);
+				if (qualifier === undefined || qualifier === item.name) for (const column of item.columns ?? []) found.add(column.name);
+				return;
+			}
+			const name = own(scope, item, node);
+			if (name !== undefined) found.add(name);
+			return;
+		}
+		for (const entry of Object.values(value)) visit(entry);
+	};
+	visit([statement.targetList, statement.havingClause, statement.sortClause, statement.windowClause, statement.distinctClause]);
+	return found;
+}
+
+/** The byte after `GROUP BY [ALL]`, found by walking back from the first group expression. */
+function afterGroupBy(walk: Walk, groups: readonly Node[]): number | undefined {
+	const { source } = walk;
+	const first = Math.min(...groups.map((node) => smallestLocation(node)));
+	if (!Number.isFinite(first)) return undefined;
+	for (let i = source.tokenAt(first); i > 0; i -= 1) {
+		if (!isKeyword(source.tokens[i], 'by') || !isKeyword(source.tokens[i - 1], 'group')) continue;
+		const next = source.tokens[i + 1];
+		return isKeyword(next, 'all') || isKeyword(next, 'distinct') ? next?.end : source.tokens[i]?.end;
+	}
+	return undefined;
+}
+
+/** The smallest location in a tree; a location of 0 is left out by the parser, and no expression can stand there. */
+export function smallestLocation(node: unknown): number {
+	if (typeof node !== 'object' || node === null) return Number.POSITIVE_INFINITY;
+	let smallest = Number.POSITIVE_INFINITY;
+	for (const [key, value] of Object.entries(node)) {
+		if (key === 'location' && typeof value === 'number' && value > 0) smallest = Math.min(smallest, value);
+		else if (typeof value === 'object') smallest = Math.min(smallest, smallestLocation(value));
+	}
+	return smallest;
+}

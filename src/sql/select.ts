@@ -1,0 +1,189 @@
+/** Walks SELECT, VALUES and set operations: clauses in the order in which names come into sight. */
+import type { Node, SelectStmt, WithClause } from '@pgsql/types';
+import { type Around, condition, expression, expressions, sortItems, windowDefinition } from './expression.ts';
+import { fromClause, withoutSiblings } from './from.ts';
+import { keepFunctionalDependency } from './group-by.ts';
+import { stringsOf } from './names.ts';
+import { as, type NodeOf, tagOf } from './nodes.ts';
+import { outputName } from './output-name.ts';
+import { pushConditions } from './push.ts';
+import { findItem, type ItemColumn, newScope, type RangeItem, resolveBare, type Scope } from './scope.ts';
+import { type Place, refuse, type Walk } from './walk.ts';
+
+type Columns = readonly ItemColumn[] | null;
+
+/** Walks a SelectStmt within `parent`; gives its output columns. */
+export function select(walk: Walk, statement: SelectStmt, parent: Scope | null, place: Place): Columns {
+	if (statement.intoClause !== undefined) throw refuse(walk, 'SELECT INTO', undefined, 'Use CREATE TABLE ... AS.');
+	const scope = newScope(parent);
+	withClause(walk, statement.withClause, scope);
+	let columns: Columns;
+	if (statement.op !== undefined && statement.op !== 'SETOP_NONE') columns = setOperation(walk, statement, scope, place);
+	else if (statement.valuesLists !== undefined) columns = values(walk, statement, scope, place);
+	else columns = plain(walk, statement, scope, place);
+	const around: Around = { walk, scope: newScope(parent), place: 'output', writing: false };
+	expression(statement.limitCount, around);
+	expression(statement.limitOffset, around);
+	return columns;
+}
+
+/** CTEs come into sight one after the other; all at once where the clause is recursive. */
+export function withClause(walk: Walk, clause: WithClause | undefined, scope: Scope): void {
+	const ctes = (clause?.ctes ?? []).flatMap((node) => as(node, 'CommonTableExpr') ?? []);
+	if (clause?.recursive === true) {
+		for (const cte of ctes) {
+			const names = stringsOf(cte.aliascolnames);
+			const columns = names.length === 0 ? null : names.map((name) => ({ name, type: null, masked: true }));
+			scope.ctes.push({ name: cte.ctename ?? '', columns });
+		}
+	}
+	for (const cte of ctes) {
+		if (cte.ctequery === undefined) throw refuse(walk, 'a CTE without a query', cte.location);
+		const columns = walk.query(walk, cte.ctequery, withoutSiblings(scope), 'qual');
+		scope.ctes.push({ name: cte.ctename ?? '', columns: cteColumns(walk, cte, columns, scope) });
+	}
+}
+
+function cteColumns(walk: Walk, cte: NodeOf<'CommonTableExpr'>, columns: Columns, scope: Scope): Columns {
+	if (columns === null) return null;
+	const names = stringsOf(cte.aliascolnames);
+	const named = columns.map((column, i) => ({ ...column, name: names[i] ?? column.name }));
+	const { search_clause: search, cycle_clause: cycle } = cte;
+	if (search?.search_seq_column !== undefined) named.push({ name: search.search_seq_column, type: null, masked: true });
+	if (cycle !== undefined) {
+		const around: Around = { walk, scope: withoutSiblings(scope), place: 'output', writing: false };
+		expressions([cycle.cycle_mark_value, cycle.cycle_mark_default], around);
+		for (const name of [cycle.cycle_mark_column, cycle.cycle_path_column]) {
+			if (name !== undefined) named.push({ name, type: null, masked: true });
+		}
+	}
+	return named;
+}
+
+function setOperation(walk: Walk, statement: SelectStmt, scope: Scope, place: Place): Columns {
+	if (statement.larg === undefined || statement.rarg === undefined) throw refuse(walk, 'a set operation without two sides');
+	const left = select(walk, statement.larg, scope, place);
+	const right = select(walk, statement.rarg, scope, place);
+	const columns = left?.map((column, i) => ({ ...column, masked: column.masked || right?.[i]?.masked !== false })) ?? null;
+	const output: RangeItem = { name: null, schema: null, columns, replaced: false, qualifiedOnly: false, rowType: null };
+	const around: Around = { walk, scope: { parent: null, items: [output], ctes: scope.ctes }, place: 'output', writing: false };
+	sortItems(statement.sortClause, around);
+	return columns;
+}
+
+function values(walk: Walk, statement: SelectStmt, scope: Scope, place: Place): Columns {
+	const around: Around = { walk, scope, place, writing: false };
+	let columns: ItemColumn[] = [];
+	for (const [i, row] of (statement.valuesLists ?? []).entries()) {
+		const infos = (as(row, 'List')?.items ?? []).map((item) => expression(item, around));
+		if (place === 'qual' && infos.some((info) => !info.safe)) walk.leaky = true;
+		if (i === 0) columns = infos.map((info, n) => ({ name: `column${n + 1}`, type: info.type, masked: !info.safe }));
+	}
+	sortItems(statement.sortClause, { ...around, scope: { parent: scope, items: [computedItem(columns)], ctes: [] } });
+	return columns;
+}
+
+function computedItem(columns: Columns): RangeItem {
+	return { name: null, schema: null, columns, replaced: false, qualifiedOnly: false, rowType: null };
+}
+
+function plain(walk: Walk, statement: SelectStmt, scope: Scope, place: Place): Columns {
+	fromClause(walk, statement.fromClause, scope);
+	condition(statement.whereClause, { walk, scope, writing: false });
+	pushConditions(walk, statement.whereClause, scope);
+	const columns = targetList(walk, statement.targetList, scope, place);
+	const around: Around = { walk, scope, place: 'output', writing: false };
+	const names = new Set((statement.targetList ?? []).map((node) => targetName(node)));
+	// In GROUP BY an input column wins over an output name, in ORDER BY the output name does.
+	const groupSkips = (node: Node): boolean => isOutputName(node, names) && !isInputColumn(node, scope);
+	for (const node of statement.groupClause ?? []) grouping(node, around, groupSkips);
+	condition(statement.havingClause, { walk, scope, writing: false });
+	for (const node of statement.windowClause ?? []) windowDefinition(as(node, 'WindowDef'), around);
+	distinct(statement.distinctClause, around, (node) => isOutputName(node, names));
+	sortItems(statement.sortClause, around, (node) => isOutputName(node, names));
+	for (const node of statement.lockingClause ?? []) {
+		if (as(node, 'LockingClause') === undefined) throw refuse(walk, `a locking clause of kind ${tagOf(node)}`);
+	}
+	keepFunctionalDependency(walk, statement, scope);
+	return columns;
+}
+
+function grouping(node: Node, around: Around, skip: (node: Node) => boolean): void {
+	const set = as(node, 'GroupingSet');
+	if (set === undefined) {
+		if (!skip(node)) expression(node, around);
+		return;
+	}
+	for (const item of set.content ?? []) grouping(item, around, skip);
+}
+
+/** DISTINCT is a list of one empty node, DISTINCT ON a list of expressions. */
+function distinct(nodes: readonly Node[] | undefined, around: Around, skip: (node: Node) => boolean): void {
+	for (const node of nodes ?? []) {
+		if (Object.keys(node).length > 0 && !skip(node)) expression(node, around);
+	}
+}
+
+function isOutputName(node: Node, names: ReadonlySet<string | undefined>): boolean {
+	const fields = as(node, 'ColumnRef')?.fields;
+	return fields?.length === 1 && names.has(stringsOf(fields)[0]);
+}
+
+function isInputColumn(node: Node, scope: Scope): boolean {
+	return resolveBare({ ...scope, parent: null }, stringsOf(as(node, 'ColumnRef')?.fields)[0] ?? '').kind === 'column';
+}
+
+function targetName(node: Node): string | undefined {
+	const target = as(node, 'ResTarget');
+	return target?.name ?? outputName(target?.val);
+}
+
+/** Walks a select list; stars are expanded into the columns that are in sight. */
+export function targetList(walk: Walk, nodes: readonly Node[] | undefined, scope: Scope, place: Place): Columns {
+	const columns: ItemColumn[] = [];
+	let known = true;
+	for (const node of nodes ?? []) {
+		const target = as(node, 'ResTarget');
+		if (target?.val === undefined) throw refuse(walk, `a select list with a node of kind ${tagOf(node)}`);
+		const starred = starColumns(walk, target.val, scope);
+		if (starred !== undefined) {
+			if (starred === null) known = false;
+			else columns.push(...starred);
+			continue;
+		}
+		const info = expression(target.val, { walk, scope, place, writing: false });
+		if (place === 'qual' && !info.safe) walk.leaky = true;
+		columns.push({ name: target.name ?? outputName(target.val), type: info.type, masked: !info.safe });
+		if ('A_Indirection' in target.val && (target.val.A_Indirection.indirection ?? []).some((step) => 'A_Star' in step)) known = false;
+	}
+	return known ? columns : null;
+}
+
+/** Columns of `*` or `t.*`; undefined for anything else, null when they can't be told. */
+function starColumns(walk: Walk, node: Node, scope: Scope): Columns | undefined {
+	const fields = as(node, 'ColumnRef')?.fields;
+	const last = fields?.at(-1);
+	if (fields === undefined || last === undefined || !('A_Star' in last)) return undefined;
+	if (fields.length === 1) return allItems(scope);
+	// Walked as an expression too, for its edits and notes.
+	expression(node, { walk, scope, place: 'output', writing: false });
+	const names = stringsOf(fields);
+	const item = findItem(scope, names.at(-2) ?? '', names.length > 2 ? (names.at(-3) ?? null) : null);
+	return item === undefined ? null : noted(item);
+}
+
+function allItems(scope: Scope): Columns {
+	const columns: ItemColumn[] = [];
+	for (const item of scope.items) {
+		if (item.qualifiedOnly) continue;
+		const own = noted(item);
+		if (own === null) return null;
+		columns.push(...own);
+	}
+	return columns;
+}
+
+function noted(item: RangeItem): Columns {
+	for (const column of item.columns ?? []) item.note?.columns.add(column.name);
+	return item.columns;
+}

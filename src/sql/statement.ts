@@ -1,0 +1,101 @@
+/** Every statement class of the grammar: who decides it, or that it is refused by name. */
+import type { Node } from '@pgsql/types';
+import { copy } from './copy.ts';
+import { expression } from './expression.ts';
+import { stringsOf } from './names.ts';
+import { as, type NodeOf, type NodeTag, tagOf } from './nodes.ts';
+import { checkCall } from './routines.ts';
+import { newScope } from './scope.ts';
+import { select } from './select.ts';
+import { channel, declareCursor, discard, doBlock, execute, setVariable, show, transaction } from './session-statements.ts';
+import { refuse, type Walk } from './walk.ts';
+import { insert, remove, update } from './write.ts';
+
+type Handlers = { [K in NodeTag]?: (walk: Walk, statement: NodeOf<K>) => void };
+
+const HANDLERS: Handlers = {
+	SelectStmt: (walk, node) => {
+		select(walk, node, null, 'output');
+	},
+	InsertStmt: (walk, node) => {
+		insert(walk, node, null, false);
+	},
+	UpdateStmt: (walk, node) => {
+		update(walk, node, null, false);
+	},
+	DeleteStmt: (walk, node) => {
+		remove(walk, node, null);
+	},
+	CopyStmt: copy,
+	VariableSetStmt: setVariable,
+	VariableShowStmt: (walk, node) => show(walk, node.name ?? ''),
+	TransactionStmt: transaction,
+	DiscardStmt: discard,
+	DeclareCursorStmt: declareCursor,
+	// The cursor's own query was decided when it was declared; errors of it may speak of protected rows.
+	FetchStmt: (walk) => {
+		walk.touchesProtected = true;
+	},
+	ClosePortalStmt: () => {},
+	PrepareStmt: prepare,
+	ExecuteStmt: execute,
+	DeallocateStmt: (walk, node) => {
+		walk.effects.push({ type: 'deallocate', name: node.isall === true ? null : (node.name ?? '') });
+	},
+	ExplainStmt: explain,
+	ListenStmt: (walk) => channel(walk, 'listen'),
+	UnlistenStmt: () => {},
+	NotifyStmt: (walk) => channel(walk, 'notify'),
+	DoStmt: doBlock,
+	CallStmt: call,
+	ConstraintsSetStmt: () => {},
+};
+
+/** Statement classes that are decided; for the test that looks over the grammar's list. */
+export const STATEMENT_TAGS: readonly string[] = Object.keys(HANDLERS);
+
+/** Decides a statement by its class. Throws GatewayError for what is refused. */
+export function statement(walk: Walk, node: Node): void {
+	const tag = tagOf(node);
+	const handler = (HANDLERS as Partial<Record<NodeTag, (walk: Walk, value: never) => void>>)[tag];
+	if (handler === undefined) throw refuse(walk, `${commandName(tag)} (${tag})`);
+	handler(walk, (node as Record<string, unknown>)[tag] as never);
+}
+
+/** `AlterTableStmt` reads as ALTER TABLE. */
+function commandName(tag: string): string {
+	return tag
+		.replace(/Stmt$/, '')
+		.replaceAll(/([a-z])([A-Z])/g, '$1 $2')
+		.toUpperCase();
+}
+
+const PREPARABLE: ReadonlySet<string> = new Set(['SelectStmt', 'InsertStmt', 'UpdateStmt', 'DeleteStmt']);
+
+function prepare(walk: Walk, node: NodeOf<'PrepareStmt'>): void {
+	if (node.query === undefined || !PREPARABLE.has(tagOf(node.query))) throw refuse(walk, 'PREPARE of this kind of statement');
+	const types = (node.argtypes ?? []).length;
+	if (types > 0) for (const type of node.argtypes ?? []) if (as(type, 'TypeName') === undefined) throw refuse(walk, 'PREPARE with this kind of type');
+	statement(walk, node.query);
+	walk.effects.push({ type: 'prepare', name: node.name ?? '' });
+}
+
+/** EXPLAIN tells estimates and plans, which on a protected relation speak of hidden rows and values. */
+function explain(walk: Walk, node: NodeOf<'ExplainStmt'>): void {
+	if (node.query === undefined) throw refuse(walk, 'EXPLAIN without a statement');
+	statement(walk, node.query);
+	if (walk.touchesProtected) {
+		throw refuse(walk, 'EXPLAIN of a statement on protected relations', undefined, 'Its plan and its estimates tell of rows and values that the policy hides.');
+	}
+}
+
+function call(walk: Walk, node: NodeOf<'CallStmt'>): void {
+	const around = { walk, scope: newScope(null), place: 'output', writing: false } as const;
+	const args = (node.funccall?.args ?? []).map((arg) => expression(arg, around));
+	const loose = node.funccall?.func_variadic === true || (node.funccall?.args ?? []).some((arg) => 'NamedArgExpr' in arg);
+	checkCall(walk, { names: stringsOf(node.funccall?.funcname), args, loose, location: node.funccall?.location, action: 'call' });
+	// What its body does is its author's choice; it may change names and the catalogue, and its errors may quote rows.
+	walk.touchesProtected = true;
+	walk.effects.push({ type: 'ddl' }, { type: 'names-unknown' });
+}
+

@@ -1,0 +1,136 @@
+/** The target of INSERT, UPDATE, DELETE and COPY FROM: may it be written, which of its columns, and under what protection. */
+import type { Node, RangeVar } from '@pgsql/types';
+import type { Relation } from '../catalog/snapshot.ts';
+import type { Action } from '../stages.ts';
+import { GatewayError } from '../errors.ts';
+import type { InlineTarget } from './inline-target.ts';
+import { displayRelation, isOwnTemporary, resolveRelation } from './names.ts';
+import { as } from './nodes.ts';
+import { type Protection, protectionOf } from './protection.ts';
+import { quoteIdentifier } from './quote.ts';
+import { guarded, isSystem, noteProtection, qualifyName } from './read-relation.ts';
+import type { RangeItem } from './scope.ts';
+import { inlineView } from './view.ts';
+import { addRules, denied, noteUse, positionAt, refuse, type UseNote, type Walk } from './walk.ts';
+
+/** A write's target with what protects it. */
+export interface WriteTarget {
+	readonly relation: Relation;
+	readonly protection: Protection;
+	readonly item: RangeItem;
+	/** The name by which its row is qualified in the statement. */
+	readonly qualifier: string;
+	/** Columns that are written are noted here. */
+	readonly note: UseNote;
+	readonly location: number | undefined;
+}
+
+const NOTHING: Protection = { columns: [], filters: [], none: true, byName: new Map(), via: [] };
+
+/** Resolves and qualifies the target, and asks for the action on the relation or on some column of it. */
+export function writeTarget(walk: Walk, range: RangeVar | undefined, action: Action): WriteTarget {
+	if (range === undefined) throw refuse(walk, 'a write without a target');
+	const relation = resolveRelation(walk, range);
+	const { access } = walk.context;
+	const { location } = range;
+	const note = noteUse(walk, 'relation', relation.schema, relation.name, action);
+	const own = isOwnTemporary(walk, relation);
+	if (relation.temporary && !own) throw refuse(walk, `another session's temporary relation ${displayRelation(relation)}`, location);
+	if (isSystem(relation.schema)) throw refuse(walk, `writing to the system catalogue ${displayRelation(relation)}`, location);
+	const protection = own ? NOTHING : guarded(walk, relation, () => protectionOf(walk.context.catalog, access, relation, range.inh !== true));
+	if (!own) {
+		const answer = access.onRelation(relation.schema, relation.name, action);
+		addRules(note, answer.rules);
+		const some = !answer.denied && relation.columns.some((column) => access.onColumn(relation.schema, relation.name, column.name, action).allowed);
+		if (!answer.allowed && (!some || action === 'delete')) {
+			throw denied(walk, `relation ${displayRelation(relation)}`, answer, action, `${access.database}.${displayRelation(relation)}`, location);
+		}
+		refuseProtectedView(walk, relation, protection, location);
+	}
+	qualifyName(walk, range, relation);
+	const name = range.alias?.aliasname ?? relation.name;
+	const qualifier = quoteIdentifier(name);
+	const inline: InlineTarget = { relation, protection, qualifier };
+	return { relation, protection, qualifier, note, location, item: targetItem(walk, relation, protection, inline, name, range) };
+}
+
+/** A view over something protected can't be written through: the server would work on raw rows. */
+function refuseProtectedView(walk: Walk, relation: Relation, protection: Protection, location: number | undefined): void {
+	if (relation.kind !== 'view') return;
+	if (protection.none && inlineView(walk, relation) === null) return;
+	throw refuse(walk, `writing through the view ${displayRelation(relation)}, which the policy protects or which reads what it protects,`, location);
+}
+
+function targetItem(walk: Walk, relation: Relation, protection: Protection, inline: InlineTarget, name: string, range: RangeVar): RangeItem {
+	// Columns without a rule stay in sight, so that a reference to one is answered with its reason.
+	const columns = relation.columns
+		.filter((column) => protection.byName.get(column.name)?.state !== 'hidden')
+		.map((column) => ({
+			name: column.name,
+			type: column.typeOid,
+			masked: (protection.byName.get(column.name)?.state ?? 'plain') !== 'plain',
+			origin: column.name,
+		}));
+	const protectedTarget = relation.temporary ? {} : { inline };
+	return {
+		name,
+		schema: range.alias === undefined ? relation.schema : null,
+		columns,
+		replaced: false,
+		qualifiedOnly: false,
+		note: noteUse(walk, 'relation', relation.schema, relation.name, 'select'),
+		rowType: relation.rowType,
+		...protectedTarget,
+	};
+}
+
+/** Touching the target's rows under a filter, or showing masked columns of it, makes the statement a protected one. */
+export function noteTarget(walk: Walk, target: WriteTarget): void {
+	if (target.protection.none) return;
+	const narrowed = target.protection.filters.length > 0 || target.protection.columns.some((column) => column.state === 'masked' || column.state === 'hidden');
+	if (narrowed) noteProtection(walk, target.note, target.protection);
+}
+
+/** Asks for a column that is written; `name` may not exist, which the server will say. */
+export function checkWrittenColumn(walk: Walk, target: WriteTarget, name: string, action: Action, location: number | undefined): void {
+	const { relation } = target;
+	target.note.columns.add(name);
+	if (relation.temporary) return;
+	const { access } = walk.context;
+	const answer = access.onColumn(relation.schema, relation.name, name, action);
+	addRules(target.note, answer.rules);
+	if (answer.allowed) return;
+	const display = `${displayRelation(relation)}.${name}`;
+	throw denied(walk, `column ${display}`, answer, action, `${access.database}.${display}`, location);
+}
+
+/** Names of the columns in a column list. */
+export function writtenNames(nodes: readonly Node[] | undefined): readonly { name: string; location: number | undefined }[] {
+	return (nodes ?? []).flatMap((node) => {
+		const target = as(node, 'ResTarget');
+		const name = target?.name ?? as(node, 'String')?.sval;
+		return name === undefined ? [] : [{ name, location: target?.location }];
+	});
+}
+
+/** The condition of all filters on a row qualified by `qualifier`; null when there is none. */
+export function filterCondition(target: WriteTarget, qualifier: string): string | null {
+	const { filters } = target.protection;
+	if (filters.length === 0) return null;
+	return `(${filters.map((filter) => filter.render(qualifier)).join(' AND ')})`;
+}
+
+/** Registers the check of the rows that a write leaves behind; gives SQL that fails, with the check's word in the error, for a row of it. */
+export function failingCheck(walk: Walk, target: WriteTarget, column: string): string {
+	const nonce = walk.context.nonce();
+	const names = target.protection.filters.map((filter) => `"${filter.name}"`).join(', ');
+	const rule = target.protection.filters[0]?.rules[0];
+	const error = new GatewayError(
+		'42501',
+		`new row violates row filter ${names} for table "${target.relation.name}" (${rule?.file}:${rule?.line})`,
+		positionAt(walk, target.location),
+	);
+	walk.checks.push({ nonce, error });
+	// Depends on the row, so that the planner can't fold it into an error of every row.
+	return `CAST((pg_catalog.concat('${nonce}', (${column}) IS NULL)) AS pg_catalog.bool)`;
+}

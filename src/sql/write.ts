@@ -1,0 +1,147 @@
+/** Walks INSERT, UPDATE and DELETE: what they write, what they read, which rows they may touch and leave behind. */
+import type { DeleteStmt, InsertStmt, Node, OnConflictClause, UpdateStmt } from '@pgsql/types';
+import { endOf, whereExtent } from './clause.ts';
+import { condition, expression } from './expression.ts';
+import { fromClause, withoutSiblings } from './from.ts';
+import { as } from './nodes.ts';
+import { returning } from './returning.ts';
+import { type ItemColumn, newScope, type RangeItem, type Scope } from './scope.ts';
+import { withClause } from './select.ts';
+import { refuse, type Walk } from './walk.ts';
+import { checkWrittenColumn, filterCondition, noteTarget, type WriteTarget, writeTarget, writtenNames } from './write-target.ts';
+
+type Columns = readonly ItemColumn[] | null;
+
+export function insert(walk: Walk, statement: InsertStmt, parent: Scope | null, nested: boolean): Columns {
+	const scope = newScope(parent);
+	withClause(walk, statement.withClause, scope);
+	const target = writeTarget(walk, statement.relation, 'insert');
+	const select = as(statement.selectStmt, 'SelectStmt');
+	const named = writtenNames(statement.cols);
+	for (const { name, location } of named) checkWrittenColumn(walk, target, name, 'insert', location);
+	if (named.length === 0 && statement.selectStmt !== undefined) {
+		for (const column of target.relation.columns.slice(0, widthOf(select))) {
+			if (column.generated === '') checkWrittenColumn(walk, target, column.name, 'insert', statement.relation?.location);
+		}
+	}
+	for (const node of statement.cols ?? []) indices(walk, as(node, 'ResTarget')?.indirection, scope);
+	if (statement.selectStmt !== undefined) walk.query(walk, statement.selectStmt, withoutSiblings(scope), 'output');
+	const rows: Scope = { ...scope, items: [target.item] };
+	if (statement.onConflictClause !== undefined) onConflict(walk, statement.onConflictClause, rows, target, statement.returningClause !== undefined);
+	noteTarget(walk, target);
+	return returning(walk, statement.returningClause, rows, target, target.protection.filters.length > 0, nested);
+}
+
+/** How many columns the first row of VALUES fills; all of them where it can't be told. */
+function widthOf(select: { valuesLists?: Node[] } | undefined): number | undefined {
+	const row = as(select?.valuesLists?.[0], 'List');
+	return row === undefined ? undefined : (row.items ?? []).length;
+}
+
+function indices(walk: Walk, nodes: readonly Node[] | undefined, scope: Scope): void {
+	for (const node of nodes ?? []) {
+		const index = as(node, 'A_Indices');
+		const around = { walk, scope, place: 'output', writing: true } as const;
+		expression(index?.lidx, around);
+		expression(index?.uidx, around);
+	}
+}
+
+function onConflict(walk: Walk, clause: OnConflictClause, scope: Scope, target: WriteTarget, hasReturning: boolean): void {
+	const inferred = { walk, scope, place: 'output', writing: false } as const;
+	for (const node of clause.infer?.indexElems ?? []) {
+		const element = as(node, 'IndexElem');
+		expression(element?.expr, inferred);
+	}
+	expression(clause.infer?.whereClause, inferred);
+	if (clause.action !== 'ONCONFLICT_UPDATE') return;
+	// The rows that the client proposed are the client's own.
+	const { inline: _inline, note: _note, ...plain } = target.item;
+	const excluded: RangeItem = {
+		...plain,
+		columns: target.relation.columns.map((column) => ({ name: column.name, type: column.typeOid, masked: false, origin: column.name })),
+		name: 'excluded',
+		schema: null,
+		qualifiedOnly: true,
+	};
+	const update: Scope = { ...scope, items: [...scope.items, excluded] };
+	requireUpdate(walk, target, clause);
+	assignments(walk, clause.targetList, update, target);
+	condition(clause.whereClause, { walk, scope: update, writing: false });
+	restrict(walk, target, clause.whereClause, hasReturning);
+}
+
+function requireUpdate(walk: Walk, target: WriteTarget, clause: OnConflictClause): void {
+	for (const { name, location } of writtenNames(clause.targetList)) checkWrittenColumn(walk, target, name, 'update', location);
+}
+
+export function update(walk: Walk, statement: UpdateStmt, parent: Scope | null, nested: boolean): Columns {
+	const scope = newScope(parent);
+	withClause(walk, statement.withClause, scope);
+	const target = writeTarget(walk, statement.relation, 'update');
+	const written = writtenNames(statement.targetList);
+	for (const { name, location } of written) checkWrittenColumn(walk, target, name, 'update', location);
+	fromClause(walk, statement.fromClause, scope);
+	const rows: Scope = { ...scope, items: [target.item, ...scope.items] };
+	assignments(walk, statement.targetList, rows, target);
+	currentOf(walk, statement.whereClause, target);
+	condition(currentOfNode(statement.whereClause) ? undefined : statement.whereClause, { walk, scope: rows, writing: false });
+	restrict(walk, target, statement.whereClause, statement.returningClause !== undefined);
+	noteTarget(walk, target);
+	const filtered = new Set(target.protection.filters.flatMap((filter) => filter.columns));
+	const moves = target.protection.filters.length > 0 && (target.relation.hasTriggers || written.some(({ name }) => filtered.has(name)));
+	return returning(walk, statement.returningClause, rows, target, moves, nested);
+}
+
+export function remove(walk: Walk, statement: DeleteStmt, parent: Scope | null): Columns {
+	const scope = newScope(parent);
+	withClause(walk, statement.withClause, scope);
+	const target = writeTarget(walk, statement.relation, 'delete');
+	fromClause(walk, statement.usingClause, scope);
+	const rows: Scope = { ...scope, items: [target.item, ...scope.items] };
+	currentOf(walk, statement.whereClause, target);
+	condition(currentOfNode(statement.whereClause) ? undefined : statement.whereClause, { walk, scope: rows, writing: false });
+	restrict(walk, target, statement.whereClause, statement.returningClause !== undefined);
+	noteTarget(walk, target);
+	return returning(walk, statement.returningClause, rows, target, false, true);
+}
+
+function currentOfNode(where: Node | undefined): boolean {
+	return where !== undefined && 'CurrentOfExpr' in where;
+}
+
+/** WHERE CURRENT OF needs a cursor on the bare table, which a protected one never has. */
+function currentOf(walk: Walk, where: Node | undefined, target: WriteTarget): void {
+	if (currentOfNode(where) && !target.protection.none) throw refuse(walk, 'WHERE CURRENT OF on a protected relation', target.location);
+}
+
+/** SET a = x, (b, c) = (...): what is computed is written, so nothing masked may go into it. */
+function assignments(walk: Walk, nodes: readonly Node[] | undefined, scope: Scope, target: WriteTarget): void {
+	const around = { walk, scope, place: 'output', writing: !target.protection.none } as const;
+	for (const node of nodes ?? []) {
+		const assigned = as(node, 'ResTarget');
+		indices(walk, assigned?.indirection, scope);
+		const multiple = as(assigned?.val, 'MultiAssignRef');
+		if (multiple === undefined) expression(assigned?.val, around);
+		// The source stands in the tree once per column: it is walked once.
+		else if (multiple.colno === 1) expression(multiple.source, around);
+	}
+}
+
+/** Adds the filters to WHERE, as a barrier where the client's own condition could tell something of a hidden row. */
+function restrict(walk: Walk, target: WriteTarget, where: Node | undefined, hasReturning: boolean): void {
+	const filter = filterCondition(target, target.qualifier);
+	if (filter === null) return;
+	if (where === undefined) {
+		walk.edits.insert(endOf(walk, target.location ?? 0, hasReturning), ` WHERE ${filter}`);
+		return;
+	}
+	const extent = whereExtent(walk, where);
+	if (walk.leaky) {
+		walk.edits.insert(extent.start, `CASE WHEN ${filter} THEN (`);
+		walk.edits.insert(extent.end, ') ELSE false END');
+	} else {
+		walk.edits.insert(extent.start, `${filter} AND (`);
+		walk.edits.insert(extent.end, ')');
+	}
+}
