@@ -372,7 +372,7 @@ describe('open and close', () => {
 			metadata: { sequence: 5 },
 			unmapped: { tree_size: 5, previous: listSegments(path)[0]?.name },
 		});
-		const origin = (line: typeof first) => (line?.unmapped as { origin: string }).origin;
+		const origin = (line: typeof first) => (line as unknown as { unmapped: { origin: string } }).unmapped.origin;
 		expect(origin(second)).toBe(origin(first));
 	});
 

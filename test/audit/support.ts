@@ -3,13 +3,12 @@ import * as fs from 'node:fs';
 import * as os from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
-import type { Outcome, StatementRecord } from '../../src/audit/event.ts';
+import type { StatementRecord } from '../../src/audit/event.ts';
 import { AuditLog, type AuditLogOptions } from '../../src/audit/log.ts';
 import { listSegments } from '../../src/audit/segment.ts';
 import type { AuditReceipt } from '../../src/stages.ts';
 
-/** Base64 of a fixed Ed25519 seed. */
-export const testKey = Buffer.alloc(32, 7).toString('base64');
+export { success, testKey } from './constants.ts';
 
 export function temporaryDirectory(): string {
 	const path = fs.mkdtempSync(join(os.tmpdir(), 'portcullis-audit-'));
@@ -34,15 +33,6 @@ export function accept(log: AuditLog, record: StatementRecord): Promise<AuditRec
 		});
 	});
 }
-
-export const success: Outcome = {
-	status: 'success',
-	sqlstate: null,
-	tag: 'SELECT 1',
-	rows: 1,
-	bytes: 20,
-	durationMs: 1.25,
-};
 
 export interface Line {
 	readonly metadata: { sequence: number; uid: string; event_code: string; correlation_uid?: string };
