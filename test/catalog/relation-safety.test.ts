@@ -11,7 +11,11 @@ function verdictOf(path: string): string {
 	const [schema = '', name = ''] = path.split('.');
 	const verdict = relationSafety(schema, name);
 	if (verdict.safe === true) return 'harmless';
-	return verdict.safe === 'masked' ? 'masked' : verdict.reason.endsWith('known to be harmless') ? 'unlisted' : 'refused';
+	return verdict.safe === 'masked'
+		? 'masked'
+		: verdict.reason.endsWith('known to be harmless')
+			? 'unlisted'
+			: 'refused';
 }
 
 describe('verdicts', () => {
