@@ -2,16 +2,19 @@
 import { randomBytes as systemRandomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { GatewayError, unreachable } from '../errors.ts';
-import type { ExchangeContext, Refusal } from './context.ts';
+import type { BaseContext, ExchangeContext, Refusal } from './context.ts';
+import { DeviceExchange, DeviceFlows } from './device-exchange.ts';
+import type { DeviceFlowDeps } from './device-flow.ts';
 import type { Exchange, LoginRequest, Step } from './exchange.ts';
 import { FailureLimiter } from './failures.ts';
 import type { Fetch } from './fetch-json.ts';
 import { AUTH_LIMITS } from './limits.ts';
-import { takeLogin } from './options.ts';
+import { BearerExchange } from './oauth-exchange.ts';
+import { readLoginWish } from './options.ts';
 import { ScramExchange } from './scram-exchange.ts';
-import { type AuthSettings, authProblems, type LoginKind } from './settings.ts';
-import { TokenVerifier } from './token.ts';
+import { type AuthSettings, authProblems, LOGIN_KINDS, type LoginKind } from './settings.ts';
 import { TokenExchange } from './token-exchange.ts';
+import { TokenVerifier } from './token.ts';
 import { Accounts } from './users.ts';
 
 /** Clock, randomness and network, passed in so that tests hold them; the defaults are the real ones. */
@@ -26,27 +29,28 @@ export interface AuthDeps {
 }
 
 export class AuthBridge {
+	readonly #settings: AuthSettings;
 	readonly #accounts: Accounts;
 	readonly #tokens: TokenVerifier;
 	readonly #failures: FailureLimiter;
-	readonly #login: LoginKind;
-	readonly #hasIssuers: boolean;
-	readonly #now: () => number;
+	readonly #flows = new DeviceFlows(AUTH_LIMITS.deviceFlowsMax, AUTH_LIMITS.deviceFlowsPerAddressMax);
+	readonly #deps: DeviceFlowDeps;
 	readonly #randomBytes: (bytes: number) => Buffer;
-	readonly #delay: (ms: number, signal?: AbortSignal) => Promise<void>;
 
 	/** Throws GatewayError F0000 that names the key for settings that `authProblems` finds fault with. */
 	constructor(settings: AuthSettings, deps: AuthDeps = {}) {
 		const [problem] = authProblems(settings);
 		if (problem !== undefined) throw new GatewayError('F0000', problem);
-		this.#now = deps.now ?? Date.now;
+		this.#settings = settings;
+		this.#deps = {
+			now: deps.now ?? Date.now,
+			fetch: deps.fetch ?? globalThis.fetch,
+			delay: deps.delay ?? wait,
+		};
 		this.#randomBytes = deps.randomBytes ?? systemRandomBytes;
-		this.#delay = deps.delay ?? wait;
 		this.#failures = deps.failures ?? new FailureLimiter();
-		this.#login = settings.login ?? 'password';
-		this.#hasIssuers = (settings.issuers ?? []).length > 0;
 		this.#accounts = new Accounts(settings.users ?? [], this.#randomBytes(32));
-		this.#tokens = new TokenVerifier(settings.issuers ?? [], { now: this.#now, fetch: deps.fetch ?? globalThis.fetch });
+		this.#tokens = new TokenVerifier(settings.issuers ?? [], this.#deps);
 	}
 
 	/** Asks every provider for its metadata and keys once, so that a wrong issuer shows at start. One line per problem. */
@@ -58,47 +62,40 @@ export class AuthBridge {
 	/** Starts one login. A name in `users` is asked for SCRAM, whatever the client wishes; so is everybody without issuers. */
 	begin(request: LoginRequest): Exchange {
 		const context = this.#context(request);
-		const wish = takeLogin(request.options ?? '');
+		const wish = readLoginWish(request.options ?? '');
 		if (wish.invalid !== null) {
-			const words = `invalid value for parameter "portcullis.login": "${wish.invalid}"`;
-			const hint = 'Available values: password, oauthbearer, device.';
-			const error = new GatewayError('22023', words, { severity: 'FATAL', hint });
-			return refused(context, { error, reason: words, method: null, guess: false });
+			return misconfigured(context, 'portcullis.login', wish.invalid, `Available values: ${LOGIN_KINDS.join(', ')}.`);
 		}
-		const isAccount = this.#accounts.get(request.user) !== undefined;
-		if (isAccount || !this.#hasIssuers) return new ScramExchange(context);
-		const kind = wish.login ?? this.#login;
-		switch (kind) {
-			case 'password':
-				return new TokenExchange(context);
-			case 'oauthbearer':
-			case 'device': {
-				const error = new GatewayError('0A000', `login by ${kind} is not supported`, { severity: 'FATAL' });
-				return refused(context, { error, reason: `login by ${kind} is not built yet`, method: kind, guess: false });
-			}
-			default:
-				return unreachable(kind);
+		const issuers = this.#settings.issuers ?? [];
+		const [first] = issuers;
+		if (first === undefined || this.#accounts.get(request.user) !== undefined) return new ScramExchange(context);
+		const issuer = wish.issuer === null ? first : issuers.find((one) => one.issuer === wish.issuer);
+		const provider = issuer === undefined ? undefined : this.#tokens.provider(issuer.issuer);
+		if (issuer === undefined || provider === undefined) {
+			return misconfigured(context, 'portcullis.issuer', wish.issuer ?? '', 'No such issuer is configured.');
 		}
+		const own = { issuer, provider, tokens: this.#tokens, flows: this.#flows, deps: this.#deps };
+		return exchangeFor(wish.login ?? this.#settings.login ?? 'password', { ...context, ...own });
 	}
 
-	#context(request: LoginRequest): ExchangeContext {
+	#context(request: LoginRequest): BaseContext {
 		const { address, user, signal } = request;
+		const { now, delay } = this.#deps;
 		return {
 			request,
 			accounts: this.#accounts,
-			tokens: this.#tokens,
 			randomBytes: this.#randomBytes,
 			throttled: (method) => {
-				const verdict = this.#failures.check(address, user, this.#now());
+				const verdict = this.#failures.check(address, user, now());
 				if (verdict.allowed) return null;
 				const seconds = Math.ceil(verdict.retryAfterMs / 1000);
 				const error = new GatewayError('28000', 'too many failed logins, try again later', { severity: 'FATAL' });
 				const reason = `too many failed logins of this ${verdict.by}: refused for ${seconds} s more`;
 				return { type: 'fail', messages: [], error, reason, method };
 			},
-			fail: async ({ error, reason, method, guess }) => {
-				if (guess) this.#failures.fail(address, user, this.#now());
-				await this.#delay(AUTH_LIMITS.failureDelayMs, signal);
+			fail: async ({ error, reason, method, guess, discovery = false }) => {
+				if (guess) this.#failures.fail(address, user, now());
+				if (!discovery) await delay(AUTH_LIMITS.failureDelayMs, signal);
 				return { type: 'fail', messages: [], error, reason, method };
 			},
 			succeeded: () => this.#failures.succeed(address, user),
@@ -106,8 +103,24 @@ export class AuthBridge {
 	}
 }
 
-/** An exchange that ends at its first step. */
-function refused(context: ExchangeContext, refusal: Refusal): Exchange {
+function exchangeFor(kind: LoginKind, context: ExchangeContext): Exchange {
+	switch (kind) {
+		case 'password':
+			return new TokenExchange(context);
+		case 'oauthbearer':
+			return new BearerExchange(context);
+		case 'device':
+			return new DeviceExchange(context);
+		default:
+			return unreachable(kind);
+	}
+}
+
+/** An exchange that ends at its first step, with PostgreSQL's error for a bad setting. */
+function misconfigured(context: BaseContext, name: string, value: string, hint: string): Exchange {
+	const words = `invalid value for parameter "${name}": "${value}"`;
+	const error = new GatewayError('22023', words, { severity: 'FATAL', hint });
+	const refusal: Refusal = { error, reason: words, method: null, guess: false };
 	return { step: (): Promise<Step> => context.fail(refusal) };
 }
 

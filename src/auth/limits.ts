@@ -35,6 +35,15 @@ export const AUTH_LIMITS = {
 	/** Keys in one set. */
 	keysMax: 100,
 
+	/** A device login waits this long at most, whatever the provider allows. */
+	deviceWaitMsMax: 15 * 60_000,
+	/** Pause between polls where the provider names none (RFC 8628, section 3.2). */
+	deviceIntervalMs: 5000,
+	deviceIntervalMsMax: 60_000,
+	/** Device logins that wait for approval. */
+	deviceFlowsMax: 500,
+	deviceFlowsPerAddressMax: 20,
+
 	/** Addresses and user names whose failures are remembered; the least recently seen are forgotten first. */
 	failureEntriesMax: 20_000,
 } as const;

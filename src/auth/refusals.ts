@@ -2,9 +2,18 @@
 import { GatewayError } from '../errors.ts';
 
 /** 28P01, the same for a wrong password, a bad token and an unknown user. */
-export function passwordFailed(user: string, detail?: string): GatewayError {
-	const fields = { severity: 'FATAL', ...(detail === undefined ? {} : { detail }) } as const;
-	return new GatewayError('28P01', `password authentication failed for user "${user}"`, fields);
+export function passwordFailed(user: string): GatewayError {
+	return new GatewayError('28P01', `password authentication failed for user "${user}"`, { severity: 'FATAL' });
+}
+
+/** 28000, as PostgreSQL 18 says it. */
+export function bearerFailed(user: string): GatewayError {
+	return loginRefused(`OAuth bearer authentication failed for user "${user}"`);
+}
+
+/** The same error with a DETAIL. */
+export function detailed(error: GatewayError, detail: string): GatewayError {
+	return new GatewayError(error.sqlstate, error.message, { severity: error.severity, detail });
 }
 
 /** A message that is not what the exchange awaits, or is not well-formed. */

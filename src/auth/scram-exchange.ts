@@ -8,7 +8,7 @@ import {
 	encodeAuthenticationSASLFinal,
 } from '../wire/encode.ts';
 import { decodeSASLInitialResponse } from '../wire/frontend.ts';
-import type { ExchangeContext } from './context.ts';
+import type { BaseContext } from './context.ts';
 import type { Exchange, LoginFailure, Step } from './exchange.ts';
 import { passwordFailed, protocolFailed } from './refusals.ts';
 import {
@@ -29,11 +29,11 @@ type State =
 	| { readonly expects: 'client-final'; readonly scram: ExpectClientFinal };
 
 export class ScramExchange implements Exchange {
-	readonly #context: ExchangeContext;
+	readonly #context: BaseContext;
 	#state: State = { expects: 'start' };
 	#method: LoginMethod = 'scram-sha-256';
 
-	constructor(context: ExchangeContext) {
+	constructor(context: BaseContext) {
 		this.#context = context;
 	}
 

@@ -12,7 +12,10 @@ export interface IssuerSettings {
 	readonly issuer: string;
 	/** One of these must be in `aud`. */
 	readonly audience: string | readonly string[];
+	/** Client of the device flow and of OAUTHBEARER. */
 	readonly clientId?: string | undefined;
+	/** For a provider that wants one; never sent to clients. */
+	readonly clientSecret?: string | undefined;
 	readonly scopes?: readonly string[] | undefined;
 	/** Claim that becomes the user name; may be a path such as `profile.login`. */
 	readonly username: string;
@@ -57,8 +60,11 @@ export function authProblems(settings: AuthSettings): string[] {
 			problems.push(`identity.users[${at}].name: ${user.name} is there twice`);
 		}
 	}
-	if (settings.login !== undefined && settings.login !== 'password' && issuers.length === 0) {
-		problems.push(`identity.login: ${settings.login} needs an issuer`);
+	const { login = 'password' } = settings;
+	const [first] = issuers;
+	if (login !== 'password' && first === undefined) problems.push(`identity.login: ${login} needs an issuer`);
+	if (login === 'device' && first !== undefined && first.clientId === undefined) {
+		problems.push('identity.issuers[0].clientId: needed by login: device');
 	}
 	return problems;
 }

@@ -35,6 +35,11 @@ export interface TokenRefusal {
 	readonly fault: 'token' | 'expired' | 'provider';
 }
 
+export interface TokenExpectation {
+	readonly issuer?: string | undefined;
+	readonly audience?: string | undefined;
+}
+
 interface Issuer {
 	readonly settings: IssuerSettings;
 	readonly provider: Provider;
@@ -52,12 +57,20 @@ export class TokenVerifier {
 		}
 	}
 
+	/** The provider of a configured issuer. */
+	provider(issuer: string): Provider | undefined {
+		return this.#issuers.get(issuer)?.provider;
+	}
+
 	get providers(): readonly Provider[] {
 		return [...this.#issuers.values()].map(({ provider }) => provider);
 	}
 
-	/** Never rejects. The issuer that the token claims only chooses the checks; it is verified with the rest. */
-	async verify(token: string, method: LoginMethod): Promise<TokenResult> {
+	/**
+	 * Never rejects. The issuer that the token claims only chooses the checks; it is verified with the rest.
+	 * `expect`: the only issuer that will do, and the audience in place of the configured one.
+	 */
+	async verify(token: string, method: LoginMethod, expect: TokenExpectation = {}): Promise<TokenResult> {
 		if (Buffer.byteLength(token) > AUTH_LIMITS.tokenBytesMax) return refuse('the token is too long');
 		let about = '';
 		try {
@@ -66,10 +79,13 @@ export class TokenVerifier {
 			about = ` (issuer ${quote(iss)}, key id ${quote(header.kid)}, algorithm ${quote(header.alg)})`;
 			const issuer = typeof iss === 'string' ? this.#issuers.get(iss) : undefined;
 			if (issuer === undefined) return refuse(`no such issuer is configured${about}`);
+			if (expect.issuer !== undefined && iss !== expect.issuer) return refuse(`a token of another issuer${about}`);
 			if (header.typ !== undefined && !TYPES.has(String(header.typ).toLowerCase())) {
 				return refuse(`a token of type ${quote(header.typ)} is not for signing in${about}`);
 			}
-			const result = await verifyFor(issuer, token, method, this.#now());
+			const settings =
+				expect.audience === undefined ? issuer.settings : { ...issuer.settings, audience: expect.audience };
+			const result = await verifyFor({ ...issuer, settings }, token, method, this.#now());
 			return result.ok ? result : refuse(result.reason + about);
 		} catch (error) {
 			return refuse(describe(error) + about, faultOf(error));

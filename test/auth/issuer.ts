@@ -1,13 +1,5 @@
 /** An identity provider without a network: a `fetch` that serves discovery and keys, and a signer of tokens. */
-import {
-	type CryptoKey,
-	exportJWK,
-	generateKeyPair,
-	type JWK,
-	type JWTHeaderParameters,
-	type JWTPayload,
-	SignJWT,
-} from 'jose';
+import { type CryptoKey, exportJWK, generateKeyPair, type JWK, type JWTPayload, SignJWT } from 'jose';
 
 export interface SigningKey {
 	readonly kid: string;
@@ -19,6 +11,13 @@ export interface SigningKey {
 export async function makeKey(kid: string, alg = 'ES256'): Promise<SigningKey> {
 	const { privateKey, publicKey } = await generateKeyPair(alg, { extractable: true });
 	return { kid, alg, privateKey, jwk: { ...(await exportJWK(publicKey)), kid, alg, use: 'sig' } };
+}
+
+/** How a token departs from a good one; undefined takes a claim or header away. */
+export interface TokenChanges {
+	readonly claims?: Readonly<Record<string, unknown>>;
+	readonly header?: Readonly<Record<string, unknown>>;
+	readonly key?: SigningKey;
 }
 
 export class FakeIssuer {
@@ -80,13 +79,7 @@ export class FakeIssuer {
 	}
 
 	/** A good token for ana, or what the changes make of it. */
-	async token(
-		changes: {
-			readonly claims?: JWTPayload;
-			readonly header?: Partial<JWTHeaderParameters>;
-			readonly key?: SigningKey;
-		} = {},
-	): Promise<string> {
+	async token(changes: TokenChanges = {}): Promise<string> {
 		const key = changes.key ?? this.keys[0];
 		if (key === undefined) throw new Error('no key');
 		const now = Math.floor(this.nowMs / 1000);
@@ -99,7 +92,7 @@ export class FakeIssuer {
 			exp: now + 300,
 			email: 'ana',
 			...changes.claims,
-		};
+		} as JWTPayload;
 		return new SignJWT(claims)
 			.setProtectedHeader({ alg: key.alg, kid: key.kid, typ: 'JWT', ...changes.header })
 			.sign(key.privateKey);

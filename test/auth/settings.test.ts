@@ -1,7 +1,7 @@
 /** What is wrong with `identity` is found before the port opens; `portcullis.login` is found among the startup options. */
 import { describe, expect, test } from 'vitest';
 import { AuthBridge } from '../../src/auth/bridge.ts';
-import { takeLogin } from '../../src/auth/options.ts';
+import { readLoginWish } from '../../src/auth/options.ts';
 import { type AuthSettings, authProblems, endpointProblem, isLoopback } from '../../src/auth/settings.ts';
 import { GatewayError } from '../../src/errors.ts';
 
@@ -14,7 +14,11 @@ describe('authProblems', () => {
 		{ name: 'nothing', settings: {}, want: null },
 		{
 			name: 'all',
-			settings: { login: 'device', issuers: [issuer], users: [{ name: 'app', password: { scram } }] },
+			settings: {
+				login: 'device',
+				issuers: [{ ...issuer, clientId: 'psql' }],
+				users: [{ name: 'app', password: { scram } }],
+			},
 			want: null,
 		},
 		{
@@ -32,6 +36,11 @@ describe('authProblems', () => {
 			name: 'same user',
 			settings: { users: [1, 2].map(() => ({ name: 'a', password: { scram } })) },
 			want: /users\[1\]\.name: a .* twice/,
+		},
+		{
+			name: 'device without client',
+			settings: { login: 'device', issuers: [issuer] },
+			want: /issuers\[0\]\.clientId: needed/,
 		},
 		{ name: 'device without issuer', settings: { login: 'device' }, want: /login: device needs an issuer/ },
 	];
@@ -79,34 +88,29 @@ test.each([
 	expect(isLoopback(address)).toBe(want);
 });
 
-describe('takeLogin', () => {
+describe('readLoginWish', () => {
 	const rows = [
-		{ options: '', login: null, rest: '' },
-		{ options: '-c portcullis.login=device', login: 'device', rest: '' },
-		{ options: '-cportcullis.login=oauthbearer', login: 'oauthbearer', rest: '' },
-		{ options: '--portcullis.login=password', login: 'password', rest: '' },
-		{ options: '-c Portcullis.Login=device', login: 'device', rest: '' },
-		{
-			options: '  -c work_mem=1MB   -c portcullis.login=device --geqo=off ',
-			login: 'device',
-			rest: '-c work_mem=1MB --geqo=off',
-		},
-		{ options: '-c portcullis.login=password -c portcullis.login=device', login: 'device', rest: '' },
-		{ options: '-c search_path=a\\ b,c', login: null, rest: '-c search_path=a\\ b,c' },
-		{ options: '-c x=portcullis.login=device', login: null, rest: '-c x=portcullis.login=device' },
-		{
-			options: '-c search_path=\\ -c\\ portcullis.login=device',
-			login: null,
-			rest: '-c search_path=\\ -c\\ portcullis.login=device',
-		},
-		{ options: '-c', login: null, rest: '-c' },
-		{ options: 'trailing\\', login: null, rest: 'trailing\\' },
+		{ options: '', login: null },
+		{ options: '-c portcullis.login=device', login: 'device' },
+		{ options: '-cportcullis.login=oauthbearer', login: 'oauthbearer' },
+		{ options: '--portcullis.login=password', login: 'password' },
+		{ options: '-c Portcullis.Login=device', login: 'device' },
+		{ options: '  -c work_mem=1MB   -c portcullis.login=device --geqo=off ', login: 'device' },
+		{ options: '-c portcullis.login=password -c portcullis.login=device', login: 'device' },
+		{ options: '-c portcullis.issuer=https://id.example.com', login: null, issuer: 'https://id.example.com' },
+		{ options: '-c portcullis.issuer=a\\ b --portcullis.login=device', login: 'device', issuer: 'a b' },
+		{ options: '-c search_path=a\\ b,c', login: null },
+		{ options: '-c x=portcullis.login=device', login: null },
+		{ options: '-c search_path=\\ -c\\ portcullis.login=device', login: null },
+		{ options: 'portcullis.login=device', login: null },
+		{ options: '-c', login: null },
+		{ options: 'trailing\\', login: null },
 	];
-	test.each(rows)('$options', ({ options, login, rest }) => {
-		expect(takeLogin(options)).toEqual({ login, rest, invalid: null });
+	test.each(rows)('$options', ({ options, login, issuer = null }) => {
+		expect(readLoginWish(options)).toEqual({ login, issuer, invalid: null });
 	});
 
 	test.each(['kerberos', '', 'DEVICE'])('"%s" is no way to sign in', (value) => {
-		expect(takeLogin(`-c portcullis.login=${value}`)).toMatchObject({ login: null, invalid: value });
+		expect(readLoginWish(`-c portcullis.login=${value}`)).toMatchObject({ login: null, invalid: value });
 	});
 });

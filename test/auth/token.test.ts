@@ -52,7 +52,7 @@ describe('accepted', () => {
 		{ name: 'an access token (RFC 9068)', changes: { header: { typ: 'at+jwt' } } },
 		{ name: 'just expired, within the tolerance', changes: { claims: { exp: seconds - 29 } } },
 		{ name: 'not yet valid, within the tolerance', changes: { claims: { nbf: seconds + 29 } } },
-		{ name: 'no groups', changes: { claims: { groups: null as never } } },
+		{ name: 'no groups', changes: { claims: { groups: null } } },
 		{ name: 'verified e-mail', changes: { claims: { email_verified: true } } },
 	];
 	test.each(rows)('$name', async ({ changes }) => {
@@ -122,10 +122,10 @@ describe('accepted', () => {
 describe('refused', () => {
 	const rows: { name: string; changes: Changes; want: RegExp }[] = [
 		{ name: 'expired', changes: { claims: { exp: seconds - 31 } }, want: /expired/ },
-		{ name: 'without expiry', changes: { claims: { exp: undefined as never } }, want: /claim exp is missing/ },
+		{ name: 'without expiry', changes: { claims: { exp: undefined } }, want: /claim exp is missing/ },
 		{ name: 'not yet valid', changes: { claims: { nbf: seconds + 31 } }, want: /not valid yet/ },
 		{ name: 'for another audience', changes: { claims: { aud: 'portcullis2' } }, want: /claim aud/ },
-		{ name: 'for no audience', changes: { claims: { aud: undefined as never } }, want: /claim aud is missing/ },
+		{ name: 'for no audience', changes: { claims: { aud: undefined } }, want: /claim aud is missing/ },
 		{ name: 'foreign issuer', changes: { claims: { iss: 'https://evil.example.com' } }, want: /no such issuer .*evil/ },
 		{
 			name: 'issuer with a slash more',
@@ -133,10 +133,10 @@ describe('refused', () => {
 			want: /no such issuer/,
 		},
 		{ name: 'issuer in capitals', changes: { claims: { iss: 'https://ID.example.com' } }, want: /no such issuer/ },
-		{ name: 'no issuer', changes: { claims: { iss: undefined as never } }, want: /no such issuer .*issuer missing/ },
+		{ name: 'no issuer', changes: { claims: { iss: undefined } }, want: /no such issuer .*issuer missing/ },
 		{ name: "a stranger's key with a known id", changes: { key: stranger }, want: /signature is wrong .*key id "k1"/ },
 		{ name: 'unknown key', changes: { key: second }, want: /no such key .*key id "k2"/ },
-		{ name: 'no user name', changes: { claims: { email: undefined as never } }, want: /no claim email/ },
+		{ name: 'no user name', changes: { claims: { email: undefined } }, want: /no claim email/ },
 		{ name: 'a list as the user name', changes: { claims: { email: ['ana'] } }, want: /no claim email/ },
 		{ name: 'an empty user name', changes: { claims: { email: '' } }, want: /no claim email/ },
 		{ name: 'a user name with a line end', changes: { claims: { email: 'ana\nroot' } }, want: /no usable user name/ },
@@ -285,9 +285,9 @@ describe('keys', () => {
 	});
 
 	test('a token without a key id works where one key fits, and is refused where several do', async () => {
-		expect(await outcome({ header: { kid: undefined as never } })).toBe('ok ana');
+		expect(await outcome({ header: { kid: undefined } })).toBe('ok ana');
 		issuer = new FakeIssuer('https://id.example.com', [first, second]);
 		verifier = make();
-		expect(await outcome({ header: { kid: undefined as never } })).toMatch(/several keys/);
+		expect(await outcome({ header: { kid: undefined } })).toMatch(/several keys/);
 	});
 });

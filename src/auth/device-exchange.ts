@@ -1,0 +1,133 @@
+/** A login in the terminal: a NOTICE shows an address and a code, and the login goes on when the person has approved it. */
+import { encodeAuthenticationOk, encodeNoticeResponse } from '../wire/encode.ts';
+import type { ExchangeContext } from './context.ts';
+import { authorizeDevice, awaitApproval, type DeviceAuthorization, type DeviceTokens } from './device-flow.ts';
+import type { Exchange, LoginFailure, Step } from './exchange.ts';
+import { ProviderError } from './fetch-json.ts';
+import { type Judgement, judgeResult, requirePrivacy } from './people.ts';
+import type { ProviderMetadata } from './provider.ts';
+import { loginRefused } from './refusals.ts';
+import type { TokenResult } from './token.ts';
+
+/**
+ * Nothing is asked of the client: AuthenticationOk goes out at once, because only after it do clients show a NOTICE
+ * (tried with psql 15 and 18). Nothing else goes out before the approval, so a client that is not approved has nothing.
+ */
+export class DeviceExchange implements Exchange {
+	readonly #context: ExchangeContext;
+
+	constructor(context: ExchangeContext) {
+		this.#context = context;
+	}
+
+	async step(): Promise<Step> {
+		const { request, flows } = this.#context;
+		const refused = this.#context.throttled('device') ?? (await requirePrivacy(this.#context, 'device'));
+		if (refused !== null) return refused;
+		const leave = flows.enter(request.address);
+		if (leave === null) {
+			return this.#fail('too many logins wait for approval, try again later', 'limit of waiting device logins');
+		}
+		try {
+			const metadata = await this.#context.provider.metadata();
+			const authorization = await this.#authorize(metadata);
+			const next = this.#finish(metadata, authorization).finally(leave);
+			return { type: 'wait', messages: [encodeAuthenticationOk(), notice(authorization, this.#context)], next };
+		} catch (error) {
+			leave();
+			return this.#providerFailed(error);
+		}
+	}
+
+	#authorize(metadata: ProviderMetadata): Promise<DeviceAuthorization> {
+		const { deps, issuer, request } = this.#context;
+		return authorizeDevice(deps, metadata, issuer, request.signal);
+	}
+
+	async #finish(metadata: ProviderMetadata, authorization: DeviceAuthorization): Promise<Step> {
+		const { deps, issuer, request } = this.#context;
+		try {
+			const outcome = await awaitApproval(deps, metadata, issuer, authorization, request.signal);
+			switch (outcome.type) {
+				case 'approved':
+					return await this.#judge(outcome.tokens);
+				case 'denied':
+					return await this.#fail('the login was denied', 'the person denied the login');
+				case 'expired':
+					return await this.#fail('the login was not approved in time', 'nobody approved the login in time');
+				case 'aborted':
+					return await this.#fail('the login was given up', 'the client left, or the login deadline passed');
+			}
+		} catch (error) {
+			return this.#providerFailed(error);
+		}
+	}
+
+	/** The access token, where the gateway is its audience; else the ID token, whose audience is our own client. */
+	async #judge({ accessToken, idToken }: DeviceTokens): Promise<Step> {
+		const { tokens, issuer } = this.#context;
+		const none: TokenResult = { ok: false, reason: 'the provider gave no token', fault: 'token' };
+		const expect = { issuer: issuer.issuer };
+		let result = accessToken === null ? none : await tokens.verify(accessToken, 'device', expect);
+		if (!result.ok && idToken !== null) {
+			const second = await tokens.verify(idToken, 'device', { ...expect, audience: issuer.clientId });
+			const reason = `access token: ${result.reason}; ID token: ${second.ok ? '' : second.reason}`;
+			result = second.ok ? second : { ...second, reason };
+		}
+		const failed = loginRefused(`device login failed for user "${this.#context.request.user}"`);
+		const judged: Judgement = judgeResult(this.#context, result, 'device', failed);
+		if (judged.ok) return { type: 'done', messages: [], identity: judged.identity };
+		return this.#context.fail(judged.refusal);
+	}
+
+	#providerFailed(error: unknown): Promise<LoginFailure> {
+		const reason = error instanceof ProviderError ? error.message : `internal error: ${String(error)}`;
+		return this.#fail('the identity provider does not let the gateway start a login, try again later', reason);
+	}
+
+	#fail(message: string, reason: string): Promise<LoginFailure> {
+		return this.#context.fail({ error: loginRefused(message), reason, method: 'device', guess: false });
+	}
+}
+
+function notice(authorization: DeviceAuthorization, { deps, request }: ExchangeContext): Buffer {
+	const { userCode, verificationUri, verificationUriComplete, expiresAtMs } = authorization;
+	const minutes = Math.max(1, Math.floor((expiresAtMs - deps.now()) / 60_000));
+	const text = `sign in as ${request.user}: open ${verificationUriComplete ?? verificationUri} and confirm the code ${userCode}`;
+	return encodeNoticeResponse(
+		new Map([
+			['S', 'NOTICE'],
+			['V', 'NOTICE'],
+			['C', '00000'],
+			['M', text],
+			['H', `The login waits for ${minutes} minutes. Confirm only a code that you asked for yourself.`],
+		]),
+	);
+}
+
+/** How many device logins wait, altogether and by address: each holds a connection and polls the provider. */
+export class DeviceFlows {
+	readonly #perAddress = new Map<string, number>();
+	readonly #max: number;
+	readonly #perAddressMax: number;
+	#waiting = 0;
+
+	constructor(max: number, perAddressMax: number) {
+		this.#max = max;
+		this.#perAddressMax = perAddressMax;
+	}
+
+	/** Null when there is no place; else what to call once at the end. */
+	enter(address: string): (() => void) | null {
+		const mine = this.#perAddress.get(address) ?? 0;
+		if (this.#waiting >= this.#max || mine >= this.#perAddressMax) return null;
+		this.#waiting += 1;
+		this.#perAddress.set(address, mine + 1);
+		return () => {
+			this.#waiting -= 1;
+			const left = (this.#perAddress.get(address) ?? 1) - 1;
+			if (left === 0) this.#perAddress.delete(address);
+			else this.#perAddress.set(address, left);
+		};
+	}
+}
