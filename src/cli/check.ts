@@ -1,0 +1,53 @@
+/** `portcullis check`: reads configuration and policies as `serve` would, and says what is wrong, without starting anything. */
+import { authProblems } from '../auth/settings.ts';
+import { isHarmlessFunctionName } from '../catalog/safety.ts';
+import type { Config } from '../config/config.ts';
+import { loadConfig } from '../config/load.ts';
+import { loadPolicy, type Policy } from '../policy/policy.ts';
+import { formatProblem } from '../policy/problem.ts';
+import { authSettings } from './auth-settings.ts';
+import { CommandError, type CommandIo, paint } from './io.ts';
+
+export interface CheckOptions {
+	readonly config: string;
+}
+
+/** Exit status 0. Throws ConfigError or PolicyError with all mistakes of the first that has any. */
+export async function check(io: CommandIo, options: CheckOptions): Promise<number> {
+	const colors = paint(io.color);
+	const config = await loadConfig(options.config, io.env);
+	const problems = authProblems(authSettings(config));
+	if (problems.length > 0)
+		throw new CommandError(problems.map((problem) => `${options.config}: ${problem}`).join('\n'));
+	const policy = await loadPolicy(config.policies, { isHarmlessFunction: isHarmlessFunctionName });
+	const warnings = [...config.warnings, ...policy.warnings.map(formatProblem), ...claimWarnings(config, policy)];
+	for (const warning of warnings) io.out(`${colors.yellow('warning')}  ${warning}\n`);
+	io.out(`${colors.green('ok')}  ${summary(config, policy)}\n`);
+	return 0;
+}
+
+/** Claims that masks and filters name and that nobody can have: they would be missing for everybody. */
+function claimWarnings(config: Config, policy: Policy): string[] {
+	const { issuers, users } = config.identity;
+	const known = new Set([
+		...issuers.flatMap((issuer) => issuer.claims),
+		...users.flatMap((user) => Object.keys(user.claims)),
+	]);
+	return policy.claims
+		.filter((claim) => !known.has(claim))
+		.map((claim) => `masks.yaml names claims.${claim}, which no issuer and no user of the configuration has`);
+}
+
+function summary(config: Config, policy: Policy): string {
+	const { issuers, users } = config.identity;
+	return [
+		count(config.databases.length, 'database'),
+		count(issuers.length, 'issuer'),
+		count(users.length, 'service account'),
+		`${count(policy.rules.length, 'rule')} and ${count(policy.links.length, 'link')} (policy ${policy.revision})`,
+	].join(', ');
+}
+
+function count(number: number, noun: string): string {
+	return `${number} ${noun}${number === 1 ? '' : 's'}`;
+}
