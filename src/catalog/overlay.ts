@@ -6,13 +6,14 @@ import { type RelationChoice, relationsQuery, withDetails } from './queries.ts';
 import type { CatalogSnapshot, Relation, Type } from './snapshot.ts';
 
 /** Which relations to look for: by schema (`pg_temp` stands for the session's own) and name, or all of its temporary ones. */
-export type RelationSearch = { readonly schema: string; readonly name: string }[] | 'temporary';
+export type RelationSearch = readonly { readonly schema: string; readonly name: string }[] | 'temporary';
 
 /**
  * Looks relations up through a session's own connection, as its transaction sees them; those that are not there are left
  * out. `inTransaction`: the connection is inside a transaction block (status T; status E cannot be asked). It leaves no
  * trace: settings, transaction and savepoints are as before, one Query message each way. Rejects with the connection's
- * error. Of `children` only those among the relations found are known.
+ * error. Nothing else may be in progress on the connection (no pipeline: the Query message would commit it). Of `children`
+ * only those among the relations found are known; in definitions of temporary views a name without schema is temporary.
  */
 export async function loadRelations(
 	connection: CatalogConnection,

@@ -33,7 +33,7 @@ export interface RelationChoice {
 	readonly attributes: string;
 }
 
-/** All relations of a part but toast tables and temporary ones, which belong to one session each. */
+/** All relations of a part but those of toast schemas and temporary ones, which belong to one session each. */
 export function relationsOf(part: Part): RelationChoice {
 	return {
 		where: `${ofPart(part, 'c.oid')} and c.relpersistence <> 't'`,
@@ -75,7 +75,7 @@ left join (
 	select distinct tgrelid from pg_trigger
 	where not tgisinternal and tgenabled <> 'D' and (tgtype & 1) <> 0 and (tgtype & 66) <> 0 and (tgtype & 20) <> 0
 ) g on g.tgrelid = c.oid
-where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S', 'c', 'i', 'I') and ${where}`;
+where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S', 'c', 'i', 'I') and n.nspname !~ '^pg_toast' and ${where}`;
 }
 
 /**
