@@ -88,7 +88,7 @@ export class Conversation {
 	pump: () => void = () => undefined;
 
 	#context: StatementContext | null = null;
-	#decided: { readonly sql: string; readonly decision: Decision } | null = null;
+	#decided: { readonly key: string; readonly decision: Decision } | null = null;
 	#flushedAfter: Expected | undefined;
 	/** The path was asked for on behalf of the message at hand, without an answer. */
 	#askedInVain = false;
@@ -117,13 +117,15 @@ export class Conversation {
 	}
 
 	/** The decision on a text; null while it is being made: then the message has to be handled `again`. */
-	decide(sql: string): Decision | null {
-		return this.#decideBy(sql, () => this.services.pipeline.decide(this.context(), sql));
+	decide(sql: string, parameterTypes: readonly number[]): Decision | null {
+		const known = this.#takeDecided(sql);
+		return known ?? this.#await(sql, this.services.pipeline.decide(this.context(), sql, parameterTypes));
 	}
 
 	/** The decision on a FunctionCall; null as for `decide`. */
 	decideCall(oid: number): Decision | null {
-		return this.#decideBy(`call ${oid}`, () => this.services.pipeline.decideCall(this.context(), oid));
+		const key = `FunctionCall ${oid}`;
+		return this.#takeDecided(key) ?? this.#await(key, this.services.pipeline.decideCall(this.context(), oid));
 	}
 
 	/**
@@ -232,15 +234,18 @@ export class Conversation {
 		return expected;
 	}
 
-	#decideBy(key: string, make: () => Decision | Promise<Decision>): Decision | null {
-		const known = this.#decided;
+	/** What was decided for the message at hand while it waited. */
+	#takeDecided(key: string): Decision | null {
+		const decided = this.#decided;
 		this.#decided = null;
-		if (known?.sql === key) return known.decision;
-		const made = make();
+		return decided?.key === key ? decided.decision : null;
+	}
+
+	#await(key: string, made: Decision | Promise<Decision>): Decision | null {
 		if (!(made instanceof Promise)) return made;
 		this.wait(
 			made.then((decision) => {
-				this.#decided = { sql: key, decision };
+				this.#decided = { key, decision };
 			}),
 		);
 		return null;

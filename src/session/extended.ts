@@ -24,7 +24,7 @@ export function handleParse(
 	leave: (unrecorded: UnrecordedParse) => void,
 ): Progress {
 	if (!conversation.settled()) return 'again';
-	const decision = conversation.decide(message.sql);
+	const decision = conversation.decide(message.sql, message.paramTypes);
 	if (decision === null) return 'again';
 	if (decision.effect === 'deny') return deny(conversation, decision, 'prepare', message.name);
 	if (decision.statements.length > 1) return deny(conversation, severalStatements(decision), 'prepare', message.name);
@@ -76,7 +76,7 @@ export function handleBind(conversation: Conversation, message: Bind, unrecorded
 	if (unrecorded === null) {
 		if (!conversation.settled()) return 'again';
 		if (!services.pipeline.isCurrent(prepared.decision, conversation.context())) {
-			const decision = conversation.decide(prepared.sql);
+			const decision = conversation.decide(prepared.sql, prepared.paramTypes);
 			if (decision === null) return 'again';
 			if (decision.effect === 'deny') return deny(conversation, decision, 'execute', null);
 			prepared.decision = decision;
@@ -260,7 +260,7 @@ function recheck(conversation: Conversation, portal: Portal): Progress | null {
 	const { pipeline } = conversation.services;
 	if (pipeline.isCurrent(portal.decision, conversation.context())) return null;
 	if (!conversation.settled()) return 'again';
-	const decision = conversation.decide(portal.prepared.sql);
+	const decision = conversation.decide(portal.prepared.sql, portal.prepared.paramTypes);
 	if (decision === null) return 'again';
 	if (decision.effect === 'deny') return deny(conversation, decision, 'execute', null);
 	if (decision.rewritten === portal.decision.rewritten) return null;

@@ -29,7 +29,7 @@ export class Gather {
 		if (parts.length === 0) return true;
 		this.#parts = [];
 		this.#bytes = 0;
-		if (parts.length === 1) return socket.write(parts[0] as Buffer);
+		if (parts.length === 1) return socket.write(parts[0]);
 		if (bytes <= joinBytesMax) return socket.write(Buffer.concat(parts, bytes));
 		let room = true;
 		socket.cork();

@@ -42,16 +42,10 @@ export function hidesRows(decision: Decision): boolean {
 	return decision.statements[0]?.hidesRows === true;
 }
 
-const unsettlingByDecision = new WeakMap<Decision, boolean>();
-
 /** What it does to the session has to be known before anything else is decided. */
 export function unsettles(decision: Decision): boolean {
-	let known = unsettlingByDecision.get(decision);
-	if (known === undefined) {
-		known = decision.statements.some((statement) => statement.effects.some(isUnsettling));
-		unsettlingByDecision.set(decision, known);
-	}
-	return known;
+	for (const { effects } of decision.statements) if (effects.length > 0 && effects.some(isUnsettling)) return true;
+	return false;
 }
 
 function isUnsettling(effect: SessionEffect): boolean {

@@ -32,8 +32,11 @@ export interface StatementContext {
 
 /** The pipeline as a session sees it. */
 export interface StatementPipeline {
-	/** Never throws for what a client sends: text that does not parse is a denial. A Promise when the catalogue has to be looked at. */
-	decide(context: StatementContext, sql: string): Decision | Promise<Decision>;
+	/**
+	 * Never throws for what a client sends: text that does not parse is a denial. A Promise when the catalogue has to be
+	 * looked at. `parameterTypes` as in Parse: oids, 0 or missing where the type is left to the server.
+	 */
+	decide(context: StatementContext, sql: string, parameterTypes?: readonly number[]): Decision | Promise<Decision>;
 	/** The decision on a FunctionCall of the function with this oid. */
 	decideCall(context: StatementContext, oid: number): Decision | Promise<Decision>;
 	/** False when policy, catalogue, names or identity have changed in a way that may change the decision. */

@@ -9,10 +9,12 @@ import { Expected } from './replies.ts';
 
 const emptyQuery = encodeQuery('');
 
+const noTypes: readonly number[] = [];
+
 /** Query: decided as a whole before any of it is forwarded. */
 export function handleQuery(conversation: Conversation, message: Query): Progress {
 	if (!conversation.settled()) return 'again';
-	const decision = conversation.decide(message.sql);
+	const decision = conversation.decide(message.sql, noTypes);
 	if (decision === null) return 'again';
 	const recording: Recording = { decision, protocol: 'simple', phase: 'execute' };
 	if (decision.effect === 'deny') deny(conversation, recording);

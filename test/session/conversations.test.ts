@@ -1,8 +1,7 @@
 /** The same conversations, message for message, with PostgreSQL directly and through the gateway. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Backend } from '../../src/wire/backend.ts';
-import type { FrontendFields } from '../../src/wire/encode.ts';
 import { createDatabase, type TestDatabase } from '../support/postgres.ts';
+import { converse, openDirect, type Turn } from './converse.ts';
 import { startTestGateway, type TestGateway } from './gateway.ts';
 import {
 	Bind,
@@ -39,13 +38,6 @@ afterAll(async () => {
 	await gateway?.close();
 	await database?.drop();
 });
-
-/** Groups of messages: each is sent at once, and then answers are awaited: ReadyForQuery so many times, or a type. */
-interface Turn {
-	readonly send: readonly FrontendFields[];
-	/** ReadyForQuery's to wait for (default 1), or the type of message, or the end of the stream. */
-	readonly until?: number | Backend['type'] | 'end';
-}
 
 interface Case {
 	readonly name: string;
@@ -449,11 +441,7 @@ const cases: readonly Case[] = [
 
 describe('a conversation is the same through the gateway', () => {
 	it.each(cases)('$name', async ({ turns, without }) => {
-		const direct = await WireClient.open({
-			port: database.port,
-			params: { user: database.user, database: database.database },
-			password: database.password,
-		});
+		const direct = await openDirect(database);
 		const wanted = await converse(direct, turns, without);
 		const through = await WireClient.open({ port: gateway.port, params: { database: database.database } });
 		const got = await converse(through, turns, without);
@@ -468,32 +456,3 @@ describe('a conversation is the same through the gateway', () => {
 		expect(a).not.toEqual(b);
 	});
 });
-
-/** All answers, as plain data: without the bytes (they follow from the fields), and without what differs by session. */
-async function converse(client: WireClient, turns: readonly Turn[], without = ''): Promise<unknown[]> {
-	const heard: unknown[] = [];
-	for (const { send, until = 1 } of turns) {
-		client.send(...send);
-		const answers =
-			typeof until === 'number'
-				? await client.ready(until)
-				: until === 'end'
-					? await client.rest()
-					: await client.until(until);
-		heard.push(answers.map((answer) => plain(answer, without)));
-	}
-	client.destroy();
-	return heard;
-}
-
-function plain(message: Backend, without: string): unknown {
-	if (message.type === 'ErrorResponse' || message.type === 'NoticeResponse') {
-		const told = [...message.fields].filter(([code]) => !['F', 'L', 'R', ...without].includes(code));
-		return { type: message.type, fields: Object.fromEntries(told) };
-	}
-	// Temporary tables have an oid of their own in each session.
-	if (message.type === 'RowDescription')
-		return { ...message, raw: '', fields: message.fields.map((field) => ({ ...field, tableOid: 0 })) };
-	if (message.type === 'NotificationResponse') return { ...message, raw: '', pid: 0 };
-	return { ...message, raw: message.raw.toString('latin1') };
-}

@@ -8,7 +8,6 @@ import { GatewayError } from '../../src/errors.ts';
 import { defaultSessionLimits, type SessionLimits } from '../../src/session/limits.ts';
 import { Listener } from '../../src/session/listener.ts';
 import type { ListenerTls, SessionServices } from '../../src/session/services.ts';
-import { loadParser } from '../../src/sql/parse.ts';
 import type { Access, Answer, Identity } from '../../src/stages.ts';
 import { encodeAuthenticationOk } from '../../src/wire/encode.ts';
 import { backendRules, frontendRules } from '../../src/wire/framer.ts';
@@ -42,7 +41,6 @@ const yes: Answer = { allowed: true, denied: false, named: true, rules: [] };
 const no: Answer = { ...yes, allowed: false };
 
 export async function startTestGateway(database: TestDatabase, options: TestGatewayOptions = {}): Promise<TestGateway> {
-	await loadParser();
 	const pipeline = new FakePipeline();
 	const { host, port, user, password } = database;
 	const target: BackendTarget = {
