@@ -1,5 +1,6 @@
 /** A server that signs its clients in by the auth bridge and answers every Query with nothing: a gateway's front door alone. */
 import { createServer, type Server, type Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { TLSSocket } from 'node:tls';
 import { AuthBridge } from '../../src/auth/bridge.ts';
 import { serverEndPointHash } from '../../src/auth/channel-binding.ts';
@@ -21,6 +22,8 @@ export interface GateOptions {
 	readonly settings: AuthSettings;
 	/** Network and clock of the bridge; missing: the real ones. */
 	readonly network?: { readonly fetch: Fetch; readonly now: () => number };
+	/** Longest pause between polls of a device flow; missing: as the provider asks. */
+	readonly pollMs?: number;
 	/** TLS with a certificate of this kind; null: none. */
 	readonly tls?: SignatureKind | null;
 }
@@ -33,9 +36,12 @@ export class LoginGate {
 	readonly #sockets = new Set<Socket>();
 	readonly #certificate: TestCertificate | null;
 
-	constructor({ settings, network, tls = null }: GateOptions) {
-		const delay = network === undefined ? {} : { delay: async () => undefined };
-		this.#bridge = new AuthBridge(settings, { ...network, ...delay });
+	constructor({ settings, network, pollMs, tls = null }: GateOptions) {
+		const longest = pollMs ?? (network === undefined ? Number.POSITIVE_INFINITY : 0);
+		const delay = async (ms: number, signal?: AbortSignal): Promise<void> => {
+			await sleep(Math.min(ms, longest), undefined, signal === undefined ? {} : { signal }).catch(() => undefined);
+		};
+		this.#bridge = new AuthBridge(settings, { ...network, delay });
 		this.#certificate = tls === null ? null : makeCertificate({ name: 'localhost', hosts: ['localhost'], kind: tls });
 		this.#server = createServer((socket) => {
 			this.#sockets.add(socket);
