@@ -11,14 +11,14 @@ import { openSession } from './support.ts';
 /** Time that passes only when the test says so. */
 class HandClock implements Clock {
 	#now = 0;
-	readonly #timers = new Set<{ at: number; then: () => void }>();
+	readonly #timers = new Set<{ at: number; run: () => void }>();
 
 	now(): number {
 		return this.#now;
 	}
 
 	after(delayMs: number, then: () => void): () => void {
-		const timer = { at: this.#now + delayMs, then };
+		const timer = { at: this.#now + delayMs, run: then };
 		this.#timers.add(timer);
 		return () => this.#timers.delete(timer);
 	}
@@ -34,7 +34,7 @@ class HandClock implements Clock {
 			if (due === undefined) break;
 			this.#timers.delete(due);
 			this.#now = due.at;
-			due.then();
+			due.run();
 		}
 		this.#now = until;
 	}
