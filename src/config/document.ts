@@ -16,9 +16,10 @@ export class ConfigError extends Error {
 
 	/** `file` is the file as the operator knows it. */
 	constructor(file: string, problems: readonly ConfigProblem[]) {
-		super(problems.map((problem) => formatProblem(file, problem)).join('\n'));
+		const inOrder = problems.toSorted((a, b) => a.line - b.line);
+		super(inOrder.map((problem) => formatProblem(file, problem)).join('\n'));
 		this.name = 'ConfigError';
-		this.problems = problems;
+		this.problems = inOrder;
 	}
 }
 

@@ -83,13 +83,16 @@ const database = z.strictObject({
 	password: secret.optional().describe('Its password; none for servers that ask for none.'),
 	tls: z
 		.strictObject({
-			mode: z.enum(['disable', 'require', 'verify-ca', 'verify-full']).describe("libpq's words."),
+			mode: z
+				.enum(['disable', 'require', 'verify-ca', 'verify-full'])
+				.default('verify-full')
+				.describe("libpq's words."),
 			ca: text.optional().describe("PEM file of the authorities to trust. Default: the system's."),
 			cert: text.optional().describe('PEM file of a client certificate.'),
 			key: text.optional().describe('PEM file of its private key.'),
 		})
 		.optional()
-		.describe('TLS towards the server. Default: `verify-full`; `disable` for a loopback address or a Unix socket.'),
+		.describe('TLS towards the server. Default: as below; for a loopback address or a Unix socket none.'),
 	pool: z
 		.strictObject({
 			mode: z

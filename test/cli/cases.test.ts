@@ -78,8 +78,8 @@ cases:
 				'cases:\n  - as: ben\n    sqll: x\n    expect: perhaps',
 				[
 					'cases/x.yaml:2: cases[0].sql: missing',
-					'cases/x.yaml:4: cases[0].expect: must be allow, deny',
 					'cases/x.yaml:3: cases[0].sqll: unknown key',
+					'cases/x.yaml:4: cases[0].expect: must be allow, deny',
 				],
 			],
 			[
