@@ -52,7 +52,8 @@ export class Run {
 		const nowMs = performance.now();
 		// The record of a denial is complete by itself.
 		if (receipt !== undefined && !denied) {
-			const rows = tag === null ? this.rows : (rowsOfTag(tag) ?? this.rows);
+			// The tag of a portal that ran in portions counts the last one only.
+			const rows = tag === null || this.suspended ? this.rows : (rowsOfTag(tag) ?? this.rows);
 			sink.outcome(receipt, { status, sqlstate, tag, rows, bytes: this.bytes, durationMs: nowMs - this.#begunMs });
 		}
 		this.rows = 0;
