@@ -14,6 +14,8 @@ function ofPart(part: Part, oid: string): string {
 export function sessionSetup(limits: { readonly queryTimeoutMs: number; readonly lockTimeoutMs: number }): string {
 	return `set search_path = '';
 		set quote_all_identifiers = off;
+		set jit = off;
+		set max_parallel_workers_per_gather = 0;
 		set default_transaction_isolation = 'read committed';
 		set statement_timeout = ${limits.queryTimeoutMs};
 		set lock_timeout = ${limits.lockTimeoutMs};

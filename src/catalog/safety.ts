@@ -1,5 +1,5 @@
 /** The words in which the catalogue says what of PostgreSQL's own is harmless; the answers themselves are beside it. */
-export { isHarmlessFunctionName, routineKey, routineSafety } from './routine-safety.ts';
+export { isHarmlessFunctionName, routineSafety } from './routine-safety.ts';
 export { needsNamedRule, relationSafety } from './relation-safety.ts';
 export { settingSafety } from './setting-safety.ts';
 
