@@ -46,6 +46,14 @@ export function identityFromClaims(claims: JsonObject, settings: IssuerSettings,
 	};
 }
 
+/** The first of `required` that claim `scope` (RFC 9068) or `scp` does not have; null when it has all. */
+export function missingScope(claims: JsonObject, required: readonly string[]): string | null {
+	if (required.length === 0) return null;
+	const { scope = claims['scp'] } = claims;
+	const has: readonly unknown[] = typeof scope === 'string' ? scope.split(' ') : Array.isArray(scope) ? scope : [];
+	return required.find((one) => !has.includes(one)) ?? null;
+}
+
 function refuse(reason: string): ClaimsResult {
 	return { ok: false, reason };
 }

@@ -34,7 +34,12 @@ export async function judgeToken(
 	method: LoginMethod,
 	failed: GatewayError,
 ): Promise<Judgement> {
-	return judgeResult(context, await context.tokens.verify(token, method), method, failed);
+	return judgeResult(
+		context,
+		await context.tokens.verify(token, method, { preferred: context.issuer.issuer }),
+		method,
+		failed,
+	);
 }
 
 export function judgeResult(

@@ -23,6 +23,18 @@ export interface IssuerSettings {
 	readonly groups?: string | undefined;
 	/** Claims that policies may use. */
 	readonly claims?: readonly string[] | undefined;
+	/** Scopes that a token must have (claim `scope` or `scp`). */
+	readonly requiredScopes?: readonly string[] | undefined;
+	/** Lets the gateway ask about opaque tokens; with `always`, about every token of this issuer. */
+	readonly introspection?: IntrospectionSettings | undefined;
+}
+
+/** RFC 7662: the client that the gateway is at the introspection endpoint. */
+export interface IntrospectionSettings {
+	readonly clientId: string;
+	readonly clientSecret: string;
+	/** Ask about JSON Web Tokens too, so that a revoked one is refused before it expires. Default: only opaque ones. */
+	readonly always?: boolean | undefined;
 }
 
 /** A service account: SCRAM with a stored verifier. */

@@ -1,44 +1,30 @@
-/** Checks of JSON Web Tokens (RFC 7519, RFC 8725, RFC 9068): signature by allow-list, issuer, audience, times, claims. */
-import { decodeJwt, decodeProtectedHeader, errors, jwtVerify } from 'jose';
+/** From a token to an Identity: finds the issuer that it is of, has it checked, and reads its claims. */
 import type { Identity, LoginMethod } from '../stages.ts';
-import { type ClaimsResult, identityFromClaims } from './claims.ts';
-import { ProviderError } from './fetch-json.ts';
+import { identityFromClaims, missingScope } from './claims.ts';
+import { type JsonObject, ProviderError } from './fetch-json.ts';
+import { checkIntrospection, introspect } from './introspection.ts';
+import { aboutJwt, type CheckedClaims, checkJwt, type JwtAbout, type TokenRefusal } from './jwt.ts';
 import { AUTH_LIMITS } from './limits.ts';
 import { Provider, type ProviderClock } from './provider.ts';
-import type { IssuerSettings } from './settings.ts';
+import type { IntrospectionSettings, IssuerSettings } from './settings.ts';
 
-/** Asymmetric only: `none` and HS* can never be asked for by a token. */
-const ALGORITHMS = [
-	'RS256',
-	'RS384',
-	'RS512',
-	'PS256',
-	'PS384',
-	'PS512',
-	'ES256',
-	'ES384',
-	'ES512',
-	'EdDSA',
-	'Ed25519',
-];
-
-/** RFC 8725, section 3.11: a token made for something else (logout, DPoP, secevent) must not sign anybody in. */
-const TYPES = new Set(['jwt', 'at+jwt', 'application/at+jwt', 'application/jwt']);
+export type { TokenRefusal } from './jwt.ts';
 
 export type TokenResult = { readonly ok: true; readonly identity: Identity } | TokenRefusal;
 
-export interface TokenRefusal {
-	readonly ok: false;
-	/** Exact, for log and audit; it holds no part of the token but its issuer, key id and algorithm. */
-	readonly reason: string;
-	/** expired: genuine, but past its time; provider: it could not be checked; token: anything else. */
-	readonly fault: 'token' | 'expired' | 'provider';
+export interface TokenExpectation {
+	/** The only issuer that will do. */
+	readonly issuer?: string | undefined;
+	/** In place of the configured audience. */
+	readonly audience?: string | undefined;
+	/** Who is asked about an opaque token where several issuers could be: the one that the client named. */
+	readonly preferred?: string | undefined;
 }
 
-export interface TokenExpectation {
-	readonly issuer?: string | undefined;
-	readonly audience?: string | undefined;
-}
+/** What may be shown to an issuer as a token (RFC 6750, section 2.1): not what a person would type. */
+const OPAQUE = /^[A-Za-z0-9._~+/-]{16,}=*$/;
+
+const REVOKED: TokenRefusal = { ok: false, reason: 'the issuer says that the token is not active', fault: 'token' };
 
 interface Issuer {
 	readonly settings: IssuerSettings;
@@ -48,10 +34,10 @@ interface Issuer {
 /** Checks tokens of all configured issuers. */
 export class TokenVerifier {
 	readonly #issuers = new Map<string, Issuer>();
-	readonly #now: () => number;
+	readonly #deps: ProviderClock;
 
 	constructor(issuers: readonly IssuerSettings[], deps: ProviderClock) {
-		this.#now = deps.now;
+		this.#deps = deps;
 		for (const settings of issuers) {
 			this.#issuers.set(settings.issuer, { settings, provider: new Provider(settings.issuer, deps) });
 		}
@@ -66,81 +52,70 @@ export class TokenVerifier {
 		return [...this.#issuers.values()].map(({ provider }) => provider);
 	}
 
-	/**
-	 * Never rejects. The issuer that the token claims only chooses the checks; it is verified with the rest.
-	 * `expect`: the only issuer that will do, and the audience in place of the configured one.
-	 */
+	/** Never rejects. The issuer that the token claims only chooses the checks; it is verified with the rest. */
 	async verify(token: string, method: LoginMethod, expect: TokenExpectation = {}): Promise<TokenResult> {
 		if (Buffer.byteLength(token) > AUTH_LIMITS.tokenBytesMax) return refuse('the token is too long');
-		let about = '';
+		const about = aboutJwt(token);
+		const words = about?.words ?? ' (an opaque token)';
+		const issuer = about === null ? this.#issuerOfOpaque(expect) : this.#issuerOf(about, expect);
+		if (!('settings' in issuer)) return about === null ? issuer : refuse(issuer.reason + words);
+		const checked = await this.#check(issuer, token, about !== null, expect);
+		if (!checked.ok) return refuse(checked.reason + words, checked.fault);
+		const missing = missingScope(checked.claims, issuer.settings.requiredScopes ?? []);
+		if (missing !== null) return refuse(`the token lacks scope ${missing}${words}`);
+		const result = identityFromClaims(checked.claims, issuer.settings, method);
+		return result.ok ? result : refuse(result.reason + words);
+	}
+
+	#issuerOf(about: JwtAbout, expect: TokenExpectation): Issuer | TokenRefusal {
+		const issuer = about.issuer === null ? undefined : this.#issuers.get(about.issuer);
+		if (issuer === undefined) return refuse('no such issuer is configured');
+		if (expect.issuer !== undefined && about.issuer !== expect.issuer) return refuse('a token of another issuer');
+		return issuer;
+	}
+
+	/** An opaque token is shown to one issuer only: to others it would be a secret given away. */
+	#issuerOfOpaque(expect: TokenExpectation): Issuer | TokenRefusal {
+		const able = [...this.#issuers.values()].filter(({ settings }) => settings.introspection !== undefined);
+		if (able.length === 0) return refuse('not a JSON Web Token');
+		const named = expect.issuer ?? expect.preferred;
+		const chosen = able.find(({ settings }) => settings.issuer === named);
+		if (chosen !== undefined) return chosen;
+		const [only, ...others] = able;
+		if (only === undefined || expect.issuer !== undefined) return refuse('not a JSON Web Token of that issuer');
+		return others.length === 0 ? only : refuse('an opaque token, and the client did not name its issuer');
+	}
+
+	async #check(issuer: Issuer, token: string, isJwt: boolean, expect: TokenExpectation): Promise<CheckedClaims> {
+		const { provider } = issuer;
+		const settings =
+			expect.audience === undefined ? issuer.settings : { ...issuer.settings, audience: expect.audience };
+		const { introspection } = settings;
+		if (!isJwt) {
+			if (introspection === undefined) return refuse('not a JSON Web Token');
+			if (!OPAQUE.test(token)) return refuse('neither a JSON Web Token nor an opaque one');
+			return this.#ask(provider, introspection, token, (body) => checkIntrospection(body, settings, this.#deps.now()));
+		}
+		const checked = await checkJwt(token, provider, settings.audience, this.#deps.now());
+		if (!checked.ok || introspection?.always !== true) return checked;
+		return this.#ask(provider, introspection, token, (body) => (body['active'] === true ? checked : REVOKED));
+	}
+
+	async #ask(
+		provider: Provider,
+		client: IntrospectionSettings,
+		token: string,
+		judge: (body: JsonObject) => CheckedClaims,
+	): Promise<CheckedClaims> {
 		try {
-			const { iss } = decodeJwt(token);
-			const header = decodeProtectedHeader(token);
-			about = ` (issuer ${quote(iss)}, key id ${quote(header.kid)}, algorithm ${quote(header.alg)})`;
-			const issuer = typeof iss === 'string' ? this.#issuers.get(iss) : undefined;
-			if (issuer === undefined) return refuse(`no such issuer is configured${about}`);
-			if (expect.issuer !== undefined && iss !== expect.issuer) return refuse(`a token of another issuer${about}`);
-			if (header.typ !== undefined && !TYPES.has(String(header.typ).toLowerCase())) {
-				return refuse(`a token of type ${quote(header.typ)} is not for signing in${about}`);
-			}
-			const settings =
-				expect.audience === undefined ? issuer.settings : { ...issuer.settings, audience: expect.audience };
-			const result = await verifyFor({ ...issuer, settings }, token, method, this.#now());
-			return result.ok ? result : refuse(result.reason + about);
+			return judge(await introspect(this.#deps.fetch, await provider.metadata(), client, token));
 		} catch (error) {
-			return refuse(describe(error) + about, faultOf(error));
+			if (!(error instanceof ProviderError)) throw error;
+			return refuse(`the issuer cannot be asked: ${error.message}`, 'provider');
 		}
 	}
 }
 
-async function verifyFor(
-	{ settings, provider }: Issuer,
-	token: string,
-	method: LoginMethod,
-	nowMs: number,
-): Promise<ClaimsResult> {
-	const { payload } = await jwtVerify(token, (header) => provider.key(header), {
-		algorithms: ALGORITHMS,
-		issuer: settings.issuer,
-		audience: typeof settings.audience === 'string' ? settings.audience : [...settings.audience],
-		clockTolerance: AUTH_LIMITS.clockToleranceSeconds,
-		currentDate: new Date(nowMs),
-		requiredClaims: ['exp'],
-	});
-	if (payload['cnf'] !== undefined)
-		return { ok: false, reason: 'the token is bound to a key that the client did not prove (cnf)' };
-	if (payload['events'] !== undefined) return { ok: false, reason: 'a security event token is not for signing in' };
-	return identityFromClaims(payload, settings, method);
-}
-
 function refuse(reason: string, fault: TokenRefusal['fault'] = 'token'): TokenRefusal {
 	return { ok: false, reason, fault };
-}
-
-/** jose looks at the times after the signature, so an expired token is a genuine one. */
-function faultOf(error: unknown): TokenRefusal['fault'] {
-	if (error instanceof errors.JWTExpired) return 'expired';
-	return error instanceof ProviderError ? 'provider' : 'token';
-}
-
-/** Values out of an unverified token, short and harmless enough for a log line. */
-function quote(value: unknown): string {
-	if (typeof value !== 'string') return 'missing';
-	return JSON.stringify(value.length > 200 ? `${value.slice(0, 200)}...` : value);
-}
-
-function describe(error: unknown): string {
-	if (error instanceof errors.JWTExpired) return 'the token has expired';
-	if (error instanceof errors.JWTClaimValidationFailed) {
-		if (error.claim === 'nbf' && error.reason === 'check_failed') return 'the token is not valid yet (nbf)';
-		return `claim ${error.claim} is ${error.reason === 'missing' ? 'missing' : 'not what it must be'}`;
-	}
-	if (error instanceof errors.JOSEAlgNotAllowed) return 'the algorithm is not allowed';
-	if (error instanceof errors.JWSSignatureVerificationFailed) return 'the signature is wrong';
-	if (error instanceof errors.JWKSNoMatchingKey) return 'the issuer has no such key';
-	if (error instanceof errors.JWKSMultipleMatchingKeys) return 'several keys match: the token needs a key id';
-	if (error instanceof ProviderError) return `the issuer cannot be asked: ${error.message}`;
-	if (error instanceof errors.JWTInvalid || error instanceof errors.JWSInvalid) return 'not a JSON Web Token';
-	if (error instanceof errors.JOSEError) return `not an acceptable JSON Web Token: ${error.code}`;
-	return `cannot be checked: ${error instanceof Error ? error.name : 'unknown error'}`;
 }
