@@ -57,7 +57,7 @@ export class Conversation {
 	readonly portals = new PendingMap<Portal>(() => 0);
 	readonly names: SessionNames;
 	info: SessionInfo;
-	/** As in the latest ReadyForQuery. */
+	/** As in the latest ReadyForQuery; T also when a failed transaction has been ended since. */
 	status: TransactionStatus = 'I';
 	/** Number of the pipeline segment that the client is sending: it ends with a Sync, Query or FunctionCall. */
 	segment = 1;
@@ -108,7 +108,7 @@ export class Conversation {
 	/** Who asks under which policy and with which names: one object as long as none of them changes. */
 	context(): StatementContext {
 		const access: Access = this.services.accessFor(this.identity, this.database.name);
-		const names = this.names.current;
+		const names = this.status === 'E' ? this.names.latest : this.names.current;
 		const old = this.#context;
 		if (old !== null && old.access === access && old.names === names && old.info === this.info) return old;
 		const { identity, info, database } = this;

@@ -10,6 +10,8 @@ export class SessionNames {
 	#current: Names = { searchPath: null, tempSchema: null };
 	/** As in the latest ParameterStatus; undefined when the server does not report it. */
 	#reported: string | undefined;
+	/** The latest path that was known, whether or not it still holds. */
+	#latest: Names = this.#current;
 	/** Text that `#current` was made from. */
 	#text: string | null = null;
 	#stale: boolean;
@@ -25,6 +27,14 @@ export class SessionNames {
 	/** What names mean; a path that is stale is null. */
 	get current(): Names {
 		return this.#current;
+	}
+
+	/**
+	 * For decisions in a failed transaction, where the server cannot be asked: nothing but the end of the transaction, or
+	 * of a part of it, runs there, and that names no relation.
+	 */
+	get latest(): Names {
+		return this.#latest;
 	}
 
 	/** The server has to be asked before the path is known. */
@@ -71,6 +81,7 @@ export class SessionNames {
 		if (text === this.#text) return;
 		this.#text = text;
 		this.#current = { ...this.#current, searchPath: parseSearchPath(text) };
+		this.#latest = this.#current;
 	}
 
 	#forget(): void {

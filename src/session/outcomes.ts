@@ -12,6 +12,8 @@ import type { Run } from './run.ts';
 /** CommandComplete (`tag`) or PortalSuspended (null) of the statement at work. */
 export function afterCommand(conversation: Conversation, run: Run, tag: string | null): void {
 	const { statement } = run;
+	// What succeeds in a failed transaction is its end, or a ROLLBACK TO.
+	if (conversation.status === 'E') conversation.status = 'T';
 	conversation.names.touched();
 	if (statement !== undefined && statement.effects.length > 0) {
 		for (const effect of statement.effects) follow(conversation, effect);
