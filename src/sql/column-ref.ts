@@ -13,6 +13,9 @@ interface Around {
 	readonly writing: boolean;
 }
 
+/** They carry no column's value, and a replaced relation has none of them. */
+const SYSTEM_COLUMNS: ReadonlySet<string> = new Set(['tableoid', 'ctid', 'xmin', 'xmax', 'cmin', 'cmax']);
+
 const OPAQUE: ExprInfo = { type: null, constant: false, safe: false };
 
 export function columnRef(node: ColumnRef, around: Around): ExprInfo {
@@ -42,11 +45,22 @@ function bare(node: ColumnRef, name: string, around: Around): ExprInfo {
 		case 'item':
 			return wholeRow(node, found.item, around);
 		case 'opaque':
+			noteEverywhere(name, around.scope);
 			return OPAQUE;
 		default:
 			hiddenTargetColumn(node, name, around);
-			walkDoubt(around.walk);
+			if (!SYSTEM_COLUMNS.has(name)) walkDoubt(around.walk);
 			return OPAQUE;
+	}
+}
+
+/** It may be a column of any item in sight that has one of that name. */
+function noteEverywhere(name: string, from: Scope): void {
+	for (let scope: Scope | null = from; scope !== null; scope = scope.parent) {
+		for (const item of scope.items) {
+			const column = item.columns?.find((candidate) => candidate.name === name);
+			if (column !== undefined) item.note?.columns.add(column.origin ?? name);
+		}
 	}
 }
 
@@ -56,7 +70,7 @@ function walkDoubt(walk: Walk): void {
 }
 
 function column(node: ColumnRef, item: RangeItem, found: ItemColumn, around: Around): ExprInfo {
-	item.note?.columns.add(found.name);
+	item.note?.columns.add(found.origin ?? found.name);
 	if (item.inline !== undefined) inlineColumn(node, item.inline, found.name, around);
 	return { type: found.type, constant: false, safe: !found.masked };
 }
@@ -68,6 +82,7 @@ function notAColumn(node: ColumnRef, name: string, item: RangeItem, around: Arou
 		if (protection !== undefined) throw noSuchColumn(node, name, item.inline, around.walk);
 		if (!item.inline.protection.none) walkDoubt(around.walk);
 	}
+	if (SYSTEM_COLUMNS.has(name)) return OPAQUE;
 	if (item.columns !== null) walkDoubt(around.walk);
 	stripSchema(node, stringsOf(node.fields), item, around.walk);
 	return { ...OPAQUE, type: fieldFunction(around.walk, name, item.rowType) };

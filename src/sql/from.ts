@@ -83,6 +83,8 @@ function join(walk: Walk, node: NodeOf<'JoinExpr'>, scope: Scope): readonly Rang
 		if (node.alias === undefined) return [...left, ...right, using];
 	}
 	if (node.alias === undefined) return [...left, ...right];
+	// What is read through the join's own name can't be told from here: all of it.
+	for (const item of [...left, ...right]) for (const column of item.columns ?? []) item.note?.columns.add(column.origin ?? column.name);
 	return [computed(node.alias.aliasname ?? null, joinColumns(left, right, merged), node.alias)];
 }
 
@@ -114,7 +116,7 @@ function columnNamed(items: readonly RangeItem[], name: string): ItemColumn | un
 	for (const item of items) {
 		const column = item.columns?.find((candidate) => candidate.name === name);
 		if (column === undefined) continue;
-		item.note?.columns.add(name);
+		item.note?.columns.add(column.origin ?? name);
 		return column;
 	}
 	return undefined;

@@ -2,10 +2,11 @@
 import type { RangeVar } from '@pgsql/types';
 import type { Relation } from '../catalog/snapshot.ts';
 import { displayRelation } from './names.ts';
+import { noteProtection } from './note-protection.ts';
 import type { ColumnProtection, Protection } from './protection.ts';
 import { qualified, quoteIdentifier } from './quote.ts';
 import { isKeyword } from './source.ts';
-import { refuse, type Walk } from './walk.ts';
+import { refuse, type UseNote, type Walk } from './walk.ts';
 
 /** Inside of the subquery the relation goes by this name, so that nothing outside can be meant by a column of it. */
 export const INNER = '"_p"';
@@ -25,6 +26,10 @@ export interface PendingRead {
 	readonly needsAlias: boolean;
 	/** Leakproof conditions of the statement's own that hold inside of a fence too, so that it keeps its index. */
 	readonly pushed: string[];
+	/** The relation may stay as it is unless the statement reads one of its masked columns; this note tells which it reads. */
+	readonly onlyIfRead: UseNote | null;
+	/** The client wrote no schema. */
+	readonly qualify: boolean;
 }
 
 /** Bytes of the text that name the relation, with ONLY, `*` and parentheses; `table` for the command TABLE. */
@@ -69,6 +74,11 @@ export function spanOf(walk: Walk, range: RangeVar): Span {
 /** Writes out all replacements of a walk. */
 export function finishReads(walk: Walk): void {
 	for (const read of walk.pending) {
+		if (read.onlyIfRead !== null && !readsMasked(read, read.onlyIfRead)) {
+			if (read.qualify) walk.edits.insert(read.span.name, `${quoteIdentifier(read.relation.schema)}.`);
+			continue;
+		}
+		if (read.onlyIfRead !== null) noteProtection(walk, read.onlyIfRead, read.protection);
 		const fence = walk.leaky && (read.protection.filters.length > 0 || read.definition !== null);
 		const alias = read.needsAlias ? ` AS ${quoteIdentifier(read.relation.name)}` : '';
 		const text = `(${subquery(walk, read, fence)})${alias}`;
@@ -76,8 +86,15 @@ export function finishReads(walk: Walk): void {
 	}
 }
 
+function readsMasked(read: PendingRead, note: UseNote): boolean {
+	if (note.columns.has('*')) return true;
+	return read.protection.columns.some((column) => column.state !== 'plain' && note.columns.has(column.column.name));
+}
+
+type Subquery = Pick<PendingRead, 'relation' | 'protection' | 'only' | 'sample' | 'definition' | 'pushed'>;
+
 /** The subquery's text, without the parentheses around it. */
-export function subquery(walk: Walk, read: Omit<PendingRead, 'span' | 'needsAlias'>, fence: boolean): string {
+export function subquery(walk: Walk, read: Subquery, fence: boolean): string {
 	const { relation, protection } = read;
 	const shown = protection.columns.filter((column) => visible(walk, column));
 	if (shown.length === 0) throw refuse(walk, `reading ${displayRelation(relation)}, none of whose columns may be seen,`);
@@ -90,7 +107,7 @@ export function subquery(walk: Walk, read: Omit<PendingRead, 'span' | 'needsAlia
 	return `SELECT ${list} FROM ${fromItem(read)}${where}${fence ? ' OFFSET 0' : ''}`;
 }
 
-function fromItem(read: Omit<PendingRead, 'span' | 'needsAlias'>): string {
+function fromItem(read: Subquery): string {
 	const { relation } = read;
 	if (read.definition !== null) {
 		const names = relation.columns.map((column) => quoteIdentifier(column.name)).join(', ');

@@ -4,16 +4,17 @@ import type { Relation } from '../catalog/snapshot.ts';
 import { GatewayError } from '../errors.ts';
 import { displayRelation, isOwnTemporary, resolveRelation, stringsOf } from './names.ts';
 import { MissingPolicyColumn, type Protection, protectionOf, systemProtection } from './protection.ts';
+import { noteProtection } from './note-protection.ts';
 import { type PendingRead, type Span, spanOf, visible } from './protected-read.ts';
 import { quoteIdentifier } from './quote.ts';
 import type { ItemColumn, RangeItem } from './scope.ts';
-import { inlineView } from './view.ts';
+import { type InlinedView, inlineView } from './view.ts';
 import { addRules, denied, noteUse, positionAt, refuse, type UseNote, type Walk } from './walk.ts';
 
 /** What reading a relation comes to. */
 interface Reading {
 	readonly protection: Protection | null;
-	readonly definition: string | null;
+	readonly view: InlinedView | null;
 	readonly note: UseNote;
 }
 
@@ -38,13 +39,15 @@ export function readRelation(walk: Walk, range: RangeVar, sample: { text: string
 		span: spanOf(walk, range),
 		only: only && relation.kind !== 'view' && relation.kind !== 'matview',
 		sample: sample?.text ?? '',
-		definition: reading.definition,
+		definition: reading.view?.definition ?? null,
 		needsAlias: alias === undefined,
 		pushed: [],
+		onlyIfRead: isSystem(relation.schema) && reading.protection.filters.length === 0 ? reading.note : null,
+		qualify: range.schemaname === undefined && range.catalogname === undefined,
 	};
-	if (sample !== null && reading.definition !== null) throw refuse(walk, 'TABLESAMPLE on a protected view', range.location);
+	if (sample !== null && reading.view !== null) throw refuse(walk, 'TABLESAMPLE on a protected view', range.location);
 	walk.pending.push(plan);
-	const columns = seenColumns(walk, reading.protection, reading.definition !== null);
+	const columns = seenColumns(walk, reading.protection, reading.view);
 	const made = item(relation, name, alias, rename(columns, aliases), reading.note, true);
 	walk.reads.set(made, plan);
 	return made;
@@ -62,14 +65,15 @@ function item(relation: Relation, name: string, alias: string | undefined, colum
 	};
 }
 
-/** Columns as the subquery shows them. Behind an inlined view every column is computed. */
-function seenColumns(walk: Walk, protection: Protection, inlined: boolean): readonly ItemColumn[] {
-	return protection.columns
-		.filter((column) => visible(walk, column))
-		.map((column) => ({
+/** Columns as the subquery shows them. */
+function seenColumns(walk: Walk, protection: Protection, view: InlinedView | null): readonly ItemColumn[] {
+	const columns = protection.columns.map((column, i) => ({ column, computed: view !== null && view.computed[i] !== false }));
+	return columns
+		.filter(({ column }) => visible(walk, column))
+		.map(({ column, computed }) => ({
 			name: column.column.name,
 			type: column.column.typeOid,
-			masked: inlined || column.state !== 'plain',
+			masked: computed || column.state !== 'plain',
 			origin: column.column.name,
 		}));
 }
@@ -94,16 +98,16 @@ function read(walk: Walk, relation: Relation, only: boolean, location: number | 
 	if (!READABLE.has(relation.kind)) {
 		throw new GatewayError('42809', `cannot read ${relation.kind} "${relation.schema}.${relation.name}"`, positionAt(walk, location));
 	}
-	if (isOwnTemporary(walk, relation)) return { protection: null, definition: null, note };
+	if (isOwnTemporary(walk, relation)) return { protection: null, view: null, note };
 	if (relation.temporary) throw refuse(walk, `another session's temporary relation ${displayRelation(relation)}`, location);
 	if (isSystem(relation.schema)) return readSystem(walk, relation, note, location);
 	const protection = guarded(walk, relation, () => protectionOf(walk.context.catalog, walk.context.access, relation, only));
 	checkReadable(walk, relation, protection, location);
 	addRules(note, walk.context.access.onRelation(relation.schema, relation.name, 'select').rules);
 	const inlined = relation.kind === 'view' || relation.kind === 'matview' ? inlineView(walk, relation) : null;
-	if (isPlain(walk, protection) && inlined === null) return { protection: null, definition: null, note };
+	if (isPlain(walk, protection) && inlined === null) return { protection: null, view: null, note };
 	noteProtection(walk, note, protection);
-	return { protection, definition: inlined, note };
+	return { protection, view: inlined, note };
 }
 
 /** Below a view, columns that no rule allows are its author's choice; what is denied, masked or filtered is not. */
@@ -111,25 +115,6 @@ function isPlain(walk: Walk, protection: Protection): boolean {
 	if (protection.none) return true;
 	if (walk.mode === 'statement' || protection.filters.length > 0) return false;
 	return protection.columns.every((column) => column.state === 'plain' || column.state === 'refused');
-}
-
-export function noteProtection(walk: Walk, note: UseNote, protection: Protection): void {
-	walk.touchesProtected = true;
-	walk.masks = true;
-	for (const column of protection.columns) {
-		if (column.state === 'masked') {
-			note.masks.set(column.column.name, column.mask);
-			addRules(note, column.rules);
-		} else if (column.state === 'hidden') {
-			note.hidden.add(column.column.name);
-			addRules(note, column.rules);
-		}
-	}
-	for (const filter of protection.filters) {
-		note.filters.add(filter.name);
-		addRules(note, filter.rules);
-	}
-	if (protection.via.length > 0) note.via = protection.via.join(', ');
 }
 
 /** select is needed on the relation or on some column of it; an explicit deny of the relation beats everything, views included. */
@@ -153,11 +138,11 @@ export function isSystem(schema: string): boolean {
 function readSystem(walk: Walk, relation: Relation, note: UseNote, location: number | undefined): Reading {
 	const { access } = walk.context;
 	const safety = systemProtection(relation);
-	if (safety === 'harmless') return { protection: null, definition: null, note };
+	if (safety === 'harmless') return { protection: null, view: null, note };
 	const answer = access.onRelation(relation.schema, relation.name, 'select');
 	if (answer.allowed && answer.named) {
 		addRules(note, answer.rules);
-		return { protection: null, definition: null, note };
+		return { protection: null, view: null, note };
 	}
 	if ('refused' in safety) {
 		throw new GatewayError('42501', `permission denied for relation ${displayRelation(relation)}: ${safety.refused}`, {
@@ -165,8 +150,8 @@ function readSystem(walk: Walk, relation: Relation, note: UseNote, location: num
 			hint: `A rule that names ${access.database}.${displayRelation(relation)} without a wildcard would allow it.`,
 		});
 	}
-	noteProtection(walk, note, safety);
-	return { protection: safety, definition: null, note };
+	if (safety.filters.length > 0) noteProtection(walk, note, safety);
+	return { protection: safety, view: null, note };
 }
 
 /** A mask or filter that no longer fits its relation denies the relation. */

@@ -184,6 +184,6 @@ function allItems(scope: Scope): Columns {
 }
 
 function noted(item: RangeItem): Columns {
-	for (const column of item.columns ?? []) item.note?.columns.add(column.name);
+	for (const column of item.columns ?? []) item.note?.columns.add(column.origin ?? column.name);
 	return item.columns;
 }

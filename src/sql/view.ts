@@ -5,13 +5,21 @@ import { applyEdits } from './edits.ts';
 import { displayRelation } from './names.ts';
 import { defaultSqlLimits, parse } from './parse.ts';
 import { finishReads } from './protected-read.ts';
+import type { ItemColumn } from './scope.ts';
 import { newWalk, refuse, type Walk } from './walk.ts';
+
+/** A view as it may run for an identity. */
+export interface InlinedView {
+	readonly definition: string;
+	/** For each column of the view: it is computed or masked, not a plain column that may meet any row. */
+	readonly computed: readonly boolean[];
+}
 
 /**
  * The definition of a view or materialized view as it may run for this identity; null where nothing below it is
  * protected, so that the view can be read as it stands.
  */
-export function inlineView(walk: Walk, relation: Relation): string | null {
+export function inlineView(walk: Walk, relation: Relation): InlinedView | null {
 	if (relation.definition === null || relation.definition.trim() === '') {
 		throw refuse(walk, `view ${displayRelation(relation)}, whose definition is not known,`);
 	}
@@ -22,8 +30,11 @@ export function inlineView(walk: Walk, relation: Relation): string | null {
 	// Definitions are printed under an empty search_path: every name outside pg_catalog is qualified in them.
 	const context = { ...walk.context, searchPath: [], parameterTypes: [] };
 	const inner = newWalk(context, parsed.source, walk.query, 'view', [...walk.views, relation.oid]);
+	let columns: readonly ItemColumn[] | null;
 	try {
-		inner.query(inner, statement.node, null, 'qual');
+		columns = inner.query(inner, statement.node, null, 'output');
+		// The view's own expressions are its author's; against those of the statement the view as a whole gets the fence.
+		inner.leaky = false;
 		finishReads(inner);
 	} catch (error) {
 		if (!(error instanceof GatewayError)) throw error;
@@ -36,7 +47,10 @@ export function inlineView(walk: Walk, relation: Relation): string | null {
 	if (!inner.masks || liftedByName(walk, inner, relation)) return null;
 	walk.touchesProtected = true;
 	walk.masks = true;
-	return applyEdits(parsed.source.bytes, inner.edits.sorted(), statement.start, statement.end);
+	return {
+		definition: applyEdits(parsed.source.bytes, inner.edits.sorted(), statement.start, statement.end),
+		computed: relation.columns.map((_, i) => columns?.[i]?.masked !== false),
+	};
 }
 
 /**
