@@ -77,11 +77,14 @@ interface Outcome {
 	readonly hidden: readonly Found[];
 }
 
+/** A mask counts where the statement reads its column: the other columns of a protected relation are nobody's concern. */
 function outcomeOf(decision: Decision): Outcome {
 	const objects = decision.statements.flatMap((statement) => statement.objects);
 	const place = ({ schema, name }: ObjectUse): string => `${schema}.${name}`;
 	const masks = objects.flatMap((object) =>
-		Object.entries(object.masks).map(([column, mask]) => ({ place: `${place(object)}.${column}`, name: mask })),
+		Object.entries(object.masks)
+			.filter(([column]) => object.columns.includes('*') || object.columns.includes(column))
+			.map(([column, mask]) => ({ place: `${place(object)}.${column}`, name: mask })),
 	);
 	const filters = objects.flatMap((object) => object.filters.map((filter) => ({ place: place(object), name: filter })));
 	const hidden = objects.flatMap((object) =>

@@ -161,8 +161,13 @@ function decision(effect: Decision['effect'], objects: readonly ObjectUse[] = []
 	return { effect, sql: '', rewritten: '', edits: [], statements: [statement], revision: '', ...error };
 }
 
-const MASKED = decision('mask', [use('t', { masks: { c: 'm', d: 'n' }, hidden: ['photo'] })]);
-const BOTH = decision('mask', [use('t', { masks: { c: 'm' }, filters: ['f'] }), use('u', { filters: ['g'] })]);
+const MASKED = decision('mask', [
+	use('t', { columns: ['c', 'd'], masks: { c: 'm', d: 'n', unread: 'o' }, hidden: ['photo'] }),
+]);
+const BOTH = decision('mask', [
+	use('t', { columns: ['*'], masks: { c: 'm' }, filters: ['f'] }),
+	use('u', { filters: ['g'] }),
+]);
 const FILTERED = decision('mask', [use('t', { filters: ['f'] })]);
 const DENIED = decision('deny', [], 'no rule allows select on hr.t');
 
