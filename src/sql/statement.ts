@@ -1,7 +1,23 @@
 /** Every statement class of the grammar: who decides it, or that it is refused by name. */
 import type { Node } from '@pgsql/types';
+import { alterFunction, alterSequence, alterTable, comment, drop, grant, moveToSchema, rename } from './alteration.ts';
 import { copy } from './copy.ts';
+import {
+	createDomain,
+	createFunction,
+	createIndex,
+	createNamed,
+	createSchema,
+	createSequence,
+	createTable,
+	createTableAs,
+	createTrigger,
+	createView,
+	selectInto,
+} from './definition.ts';
 import { expression } from './expression.ts';
+import { checkpoint, cluster, lock, refresh, reindex, truncate, vacuum } from './maintenance.ts';
+import { mayCreateRelation, mayInSchema, mayOnDatabase, schemaOf } from './may.ts';
 import { stringsOf } from './names.ts';
 import { as, type NodeOf, type NodeTag, tagOf } from './nodes.ts';
 import { checkCall } from './routines.ts';
@@ -15,7 +31,8 @@ type Handlers = { [K in NodeTag]?: (walk: Walk, statement: NodeOf<K>) => void };
 
 const HANDLERS: Handlers = {
 	SelectStmt: (walk, node) => {
-		select(walk, node, null, 'output');
+		if (node.intoClause === undefined) select(walk, node, null, 'output');
+		else selectInto(walk, node, node.intoClause.rel);
 	},
 	InsertStmt: (walk, node) => {
 		insert(walk, node, null, false);
@@ -49,7 +66,47 @@ const HANDLERS: Handlers = {
 	DoStmt: doBlock,
 	CallStmt: call,
 	ConstraintsSetStmt: () => {},
+	CreateStmt: createTable,
+	CreateTableAsStmt: createTableAs,
+	ViewStmt: createView,
+	IndexStmt: createIndex,
+	CreateSchemaStmt: createSchema,
+	CreateSeqStmt: createSequence,
+	CreateFunctionStmt: createFunction,
+	CreateTrigStmt: createTrigger,
+	CreateDomainStmt: createDomain,
+	CreateEnumStmt: (walk, node) => createNamed(walk, node.typeName, 'CREATE TYPE'),
+	CreateRangeStmt: (walk, node) => createNamed(walk, node.typeName, 'CREATE TYPE'),
+	CompositeTypeStmt: (walk, node) => mayCreateRelation(walk, node.typevar),
+	DefineStmt: (walk, node) => createNamed(walk, node.defnames, 'CREATE'),
+	CreateCastStmt: (walk) => databaseObject(walk, 'create', 'CREATE CAST'),
+	CreateExtensionStmt: (walk) => databaseObject(walk, 'create', 'CREATE EXTENSION'),
+	AlterExtensionStmt: (walk) => databaseObject(walk, 'alter', 'ALTER EXTENSION'),
+	AlterTableStmt: alterTable,
+	AlterSeqStmt: alterSequence,
+	AlterFunctionStmt: alterFunction,
+	AlterEnumStmt: (walk, node) => {
+		mayInSchema(walk, schemaOf(walk, node.typeName), 'alter', 'ALTER TYPE');
+		walk.effects.push({ type: 'ddl' });
+	},
+	RenameStmt: rename,
+	AlterObjectSchemaStmt: moveToSchema,
+	DropStmt: drop,
+	CommentStmt: comment,
+	GrantStmt: grant,
+	TruncateStmt: truncate,
+	LockStmt: lock,
+	VacuumStmt: vacuum,
+	ClusterStmt: cluster,
+	ReindexStmt: reindex,
+	RefreshMatViewStmt: refresh,
+	CheckPointStmt: checkpoint,
 };
+
+function databaseObject(walk: Walk, action: 'create' | 'alter', what: string): void {
+	mayOnDatabase(walk, action, what);
+	walk.effects.push({ type: 'ddl' }, { type: 'names-unknown' });
+}
 
 /** Statement classes that are decided; for the test that looks over the grammar's list. */
 export const STATEMENT_TAGS: readonly string[] = Object.keys(HANDLERS);
@@ -58,7 +115,7 @@ export const STATEMENT_TAGS: readonly string[] = Object.keys(HANDLERS);
 export function statement(walk: Walk, node: Node): void {
 	const tag = tagOf(node);
 	const handler = (HANDLERS as Partial<Record<NodeTag, (walk: Walk, value: never) => void>>)[tag];
-	if (handler === undefined) throw refuse(walk, `${commandName(tag)} (${tag})`);
+	if (handler === undefined) throw refuse(walk, commandName(tag));
 	handler(walk, (node as Record<string, unknown>)[tag] as never);
 }
 

@@ -1,0 +1,150 @@
+/** ALTER, DROP, RENAME, COMMENT and GRANT. */
+import type { Node } from '@pgsql/types';
+import { columnsUnknown, boundExpressions, functionOption, tableElement } from './definition.ts';
+import { expression } from './expression.ts';
+import { mayInSchema, mayOnDatabase, mayOnFound, mayOnName, mayOnRelation, objectNames, relationNamed, schemaOf } from './may.ts';
+import { as, type NodeOf } from './nodes.ts';
+import { refuse, type Walk } from './walk.ts';
+
+const RELATION_KINDS: ReadonlySet<string> = new Set([
+	'OBJECT_TABLE',
+	'OBJECT_VIEW',
+	'OBJECT_MATVIEW',
+	'OBJECT_SEQUENCE',
+	'OBJECT_INDEX',
+	'OBJECT_FOREIGN_TABLE',
+]);
+
+/** Kinds that hang on a relation: their name's last part is their own, what comes before is the relation's. */
+const PARTS_OF_RELATION: ReadonlySet<string> = new Set(['OBJECT_TRIGGER', 'OBJECT_RULE', 'OBJECT_POLICY', 'OBJECT_COLUMN', 'OBJECT_TABCONSTRAINT']);
+
+const SCHEMA_KINDS: ReadonlySet<string> = new Set([
+	'OBJECT_TYPE',
+	'OBJECT_DOMAIN',
+	'OBJECT_FUNCTION',
+	'OBJECT_PROCEDURE',
+	'OBJECT_ROUTINE',
+	'OBJECT_AGGREGATE',
+	'OBJECT_OPERATOR',
+	'OBJECT_COLLATION',
+	'OBJECT_CONVERSION',
+	'OBJECT_STATISTIC_EXT',
+	'OBJECT_TSCONFIGURATION',
+	'OBJECT_TSDICTIONARY',
+	'OBJECT_TSPARSER',
+	'OBJECT_TSTEMPLATE',
+]);
+
+const DATABASE_KINDS: ReadonlySet<string> = new Set(['OBJECT_SCHEMA', 'OBJECT_EXTENSION', 'OBJECT_CAST']);
+
+/** Subcommands that need more than `alter`, or that nothing can vouch for. */
+const REFUSED_COMMANDS: ReadonlySet<string> = new Set([
+	'AT_ChangeOwner',
+	'AT_EnableRule',
+	'AT_EnableAlwaysRule',
+	'AT_EnableReplicaRule',
+	'AT_DisableRule',
+	'AT_GenericOptions',
+	'AT_AlterColumnGenericOptions',
+	'AT_SetTableSpace',
+]);
+
+export function alterTable(walk: Walk, node: NodeOf<'AlterTableStmt'>): void {
+	if (node.relation === undefined) throw refuse(walk, 'ALTER TABLE without a relation');
+	mayOnRelation(walk, node.relation, 'alter', true);
+	for (const entry of node.cmds ?? []) {
+		const command = as(entry, 'AlterTableCmd');
+		const subtype = command?.subtype ?? '';
+		if (command === undefined || REFUSED_COMMANDS.has(subtype)) throw refuse(walk, `ALTER TABLE of kind ${subtype}`);
+		alterDefinition(walk, command.def);
+	}
+	walk.effects.push({ type: 'ddl' });
+}
+
+function alterDefinition(walk: Walk, node: Node | undefined): void {
+	if (node === undefined || 'DefElem' in node || 'List' in node || 'ReplicaIdentityStmt' in node) return;
+	if ('ColumnDef' in node || 'Constraint' in node) {
+		tableElement(walk, node);
+		return;
+	}
+	const partition = as(node, 'PartitionCmd');
+	if (partition !== undefined) {
+		if (partition.name !== undefined) mayOnRelation(walk, partition.name, 'alter', true);
+		boundExpressions(walk, partition.bound);
+		return;
+	}
+	const parent = as(node, 'RangeVar');
+	if (parent !== undefined) {
+		mayOnRelation(walk, parent, 'alter', true);
+		return;
+	}
+	if ('String' in node || 'Integer' in node || 'TypeName' in node) return;
+	expression(node, { walk, scope: columnsUnknown(), place: 'output', writing: false });
+}
+
+export function drop(walk: Walk, node: NodeOf<'DropStmt'>): void {
+	for (const object of node.objects ?? []) mayOnObject(walk, node.removeType ?? '', object, 'drop', false);
+	walk.effects.push({ type: 'ddl' }, { type: 'names-unknown' });
+}
+
+/** One object of DROP, COMMENT or RENAME. An object that is not there is the server's to report. */
+function mayOnObject(walk: Walk, kind: string, object: Node | undefined, action: 'alter' | 'drop', unprotected: boolean): void {
+	const names = objectNames(object);
+	if (RELATION_KINDS.has(kind) || PARTS_OF_RELATION.has(kind)) {
+		const relation = relationNamed(walk, RELATION_KINDS.has(kind) ? names : names.slice(0, -1));
+		if (relation !== undefined) mayOnFound(walk, relation, RELATION_KINDS.has(kind) ? action : 'alter', unprotected);
+		else mayOnName(walk, schemaFromNames(walk, names), names.at(-1) ?? '', action);
+	} else if (SCHEMA_KINDS.has(kind)) mayInSchema(walk, schemaFromNames(walk, names), action, action.toUpperCase());
+	else if (DATABASE_KINDS.has(kind)) mayOnDatabase(walk, action, action.toUpperCase());
+	else throw refuse(walk, `${action.toUpperCase()} of this kind of object (${kind})`);
+}
+
+function schemaFromNames(walk: Walk, names: readonly string[]): string {
+	return schemaOf(
+		walk,
+		names.map((sval) => ({ String: { sval } })),
+	);
+}
+
+export function comment(walk: Walk, node: NodeOf<'CommentStmt'>): void {
+	mayOnObject(walk, node.objtype ?? '', node.object, 'alter', false);
+}
+
+export function rename(walk: Walk, node: NodeOf<'RenameStmt'>): void {
+	if (node.relation !== undefined) mayOnRelation(walk, node.relation, 'alter', true);
+	else mayOnObject(walk, node.renameType ?? '', node.object, 'alter', true);
+	walk.effects.push({ type: 'ddl' }, { type: 'names-unknown' });
+}
+
+export function moveToSchema(walk: Walk, node: NodeOf<'AlterObjectSchemaStmt'>): void {
+	if (node.relation !== undefined) mayOnRelation(walk, node.relation, 'alter', true);
+	else mayOnObject(walk, node.objectType ?? '', node.object, 'alter', true);
+	mayInSchema(walk, node.newschema ?? '', 'create', 'SET SCHEMA');
+	walk.effects.push({ type: 'ddl' }, { type: 'names-unknown' });
+}
+
+export function alterSequence(walk: Walk, node: NodeOf<'AlterSeqStmt'>): void {
+	if (node.sequence === undefined) throw refuse(walk, 'ALTER SEQUENCE without a sequence');
+	mayOnRelation(walk, node.sequence, 'alter', true);
+	walk.effects.push({ type: 'ddl' });
+}
+
+export function alterFunction(walk: Walk, node: NodeOf<'AlterFunctionStmt'>): void {
+	mayInSchema(walk, schemaOf(walk, node.func?.objname), 'alter', 'ALTER FUNCTION');
+	for (const action of node.actions ?? []) functionOption(walk, action);
+	walk.effects.push({ type: 'ddl' });
+}
+
+/** Privileges in the database do not matter to people behind the gateway, but they are not to be given away by it. */
+export function grant(walk: Walk, node: NodeOf<'GrantStmt'>): void {
+	if (node.targtype !== 'ACL_TARGET_OBJECT' || node.objtype !== 'OBJECT_TABLE') {
+		mayOnDatabase(walk, 'grant', node.is_grant === true ? 'GRANT' : 'REVOKE');
+		return;
+	}
+	for (const object of node.objects ?? []) {
+		const range = as(object, 'RangeVar');
+		if (range === undefined) throw refuse(walk, 'GRANT on this kind of object');
+		mayOnRelation(walk, range, 'grant', true);
+	}
+}
+

@@ -1,0 +1,153 @@
+/** CREATE of relations, schemas, types, routines and what hangs on them. */
+import type { Node, RangeVar, SelectStmt } from '@pgsql/types';
+import { checkSetting, literalOf } from './call.ts';
+import { expression } from './expression.ts';
+import { mayCreateRelation, mayInSchema, mayOnDatabase, mayOnRelation, schemaOf } from './may.ts';
+import { stringsOf } from './names.ts';
+import { as, type NodeOf, tagOf } from './nodes.ts';
+import { readRelation } from './read-relation.ts';
+import { checkRoutine } from './routines.ts';
+import { newScope, type RangeItem, type Scope } from './scope.ts';
+import { select } from './select.ts';
+import { refuse, type Walk } from './walk.ts';
+
+/** Names of a relation that is being made: any bare name may be a column of it. */
+export function columnsUnknown(): Scope {
+	const item: RangeItem = { name: null, schema: null, columns: null, replaced: false, qualifiedOnly: false, rowType: null };
+	return { ...newScope(null), items: [item] };
+}
+
+export function createTable(walk: Walk, node: NodeOf<'CreateStmt'>): void {
+	mayCreateRelation(walk, node.relation);
+	for (const element of node.tableElts ?? []) tableElement(walk, element);
+	for (const parent of node.inhRelations ?? []) {
+		const range = as(parent, 'RangeVar');
+		if (range !== undefined) mayOnRelation(walk, range, 'alter', true);
+	}
+	for (const element of node.partspec?.partParams ?? []) expression(as(element, 'PartitionElem')?.expr, { walk, scope: columnsUnknown(), place: 'output', writing: false });
+	boundExpressions(walk, node.partbound);
+	walk.effects.push({ type: 'ddl' });
+}
+
+/** FOR VALUES of a partition: constants, or expressions of constants. */
+export function boundExpressions(walk: Walk, bound: NodeOf<'PartitionBoundSpec'> | undefined): void {
+	const around = { walk, scope: newScope(null), place: 'output', writing: false } as const;
+	for (const datum of [...(bound?.listdatums ?? []), ...(bound?.lowerdatums ?? []), ...(bound?.upperdatums ?? [])]) {
+		// MINVALUE and MAXVALUE come as column references.
+		if (!('ColumnRef' in datum) && !('PartitionRangeDatum' in datum)) expression(datum, around);
+	}
+}
+
+/** A column, constraint or LIKE clause of CREATE TABLE, or what ALTER TABLE adds. */
+export function tableElement(walk: Walk, node: Node | undefined): void {
+	const column = as(node, 'ColumnDef');
+	const constraint = as(node, 'Constraint');
+	const like = as(node, 'TableLikeClause');
+	if (column !== undefined) {
+		expression(column.raw_default, { walk, scope: columnsUnknown(), place: 'output', writing: false });
+		for (const entry of column.constraints ?? []) tableElement(walk, entry);
+	} else if (constraint !== undefined) constraintOf(walk, constraint);
+	else if (like?.relation !== undefined) {
+		const item = readRelation(walk, like.relation, null);
+		if (walk.reads.has(item)) throw refuse(walk, 'CREATE TABLE ... LIKE a protected relation', like.relation.location);
+	} else throw refuse(walk, `a table element of kind ${node === undefined ? 'nothing' : tagOf(node)}`);
+}
+
+function constraintOf(walk: Walk, constraint: NodeOf<'Constraint'>): void {
+	const around = { walk, scope: columnsUnknown(), place: 'output', writing: false } as const;
+	expression(constraint.raw_expr, around);
+	expression(constraint.where_clause, around);
+	for (const exclusion of constraint.exclusions ?? []) {
+		const element = as(as(exclusion, 'List')?.items?.[0], 'IndexElem');
+		expression(element?.expr, around);
+	}
+	if (constraint.pktable === undefined) return;
+	// A foreign key answers whether a row is there: only for those who may see all rows of it.
+	const item = readRelation(walk, constraint.pktable, null);
+	if (walk.reads.has(item)) throw refuse(walk, 'a foreign key to a protected relation', constraint.pktable.location);
+}
+
+export function createTableAs(walk: Walk, node: NodeOf<'CreateTableAsStmt'>): void {
+	mayCreateRelation(walk, node.into?.rel);
+	if (node.query === undefined) throw refuse(walk, 'CREATE TABLE AS without a query');
+	if ('ExecuteStmt' in node.query) throw refuse(walk, 'CREATE TABLE AS EXECUTE');
+	walk.query(walk, node.query, null, 'output');
+	walk.effects.push({ type: 'ddl' });
+}
+
+/** SELECT INTO: as CREATE TABLE AS. */
+export function selectInto(walk: Walk, node: SelectStmt, into: RangeVar | undefined): void {
+	mayCreateRelation(walk, into);
+	const { intoClause: _into, ...query } = node;
+	select(walk, query, null, 'output');
+	walk.effects.push({ type: 'ddl' });
+}
+
+/** The rewritten query becomes the definition, so the view shows its maker's rows; who reads it is masked once more. */
+export function createView(walk: Walk, node: NodeOf<'ViewStmt'>): void {
+	mayCreateRelation(walk, node.view);
+	if (node.query === undefined) throw refuse(walk, 'CREATE VIEW without a query');
+	walk.query(walk, node.query, null, 'output');
+	walk.effects.push({ type: 'ddl' });
+}
+
+export function createIndex(walk: Walk, node: NodeOf<'IndexStmt'>): void {
+	if (node.relation === undefined) throw refuse(walk, 'CREATE INDEX without a relation');
+	mayOnRelation(walk, node.relation, 'alter', true);
+	const around = { walk, scope: columnsUnknown(), place: 'output', writing: false } as const;
+	for (const element of node.indexParams ?? []) expression(as(element, 'IndexElem')?.expr, around);
+	expression(node.whereClause, around);
+	walk.effects.push({ type: 'ddl' });
+}
+
+export function createSchema(walk: Walk, node: NodeOf<'CreateSchemaStmt'>): void {
+	mayOnDatabase(walk, 'create', 'CREATE SCHEMA');
+	if (node.authrole !== undefined) throw refuse(walk, 'CREATE SCHEMA ... AUTHORIZATION');
+	if ((node.schemaElts ?? []).length > 0) throw refuse(walk, 'CREATE SCHEMA with elements', undefined, 'Create the schema first, then what is in it.');
+	walk.effects.push({ type: 'ddl' });
+}
+
+export function createSequence(walk: Walk, node: NodeOf<'CreateSeqStmt'>): void {
+	mayCreateRelation(walk, node.sequence);
+	walk.effects.push({ type: 'ddl' });
+}
+
+/** The body is not analysed: to call it takes `execute`. What it sets for itself is as good as SET. */
+export function createFunction(walk: Walk, node: NodeOf<'CreateFunctionStmt'>): void {
+	mayInSchema(walk, schemaOf(walk, node.funcname), 'create', node.is_procedure === true ? 'CREATE PROCEDURE' : 'CREATE FUNCTION');
+	for (const option of node.options ?? []) functionOption(walk, option);
+	for (const parameter of node.parameters ?? []) {
+		expression(as(parameter, 'FunctionParameter')?.defexpr, { walk, scope: columnsUnknown(), place: 'output', writing: false });
+	}
+	walk.effects.push({ type: 'ddl' });
+}
+
+export function functionOption(walk: Walk, node: Node): void {
+	const option = as(node, 'DefElem');
+	const set = as(option?.arg, 'VariableSetStmt');
+	if (option?.defname !== 'set' || set === undefined) return;
+	const values = (set.args ?? []).map(literalOf);
+	checkSetting(walk, (set.name ?? '').toLowerCase(), values.includes(undefined) ? undefined : values.join(', '), undefined);
+}
+
+export function createTrigger(walk: Walk, node: NodeOf<'CreateTrigStmt'>): void {
+	if (node.relation === undefined) throw refuse(walk, 'CREATE TRIGGER without a relation');
+	mayOnRelation(walk, node.relation, 'alter', true);
+	const names = stringsOf(node.funcname);
+	const { catalog } = walk.context;
+	const routines = catalog.routinesNamed(names.at(-1) ?? '').filter((routine) => names.length < 2 || routine.schema === names.at(-2));
+	for (const routine of routines) if (!routine.builtin) checkRoutine(walk, routine, 'execute', undefined);
+	expression(node.whenClause, { walk, scope: columnsUnknown(), place: 'output', writing: false });
+	walk.effects.push({ type: 'ddl' });
+}
+
+/** Types, domains, aggregates, operators, text search objects, collations: named in a schema. */
+export function createNamed(walk: Walk, names: readonly Node[] | undefined, what: string): void {
+	mayInSchema(walk, schemaOf(walk, names), 'create', what);
+	walk.effects.push({ type: 'ddl' });
+}
+
+export function createDomain(walk: Walk, node: NodeOf<'CreateDomainStmt'>): void {
+	for (const constraint of node.constraints ?? []) tableElement(walk, constraint);
+	createNamed(walk, node.domainname, 'CREATE DOMAIN');
+}
