@@ -103,9 +103,20 @@ export class Frontier {
 }
 
 function onesOf(size: number): number {
-	let ones = 0;
-	for (let rest = size; rest > 0; rest = Math.floor(rest / 2)) ones += rest % 2;
-	return ones;
+	return perfectSubtrees(size).length;
+}
+
+/** The perfect subtrees that a tree of `size` leaves consists of, biggest first: which leaves each is over, [start, end). */
+export function perfectSubtrees(size: number): [number, number][] {
+	const found: [number, number][] = [];
+	let width = 1;
+	while (width * 2 <= size) width *= 2;
+	for (let start = 0; start < size; width /= 2) {
+		if (start + width > size) continue;
+		found.push([start, start + width]);
+		start += width;
+	}
+	return found;
 }
 
 /** The largest power of two smaller than `size` (RFC 6962: k). `size` is at least 2. */

@@ -160,9 +160,8 @@ describe('a log that was tampered with before the start', () => {
 		await again.log.close();
 		const start = records(path).findLast((line) => line.metadata.event_code === 'audit-start');
 		expect(start).toMatchObject({ severity_id: 4, status_id: 2 });
-		expect((start?.unmapped as { problems: string[] }).problems.join('\n')).toMatch(
-			/checkpoint 4 does not fit.*\n.*leaves does not fit/,
-		);
+		const { problems } = start?.unmapped as unknown as { problems: string[] };
+		expect(problems.join('\n')).toMatch(/checkpoint 4 does not fit.*\n.*leaves does not fit/);
 		expect((await verifyLog(path)).findings[0]).toMatchObject({ kind: 'changed' });
 	});
 });

@@ -1,0 +1,212 @@
+/** Sums up a period for an auditor: who read which protected column, what was denied, how policy changed, what went wrong. */
+import { isObject, type JsonObject } from './record.ts';
+import { columnsOf, databaseOf, decisionOf, detailOf, type Hit, objectsOf, searchLog, userOf } from './search.ts';
+
+export interface Period {
+	/** Milliseconds since the epoch; from inclusive, until exclusive. */
+	readonly fromMs?: number;
+	readonly untilMs?: number;
+}
+
+interface Counted {
+	count: number;
+	firstMs: number;
+	lastMs: number;
+}
+
+export interface ColumnRead extends Counted {
+	readonly user: string;
+	readonly database: string;
+	/** schema.relation.column */
+	readonly column: string;
+	/** Name of the mask that they saw, or null for the value itself. */
+	readonly mask: string | null;
+	/** Rows that came back in all, where the outcomes tell. */
+	rows: number;
+}
+
+export interface Denial extends Counted {
+	readonly user: string;
+	readonly database: string;
+	readonly reason: string;
+}
+
+export interface FailedLogin extends Counted {
+	readonly user: string;
+	readonly address: string;
+	readonly reason: string;
+}
+
+export interface Change {
+	readonly timeMs: number;
+	readonly what: string;
+	readonly ok: boolean;
+	readonly detail: string;
+}
+
+export interface AuditReport {
+	readonly statements: number;
+	readonly people: number;
+	/** Reads of columns that are masked for somebody in the period: masked ones, and those in the clear. */
+	readonly reads: readonly ColumnRead[];
+	readonly denials: readonly Denial[];
+	readonly failedLogins: readonly FailedLogin[];
+	/** Loads of the policy and changes of the configuration. */
+	readonly changes: readonly Change[];
+	/** Guard breaches, gaps, damage found at a start, stops that were none. */
+	readonly alarms: readonly Change[];
+}
+
+function tally<T extends Counted>(
+	map: Map<string, T>,
+	key: readonly string[],
+	timeMs: number,
+	make: () => Omit<T, keyof Counted>,
+): T {
+	const id = JSON.stringify(key);
+	let entry = map.get(id);
+	if (entry === undefined) {
+		entry = { ...make(), count: 0, firstMs: timeMs, lastMs: timeMs } as T;
+		map.set(id, entry);
+	}
+	entry.count += 1;
+	entry.firstMs = Math.min(entry.firstMs, timeMs);
+	entry.lastMs = Math.max(entry.lastMs, timeMs);
+	return entry;
+}
+
+const text = (value: unknown): string => (typeof value === 'string' ? value : '');
+const member = (record: JsonObject, name: string): JsonObject => (isObject(record[name]) ? record[name] : {});
+
+/** Takes in records one by one. */
+class Summary {
+	#statements = 0;
+	readonly #people = new Set<string>();
+	readonly #reads = new Map<string, ColumnRead>();
+	/** database and schema.relation.column of whatever was masked for somebody. */
+	readonly #protected = new Set<string>();
+	readonly #denials = new Map<string, Denial>();
+	readonly #failedLogins = new Map<string, FailedLogin>();
+	readonly #changes: Change[] = [];
+	readonly #alarms: Change[] = [];
+
+	add(hit: Hit): void {
+		switch (hit.code) {
+			case 'statement':
+				this.#statement(hit);
+				return;
+			case 'login-failed': {
+				const user = text(member(hit.record, 'user').name);
+				const address = text(member(hit.record, 'src_endpoint').ip);
+				const reason = detailOf(hit.record);
+				tally(this.#failedLogins, [user, address, reason], hit.timeMs, () => ({ user, address, reason }));
+				return;
+			}
+			case 'policy-reload':
+			case 'config':
+				this.#changes.push(changeOf(hit));
+				return;
+			case 'guard-breach':
+			case 'audit-gap':
+				this.#alarms.push(alarmOf(hit));
+				return;
+			case 'audit-start':
+				if (hit.record.status_id !== 1 || member(hit.record, 'unmapped').previous_closed === false)
+					this.#alarms.push(alarmOf(hit));
+				return;
+			default:
+		}
+	}
+
+	report(): AuditReport {
+		const byUser = (left: { user: string }, right: { user: string }) => left.user.localeCompare(right.user);
+		return {
+			statements: this.#statements,
+			people: this.#people.size,
+			reads: [...this.#reads.values()]
+				.filter((read) => this.#protected.has(`${read.database} ${read.column}`))
+				.toSorted((left, right) => left.column.localeCompare(right.column) || byUser(left, right)),
+			denials: [...this.#denials.values()].toSorted(byUser),
+			failedLogins: [...this.#failedLogins.values()].toSorted(byUser),
+			changes: this.#changes,
+			alarms: this.#alarms,
+		};
+	}
+
+	#statement(hit: Hit): void {
+		const { record, timeMs } = hit;
+		const user = userOf(record);
+		const database = databaseOf(record);
+		this.#statements += 1;
+		this.#people.add(user);
+		if (decisionOf(record) === 'deny') {
+			const reason = detailOf(record);
+			tally(this.#denials, [user, database, reason], timeMs, () => ({ user, database, reason }));
+			return;
+		}
+		// A Parse reads nothing yet; what runs has a record of its own.
+		if (member(record, 'unmapped').phase === 'prepare') return;
+		const rows = hit.outcome === null ? 0 : Number(member(hit.outcome, 'unmapped').rows ?? 0);
+		for (const object of objectsOf(record)) {
+			if (object.kind !== 'relation' || object.action !== 'select') continue;
+			const masks = member(object, 'masks');
+			for (const name of new Set([...columnsOf(object), ...Object.keys(masks)])) {
+				const column = `${text(object.schema)}.${text(object.name)}.${name}`;
+				const mask = name in masks ? text(masks[name]) : null;
+				if (mask !== null || unmasked(record, name)) this.#protected.add(`${database} ${column}`);
+				const make = () => ({ user, database, column, mask, rows: 0 });
+				tally(this.#reads, [user, database, column, mask ?? ''], timeMs, make).rows += rows;
+			}
+		}
+	}
+}
+
+/** An unmask rule that names the column took part in the decision: it is protected, and was read in the clear. */
+function unmasked(record: JsonObject, column: string): boolean {
+	const { authorizations } = record;
+	if (!Array.isArray(authorizations)) return false;
+	return authorizations.some((authorization) => {
+		const rule = isObject(authorization) ? text(member(authorization, 'policy').desc) : '';
+		const [, , object, , effect] = rule.split(',').map((part) => part.trim());
+		const last = object?.split('.').at(-1);
+		return effect === 'unmask' && (last === '*' || last === column);
+	});
+}
+
+function changeOf({ record, timeMs, code }: Hit): Change {
+	const unmapped = member(record, 'unmapped');
+	const ok = record.status_id === 1;
+	if (code === 'config') {
+		const changes = Array.isArray(unmapped.changes) ? unmapped.changes.map(text).join('; ') : '';
+		return { timeMs, what: 'configuration', ok, detail: `${text(unmapped.trigger)}: ${changes}` };
+	}
+	const revision = text(member(record, 'entity').version);
+	const detail = ok
+		? `revision ${revision} in force`
+		: `refused, revision ${revision} stays in force: ${detailOf(record)}`;
+	return { timeMs, what: 'policy', ok, detail: `${text(unmapped.trigger)}: ${detail}` };
+}
+
+function alarmOf({ record, timeMs, code }: Hit): Change {
+	const unmapped = member(record, 'unmapped');
+	if (code === 'guard-breach') {
+		return {
+			timeMs,
+			what: code,
+			ok: false,
+			detail: `${userOf(record)}: ${text(unmapped.object)}: ${detailOf(record)}`,
+		};
+	}
+	if (code === 'audit-gap')
+		return { timeMs, what: code, ok: false, detail: `${Number(unmapped.lost)} outcomes and events were lost` };
+	const problems = Array.isArray(unmapped.problems) ? unmapped.problems.map(text) : [];
+	if (unmapped.previous_closed === false) problems.unshift('the process before it did not end in order');
+	return { timeMs, what: code, ok: false, detail: problems.join('; ') };
+}
+
+/** Reads the log once. */
+export async function reportLog(directory: string, period: Period): Promise<AuditReport> {
+	const summary = new Summary();
+	await searchLog(directory, { ...period, code: null }, (hit) => summary.add(hit));
+	return summary.report();
+}

@@ -1,0 +1,168 @@
+/** Finds records by person, object, decision and time, each statement joined with its outcome. Reads the log as it lies. */
+import { join } from 'node:path';
+import { auditLimits } from './limits.ts';
+import { readLines } from './reader.ts';
+import { isObject, type JsonObject, recordHeadOf } from './record.ts';
+import { listSegments } from './segment.ts';
+
+export interface SearchFilter {
+	/** Name of the user, exactly. */
+	readonly user?: string;
+	/** `schema.relation`, or a relation's name in any schema. */
+	readonly relation?: string;
+	/** Name of a column that the statement reads or writes. */
+	readonly column?: string;
+	readonly database?: string;
+	readonly decision?: 'allow' | 'mask' | 'deny';
+	/** metadata.event_code; by default statements only, null for every record. */
+	readonly code?: string | null;
+	/** Milliseconds since the epoch; from inclusive, until exclusive. */
+	readonly fromMs?: number;
+	readonly untilMs?: number;
+	readonly session?: string;
+	/** Text anywhere in the record. */
+	readonly text?: string;
+}
+
+/** One record, and what it came to. */
+export interface Hit {
+	readonly sequence: number;
+	readonly timeMs: number;
+	readonly code: string;
+	readonly record: JsonObject;
+	/** The outcome's record; null when there is none (a denial, or the process ended before). */
+	readonly outcome: JsonObject | null;
+}
+
+const actions: Readonly<Record<string, number>> = { allow: 1, deny: 2, mask: 4 };
+
+function textAt(record: JsonObject, ...path: readonly string[]): string {
+	let value: unknown = record;
+	for (const name of path) value = isObject(value) ? value[name] : undefined;
+	return typeof value === 'string' ? value : '';
+}
+
+/** Objects of a statement's record; empty for any other. */
+export function objectsOf(record: JsonObject): JsonObject[] {
+	const objects = isObject(record.unmapped) ? record.unmapped.objects : undefined;
+	return Array.isArray(objects) ? objects.filter(isObject) : [];
+}
+
+export function columnsOf(object: JsonObject): string[] {
+	return Array.isArray(object.columns)
+		? object.columns.filter((column): column is string => typeof column === 'string')
+		: [];
+}
+
+export function userOf(record: JsonObject): string {
+	return textAt(record, 'actor', 'user', 'name') || textAt(record, 'user', 'name');
+}
+
+export function databaseOf(record: JsonObject): string {
+	return textAt(record, 'database', 'name') || textAt(record, 'unmapped', 'database');
+}
+
+export function statementOf(record: JsonObject): string {
+	return textAt(record, 'query_info', 'query_string');
+}
+
+export function detailOf(record: JsonObject): string {
+	return textAt(record, 'status_detail');
+}
+
+export function decisionOf(record: JsonObject): string {
+	return Object.keys(actions).find((name) => actions[name] === record.action_id) ?? '';
+}
+
+function matchesObject(record: JsonObject, filter: SearchFilter): boolean {
+	const { relation, column } = filter;
+	if (relation === undefined && column === undefined) return true;
+	return objectsOf(record).some((object) => {
+		const name = textAt(object, 'name');
+		const full = `${textAt(object, 'schema')}.${name}`;
+		if (relation !== undefined && relation !== full && relation !== name) return false;
+		const masks = isObject(object.masks) ? Object.keys(object.masks) : [];
+		return column === undefined || columnsOf(object).includes(column) || masks.includes(column);
+	});
+}
+
+function matches(record: JsonObject, code: string, timeMs: number, filter: SearchFilter): boolean {
+	if (filter.code !== null && code !== (filter.code ?? 'statement')) return false;
+	if (filter.fromMs !== undefined && timeMs < filter.fromMs) return false;
+	if (filter.untilMs !== undefined && timeMs >= filter.untilMs) return false;
+	if (filter.decision !== undefined && record.action_id !== actions[filter.decision]) return false;
+	if (filter.user !== undefined && userOf(record) !== filter.user) return false;
+	if (filter.database !== undefined && databaseOf(record) !== filter.database) return false;
+	if (filter.session !== undefined && textAt(record, 'actor', 'session', 'uid') !== filter.session) return false;
+	return matchesObject(record, filter);
+}
+
+/** Joins outcomes to the statements that wait for them, in the order of the statements, holding back as few as it can. */
+class Joiner {
+	readonly #waiting = new Map<string, { hit: Hit; done: boolean }>();
+	readonly #onHit: (hit: Hit) => void;
+
+	constructor(onHit: (hit: Hit) => void) {
+		this.#onHit = onHit;
+	}
+
+	add(uid: string, hit: Hit): void {
+		const complete = hit.code !== 'statement' || hit.record.action_id === actions.deny;
+		this.#waiting.set(uid, { hit, done: complete });
+		this.#release(false);
+	}
+
+	outcome(record: JsonObject): void {
+		const uid = textAt(record, 'metadata', 'correlation_uid');
+		const waiting = this.#waiting.get(uid);
+		if (waiting === undefined) return;
+		this.#waiting.set(uid, { hit: { ...waiting.hit, outcome: record }, done: true });
+		this.#release(false);
+	}
+
+	/** No outcome comes any more. */
+	finish(): void {
+		this.#release(true);
+	}
+
+	#release(all: boolean): void {
+		for (const [uid, { hit, done }] of this.#waiting) {
+			if (!done && !all && this.#waiting.size <= waitingMax) return;
+			this.#waiting.delete(uid);
+			this.#onHit(hit);
+		}
+	}
+}
+
+/** Statements that wait for their outcome; beyond it the oldest goes without. */
+const waitingMax = 10_000;
+
+/** A line that cannot match is not parsed: its bytes lack what the filter names. */
+function quickNeedles(filter: SearchFilter): Buffer[] {
+	const needles = [filter.text, filter.session].filter((text): text is string => text !== undefined);
+	// Names are looked for as they stand in JSON; those with anything to escape are left to the full comparison.
+	for (const name of [filter.user, filter.database])
+		if (name !== undefined && /^[\w@.-]+$/.test(name)) needles.push(`"${name}"`);
+	return needles.map((needle) => Buffer.from(needle));
+}
+
+/** Calls `onHit` for each match in the order of the log. Lines that are no records are passed over: `audit verify` tells of them. */
+export async function searchLog(directory: string, filter: SearchFilter, onHit: (hit: Hit) => void): Promise<void> {
+	const joiner = new Joiner(onHit);
+	const needles = quickNeedles(filter);
+	const outcomeMark = Buffer.from('"event_code":"outcome"');
+	for (const { name, compressed } of listSegments(directory)) {
+		const options = { compressed, lineBytesMax: auditLimits.recordBytesMax };
+		await readLines(join(directory, name), options, (line) => {
+			const isOutcome = line.subarray(0, 256).includes(outcomeMark);
+			if (!isOutcome && !needles.every((needle) => line.includes(needle))) return;
+			const head = recordHeadOf(line);
+			if (head === null) return;
+			const { sequence, timeMs, code, record, uid } = head;
+			if (code === 'outcome' && filter.code !== 'outcome') joiner.outcome(record);
+			else if (matches(record, code, timeMs, filter))
+				joiner.add(uid, { sequence, timeMs, code, record, outcome: null });
+		});
+	}
+	joiner.finish();
+}

@@ -1,0 +1,403 @@
+/** `portcullis audit ...`: verify a log, prove and check single records, search it, and report on a period. */
+import { readFileSync, statSync } from 'node:fs';
+import { printable } from '../audit/json.ts';
+import { NoteError } from '../audit/note.ts';
+import { checkProof, ProveError, proveRecord } from '../audit/prove.ts';
+import { type AuditReport, reportLog } from '../audit/report.ts';
+import {
+	databaseOf,
+	decisionOf,
+	detailOf,
+	type Hit,
+	type SearchFilter,
+	searchLog,
+	statementOf,
+	userOf,
+} from '../audit/search.ts';
+import { type Finding, type VerifyReport, verifyLog } from '../audit/verify.ts';
+import { CommandError, type CommandIo, type Paint, paint } from './io.ts';
+
+export interface AuditVerifyOptions {
+	/** File with the public key: PEM, or name+id+key. */
+	readonly key?: string;
+	/** File with a checkpoint that was kept elsewhere. */
+	readonly checkpoint?: string;
+	readonly json?: boolean;
+}
+
+/** Exit status 0 when nothing was found, 1 otherwise. */
+export async function auditVerify(io: CommandIo, directory: string, options: AuditVerifyOptions = {}): Promise<number> {
+	checkDirectory(directory);
+	const report = await orCommandError(() =>
+		verifyLog(directory, {
+			...(options.key === undefined ? {} : { publicKey: readText(options.key) }),
+			...(options.checkpoint === undefined ? {} : { checkpoint: readText(options.checkpoint) }),
+		}),
+	);
+	if (report.origin === null && report.ok) throw new CommandError(`there is no audit log in ${directory}`);
+	io.out(
+		options.json === true ? `${JSON.stringify(report, null, '\t')}\n` : verifyText(report, options, paint(io.color)),
+	);
+	return report.ok ? 0 : 1;
+}
+
+function verifyText(report: VerifyReport, options: AuditVerifyOptions, colors: Paint): string {
+	const { size, first, segments, checkpoints, signed, covered } = report;
+	const lines = report.findings.map((finding) => `${colors.red('found')}  ${findingText(finding)}`);
+	const kept = first === 0 ? '' : ` (${first} to ${size - 1}; older ones went by retention)`;
+	lines.push(
+		`log       ${printable(report.origin ?? '(none)')}`,
+		`records   ${size - first}${kept} in ${count(segments, 'segment')}`,
+		`root      ${report.root}`,
+		`covered   ${covered} of ${size} by ${count(checkpoints, 'checkpoint')}, ${signed} signed`,
+		`key       ${keyText(report)}`,
+	);
+	if (options.checkpoint === undefined) {
+		lines.push(
+			colors.yellow(
+				'note      without a checkpoint kept elsewhere (--checkpoint) nobody can tell whether the end was cut off',
+			),
+		);
+	}
+	lines.push(
+		report.ok
+			? colors.green('ok        nothing was changed, removed, inserted or reordered')
+			: colors.red(`damaged   ${count(report.findings.length, 'finding')}`),
+	);
+	return `${lines.join('\n')}\n`;
+}
+
+function keyText({ key }: VerifyReport): string {
+	switch (key) {
+		case 'given':
+			return 'as given';
+		case 'from the log':
+			return "the log's own word for it: give the public key (--key) to rule out a log that was forged as a whole";
+		case 'none':
+			return 'none: the checkpoints are not signed, so whoever may write the files could make all of it anew';
+	}
+}
+
+function findingText({ kind, segment, line, message }: Finding): string {
+	const where = segment === null ? '' : `${printable(segment)}${line === null ? '' : `:${line}`}: `;
+	return `${where}${printable(message)} (${kind})`;
+}
+
+/** Prints the proof (C2SP tlog-proof) of the record with that sequence, or uid. */
+export async function auditProve(io: CommandIo, directory: string, record: string): Promise<number> {
+	checkDirectory(directory);
+	const sequence = /^(?:[0-9a-f]+-)?(\d{1,15})$/.exec(record)?.[1];
+	if (sequence === undefined) throw new CommandError(`${record} is neither the sequence of a record nor its uid`, 2);
+	io.out(await orCommandError(() => proveRecord(directory, Number(sequence))));
+	return 0;
+}
+
+/** Checks a proof with nothing but the public key, and prints the record that it proves. */
+export async function auditCheckProof(
+	io: CommandIo,
+	proof: string,
+	options: { readonly key?: string },
+): Promise<number> {
+	const key = options.key === undefined ? null : readText(options.key);
+	const text = proof === '-' ? await readAll(io) : readText(proof);
+	const { sequence, record, checkpoint, signed } = await orCommandError(() => checkProof(text, key));
+	const by = signed ? '' : ' (its signature was not checked: no --key)';
+	io.err(`record ${sequence} is in ${printable(checkpoint.origin)}, among the first ${checkpoint.size}${by}\n`);
+	io.out(`${record}\n`);
+	return 0;
+}
+
+export interface AuditSearchOptions {
+	readonly user?: string;
+	readonly relation?: string;
+	readonly column?: string;
+	readonly database?: string;
+	readonly decision?: string;
+	readonly event?: string;
+	readonly from?: string;
+	readonly until?: string;
+	readonly session?: string;
+	readonly text?: string;
+	/** As typed: at most so many. */
+	readonly limit?: string;
+	readonly json?: boolean;
+}
+
+/** Prints a line for each match: a table, or with `json` the records themselves with their outcome. */
+export async function auditSearch(
+	io: CommandIo,
+	directory: string,
+	options: AuditSearchOptions,
+	nowMs: number = Date.now(),
+): Promise<number> {
+	checkDirectory(directory);
+	const limit = options.limit === undefined ? Number.POSITIVE_INFINITY : Number(options.limit);
+	if (!(limit >= 1)) throw new CommandError(`--limit: ${options.limit} is no number of records`, 2);
+	const filter = filterOf(options, nowMs);
+	let found = 0;
+	if (options.json !== true)
+		io.out(`${tableRow(['TIME', 'RECORD', 'USER', 'DATABASE', 'DECISION', 'ROWS', 'MS', 'WHAT'], io.columns)}\n`);
+	await orCommandError(() =>
+		searchLog(directory, filter, (hit) => {
+			found += 1;
+			if (found > limit) return;
+			io.out(
+				options.json === true
+					? `${JSON.stringify({ ...hit.record, outcome: hit.outcome ?? undefined })}\n`
+					: `${hitRow(hit, io.columns)}\n`,
+			);
+		}),
+	);
+	if (found > limit) io.err(`${found - limit} more are not shown (--limit)\n`);
+	return 0;
+}
+
+function filterOf(options: AuditSearchOptions, nowMs: number): SearchFilter {
+	const { user, relation, column, database, decision, event, from, until, session, text } = options;
+	if (decision !== undefined && decision !== 'allow' && decision !== 'mask' && decision !== 'deny') {
+		throw new CommandError(`--decision: ${decision} is none of allow, mask, deny`, 2);
+	}
+	return {
+		...(user === undefined ? {} : { user }),
+		...(relation === undefined ? {} : { relation }),
+		...(column === undefined ? {} : { column }),
+		...(database === undefined ? {} : { database }),
+		...(decision === undefined ? {} : { decision }),
+		...(event === undefined ? {} : { code: event === 'all' ? null : event }),
+		...(session === undefined ? {} : { session }),
+		...(text === undefined ? {} : { text }),
+		...periodOf({ ...(from === undefined ? {} : { from }), ...(until === undefined ? {} : { until }) }, nowMs),
+	};
+}
+
+/** Width of each column of the table but the last. */
+const widths = [24, 8, 20, 10, 8, 7, 7] as const;
+
+function tableRow(cells: readonly string[], columns: number): string {
+	const line = cells.map((cell, index) => (index < widths.length ? fit(cell, widths[index] ?? 0) : cell)).join(' ');
+	return line.length > columns && columns > 0 ? `${line.slice(0, columns - 1)}\u2026` : line;
+}
+
+function fit(text: string, width: number): string {
+	return text.length > width ? `${text.slice(0, width - 1)}\u2026` : text.padEnd(width);
+}
+
+function hitRow({ timeMs, sequence, record, outcome, code }: Hit, columns: number): string {
+	const of = (outcome?.unmapped ?? {}) as { rows?: unknown; duration_us?: unknown };
+	const ms = typeof of.duration_us === 'number' ? (of.duration_us / 1000).toFixed(1) : '';
+	const rows = typeof of.rows === 'number' ? String(of.rows) : '';
+	const denied = decisionOf(record) === 'deny' ? `${detailOf(record)}: ` : '';
+	const what = code === 'statement' ? `${denied}${statementOf(record)}` : `${code} ${detailOf(record)}`;
+	const cells = [
+		isoTime(timeMs),
+		String(sequence),
+		userOf(record),
+		databaseOf(record),
+		decisionOf(record),
+		rows,
+		ms,
+		what,
+	];
+	return tableRow(
+		cells.map((cell) => printable(cell.replaceAll(/\s+/g, ' '))),
+		columns,
+	);
+}
+
+export interface AuditReportOptions {
+	readonly from?: string;
+	readonly until?: string;
+	/** `text` or `csv`. */
+	readonly format?: string;
+}
+
+/** Prints what happened in a period. */
+export async function auditReport(
+	io: CommandIo,
+	directory: string,
+	options: AuditReportOptions,
+	nowMs: number = Date.now(),
+): Promise<number> {
+	checkDirectory(directory);
+	const { format = 'text' } = options;
+	if (format !== 'text' && format !== 'csv') throw new CommandError(`--format: ${format} is neither text nor csv`, 2);
+	const report = await orCommandError(() => reportLog(directory, periodOf(options, nowMs)));
+	io.out(format === 'csv' ? reportCsv(report) : reportText(report, options, paint(io.color)));
+	return 0;
+}
+
+interface Section {
+	readonly title: string;
+	readonly name: string;
+	/** user, object, detail, count, rows, first, last */
+	readonly rows: readonly (readonly string[])[];
+}
+
+function sectionsOf(report: AuditReport): Section[] {
+	const when = (entry: { firstMs: number; lastMs: number }) => [isoTime(entry.firstMs), isoTime(entry.lastMs)];
+	return [
+		{
+			title: 'Protected columns that were read',
+			name: 'read',
+			rows: report.reads.map((read) => [
+				read.user,
+				`${read.database}.${read.column}`,
+				read.mask === null ? 'in the clear' : `masked by ${read.mask}`,
+				String(read.count),
+				String(read.rows),
+				...when(read),
+			]),
+		},
+		{
+			title: 'Denials',
+			name: 'denial',
+			rows: report.denials.map((denial) => [
+				denial.user,
+				denial.database,
+				denial.reason,
+				String(denial.count),
+				'',
+				...when(denial),
+			]),
+		},
+		{
+			title: 'Failed logins',
+			name: 'failed-login',
+			rows: report.failedLogins.map((login) => [
+				login.user,
+				login.address,
+				login.reason,
+				String(login.count),
+				'',
+				...when(login),
+			]),
+		},
+		{
+			title: 'Policy and configuration',
+			name: 'change',
+			rows: report.changes.map((change) => [
+				'',
+				change.what,
+				change.detail,
+				'1',
+				'',
+				isoTime(change.timeMs),
+				isoTime(change.timeMs),
+			]),
+		},
+		{
+			title: 'Alarms',
+			name: 'alarm',
+			rows: report.alarms.map((alarm) => [
+				'',
+				alarm.what,
+				alarm.detail,
+				'1',
+				'',
+				isoTime(alarm.timeMs),
+				isoTime(alarm.timeMs),
+			]),
+		},
+	];
+}
+
+function reportText(report: AuditReport, options: AuditReportOptions, colors: Paint): string {
+	const period = `${options.from ?? 'the beginning'} to ${options.until ?? 'now'}`;
+	const lines = [
+		`${count(report.statements, 'statement')} by ${count(report.people, 'person', 'people')}, ${period} (times in UTC)`,
+	];
+	for (const { title, rows } of sectionsOf(report)) {
+		lines.push('', colors.bold(title), ...(rows.length === 0 ? ['  none'] : rows.map(reportRow)));
+	}
+	return `${lines.join('\n')}\n`;
+}
+
+function reportRow([
+	user = '',
+	object = '',
+	detail = '',
+	times = '',
+	rows = '',
+	first = '',
+	last = '',
+]: readonly string[]): string {
+	const who = user === '' ? '' : `${user}  `;
+	const howOften = times === '1' ? first : `${times} times, ${first} to ${last}`;
+	return `  ${printable(`${who}${object}  ${detail}`)}  (${howOften}${rows === '' ? '' : `, ${rows} rows`})`;
+}
+
+function reportCsv(report: AuditReport): string {
+	const head = ['section', 'user', 'object', 'detail', 'count', 'rows', 'first', 'last'];
+	const rows = sectionsOf(report).flatMap(({ name, rows: of }) => of.map((row) => [name, ...row]));
+	return [head, ...rows].map((row) => `${row.map(csvCell).join(',')}\r\n`).join('');
+}
+
+/** RFC 4180. A cell that a spreadsheet would take for a formula gets an apostrophe: its text comes from clients. */
+function csvCell(cell: string): string {
+	const safe = /^[=+\-@\t\r]/.test(cell) ? `'${cell}` : cell;
+	return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+}
+
+// ---------------------------------------------------------------- shared
+
+function count(number: number, noun: string, plural = `${noun}s`): string {
+	return `${number} ${number === 1 ? noun : plural}`;
+}
+
+function isoTime(timeMs: number): string {
+	return Math.abs(timeMs) <= 8.64e15 ? new Date(timeMs).toISOString() : '(no time)';
+}
+
+const agoMs: Readonly<Record<string, number>> = { m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 };
+
+/** `2026-11-22`, `2026-11-22T10:00Z`, or ago: `90m`, `24h`, `7d`, `2w`. Without a zone it is UTC. */
+function timeOf(option: string, text: string, nowMs: number): number {
+	const ago = /^(\d{1,6})([mhdw])$/.exec(text);
+	if (ago !== null) return nowMs - Number(ago[1]) * (agoMs[ago[2] ?? ''] ?? 0);
+	const iso = /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)?)?$/.exec(text);
+	const timeMs =
+		iso === null ? Number.NaN : Date.parse(iso[1] === undefined || iso[4] !== undefined ? text : `${text}Z`);
+	if (Number.isNaN(timeMs))
+		throw new CommandError(`${option}: ${text} is no time like 2026-11-22, 2026-11-22T10:00Z or 24h`, 2);
+	return timeMs;
+}
+
+function periodOf(
+	{ from, until }: { from?: string; until?: string },
+	nowMs: number,
+): { fromMs?: number; untilMs?: number } {
+	return {
+		...(from === undefined ? {} : { fromMs: timeOf('--from', from, nowMs) }),
+		...(until === undefined ? {} : { untilMs: timeOf('--until', until, nowMs) }),
+	};
+}
+
+function checkDirectory(directory: string): void {
+	if (statSync(directory, { throwIfNoEntry: false })?.isDirectory() !== true) {
+		throw new CommandError(`${directory} is not a directory`);
+	}
+}
+
+function readText(file: string): string {
+	try {
+		return readFileSync(file, 'utf8');
+	} catch (error) {
+		throw new CommandError(`${file} cannot be read (${(error as NodeJS.ErrnoException).code ?? 'unknown'})`);
+	}
+}
+
+async function readAll(io: CommandIo): Promise<string> {
+	const chunks: Buffer[] = [];
+	for await (const chunk of io.stdin) chunks.push(Buffer.from(chunk as Uint8Array));
+	return Buffer.concat(chunks).toString('utf8');
+}
+
+/** Mistakes of the caller and damage of the files come as one line. */
+async function orCommandError<T>(run: () => T | Promise<T>): Promise<T> {
+	try {
+		return await run();
+	} catch (error) {
+		if (error instanceof NoteError || error instanceof ProveError) throw new CommandError(error.message);
+		throw error;
+	}
+}
