@@ -5,18 +5,18 @@ import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { shopRolesSql, shopSql } from '../../src/cli/demo/shop.ts';
 import { CommandError, type CommandIo } from '../../src/cli/io.ts';
 import { policyTest } from '../../src/cli/policy-test.ts';
 import { ConfigError } from '../../src/config/document.ts';
-import { createDatabase, type TestDatabase } from '../support/postgres.ts';
+import { shopDatabase } from '../support/gateway.ts';
+import type { TestDatabase } from '../support/postgres.ts';
 
 let database: TestDatabase;
 let folder: string;
 let config: string;
 
 beforeAll(async () => {
-	database = await createDatabase({ setup: `${shopRolesSql('sample')}${shopSql()}` });
+	database = await shopDatabase();
 	folder = await mkdtemp(join(tmpdir(), 'portcullis-cases-'));
 	config = join(folder, 'portcullis.yaml');
 	await cp(fileURLToPath(new URL('../../policies', import.meta.url)), join(folder, 'policies'), { recursive: true });
