@@ -26,23 +26,40 @@ export async function signIn(
 	port: number,
 	user: string,
 	getToken: (failure: BearerFailure) => Promise<string>,
+	options?: string,
 ): Promise<readonly BearerAttempt[]> {
-	const first = await attempt(port, user, null);
+	const more = options === undefined ? {} : { options };
+	const first = await attempt(port, user, null, more);
 	if (first.failure === null) return [first];
-	return [first, await attempt(port, user, await getToken(first.failure))];
+	return [first, await attempt(port, user, await getToken(first.failure), more)];
 }
 
-/** One connection. `token` null: the attempt that only asks. `initial` replaces client-initial-response. */
+export interface AttemptOptions {
+	/** Replaces client-initial-response. */
+	readonly initial?: string;
+	/** Replaces the answer to a failure. */
+	readonly acknowledgement?: string;
+	/** Startup parameter `options`. */
+	readonly options?: string;
+}
+
+/** One connection. `token` null: the attempt that only asks. */
 export async function attempt(
 	port: number,
 	user: string,
 	token: string | null,
-	initial = `n,,\u0001auth=${token === null ? '' : `Bearer ${token}`}\u0001\u0001`,
-	acknowledgement = '\u0001',
+	more: AttemptOptions = {},
 ): Promise<BearerAttempt> {
+	const auth = token === null ? '' : `Bearer ${token}`;
+	const { initial = `n,,\u0001auth=${auth}\u0001\u0001`, acknowledgement = '\u0001', options } = more;
 	const socket = connect(port, '127.0.0.1');
 	const messages = receive(socket);
-	socket.write(encodeStartupMessage(protocolVersions.v3_2, Object.entries({ user, database: 'shop' })));
+	socket.write(
+		encodeStartupMessage(
+			protocolVersions.v3_2,
+			Object.entries({ user, database: 'shop', ...(options === undefined ? {} : { options }) }),
+		),
+	);
 	const seen: string[] = [];
 	let failure: BearerFailure | null = null;
 	let error: string | null = null;

@@ -104,7 +104,7 @@ describe('the flow of libpq 18', () => {
 	test('the failure must be acknowledged', async () => {
 		const error = '08P01 malformed OAUTHBEARER message';
 		for (const wrong of ['', 'x', '\u0001\u0001', 'n,,\u0001auth=Bearer x\u0001\u0001']) {
-			expect(await attempt(port, 'ana', null, undefined, wrong)).toMatchObject({ signedIn: false, error });
+			expect(await attempt(port, 'ana', null, { acknowledgement: wrong })).toMatchObject({ signedIn: false, error });
 		}
 	});
 
