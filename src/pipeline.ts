@@ -4,13 +4,16 @@ import { LRUCache } from 'lru-cache';
 import type { SessionInfo, StatementRecord } from './audit/event.ts';
 import type { Accepted, AuditLog } from './audit/log.ts';
 import type { Catalog } from './catalog/catalog.ts';
-import type { CatalogSnapshot } from './catalog/snapshot.ts';
+import { overlay } from './catalog/overlay.ts';
+import type { CatalogSnapshot, Relation } from './catalog/snapshot.ts';
 import { GatewayError } from './errors.ts';
 import type { Access, Decision, Edit, Identity, StatementDecision } from './stages.ts';
-import { type Analysis, analyse } from './sql/analyse.ts';
+import { analyse } from './sql/analyse.ts';
 import { applyEdits } from './sql/edits.ts';
 import { breach, type RowOrigin } from './sql/guard.ts';
+import { executed } from './sql/execute.ts';
 import { functionCall } from './sql/function-call.ts';
+import type { RelationName } from './sql/names.ts';
 import { defaultSqlLimits, type Parsed, parse, type SqlLimits } from './sql/parse.ts';
 import { clientFields, type Fields, redactedFields } from './sql/redact.ts';
 
@@ -19,6 +22,14 @@ export interface SessionNames {
 	/** search_path as set, unquoted; null while nobody knows. */
 	readonly searchPath: readonly string[] | null;
 	readonly tempSchema: string | null;
+	/** Relations that only this session sees: of a transaction that has not ended. The same array as long as nothing changed. */
+	readonly own?: readonly Relation[];
+}
+
+/** A statement that the session has prepared by PREPARE or Parse. */
+export interface PreparedBefore {
+	readonly decision: Decision;
+	readonly statement: StatementDecision;
 }
 
 /** Who asks, where, and under what circumstances. */
@@ -29,6 +40,13 @@ export interface PipelineContext {
 	readonly catalog: Catalog;
 	readonly names: SessionNames;
 	readonly info: SessionInfo;
+	/** What EXECUTE of that name would run; undefined when the session has prepared no such statement. */
+	readonly prepared?: (name: string) => PreparedBefore | undefined;
+	/**
+	 * Looks for relations through the session's own connection, and keeps what it finds for `names.own`. Called while the
+	 * decision is waited for; it may find nothing, because the session can't be asked at this point.
+	 */
+	readonly lookUp?: (search: readonly RelationName[]) => Promise<readonly Relation[]>;
 }
 
 export interface PipelineOptions {
@@ -37,6 +55,23 @@ export interface PipelineOptions {
 	readonly limits?: Partial<SqlLimits>;
 	/** Bytes that remembered decisions may take together, roughly. */
 	readonly cacheBytesMax?: number;
+}
+
+interface Question {
+	readonly context: PipelineContext;
+	readonly snapshot: CatalogSnapshot;
+	readonly sql: string;
+	readonly parameterTypes: readonly number[];
+	readonly revision: string;
+}
+
+interface Answered {
+	readonly decision: Decision;
+	/** A name was not known: the catalogue may be behind. */
+	readonly doubt: boolean;
+	/** It rests on what only this session has prepared. */
+	readonly ownOnly: boolean;
+	readonly missing: readonly RelationName[];
 }
 
 const CACHE_BYTES_MAX = 64 * 1024 * 1024;
@@ -66,11 +101,12 @@ export class Pipeline {
 		if (snapshot instanceof GatewayError) return refusal(sql, 'Undecided', snapshot, 'none');
 		const revision = revisionOf(context, snapshot);
 		const key = `${context.access.database}\0${context.access.shape}\0${revision}\0${parameterTypes.join()}\0${sql}`;
-		const known = this.#decisions.get(key);
+		// What only the session sees, or has prepared, is not in the key: such decisions are not remembered.
+		const known = context.names.own === undefined ? this.#decisions.get(key) : undefined;
 		if (known !== undefined) return known;
-		const first = this.#decideFresh(context, snapshot, sql, parameterTypes, revision);
-		if (!first.doubt) return this.#remember(key, first.decision);
-		return this.#decideAgain(context, sql, parameterTypes);
+		const first = this.#decideFresh({ context, snapshot, sql, parameterTypes, revision });
+		if (first.doubt) return this.#decideAgain(context, sql, parameterTypes);
+		return first.ownOnly ? first.decision : this.#remember(key, first.decision);
 	}
 
 	/** The decision on a FunctionCall message: the routine with this oid needs `execute`, whoever made it. */
@@ -111,40 +147,54 @@ export class Pipeline {
 		return breach(fields, context.access, snapshot);
 	}
 
+	/** Looks at the catalogue once more, and where a relation is still missing, through the session's own eyes. */
 	async #decideAgain(context: PipelineContext, sql: string, parameterTypes: readonly number[]): Promise<Decision> {
 		try {
-			const snapshot = await context.catalog.refresh();
+			const snapshot = withOwn(context, await context.catalog.refresh());
 			const revision = revisionOf(context, snapshot);
-			return this.#decideFresh(context, snapshot, sql, parameterTypes, revision).decision;
+			const second = this.#decideFresh({ context, snapshot, sql, parameterTypes, revision });
+			if (second.missing.length === 0 || context.lookUp === undefined) return second.decision;
+			const found = await context.lookUp(second.missing);
+			if (found.length === 0) return second.decision;
+			const temporary = found.find((relation) => relation.temporary)?.schema;
+			const names = temporary === undefined ? context.names : { ...context.names, tempSchema: temporary };
+			const own = overlay(snapshot, found);
+			return this.#decideFresh({ context: { ...context, names }, snapshot: own, sql, parameterTypes, revision: '' }).decision;
 		} catch (error) {
 			if (error instanceof GatewayError) return refusal(sql, 'Undecided', error, 'none');
 			throw error;
 		}
 	}
 
-	#decideFresh(
-		context: PipelineContext,
-		snapshot: CatalogSnapshot,
-		sql: string,
-		parameterTypes: readonly number[],
-		revision: string,
-	): { decision: Decision; doubt: boolean } {
+	#decideFresh(question: Question): Answered {
+		const { context, snapshot, sql, parameterTypes, revision } = question;
+		const final = (decision: Decision): Answered => ({ decision, doubt: false, ownOnly: false, missing: [] });
 		let parsed: Parsed;
 		try {
 			parsed = parse(sql, this.#limits);
 		} catch (error) {
 			if (!(error instanceof GatewayError)) throw error;
-			return { decision: refusal(sql, 'Unparsable', error, revision), doubt: false };
+			return final(refusal(sql, 'Unparsable', error, revision));
 		}
 		const { searchPath, tempSchema } = context.names;
-		if (searchPath === null) return { decision: refusal(sql, 'Undecided', namesUnknown(), revision), doubt: false };
+		if (searchPath === null) return final(refusal(sql, 'Undecided', namesUnknown(), revision));
 		const followed = pathChange(parsed);
-		if (followed !== undefined) return { decision: refusal(sql, 'Undecided', followed, revision), doubt: false };
+		if (followed !== undefined) return final(refusal(sql, 'Undecided', followed, revision));
 		const inputs = { catalog: snapshot, access: context.access, searchPath, tempSchema, parameterTypes, nonce };
 		const analyses = parsed.statements.map((statement) => analyse(inputs, parsed.source, statement));
-		const statements = analyses.map((analysis) => analysis.decision);
-		const edits = analyses.flatMap((analysis) => analysis.edits);
-		return { decision: wholeOf(sql, statements, edits, revision), doubt: analyses.some((analysis: Analysis) => analysis.doubt) };
+		const current = (decision: Decision): boolean => this.isCurrent(decision, context);
+		const statements = analyses.map(({ decision }) => executed(decision, context.prepared, current));
+		return {
+			decision: wholeOf(
+				sql,
+				statements,
+				analyses.flatMap(({ edits }) => edits),
+				revision,
+			),
+			doubt: analyses.some((analysis) => analysis.doubt),
+			ownOnly: parsed.statements.some(({ node }) => 'ExecuteStmt' in node),
+			missing: analyses.flatMap(({ missing }) => missing),
+		};
 	}
 
 	#remember(key: string, decision: Decision): Decision {
@@ -215,11 +265,15 @@ function changesNames(node: object): boolean {
 
 function snapshotOf(context: PipelineContext): CatalogSnapshot | GatewayError {
 	try {
-		return context.catalog.snapshot();
+		return withOwn(context, context.catalog.snapshot());
 	} catch (error) {
 		if (error instanceof GatewayError) return error;
 		throw error;
 	}
+}
+
+function withOwn(context: PipelineContext, snapshot: CatalogSnapshot): CatalogSnapshot {
+	return context.names.own === undefined ? snapshot : overlay(snapshot, context.names.own);
 }
 
 const joinedPaths = new WeakMap<readonly string[], string>();

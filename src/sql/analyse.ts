@@ -5,7 +5,7 @@ import type { ObjectUse, RuleRef, StatementDecision } from '../stages.ts';
 import { applyEdits } from './edits.ts';
 import { MissingPolicyColumn } from './protection.ts';
 import { finishReads } from './protected-read.ts';
-import { UnknownObject } from './names.ts';
+import { type RelationName, UnknownObject } from './names.ts';
 import { tagOf } from './nodes.ts';
 import type { ParsedStatement } from './parse.ts';
 import type { SourceText } from './source.ts';
@@ -20,6 +20,8 @@ export interface Analysis {
 	readonly edits: readonly Edit[];
 	/** A name was not known: look at the catalogue again before believing this. */
 	readonly doubt: boolean;
+	/** Relations that were not found and where: perhaps only the session itself sees them yet. */
+	readonly missing: readonly RelationName[];
 }
 
 /** Decides one statement. Never throws for what a client can write: a refusal is a decision with effect `deny`. */
@@ -32,10 +34,11 @@ export function analyse(context: AnalysisContext, source: SourceText, parsed: Pa
 		finishReads(walk);
 		const edits = walk.edits.sorted();
 		const rewritten = applyEdits(source.bytes, edits, parsed.start, parsed.end);
-		return { decision: allowed(walk, node, sql, rewritten.trim()), edits, doubt: walk.doubt };
+		return { decision: allowed(walk, node, sql, rewritten.trim()), edits, doubt: walk.doubt, missing: [] };
 	} catch (error) {
 		const refusal = asRefusal(error, parsed.node);
-		return { decision: refused(walk, node, sql, refusal), edits: [], doubt: error instanceof UnknownObject };
+		const unknown = error instanceof UnknownObject;
+		return { decision: refused(walk, node, sql, refusal), edits: [], doubt: unknown, missing: unknown ? error.search : [] };
 	}
 }
 

@@ -1,7 +1,7 @@
 /** Resolves names of relations, routines, operators and types through search_path as the server does. */
 import type { Node, RangeVar, TypeName } from '@pgsql/types';
 import type { CatalogSnapshot, Relation, Type } from '../catalog/snapshot.ts';
-import { GatewayError } from '../errors.ts';
+import { GatewayError, type GatewayErrorFields } from '../errors.ts';
 import { displayIdentifier } from './quote.ts';
 import { type AnalysisContext, positionAt, type Walk } from './walk.ts';
 
@@ -30,7 +30,21 @@ export const TYPE = {
 } as const;
 
 /** Raised when the catalogue does not know a name; the pipeline looks at the catalogue once more before it believes it. */
-export class UnknownObject extends GatewayError {}
+export class UnknownObject extends GatewayError {
+	/** Where a relation of that name was looked for, in order; empty when it is no relation that is missing. */
+	readonly search: readonly RelationName[];
+
+	constructor(sqlstate: string, message: string, fields: GatewayErrorFields, search: readonly RelationName[] = []) {
+		super(sqlstate, message, fields);
+		this.search = search;
+	}
+}
+
+/** `pg_temp` stands for the session's own temporary schema. */
+export interface RelationName {
+	readonly schema: string;
+	readonly name: string;
+}
 
 /** Strings of a list of String nodes, e.g. the name of a function. */
 export function stringsOf(nodes: readonly Node[] | undefined): string[] {
@@ -45,7 +59,7 @@ export function effectivePath(context: AnalysisContext, withTemporary: boolean):
 		const schema = name === '$user' ? catalog.user : name;
 		if (schema === 'pg_temp') {
 			if (withTemporary && context.tempSchema !== null) path.push(context.tempSchema);
-		} else if (catalog.hasSchema(schema) && !path.includes(schema)) path.push(schema);
+		} else if (catalog.mayUseSchema(schema) && !path.includes(schema)) path.push(schema);
 	}
 	if (!path.includes('pg_catalog')) path.unshift('pg_catalog');
 	if (withTemporary && context.tempSchema !== null && !path.includes(context.tempSchema)) path.unshift(context.tempSchema);
@@ -63,11 +77,15 @@ export function resolveRelation(walk: Walk, range: RangeVar): Relation {
 		const schema = range.schemaname === 'pg_temp' ? walk.context.tempSchema : range.schemaname;
 		const found = schema === null ? undefined : catalog.relation(schema, name);
 		if (found !== undefined) return found;
-		throw new UnknownObject('42P01', `relation "${range.schemaname}.${name}" does not exist`, positionAt(walk, range.location));
+		throw new UnknownObject('42P01', `relation "${range.schemaname}.${name}" does not exist`, positionAt(walk, range.location), [
+			{ schema: range.schemaname, name },
+		]);
 	}
-	const found = findRelation(catalog, effectivePath(walk.context, true), name);
+	const path = effectivePath(walk.context, true);
+	const found = findRelation(catalog, path, name);
 	if (found !== undefined) return found;
-	throw new UnknownObject('42P01', `relation "${name}" does not exist`, positionAt(walk, range.location));
+	const search = ['pg_temp', ...path].map((schema) => ({ schema, name }));
+	throw new UnknownObject('42P01', `relation "${name}" does not exist`, positionAt(walk, range.location), search);
 }
 
 function findRelation(catalog: CatalogSnapshot, path: readonly string[], name: string): Relation | undefined {

@@ -1,5 +1,6 @@
 /** Reads a relation in FROM: is it allowed, what of it may be seen, and what stands in its place. */
 import type { RangeVar } from '@pgsql/types';
+import { needsNamedRule } from '../catalog/safety.ts';
 import type { Relation } from '../catalog/snapshot.ts';
 import { GatewayError } from '../errors.ts';
 import { displayRelation, isOwnTemporary, resolveRelation, stringsOf } from './names.ts';
@@ -126,7 +127,10 @@ function checkReadable(walk: Walk, relation: Relation, protection: Protection, l
 		if (answer.denied) throw denied(walk, `relation ${displayRelation(relation)}`, answer, 'select', object, location);
 		return;
 	}
-	if (answer.allowed) return;
+	if (answer.allowed && (answer.named || !needsNamedRule(relation.name))) return;
+	if (answer.allowed) {
+		throw new GatewayError('42501', `permission denied for relation ${displayRelation(relation)}: it tells of other people's statements, so a rule with a wildcard does not allow it`, positionAt(walk, location));
+	}
 	if (!answer.denied && protection.columns.some((column) => column.state === 'plain' || column.state === 'masked')) return;
 	throw denied(walk, `relation ${displayRelation(relation)}`, answer, 'select', object, location);
 }
