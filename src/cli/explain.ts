@@ -1,24 +1,26 @@
 /** `portcullis explain`: what would be decided on a statement, by which rules, and what would run in its place. */
 import { text } from 'node:stream/consumers';
 import type { SessionInfo } from '../audit/event.ts';
+import { openQuerySession } from '../backend/query.ts';
 import { isHarmlessFunctionName } from '../catalog/safety.ts';
-import type { Config } from '../config/config.ts';
+import type { Config, DatabaseConfig } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
 import { Pipeline } from '../pipeline.ts';
 import { loadPolicy } from '../policy/policy.ts';
-import type { Decision, Identity, ObjectUse, RuleRef, StatementDecision } from '../stages.ts';
-import { catalogOf } from './backends.ts';
+import { parseSearchPath } from '../session/search-path.ts';
+import type { Answer, Decision, Identity, ObjectUse, RuleRef, StatementDecision } from '../stages.ts';
+import { catalogOf, targetOf } from './backends.ts';
 import { CommandError, type CommandIo, type Paint, paint } from './io.ts';
 
 export interface ExplainOptions {
 	readonly config: string;
 	readonly user: string;
 	readonly database?: string;
-	readonly role: readonly string[];
-	readonly group: readonly string[];
-	readonly claim: Readonly<Record<string, string>>;
+	readonly role?: readonly string[];
+	readonly group?: readonly string[];
+	readonly claim?: Readonly<Record<string, string>>;
 	readonly searchPath?: string;
-	readonly json: boolean;
+	readonly json?: boolean;
 }
 
 /** Exit status 0, whatever the decision. Throws for a configuration, policy, name or database that will not do. */
@@ -32,7 +34,7 @@ export async function explain(io: CommandIo, argument: string, options: ExplainO
 	try {
 		await catalog.start();
 		const access = policy.accessFor(identity, database.name);
-		const searchPath = options.searchPath?.split(',').map((name) => name.trim()) ?? ['$user', 'public'];
+		const searchPath = parseSearchPath(options.searchPath ?? (await ownSearchPath(database, config)));
 		const names = { searchPath, tempSchema: null };
 		const info = sessionInfo(identity, database.name);
 		const context = { identity, database: database.name, access, catalog, names, info };
@@ -47,7 +49,17 @@ export async function explain(io: CommandIo, argument: string, options: ExplainO
 	}
 }
 
-function databaseOf(config: Config, name: string | undefined): Config['databases'][number] {
+/** What a session begins with: the setting of the server, the database or the gateway's role. */
+async function ownSearchPath(database: DatabaseConfig, config: Config): Promise<string> {
+	const session = await openQuerySession(targetOf(database, config));
+	try {
+		return (await session.query('show search_path'))[0]?.[0] ?? '';
+	} finally {
+		await session.close();
+	}
+}
+
+function databaseOf(config: Config, name: string | undefined): DatabaseConfig {
 	const known = config.databases.map((database) => database.name).join(', ');
 	const [first, second] = config.databases;
 	if (name === undefined) {
@@ -65,8 +77,8 @@ function identityOf(config: Config, options: ExplainOptions): Identity {
 	const account = config.identity.users.find(({ name }) => name === options.user);
 	return {
 		name: options.user,
-		roles: [...(account?.roles ?? []), ...options.role],
-		groups: options.group,
+		roles: [...(account?.roles ?? []), ...(options.role ?? [])],
+		groups: options.group ?? [],
 		claims: { ...account?.claims, ...options.claim },
 		method: account === undefined ? 'token' : 'scram-sha-256',
 	};
@@ -87,13 +99,7 @@ function sessionInfo(identity: Identity, database: string): SessionInfo {
 	};
 }
 
-function describe(
-	identity: Identity,
-	database: string,
-	connect: { readonly allowed: boolean; readonly rules: readonly RuleRef[] },
-	decision: Decision,
-	colors: Paint,
-): string[] {
+function describe(identity: Identity, database: string, connect: Answer, decision: Decision, colors: Paint): string[] {
 	const claims = Object.entries(identity.claims).map(([name, value]) => `${name}=${String(value)}`);
 	const parts = [
 		...identity.roles.map((name) => `role:${name}`),

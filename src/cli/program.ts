@@ -1,17 +1,16 @@
 /** The commands of `portcullis`: their options, their help, and how each of them ends. */
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import type { ExplainOptions } from './explain.ts';
+import { addAudit } from './audit-program.ts';
+import { examples, type Run } from './command.ts';
 import type { CommandIo } from './io.ts';
 import { describeFailure } from './problem.ts';
 import { version } from './version.ts';
 
-/** What a command answers: its exit status. */
-type Action = () => Promise<number>;
-
 /** Runs one command line (without node and script) and answers the exit status: 0 done, 1 failed, 2 called wrongly. */
 export async function runCommandLine(args: readonly string[], io: CommandIo): Promise<number> {
 	let status = 0;
-	const run = async (action: Action): Promise<void> => {
+	const run: Run = async (action) => {
 		status = await action();
 	};
 	try {
@@ -26,7 +25,7 @@ export async function runCommandLine(args: readonly string[], io: CommandIo): Pr
 	}
 }
 
-function buildProgram(io: CommandIo, run: (action: Action) => Promise<void>): Command {
+function buildProgram(io: CommandIo, run: Run): Command {
 	const program = new Command('portcullis')
 		.description('A security and policy gateway for PostgreSQL: sign-in, row and column masking, audit, on the wire.')
 		.version(version())
@@ -37,12 +36,11 @@ function buildProgram(io: CommandIo, run: (action: Action) => Promise<void>): Co
 	addCheck(program, io, run);
 	addExplain(program, io, run);
 	addPolicy(program, io, run);
+	addAudit(program, io, run);
 	addHashPassword(program, io, run);
 	addDemo(program, io, run);
 	return program;
 }
-
-type Run = (action: Action) => Promise<void>;
 
 /** The modules of a command are loaded when it runs: `--help` needs none of them. */
 function addServe(program: Command, io: CommandIo, run: Run): void {
@@ -88,11 +86,11 @@ function addExplain(program: Command, io: CommandIo, run: Run): void {
 		.argument('<sql>', 'the statement, or - for standard input')
 		.requiredOption('-u, --user <name>', 'who asks; a name in identity.users has the roles and claims given there')
 		.option('-d, --database <name>', 'database as clients name it (default: the only one)')
-		.option('-r, --role <name>', 'a role of theirs; may be repeated', collect, [])
-		.option('-g, --group <name>', 'a group of theirs; may be repeated', collect, [])
-		.option('--claim <name=value>', 'a claim of theirs; may be repeated', collectClaim, {})
+		.option('-r, --role <name>', 'a role of theirs; may be repeated', collect)
+		.option('-g, --group <name>', 'a group of theirs; may be repeated', collect)
+		.option('--claim <name=value>', 'a claim of theirs; may be repeated', collectClaim)
 		.option('--search-path <schemas>', 'as the session has it (default: as the database gives it)')
-		.option('--json', 'print JSON', false)
+		.option('--json', 'print JSON')
 		.addHelpText(
 			'after',
 			examples(
@@ -109,9 +107,9 @@ function addDemo(program: Command, io: CommandIo, run: Run): void {
 	program
 		.command('demo')
 		.description('start PostgreSQL, an OpenID provider and the gateway on this machine, and show what they do')
-		.option('--once', 'end after the tour', false)
+		.option('--once', 'end after the tour')
 		.addHelpText('after', examples('npm run demo', 'npm run demo -- --once'))
-		.action((options: { once: boolean }) => run(async () => demo(io, options.once)));
+		.action((options: { once?: boolean }) => run(async () => demo(io, options.once === true)));
 }
 
 async function demo(io: CommandIo, once: boolean): Promise<number> {
@@ -132,15 +130,11 @@ function withConfig(command: Command): Command {
 	return command.option('-c, --config <file>', 'the configuration', 'portcullis.yaml');
 }
 
-function examples(...lines: readonly string[]): string {
-	return `\nExamples:\n${lines.map((line) => `  $ ${line}`).join('\n')}\n`;
-}
-
-function collect(value: string, before: readonly string[]): readonly string[] {
+function collect(value: string, before: readonly string[] = []): readonly string[] {
 	return [...before, value];
 }
 
-function collectClaim(value: string, before: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+function collectClaim(value: string, before: Readonly<Record<string, string>> = {}): Readonly<Record<string, string>> {
 	const at = value.indexOf('=');
 	if (at < 1) throw new InvalidArgumentError('It has the form name=value.');
 	return { ...before, [value.slice(0, at)]: value.slice(at + 1) };
