@@ -5,7 +5,7 @@ import type { Rule } from './csv.ts';
 import type { Engine, Verdict } from './engine.ts';
 import { bindExpression, type CompiledExpression } from './expression.ts';
 import { POLICY_LIMITS } from './limits.ts';
-import { canonicalTypes, isExact, matches, namesRelation, type Target } from './object.ts';
+import { catalogTypes, isExact, matches, namesRelation, type Target } from './object.ts';
 import { type Slice, sliceOf } from './slice.ts';
 
 export interface AccessParts {
@@ -79,7 +79,7 @@ export class PolicyAccess implements Access {
 
 	onFunction(schema: string, name: string, types: readonly string[], action: 'execute' | 'call'): Answer {
 		return this.#answer(
-			{ kind: 'function', database: this.database, schema, name, types: canonicalTypes(types) },
+			{ kind: 'function', database: this.database, schema, name, types: catalogTypes(types) },
 			action,
 		);
 	}

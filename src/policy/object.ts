@@ -20,7 +20,7 @@ export type Target =
 			readonly database: string;
 			readonly schema: string;
 			readonly name: string;
-			/** From `canonicalTypes`. */
+			/** From `catalogTypes`. */
 			readonly types: string;
 	  };
 
@@ -149,6 +149,15 @@ export function matches(pattern: NamePattern, name: string): boolean {
  */
 export function canonicalTypes(types: readonly string[]): string {
 	return types.map(canonicalType).join(',');
+}
+
+/** The same for what the catalogue says. A type that it names in a way that no rule can name fits no rule but `(*)`. */
+export function catalogTypes(types: readonly string[]): string {
+	try {
+		return canonicalTypes(types);
+	} catch {
+		return JSON.stringify(types);
+	}
 }
 
 const UNQUOTED_PART = /^[A-Za-z0-9_$*\u0080-\uffff]+$/;

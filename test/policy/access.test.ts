@@ -226,6 +226,13 @@ describe('functions', () => {
 		expect(access.onFunction('s', 'i', ['hr."My, Type"[]', 'character', 'integer'], 'execute').allowed).toBe(false);
 		expect(access.onFunction('s', 'i', ['hr."my, type"[]', '"char"', 'integer'], 'execute').allowed).toBe(false);
 	});
+
+	test('a type that no rule can name fits only all overloads', async () => {
+		const policy = await policyOf('p, *, shop.s.f(*), execute, allow\np, *, shop.s.g(text), execute, allow');
+		const access = policy.accessFor(identityOf(ANALYST), 'shop');
+		expect(access.onFunction('s', 'f', ['-'], 'execute').allowed).toBe(true);
+		expect(access.onFunction('s', 'g', ['-'], 'execute').allowed).toBe(false);
+	});
 });
 
 interface MaskCase {
@@ -359,6 +366,48 @@ describe('masks and filters', () => {
 			'(null)',
 		]);
 	});
+});
+
+test('the example of the format is read as it says', async () => {
+	const rules = `
+    p, *,             shop,                       connect, allow
+    p, role:analyst,  shop.hr.employees,          select,  allow
+    p, role:analyst,  shop.hr.employees,          select,  filter, own_tenant
+    p, role:analyst,  shop.hr.employees.ssn,      select,  mask,   ssn_last4
+    p, role:analyst,  shop.hr.employees.salary,   select,  mask,   nothing
+    p, role:analyst,  shop.hr.employees.photo,    select,  deny
+    p, role:analyst,  shop.hr.secrets,            *,       deny
+    p, role:analyst,  shop.public.*,              select,  allow
+    p, role:analyst,  shop.public.headcount(),    execute, allow
+    p, role:auditor,  shop.hr.employees.*,        select,  unmask
+    g, group:data-team, role:analyst
+    g, user:ana, role:auditor
+`;
+	const masks = `
+    masks:
+      ssn_last4: "'XXX-XX-' || right(value, 4)"
+      email: "left(value, 1) || '***@' || split_part(value, '@', 2)"
+      nothing: "null"
+      salary_band: "round(value / 10000) * 10000"
+    filters:
+      own_tenant: "tenant = claims.tenant"
+`;
+	const policy = await policyOf(rules, { masks });
+	const analyst = policy.accessFor(identityOf(['user:ben', 'group:data-team'], { tenant: 'acme' }), 'shop');
+	const auditor = policy.accessFor(identityOf(['user:ana', 'group:data-team'], { tenant: 'acme' }), 'shop');
+	const stranger = policy.accessFor(identityOf(['user:zoe']), 'shop');
+	for (const access of [analyst, auditor, stranger]) expect(access.onDatabase('connect').allowed).toBe(true);
+	expect(stranger.onRelation('hr', 'employees', 'select').allowed).toBe(false);
+	for (const access of [analyst, auditor]) {
+		expect(access.readColumn('hr', 'employees', 'name')).toMatchObject({ allowed: true });
+		expect(access.readColumn('hr', 'employees', 'photo')).toMatchObject({ allowed: false, denied: true });
+		expect(access.filtersOf('hr', 'employees').filters.map((filter) => filter.name)).toEqual(['own_tenant']);
+		expect(access.onRelation('hr', 'secrets', 'select')).toMatchObject({ allowed: false, denied: true });
+		expect(access.onFunction('public', 'headcount', [], 'execute').allowed).toBe(true);
+	}
+	expect(analyst.readColumn('hr', 'employees', 'ssn').mask?.name).toBe('ssn_last4');
+	expect(analyst.readColumn('hr', 'employees', 'salary').mask?.name).toBe('nothing');
+	expect(auditor.readColumn('hr', 'employees', 'ssn').mask).toBeUndefined();
 });
 
 describe('one Access', () => {
