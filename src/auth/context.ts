@@ -18,7 +18,7 @@ export interface BaseContext {
 	throttled(method: LoginMethod | null): LoginFailure | null;
 	/** Resolves after the constant delay of failures; counts it as a guess where `guess` is true. */
 	fail(failure: Refusal): Promise<LoginFailure>;
-	/** Clears the counts that guard this user. */
+	/** Makes this user known from this address. */
 	succeeded(): void;
 }
 

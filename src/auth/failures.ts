@@ -1,4 +1,5 @@
 /** Slows down guessing: counts failed logins by address and by user name, in bounded memory, and says who has to wait. */
+import { createHash } from 'node:crypto';
 import { isIPv6 } from 'node:net';
 import { LRUCache } from 'lru-cache';
 import { ADDRESS_FAILURES, AUTH_LIMITS, type FailureLimits, USER_FAILURES } from './limits.ts';
@@ -45,24 +46,23 @@ class FailureCount {
 		}
 		this.#tallies.set(key, tally);
 	}
-
-	clear(key: string): void {
-		this.#tallies.delete(key);
-	}
 }
 
 /**
- * Failed logins of all sessions of a gateway. A user name that is under attack from elsewhere still lets in an address
- * that has signed in with that name before, so that guessing locks nobody out who is known.
+ * Failed logins of all sessions of a gateway, counted by address, by user name, and by both together. Who has signed in
+ * from an address before is only held to the count of both: guessing from elsewhere, or by others behind the same
+ * address, locks nobody out who is known. No count is cleared by a success, or each one would buy an attacker a burst.
  */
 export class FailureLimiter {
 	readonly #addresses: FailureCount;
 	readonly #users: FailureCount;
+	readonly #pairs: FailureCount;
 	readonly #known: LRUCache<string, true>;
 
 	constructor(
 		options: {
 			readonly address?: FailureLimits;
+			/** For a user name, and for a user name from one address. */
 			readonly user?: FailureLimits;
 			readonly entriesMax?: number;
 		} = {},
@@ -70,36 +70,42 @@ export class FailureLimiter {
 		const entriesMax = options.entriesMax ?? AUTH_LIMITS.failureEntriesMax;
 		this.#addresses = new FailureCount(options.address ?? ADDRESS_FAILURES, entriesMax);
 		this.#users = new FailureCount(options.user ?? USER_FAILURES, entriesMax);
+		this.#pairs = new FailureCount(options.user ?? USER_FAILURES, entriesMax);
 		this.#known = new LRUCache({ max: entriesMax });
 	}
 
 	/** Asked when a login begins and again before a proof is looked at, so that attempts in parallel gain nothing. */
 	check(address: string, user: string, nowMs: number): Verdict {
 		const network = networkOf(address);
+		if (this.#known.has(pair(network, user))) {
+			const byBoth = this.#pairs.waitMs(pair(network, user), nowMs);
+			return byBoth > 0 ? { allowed: false, by: 'user', retryAfterMs: byBoth } : { allowed: true };
+		}
 		const byAddress = this.#addresses.waitMs(network, nowMs);
 		if (byAddress > 0) return { allowed: false, by: 'address', retryAfterMs: byAddress };
-		const byUser = this.#users.waitMs(user, nowMs);
-		if (byUser > 0 && !this.#known.has(pair(network, user))) {
-			return { allowed: false, by: 'user', retryAfterMs: byUser };
-		}
-		return { allowed: true };
+		const byUser = this.#users.waitMs(keyOf(user), nowMs);
+		return byUser > 0 ? { allowed: false, by: 'user', retryAfterMs: byUser } : { allowed: true };
 	}
 
 	fail(address: string, user: string, nowMs: number): void {
-		this.#addresses.fail(networkOf(address), nowMs);
-		this.#users.fail(user, nowMs);
+		const network = networkOf(address);
+		this.#addresses.fail(network, nowMs);
+		this.#users.fail(keyOf(user), nowMs);
+		this.#pairs.fail(pair(network, user), nowMs);
 	}
 
-	/** Clears the count of the user name; that of the address stays, or one good account would buy endless guesses at others. */
 	succeed(address: string, user: string): void {
-		const network = networkOf(address);
-		this.#users.clear(user);
-		this.#known.set(pair(network, user), true);
+		this.#known.set(pair(networkOf(address), user), true);
 	}
 }
 
 function pair(network: string, user: string): string {
-	return `${network} ${user}`;
+	return `${network} ${keyOf(user)}`;
+}
+
+/** Names come from anybody and may fill a startup packet: what is kept of them is short. */
+function keyOf(user: string): string {
+	return user.length <= 64 ? user : createHash('sha256').update(user).digest('base64');
 }
 
 /** One host often has a whole /64 of IPv6; an IPv4 address written as IPv6 counts as IPv4. */

@@ -37,21 +37,28 @@ describe('FailureLimiter', () => {
 		expect(limiter.check('10.9.9.9', 'app', 0)).toMatchObject({ allowed: false, by: 'user' });
 	});
 
-	test('an address that has signed in with the name is let in while others guess', () => {
+	test('an address that has signed in with the name is let in while others guess, elsewhere and behind it', () => {
 		const limiter = new FailureLimiter({ address: limits, user: limits });
 		limiter.succeed('10.0.0.5', 'app');
-		for (let attempt = 0; attempt < 9; attempt += 1) limiter.fail(`10.1.0.${attempt}`, 'app', 0);
+		for (let attempt = 0; attempt < 9; attempt += 1) {
+			limiter.fail(`10.1.0.${attempt}`, 'app', 0);
+			limiter.fail('10.0.0.5', `guess${attempt}`, 0);
+		}
 		expect(limiter.check('10.0.0.5', 'app', 0)).toEqual({ allowed: true });
-		expect(limiter.check('10.0.0.6', 'app', 0)).toMatchObject({ allowed: false });
+		expect(limiter.check('10.0.0.6', 'app', 0)).toMatchObject({ allowed: false, by: 'user' });
+		expect(limiter.check('10.0.0.5', 'other', 0)).toMatchObject({ allowed: false, by: 'address' });
 	});
 
-	test('a success forgives the name, not the address', () => {
+	test('but is held to its own failures with that name, and a success buys no new burst', () => {
 		const limiter = new FailureLimiter({ address: limits, user: limits });
-		for (let attempt = 0; attempt < 4; attempt += 1) limiter.fail('10.0.0.1', 'ana', 0);
-		limiter.succeed('10.0.0.1', 'mine');
-		expect(limiter.check('10.0.0.1', 'ana', 0)).toMatchObject({ allowed: false, by: 'address' });
-		limiter.succeed('10.0.0.2', 'ana');
-		expect(limiter.check('10.0.0.3', 'ana', 0)).toEqual({ allowed: true });
+		for (let attempt = 0; attempt < 4; attempt += 1) {
+			limiter.succeed('10.0.0.5', 'app');
+			limiter.fail('10.0.0.5', 'app', 0);
+		}
+		expect(limiter.check('10.0.0.5', 'app', 0)).toMatchObject({ allowed: false, by: 'user' });
+		limiter.succeed('10.0.0.5', 'app');
+		expect(limiter.check('10.0.0.5', 'app', 0)).toMatchObject({ allowed: false, by: 'user' });
+		expect(limiter.check('10.0.0.6', 'app', 0)).toMatchObject({ allowed: false, by: 'user' });
 	});
 
 	test('remembers only so many', () => {
@@ -59,6 +66,13 @@ describe('FailureLimiter', () => {
 		for (let attempt = 0; attempt < 4; attempt += 1) limiter.fail('10.0.0.1', 'ana', 0);
 		for (let other = 0; other < 10; other += 1) limiter.fail(`10.2.0.${other}`, `u${other}`, 0);
 		expect(limiter.check('10.0.0.1', 'ana', 0)).toEqual({ allowed: true });
+	});
+
+	test('tells long names apart', () => {
+		const limiter = new FailureLimiter({ address: { ...limits, burst: 1000 }, user: limits });
+		for (let attempt = 0; attempt < 4; attempt += 1) limiter.fail('10.0.0.1', `${'x'.repeat(5000)}a`, 0);
+		expect(limiter.check('10.0.0.1', `${'x'.repeat(5000)}a`, 0)).toMatchObject({ allowed: false });
+		expect(limiter.check('10.0.0.1', `${'x'.repeat(5000)}b`, 0)).toEqual({ allowed: true });
 	});
 
 	test('a clock that goes back does no harm', () => {
