@@ -23,6 +23,8 @@ export interface ColumnRead extends Counted {
 	readonly mask: string | null;
 	/** Rows that came back in all, where the outcomes tell. */
 	rows: number;
+	/** They saw it masked, or in the clear by a rule that lifts masks. */
+	protection: boolean;
 }
 
 export interface Denial extends Counted {
@@ -47,7 +49,7 @@ export interface Change {
 export interface AuditReport {
 	readonly statements: number;
 	readonly people: number;
-	/** Reads of columns that are masked for somebody in the period: masked ones, and those in the clear. */
+	/** Reads of columns that are masked for somebody in the period, or that a rule unmasked: masked ones, and those in the clear. */
 	readonly reads: readonly ColumnRead[];
 	readonly denials: readonly Denial[];
 	readonly failedLogins: readonly FailedLogin[];
@@ -124,7 +126,7 @@ class Summary {
 			statements: this.#statements,
 			people: this.#people.size,
 			reads: [...this.#reads.values()]
-				.filter((read) => this.#protected.has(`${read.database} ${read.column}`))
+				.filter((read) => read.protection || this.#protected.has(`${read.database} ${read.column}`))
 				.toSorted((left, right) => left.column.localeCompare(right.column) || byUser(left, right)),
 			denials: [...this.#denials.values()].toSorted(byUser),
 			failedLogins: [...this.#failedLogins.values()].toSorted(byUser),
@@ -153,15 +155,16 @@ class Summary {
 			for (const name of new Set([...columnsOf(object), ...Object.keys(masks)])) {
 				const column = `${text(object.schema)}.${text(object.name)}.${name}`;
 				const mask = name in masks ? text(masks[name]) : null;
-				if (mask !== null || unmasked(record, name)) this.#protected.add(`${database} ${column}`);
-				const make = () => ({ user, database, column, mask, rows: 0 });
-				tally(this.#reads, [user, database, column, mask ?? ''], timeMs, make).rows += rows;
+				if (mask !== null) this.#protected.add(`${database} ${column}`);
+				const protection = mask !== null || unmasked(record, name);
+				const make = () => ({ user, database, column, mask, protection, rows: 0 });
+				tally(this.#reads, [user, database, column, mask ?? '', String(protection)], timeMs, make).rows += rows;
 			}
 		}
 	}
 }
 
-/** An unmask rule that names the column took part in the decision: it is protected, and was read in the clear. */
+/** An unmask rule over the column took part in the decision. */
 function unmasked(record: JsonObject, column: string): boolean {
 	const { authorizations } = record;
 	if (!Array.isArray(authorizations)) return false;

@@ -1,6 +1,6 @@
 /** `portcullis audit ...`: verify a log, prove and check single records, search it, and report on a period. */
 import { readFileSync, statSync } from 'node:fs';
-import { printable } from '../audit/json.ts';
+import { printable, toJson } from '../audit/json.ts';
 import { NoteError } from '../audit/note.ts';
 import { checkProof, ProveError, proveRecord } from '../audit/prove.ts';
 import { type AuditReport, reportLog } from '../audit/report.ts';
@@ -35,9 +35,7 @@ export async function auditVerify(io: CommandIo, directory: string, options: Aud
 		}),
 	);
 	if (report.origin === null && report.ok) throw new CommandError(`there is no audit log in ${directory}`);
-	io.out(
-		options.json === true ? `${JSON.stringify(report, null, '\t')}\n` : verifyText(report, options, paint(io.color)),
-	);
+	io.out(options.json === true ? `${toJson(report)}\n` : verifyText(report, options, paint(io.color)));
 	return report.ok ? 0 : 1;
 }
 
@@ -143,7 +141,7 @@ export async function auditSearch(
 			if (found > limit) return;
 			io.out(
 				options.json === true
-					? `${JSON.stringify({ ...hit.record, outcome: hit.outcome ?? undefined })}\n`
+					? `${toJson({ ...hit.record, ...(hit.outcome === null ? {} : { outcome: hit.outcome }) })}\n`
 					: `${hitRow(hit, io.columns)}\n`,
 			);
 		}),

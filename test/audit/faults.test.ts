@@ -7,7 +7,18 @@ import { AuditLog } from '../../src/audit/log.ts';
 import { type AuditFs, leavesName, listSegments, nodeFs } from '../../src/audit/segment.ts';
 import { verifyLog } from '../../src/audit/verify.ts';
 import { record, session } from './samples.ts';
-import { accept, codes, logText, openLog, only, records, success, temporaryDirectory, testKey } from './support.ts';
+import {
+	accept,
+	codes,
+	lastStart,
+	logText,
+	openLog,
+	only,
+	records,
+	success,
+	temporaryDirectory,
+	testKey,
+} from './support.ts';
 import type { WriterJob } from './writer.ts';
 
 const writer = fileURLToPath(new URL('./writer.ts', import.meta.url));
@@ -53,7 +64,7 @@ async function killAfter(job: WriterJob, count: number): Promise<void> {
 }
 
 /** Every receipt is in the log; it can be gone on with, and then verifies. */
-async function checkSurvivors(job: WriterJob): Promise<{ receipts: number; torn: unknown[] }> {
+async function checkSurvivors(job: WriterJob): Promise<{ receipts: number; torn: readonly unknown[] }> {
 	const receipts = receiptsOf(job);
 	const written = new Set([...logText(job.path).matchAll(/"sequence":\d+,"uid":"([^"]+)"/g)].map((match) => match[1]));
 	expect(receipts.filter((id) => !written.has(id))).toEqual([]);
@@ -62,10 +73,10 @@ async function checkSurvivors(job: WriterJob): Promise<{ receipts: number; torn:
 	await log.close();
 	const whole = new Set(records(job.path).map((line) => line.metadata.uid));
 	expect(receipts.filter((id) => !whole.has(id))).toEqual([]);
-	const start = records(job.path).findLast((line) => line.metadata.event_code === 'audit-start');
-	expect(start).toMatchObject({ unmapped: { previous_closed: false, problems: [] } });
+	const start = lastStart(job.path);
+	expect(start).toMatchObject({ previous_closed: false, problems: [] });
 	expect(await verifyLog(job.path)).toMatchObject({ ok: true, findings: [] });
-	return { receipts: receipts.length, torn: (start?.unmapped as { torn: unknown[] }).torn };
+	return { receipts: receipts.length, torn: start.torn };
 }
 
 describe('kill -9', () => {
@@ -128,11 +139,9 @@ describe('a torn last line', () => {
 			fs.writeFileSync(join(copy, segment?.name ?? ''), bytes.subarray(0, end));
 			const again = await AuditLog.open({ path: copy, durability: 'os', key: testKey });
 			await again.close();
-			const start = records(copy).findLast((line) => line.metadata.event_code === 'audit-start');
-			expect(start).toMatchObject({
-				unmapped: { torn: [{ file: segment?.name, bytes: end - lastLine }], problems: [] },
-			});
-			const [torn] = (start?.unmapped as { torn: { keptAs: string }[] }).torn;
+			const start = lastStart(copy);
+			expect(start).toMatchObject({ torn: [{ file: segment?.name, bytes: end - lastLine }], problems: [] });
+			const [torn] = start.torn;
 			expect(fs.readFileSync(join(copy, torn?.keptAs ?? ''))).toEqual(bytes.subarray(lastLine, end));
 			expect(await verifyLog(copy)).toMatchObject({ ok: true });
 		}
@@ -160,7 +169,7 @@ describe('a log that was tampered with before the start', () => {
 		await again.log.close();
 		const start = records(path).findLast((line) => line.metadata.event_code === 'audit-start');
 		expect(start).toMatchObject({ severity_id: 4, status_id: 2 });
-		const { problems } = start?.unmapped as unknown as { problems: string[] };
+		const { problems } = lastStart(path);
 		expect(problems.join('\n')).toMatch(/checkpoint 4 does not fit.*\n.*leaves does not fit/);
 		expect((await verifyLog(path)).findings[0]).toMatchObject({ kind: 'changed' });
 	});

@@ -63,3 +63,16 @@ export function only(path: string, code: string): Line {
 	if (found.length !== 1 || found[0] === undefined) throw new Error(`${found.length} records with code ${code}`);
 	return found[0];
 }
+
+/** What the last start of a log told of the files that it found. */
+export interface StartNotes {
+	readonly previous_closed: boolean | null;
+	readonly torn: readonly { readonly file: string; readonly keptAs: string; readonly bytes: number }[];
+	readonly problems: readonly string[];
+}
+
+export function lastStart(path: string): StartNotes {
+	const start = records(path).findLast((record) => record.metadata.event_code === 'audit-start');
+	if (start === undefined) throw new Error('no start is recorded');
+	return start.unmapped as StartNotes;
+}

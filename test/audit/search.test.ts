@@ -1,0 +1,140 @@
+import { describe, expect, it } from 'vitest';
+import { reportLog } from '../../src/audit/report.ts';
+import { type Hit, type SearchFilter, searchLog, statementOf } from '../../src/audit/search.ts';
+import { decision, denial, identity, record, session, use } from './samples.ts';
+import { accept, openLog, success } from './support.ts';
+
+const hour = 3_600_000;
+const start = Date.UTC(2030, 0, 1);
+const ben = { ...session, id: 'session-of-ben', identity: { ...identity, name: 'ben' } };
+
+/** Ada at 1:00 and 2:00 (masked, denied), Ben at 3:00 and 4:00 (in the clear by an unmask rule, and a plain read). */
+async function sampleLog(): Promise<string> {
+	let now = start;
+	const { log, path } = await openLog({ now: () => now, limits: { segmentBytesMax: 4000 } });
+	const run = async (at: number, more: Parameters<typeof record>[0], rows: number | null) => {
+		now = start + at * hour;
+		const receipt = await accept(log, record(more));
+		if (rows !== null) log.outcome(receipt, { ...success, rows });
+	};
+	await run(1, {}, 5);
+	await run(2, { decision: denial() }, null);
+	const unmask = { file: 'policy.csv', line: 20, text: 'p, role:auditor, shop.hr.employees.*, select, unmask' };
+	const clear = use({ columns: ['id', 'ssn'], masks: {}, filters: [], hidden: [], rules: [unmask] });
+	await run(
+		3,
+		{ session: ben, decision: decision({ effect: 'allow', sql: 'select ssn', objects: [clear], rules: [unmask] }) },
+		7,
+	);
+	const plain = use({
+		schema: 'sales',
+		name: 'orders',
+		columns: ['total'],
+		masks: {},
+		filters: [],
+		hidden: [],
+		rules: [],
+	});
+	await run(
+		4,
+		{ session: ben, decision: decision({ effect: 'allow', sql: 'select total', objects: [plain], rules: [] }) },
+		1,
+	);
+	now = start + 5 * hour;
+	log.event({
+		type: 'login-failed',
+		session: { ...session, identity: null },
+		user: 'eve',
+		reason: 'expired',
+		sqlstate: '28000',
+	});
+	log.event({
+		type: 'policy-reload',
+		ok: false,
+		revision: 'a',
+		previousRevision: 'a',
+		trigger: 'signal',
+		problems: ['policy.csv:1: x'],
+	});
+	log.event({ type: 'guard-breach', session: ben, receipt: null, object: 'hr.employees.ssn', reason: 'raw' });
+	await log.close();
+	return path;
+}
+
+async function hits(path: string, filter: SearchFilter): Promise<Hit[]> {
+	const found: Hit[] = [];
+	await searchLog(path, filter, (hit) => found.push(hit));
+	return found;
+}
+
+describe('search', () => {
+	const [masked, denied, clear, plain] = [
+		'select id, name, ssn from hr.employees where id = $1',
+		'select * from hr.secrets',
+		'select ssn',
+		'select total',
+	];
+	const rows: readonly { name: string; filter: SearchFilter; want: unknown[] }[] = [
+		{ name: 'everything', filter: {}, want: [masked, denied, clear, plain] },
+		{ name: 'a person', filter: { user: 'ben' }, want: [clear, plain] },
+		{ name: 'a person with odd characters', filter: { user: 'ada@example.com' }, want: [masked, denied] },
+		{ name: 'nobody', filter: { user: 'be' }, want: [] },
+		{ name: 'a relation', filter: { relation: 'hr.employees' }, want: [masked, clear] },
+		{ name: 'a relation in any schema', filter: { relation: 'secrets' }, want: [denied] },
+		{ name: 'a column', filter: { column: 'ssn' }, want: [masked, clear] },
+		{ name: 'a column of another relation', filter: { relation: 'sales.orders', column: 'ssn' }, want: [] },
+		{ name: 'masked', filter: { decision: 'mask' }, want: [masked] },
+		{ name: 'denied', filter: { decision: 'deny' }, want: [denied] },
+		{ name: 'a period', filter: { fromMs: start + 2 * hour, untilMs: start + 4 * hour }, want: [denied, clear] },
+		{ name: 'a session', filter: { session: 'session-of-ben' }, want: [clear, plain] },
+		{ name: 'a database', filter: { database: 'shop', user: 'ben' }, want: [clear, plain] },
+		{ name: 'another database', filter: { database: 'shops' }, want: [] },
+		{ name: 'text', filter: { text: 'select total' }, want: [plain] },
+		{ name: 'another kind of record', filter: { code: 'login-failed' }, want: [''] },
+	];
+	it.each(rows)('by $name', async ({ filter, want }) => {
+		expect((await hits(await sampleLog(), filter)).map((hit) => statementOf(hit.record))).toEqual(want);
+	});
+
+	it('joins each statement with its outcome, over files', async () => {
+		const found = await hits(await sampleLog(), {});
+		expect(found.map((hit) => (hit.outcome?.unmapped as { rows?: number } | undefined)?.rows)).toEqual([
+			5,
+			undefined,
+			7,
+			1,
+		]);
+	});
+});
+
+describe('report', () => {
+	it('says who read which protected column and how, what was denied, what changed and what went wrong', async () => {
+		const report = await reportLog(await sampleLog(), {});
+		expect(report).toMatchObject({ statements: 4, people: 2 });
+		expect(report.reads.map(({ user, column, mask, rows }) => [user, column, mask, rows])).toEqual([
+			['ben', 'hr.employees.id', null, 7],
+			['ada@example.com', 'hr.employees.ssn', 'ssn_last4', 5],
+			['ben', 'hr.employees.ssn', null, 7],
+		]);
+		expect(report.denials).toMatchObject([
+			{ user: 'ada@example.com', reason: expect.stringContaining('policy.csv:16'), count: 1 },
+		]);
+		expect(report.failedLogins).toMatchObject([{ user: 'eve', address: '127.0.0.1', reason: 'expired' }]);
+		expect(report.changes).toMatchObject([
+			{ what: 'policy', ok: false, detail: expect.stringContaining('policy.csv:1: x') },
+		]);
+		expect(report.alarms).toMatchObject([{ what: 'guard-breach', detail: 'ben: hr.employees.ssn: raw' }]);
+	});
+
+	it('keeps to its period', async () => {
+		const report = await reportLog(await sampleLog(), { fromMs: start + 2 * hour, untilMs: start + 3 * hour });
+		expect(report).toMatchObject({
+			statements: 1,
+			reads: [],
+			denials: [{ count: 1 }],
+			failedLogins: [],
+			changes: [],
+			alarms: [],
+		});
+	});
+});
