@@ -18,11 +18,6 @@ export interface ScramVerifier {
 
 const VERIFIER = /^SCRAM-SHA-256\$([1-9][0-9]{0,9}):([A-Za-z0-9+/=]+)\$([A-Za-z0-9+/=]+):([A-Za-z0-9+/=]+)$/;
 
-/** True for text that claims to be a verifier, so that a clear error can be given for a password put in its place. */
-export function looksLikeVerifier(text: string): boolean {
-	return text.startsWith('SCRAM-SHA-256$');
-}
-
 /**
  * Reads `SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>` (base64, as in pg_authid.rolpassword).
  * Null when it is not one; the caller says where it stood, and does not print it.

@@ -1,4 +1,5 @@
 /** The bridge: who is asked for what, what a client is told, what only the log is told, and what guessing costs. */
+import fc from 'fast-check';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { AuthBridge } from '../../src/auth/bridge.ts';
 import type { Exchange, LoginRequest, Step } from '../../src/auth/exchange.ts';
@@ -320,6 +321,39 @@ describe('guessing', () => {
 		leaving.abort();
 		expect(await exchange.step(password('x'))).toMatchObject({ type: 'fail' });
 	});
+});
+
+test('no bytes of a client make a login throw, and none sign anybody in', async () => {
+	settings = { ...settings, issuers: [{ issuer: issuer.issuer, audience: 'portcullis', username: 'email' }] };
+	const bridge = makeBridge(new FailureLimiter({ address: { burst: 1e9, forgetMs: 1, pauseMs: 1, pauseMsMax: 2 } }));
+	const bytes = fc.oneof(
+		fc.uint8Array({ maxLength: 300 }).map((array) => Buffer.from(array)),
+		fc.string({ unit: 'binary', maxLength: 100 }).map((text) => Buffer.from(`${text}\0`)),
+		fc
+			.string({ maxLength: 60 })
+			.map((text) =>
+				Buffer.concat([Buffer.from('SCRAM-SHA-256\0\0\0\0'), Buffer.from([text.length]), Buffer.from(text)]),
+			),
+		fc
+			.string({ maxLength: 60 })
+			.map((text) => Buffer.from(`OAUTHBEARER\0\0\0\0${String.fromCharCode(text.length)}${text}`)),
+	);
+	const kinds = fc.constantFrom('app', 'password', 'oauthbearer');
+	await fc.assert(
+		fc.asyncProperty(kinds, fc.array(bytes, { minLength: 1, maxLength: 4 }), async (kind, messages) => {
+			const user = kind === 'app' ? 'app' : 'ana';
+			const exchange = bridge.begin(
+				login({ user, options: `-c portcullis.login=${kind === 'app' ? 'device' : kind}` }),
+			);
+			let step = await exchange.step(null);
+			for (const message of messages) {
+				if (step.type !== 'send') break;
+				step = await exchange.step(message);
+			}
+			expect(['send', 'fail']).toContain(step.type);
+		}),
+		{ numRuns: 500 },
+	);
 });
 
 test('probe names the providers that cannot be used', async () => {

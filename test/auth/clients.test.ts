@@ -1,10 +1,11 @@
 /** Real clients sign in at the bridge: pg, postgres.js and, where it is installed, psql (libpq's own SCRAM and TLS code). */
-import { execFile, spawnSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import pg from 'pg';
 import postgres from 'postgres';
 import { afterEach, describe, expect, test } from 'vitest';
 import { formatVerifier, makeVerifier } from '../../src/auth/verifier.ts';
 import type { SignatureKind } from '../support/certificates.ts';
+import { hasPsql } from '../support/psql.ts';
 import { LoginGate } from './gate.ts';
 import { FakeIssuer, makeKey } from './issuer.ts';
 
@@ -14,8 +15,7 @@ const preparedPassword = 'p\u00e4ss \u2168 word';
 const verifier = formatVerifier(await makeVerifier(password));
 const preparedVerifier = formatVerifier(await makeVerifier(preparedPassword));
 const key = await makeKey('k1', 'RS256');
-const hasPsql = spawnSync('psql', ['--version']).status === 0;
-if (!hasPsql) console.warn('psql is not installed: its logins are left out');
+const withPsqlClients = hasPsql();
 
 const issuer = new FakeIssuer('https://id.example.com', [key]);
 let gate: LoginGate;
@@ -70,7 +70,7 @@ const clients: Readonly<Record<string, Client>> = {
 			await sql.end({ timeout: 1 });
 		}
 	},
-	...(hasPsql
+	...(withPsqlClients
 		? {
 				psql: (attempt: Attempt) => withPsql(attempt, attempt.tls ? 'sslmode=require' : 'sslmode=disable'),
 				'psql that insists on channel binding': (attempt: Attempt) =>
@@ -105,11 +105,13 @@ async function withPg({ port, user, password: secret, tls }: Attempt, enableChan
 	}
 }
 
+const command = 'psql';
+
 function withPsql({ port, user, password: secret }: Attempt, more: string): Promise<string> {
 	const conninfo = `host=127.0.0.1 port=${port} user=${user} dbname=shop ${more}`;
 	const env = { ...process.env, PGPASSWORD: secret, PGCONNECT_TIMEOUT: '10', HOME: '/nonexistent' };
 	return new Promise((resolve) => {
-		execFile('psql', ['-X', '-w', '-c', '', conninfo], { env }, (error, _out, err) => {
+		execFile(command, ['-X', '-w', '-c', '', conninfo], { env }, (error, _out, err) => {
 			resolve(error === null ? 'ok' : err);
 		});
 	});

@@ -57,6 +57,7 @@ class FakeProvider extends FakeIssuer {
 	};
 }
 
+const PSQL = 'psql';
 let provider: FakeProvider;
 
 beforeEach(() => {
@@ -356,7 +357,7 @@ describe('a real provider', () => {
 	test.runIf(hasPsql())('psql shows address and code while it waits, and goes on', async () => {
 		const env = { PATH: process.env['PATH'] ?? '', HOME: '/nonexistent', PGOPTIONS: '-c portcullis.login=device' };
 		const conninfo = `host=127.0.0.1 port=${port} user=${person} dbname=shop sslmode=disable`;
-		const psql = spawn('psql', ['-X', '-w', '-c', '', conninfo], { env, stdio: ['ignore', 'ignore', 'pipe'] });
+		const psql = spawn(PSQL, ['-X', '-w', '-c', '', conninfo], { env, stdio: ['ignore', 'ignore', 'pipe'] });
 		const ended = new Promise<number | null>((resolve) => {
 			psql.on('close', resolve);
 		});

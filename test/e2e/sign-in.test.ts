@@ -14,6 +14,7 @@ import { createDatabase, type TestDatabase } from '../support/postgres.ts';
 import { hasPsql, psql } from '../support/psql.ts';
 
 const password = 'app password';
+const PSQL = 'psql';
 let folder: string;
 let database: TestDatabase;
 let oidc: IdentityProvider;
@@ -165,7 +166,7 @@ describe.runIf(hasPsql())('psql', () => {
 	test('the device flow: nothing to configure but the option', async () => {
 		const env = { PATH: process.env['PATH'] ?? '', HOME: '/nonexistent', PGOPTIONS: '-c portcullis.login=device' };
 		const target = `host=${gateway.host} port=${gateway.port} user=ana dbname=shop`;
-		const child = spawn('psql', ['-X', '-A', '-t', '-c', 'select n from t', target], { env });
+		const child = spawn(PSQL, ['-X', '-A', '-t', '-c', 'select n from t', target], { env });
 		let said = '';
 		let got = '';
 		child.stdout.on('data', (chunk) => {
