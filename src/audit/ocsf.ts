@@ -28,7 +28,6 @@ export const datastoreActivity = {
 export type DatastoreActivity = keyof typeof datastoreActivity;
 
 export const severity = { Informational: 1, Low: 2, Medium: 3, High: 4, Critical: 5 } as const;
-export type Severity = keyof typeof severity;
 
 export const status = { Unknown: 0, Success: 1, Failure: 2, Other: 99 } as const;
 

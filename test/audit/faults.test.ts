@@ -1,3 +1,4 @@
+/** The audit log under kill -9, torn lines, failing writes, full disks and a clock that runs backwards. */
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { join } from 'node:path';

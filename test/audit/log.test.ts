@@ -1,3 +1,4 @@
+/** What the audit log writes, in which order, in the shape of the schema, and who may write it. */
 import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -122,6 +123,12 @@ describe('what is in the log', () => {
 	});
 });
 
+/** Controls but the line feed (C0, DEL, C1), and what reorders text or breaks lines. */
+function actsOnTerminals(code: number): boolean {
+	const control = (code < 0x20 && code !== 0x0a) || (code >= 0x7f && code <= 0x9f);
+	return control || (code >= 0x2028 && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069);
+}
+
 describe('hostile text', () => {
 	const nasty = 'a"b\\c\n\r\t\u0000\u001b[31m\u007f\u009b31m\u202etxt\u2028\ud800 \u{1f600} é';
 	it('stays on one line, comes back as it was, and holds nothing that a terminal acts on', async () => {
@@ -142,8 +149,7 @@ describe('hostile text', () => {
 		expect(statement).toMatchObject({ query_info: { query_string: sql }, database: { name: nasty } });
 		expect(statement).toMatchObject({ actor: { user: { name: nasty }, app_name: nasty }, policy: { version: nasty } });
 		expect(only(path, 'login-failed')).toMatchObject({ status_detail: nasty, unmapped: { claimed_user: nasty } });
-		// eslint-disable-next-line no-control-regex
-		expect(logText(path)).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2028]/);
+		expect([...logText(path)].filter((character) => actsOnTerminals(character.codePointAt(0) ?? 0))).toEqual([]);
 	});
 
 	it('takes a statement of 10 MB whole', async () => {

@@ -1,3 +1,4 @@
+/** The Merkle tree: known roots, and proofs of inclusion and consistency against the definition. */
 import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';

@@ -1,3 +1,4 @@
+/** Signed notes, checkpoints and keys, against another implementation and spoiled in every way. */
 import { execFileSync } from 'node:child_process';
 import { generateKeyPairSync } from 'node:crypto';
 import { describe, expect, it } from 'vitest';

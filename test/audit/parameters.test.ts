@@ -1,3 +1,4 @@
+/** Bind parameters as they stand in a record: readable, bounded, redacted. */
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import type { AuditParameter } from '../../src/audit/event.ts';

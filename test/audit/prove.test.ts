@@ -1,3 +1,4 @@
+/** Proofs of single records: made for each of them, and refused when any part is another. */
 import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';

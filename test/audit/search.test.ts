@@ -1,3 +1,4 @@
+/** Searching the log by each filter, and summing up a period. */
 import { describe, expect, it } from 'vitest';
 import { reportLog } from '../../src/audit/report.ts';
 import { type Hit, type SearchFilter, searchLog, statementOf } from '../../src/audit/search.ts';

@@ -1,3 +1,4 @@
+/** The tamper table: each kind of manipulation, and whether verifying finds it and names the record. */
 import * as fs from 'node:fs';
 import * as os from 'node:os';
 import { join } from 'node:path';

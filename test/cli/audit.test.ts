@@ -1,3 +1,4 @@
+/** The audit commands: what they print, their exit status, and one clear error for each mistake. */
 import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
