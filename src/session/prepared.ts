@@ -44,7 +44,7 @@ export function hidesRows(decision: Decision): boolean {
 
 /** What it does to the session has to be known before anything else is decided. */
 export function unsettles(decision: Decision): boolean {
-	for (const { effects } of decision.statements) if (effects.length > 0 && effects.some(isUnsettling)) return true;
+	for (const { effects } of decision.statements) if (effects.some(isUnsettling)) return true;
 	return false;
 }
 

@@ -131,7 +131,10 @@ function effectsOf(node: string, sql: string): SessionEffect[] {
 		return [{ type: 'set', name: 'search_path', local: /local/i.test(sql) }];
 	}
 	if (node === 'DiscardStmt') return [{ type: 'names-unknown' }, { type: 'deallocate', name: null }];
-	if (node === 'DeallocateStmt') return [{ type: 'deallocate', name: /deallocate\s+(\w+)/i.exec(sql)?.[1] ?? null }];
+	if (node === 'DeallocateStmt') {
+		const name = /deallocate\s+(\w+)/i.exec(sql)?.[1] ?? 'all';
+		return [{ type: 'deallocate', name: name === 'all' ? null : name }];
+	}
 	if (/^(Create|Alter|Drop)/.test(node)) return [{ type: 'ddl' }];
 	if (node !== 'TransactionStmt') return [];
 	if (/^\s*(begin|start)/i.test(sql)) return [{ type: 'begin' }];

@@ -102,7 +102,7 @@ describe.each([undefined, ...otherVersions()])('PostgreSQL (%s)', (native) => {
 					client.send(Query('begin'), Query('set local search_path = a'), Query('select 1/0'));
 					await client.ready(3);
 					client.send(...run('rollback'), ...run('select 2'), Sync);
-					return await client.ready();
+					return client.ready();
 				},
 				want: [standard, standard, ['a'], native === undefined ? standard : ['a'], standard],
 			},

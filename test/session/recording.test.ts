@@ -3,6 +3,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { GatewayError } from '../../src/errors.ts';
 import { createDatabase, type TestDatabase } from '../support/postgres.ts';
 import { startTestGateway, type TestGateway } from './gateway.ts';
+import { until } from './until.ts';
 import {
 	Bind,
 	CloseStatement,
@@ -327,8 +328,3 @@ describe('what the gateway did not see does not run', () => {
 		expect(executed.map(({ record }) => record.decision.sql)).toEqual(["select 'first'"]);
 	});
 });
-
-/** Resolves when the condition holds; the test's own deadline ends the wait. */
-async function until(condition: () => boolean): Promise<void> {
-	while (!condition()) await new Promise((resolve) => setImmediate(resolve));
-}
