@@ -129,7 +129,7 @@ function describeStatement(statement: StatementDecision, colors: Paint): string[
 		for (const more of [error.detail, error.hint]) if (more !== undefined) lines.push(field('', more, colors));
 	}
 	lines.push(...statement.objects.flatMap((object) => describeObject(object, colors)));
-	lines.push(...list('rules', statement.rules.map(describeRule), colors));
+	lines.push(...list('rules', [...statement.rules].sort(byPlace).map(describeRule), colors));
 	return lines;
 }
 
@@ -147,6 +147,10 @@ function describeObject(object: ObjectUse, colors: Paint): string[] {
 		field('object', `${object.action} ${object.kind} ${colors.bold(name)}${columns}${via}`, colors),
 		...details.map((detail) => field('', colors.yellow(detail), colors)),
 	];
+}
+
+function byPlace(one: RuleRef, other: RuleRef): number {
+	return one.file === other.file ? one.line - other.line : one.file < other.file ? -1 : 1;
 }
 
 function describeRule(rule: RuleRef): string {

@@ -2,17 +2,19 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Paint } from '../io.ts';
+import { wrap } from './panels.ts';
 
 /** The members of a record (see docs/audit.md) that are shown here. */
 interface AuditRecord {
 	readonly metadata: { readonly event_code: string; readonly uid: string; readonly correlation_uid?: string };
 	readonly time: number;
 	readonly query_info?: { readonly query_string: string };
-	readonly authorizations?: readonly { readonly decision: string; readonly policy?: { readonly name: string } }[];
+	readonly authorizations?: readonly { readonly policy?: { readonly name: string } }[];
 	readonly actor?: { readonly user?: { readonly name: string }; readonly app_name?: string };
 	readonly status_code?: string;
+	readonly status_detail?: string;
 	readonly action?: string;
-	readonly unmapped?: { readonly tag?: string; readonly rows?: number; readonly duration_us?: number };
+	readonly unmapped?: { readonly rewritten?: string; readonly rows?: number; readonly duration_us?: number };
 }
 
 interface Parsed {
@@ -20,7 +22,9 @@ interface Parsed {
 	readonly record: AuditRecord;
 }
 
-const STATEMENT_COLUMNS = 44;
+/** Columns of a line but for the statement: margin, time, who, decision, result, rules, and the gaps between. */
+const OTHER_COLUMNS = 3 + 13 + 6 + 6 + 2 + 18 + 16;
+const RECORD_LINES_MAX = 6;
 
 /** Lines for the terminal, without line ends. `application`: only the records of clients that call themselves so. */
 export async function auditLines(
@@ -34,15 +38,28 @@ export async function auditLines(
 	const mine = all.filter(
 		({ record }) => record.metadata.event_code === 'statement' && record.actor?.app_name === application,
 	);
-	const shown = mine.map(({ record }) => statementLine(record, outcomes.get(record.metadata.uid), columns, paint));
-	const masked = mine.find(({ record }) => record.action === 'Modified') ?? mine[0];
+	const masked = mine.find(({ record }) => record.action === 'Modified');
 	return [
-		` ${paint.bold('What the audit log has of it')}  ${paint.dim(`${folder}, ${all.length} records, each written before its statement was forwarded`)}`,
+		` ${paint.bold('What the audit log has of it')}`,
+		paint.dim('   JSON lines in the schema of OCSF, each written before its statement was forwarded, in'),
+		paint.dim(`   ${folder}`),
 		'',
-		...shown,
+		...mine.map(({ record }) => statementLine(record, outcomes.get(record.metadata.uid), columns, paint)),
 		'',
-		paint.dim('   the first of them in full:'),
-		...(masked === undefined ? [] : chop(masked.line, columns - 6).map((piece) => paint.dim(`   ${piece}`))),
+		...(masked === undefined ? [] : inFull(masked, columns, paint)),
+	];
+}
+
+/** What ran in place of a statement, and the beginning of its record as it stands in the file. */
+function inFull({ line, record }: Parsed, columns: number, paint: Paint): string[] {
+	const width = Math.min(columns, 120) - 6;
+	const pieces = chop(line, width);
+	return [
+		paint.dim('   what the database was given in place of the first statement:'),
+		...wrap(record.unmapped?.rewritten ?? '', width).map((piece) => paint.yellow(`   ${piece}`)),
+		'',
+		paint.dim(`   its record (${line.length} bytes) begins:`),
+		...pieces.slice(0, RECORD_LINES_MAX).map((piece) => paint.dim(`   ${piece}`)),
 		'',
 	];
 }
@@ -57,37 +74,39 @@ async function readRecords(folder: string): Promise<Parsed[]> {
 }
 
 function statementLine(record: AuditRecord, outcome: AuditRecord | undefined, columns: number, paint: Paint): string {
-	const [decision = ''] = [...new Set(record.authorizations?.map((one) => one.decision) ?? [])].sort(strictest);
 	const denied = record.action === 'Denied';
-	const effect = denied
-		? paint.red('deny'.padEnd(6))
-		: decision === 'mask'
-			? paint.yellow('mask  ')
-			: paint.green('allow ');
+	const masked = record.action === 'Modified';
+	const effect = denied ? paint.red('deny ') : masked ? paint.yellow('mask ') : paint.green('allow');
 	const time = new Date(record.time).toISOString().slice(11, 23);
 	const who = (record.actor?.user?.name ?? '').padEnd(5);
-	const sql = shorten(record.query_info?.query_string ?? '', STATEMENT_COLUMNS).padEnd(STATEMENT_COLUMNS);
-	const result = denied ? (record.status_code ?? '') : resultOf(outcome);
-	const room = columns - 3 - 13 - 6 - 7 - STATEMENT_COLUMNS - 2 - 12;
-	return `   ${paint.dim(time)} ${who} ${effect} ${sql}  ${result.padEnd(11)} ${paint.dim(shorten(rulesOf(record), Math.max(12, room)))}`;
-}
-
-const STRICTNESS = ['deny', 'mask', 'filter', 'allow'];
-
-function strictest(one: string, other: string): number {
-	return STRICTNESS.indexOf(one) - STRICTNESS.indexOf(other);
+	const room = Math.min(columns, 120) - OTHER_COLUMNS;
+	const sql = shorten(record.query_info?.query_string ?? '', room).padEnd(room);
+	const result = denied ? `ERROR ${record.status_code ?? ''}` : resultOf(outcome);
+	return `   ${paint.dim(time)} ${who} ${effect} ${sql}  ${result.padEnd(16)}  ${paint.dim(rulesOf(record))}`.trimEnd();
 }
 
 function resultOf(outcome: AuditRecord | undefined): string {
-	const { rows, duration_us: us = 0 } = outcome?.unmapped ?? {};
-	return outcome === undefined ? '' : `${rows ?? 0} rows ${(us / 1000).toFixed(1)}ms`;
+	const { rows = 0, duration_us: us = 0 } = outcome?.unmapped ?? {};
+	return outcome === undefined ? '' : `${String(rows).padStart(2)} rows ${(us / 1000).toFixed(1).padStart(5)} ms`;
 }
 
-/** `policy.csv:12,13`; nothing when no rule matched. */
+/** The lines of policy.csv that decided: `:13-19`; nothing when no rule matched. */
 function rulesOf(record: AuditRecord): string {
-	const names = (record.authorizations ?? []).flatMap((one) => (one.policy === undefined ? [] : [one.policy.name]));
-	const lines = [...new Set(names.filter((name) => name.startsWith('policy.csv:')).map((name) => name.slice(11)))];
-	return lines.length === 0 ? 'no rule' : `policy.csv:${lines.join(',')}`;
+	const names = (record.authorizations ?? []).map((one) => one.policy?.name ?? '');
+	const text = [...names, record.status_detail ?? ''].join(' ');
+	const lines = new Set([...text.matchAll(/policy\.csv:(\d+)/g)].map((match) => Number(match[1])));
+	return lines.size === 0 ? 'no rule' : `rule ${ranges([...lines].sort((one, other) => one - other)).join(',')}`;
+}
+
+/** `[13, 14, 15, 19]` as `13-15`, `19`. */
+function ranges(sorted: readonly number[]): string[] {
+	const found: { from: number; to: number }[] = [];
+	for (const line of sorted) {
+		const last = found.at(-1);
+		if (last !== undefined && line === last.to + 1) last.to = line;
+		else found.push({ from: line, to: line });
+	}
+	return found.map(({ from, to }) => (from === to ? String(from) : `${from}-${to}`));
 }
 
 function shorten(text: string, length: number): string {

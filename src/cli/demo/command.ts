@@ -30,7 +30,7 @@ export async function runDemo(io: CommandIo, options: DemoOptions): Promise<numb
 		if (scene === undefined) return 130;
 		const seconds = ((performance.now() - beganMs) / 1000).toFixed(1);
 		io.out(colors.dim(`   ready after ${seconds} s\n\n`));
-		if ((await orAborted(tour(scene, io, colors), options.signal)) === undefined) return 130;
+		if ((await orAborted(tour(scene, options.once, io, colors), options.signal)) === undefined) return 130;
 		if (options.once) return 0;
 		io.out(`\n ${colors.bold('Running until Ctrl-C.')}\n`);
 		await abortedHolding(options.signal);
@@ -44,38 +44,33 @@ export async function runDemo(io: CommandIo, options: DemoOptions): Promise<numb
 	}
 }
 
-async function tour(scene: Scene, io: CommandIo, colors: Paint): Promise<true> {
+async function tour(scene: Scene, once: boolean, io: CommandIo, colors: Paint): Promise<true> {
 	const passwords = new Map<string, string>();
 	for (const [name, file] of scene.secretFiles) passwords.set(name, await readFile(file, 'utf8'));
 	const { host, port } = scene.gateway;
 	await runTour({ host, port, database: 'shop', passwords }, io, colors);
-	io.out((await auditLines(scene.auditFolder, APPLICATION, io.columns, colors)).map((line) => `${line}\n`).join(''));
-	io.out(
-		tryIt(scene, colors)
-			.map((line) => `${line}\n`)
-			.join(''),
-	);
+	io.out(`${(await auditLines(scene.auditFolder, APPLICATION, io.columns, colors)).join('\n')}\n`);
+	io.out(`${tryIt(scene, once, colors).join('\n')}\n`);
 	return true;
 }
 
 /** Lines to copy, each of which works while the demo runs. */
-export function tryIt(scene: Scene, colors: Paint): string[] {
+export function tryIt(scene: Scene, once: boolean, colors: Paint): string[] {
 	const { host, port } = scene.gateway;
 	const secret = (name: string): string => `PGPASSWORD=$(cat ${scene.secretFiles.get(name) ?? ''})`;
 	const psql = (name: string): string => `   ${secret(name)} \\\n     psql -h ${host} -p ${port} -U ${name} shop`;
-	const people = PEOPLE.map(({ name, groups, claims }) => `${name} (${groups[0] ?? 'no group'}, ${claims.tenant})`);
+	const people = PEOPLE.map(({ name, groups, claims }) => `${name} (${[...groups, claims.tenant].join(', ')})`);
 	return [
-		` ${colors.bold('Try it')}  ${colors.dim(`${people.join(', ')}; service ${SERVICE.name}`)}`,
+		` ${colors.bold('Try it')}${once ? ' (npm run demo, without --once, keeps all of it running)' : ''}`,
+		colors.dim(`   ${people.join(', ')}; a token each beside these:`),
 		'',
 		colors.dim('   psql, as the analyst (a token is the password) and as the writer (SCRAM):'),
 		`${psql('ben')} -c "select name, ssn, salary from hr.employees limit 3"`,
 		psql(SERVICE.name),
 		'',
-		colors.dim(
-			'   a driver (pg; postgres.js, psycopg, JDBC and the rest likewise), from the folder of the repository:',
-		),
+		colors.dim('   a driver (pg here; any other likewise), from the folder of the repository:'),
 		`   ${secret('ben')} \\`,
-		`     node -e "const db = new (require('pg').Client)({ host: '${host}', port: ${port}, user: 'ben', database: 'shop' });`,
+		`     node -e "const db = new (require('pg').Client)('postgres://ben@${host}:${port}/shop');`,
 		"       db.connect().then(() => db.query('select name, ssn, salary from hr.employees limit 3'))",
 		'       .then(({ rows }) => console.table(rows)).finally(() => db.end())"',
 		'',

@@ -56,15 +56,17 @@ export function sideBySide(panels: readonly Panel[], reference: number, columns:
 	return lines;
 }
 
-/** Breaks text between words into lines of at most `width`; longer words stand alone. */
+/** Breaks text between words into lines of at most `width`, and inside a word where it alone is longer. */
 export function wrap(text: string, width: number): string[] {
 	const lines: string[] = [];
 	let line = '';
 	for (const word of text.split(/\s+/)) {
 		if (line !== '' && line.length + 1 + word.length > width) {
 			lines.push(line);
-			line = word;
-		} else line = line === '' ? word : `${line} ${word}`;
+			line = '';
+		}
+		line = line === '' ? word : `${line} ${word}`;
+		for (; line.length > width; line = line.slice(width)) lines.push(line.slice(0, width));
 	}
 	return line === '' ? lines : [...lines, line];
 }

@@ -27,30 +27,27 @@ interface Stop {
 	readonly sql: string;
 	/** What to look at. */
 	readonly remark: string;
-	/** Columns are narrower without what the statement needs only for its order. */
+	/** Who is asked; default: all three. */
 	readonly guests?: readonly Guest[];
 }
 
 const STOPS: readonly Stop[] = [
 	{
 		title: 'Masks and a row filter',
-		sql: 'select id, name, ssn, salary from hr.employees order by id limit 4',
+		sql: 'select id, name, ssn from hr.employees order by id limit 4',
 		remark:
-			'The analyst sees the people of acme only, the last digits of a number, and no salary. The auditor has an unmask and an ' +
-			'unfilter rule. Nothing lets the writer read hr.employees, and what no rule allows is denied.',
-		guests: [ANALYST, AUDITOR],
+			'The analyst sees the people of acme only, and the last digits of a number. The auditor has an unmask and an unfilter ' +
+			'rule. Nothing lets the writer read hr.employees, and what no rule allows is denied.',
 	},
 	{
 		title: 'What is masked cannot be asked for either',
-		sql: "select id, name from hr.employees where ssn like '937-54%' or salary > 160000 order by id",
+		sql: "select name, salary from hr.employees where ssn like '937-54%' or salary > 160000 order by id",
 		remark: 'The WHERE of the analyst works on the masked values, so it finds nothing out.',
-		guests: GUESTS,
 	},
 	{
-		title: 'Functions and views over protected tables',
-		sql: "select department, employees, average_salary from department_sizes where tenant = 'acme' order by 1 limit 3",
-		remark: 'The view averages a masked column: for the analyst that is what an average over nothing is.',
-		guests: [ANALYST, AUDITOR],
+		title: 'Views over protected tables',
+		sql: "select department, average_salary as average from department_sizes where tenant = 'acme' limit 3",
+		remark: 'The view averages a column that is masked for the analyst, so there is nothing to average.',
 	},
 	{
 		title: 'A hidden column',
@@ -71,11 +68,11 @@ const STOPS: readonly Stop[] = [
 		title: 'Writing for somebody else',
 		sql: "insert into sales.orders (tenant, customer_id) values ('globex', 8) returning id, tenant, status",
 		remark:
-			"A filter holds for the rows that a write leaves behind: SQLSTATE 42501, as with PostgreSQL's own row-level security.",
+			"A filter holds for the rows that a write leaves behind: SQLSTATE 42501, as with PostgreSQL's row-level security.",
 		guests: [WRITER],
 	},
 	{
-		title: 'A write that touches rows of both tenants',
+		title: 'A write that aims at rows of both tenants',
 		sql: "update sales.orders set status = 'shipped' where id between 1 and 10 and status = 'new'",
 		remark: 'Rows of the other tenant are not there for the writer: they are neither updated nor counted.',
 		guests: [WRITER],
@@ -84,15 +81,11 @@ const STOPS: readonly Stop[] = [
 		title: 'The way around',
 		sql: "select pg_read_file('/etc/passwd')",
 		remark: 'Built-in functions that read files, run SQL text or look at other sessions need a rule that names them.',
-		guests: [ANALYST, AUDITOR],
 	},
 ];
 
 /** What the tour's connections call themselves. */
 export const APPLICATION = 'tour';
-
-/** Number of statements of the tour. */
-export const STOPS_COUNT = STOPS.length;
 
 /** Prints the tour. Throws when the gateway cannot be reached or somebody cannot sign in. */
 export async function runTour(target: TourTarget, io: CommandIo, paint: Paint): Promise<void> {

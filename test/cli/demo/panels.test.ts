@@ -69,9 +69,10 @@ test('only what differs from the reference is painted as masked', () => {
 	expect(text).not.toContain('\u001b[33m1 ');
 });
 
-test('wrap keeps every word', () => {
+test('wrap keeps every word, and the width', () => {
 	const text = 'a line that is longer than the width, with aVeryLongWordThatStandsAlone inside';
 	const lines = wrap(text, 16);
-	expect(lines.join(' ')).toBe(text);
-	expect(lines.filter((line) => line.length > 16)).toEqual(['aVeryLongWordThatStandsAlone']);
+	expect(lines.join('').replaceAll(' ', '')).toBe(text.replaceAll(' ', ''));
+	expect(lines.filter((line) => line.length > 16)).toEqual([]);
+	expect(lines).toContain('aVeryLongWordTha');
 });
