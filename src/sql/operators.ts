@@ -53,15 +53,20 @@ function findOperators(context: AnalysisContext, operation: Operation): readonly
 	const named = schemas
 		.flatMap((candidate) => [...catalog.operators(candidate, name)])
 		.filter((operator) => (operator.left === 0) === prefix);
+	// What the operands are, before anything is taken for another type.
+	const given = exactOperator(named, prefix ? 0 : (operation.left ?? null), operation.right);
+	if (given !== undefined) return [given];
 	const left = prefix ? 0 : operatorType(catalog, operation.left ?? null);
 	const right = operatorType(catalog, operation.right);
-	const exact = exactOperator(named, left, right);
-	if (exact !== undefined) return [exact];
 	const fitting = named.filter(
 		(operator) =>
 			(prefix || maybeCoercible(catalog, left, operator.left)) && maybeCoercible(catalog, right, operator.right),
 	);
-	return fitting.length > 0 ? fitting : named;
+	const exact = exactOperator(named, left, right);
+	if (exact === undefined) return fitting.length > 0 ? fitting : named;
+	// Domains and varchar: the base type's operator is meant, unless a user's own takes them too.
+	const isUsers = (operator: Operator): boolean => catalog.routineByOid(operator.routine)?.builtin !== true;
+	return [exact, ...fitting.filter((operator) => operator !== exact && isUsers(operator))];
 }
 
 /** The server's first rule: exact types, an untyped literal taken for the type of the other side. */

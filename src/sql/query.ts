@@ -1,5 +1,6 @@
 /** Walks whatever may stand where a query stands: SELECT anywhere, writing statements in WITH. */
 import type { Node } from '@pgsql/types';
+import { merge } from './merge.ts';
 import { tagOf } from './nodes.ts';
 import type { ItemColumn, Scope } from './scope.ts';
 import { select } from './select.ts';
@@ -11,5 +12,6 @@ export function queryNode(walk: Walk, node: Node, scope: Scope | null, place: Pl
 	if ('InsertStmt' in node) return insert(walk, node.InsertStmt, scope, true);
 	if ('UpdateStmt' in node) return update(walk, node.UpdateStmt, scope, true);
 	if ('DeleteStmt' in node) return remove(walk, node.DeleteStmt, scope);
+	if ('MergeStmt' in node) return merge(walk, node.MergeStmt, scope, true);
 	throw refuse(walk, `a query of kind ${tagOf(node)}`);
 }

@@ -2,7 +2,7 @@
 import { routineSafety } from '../catalog/safety.ts';
 import type { Routine } from '../catalog/snapshot.ts';
 import { GatewayError } from '../errors.ts';
-import { effectivePath, UnknownObject } from './names.ts';
+import { effectivePath, TYPE, UnknownObject } from './names.ts';
 import { displayIdentifier } from './quote.ts';
 import { maybeCoercible } from './types.ts';
 import { addRules, type AnalysisContext, denied, type ExprInfo, noteUse, positionAt, type Walk } from './walk.ts';
@@ -48,8 +48,19 @@ export function findRoutines(context: AnalysisContext, call: Call): readonly Rou
 			routine.argTypes.every((type, i) => call.args[i]?.type === type),
 	);
 	if (exact !== undefined) return [exact];
+	const textual = byCount.find((routine) => routine.builtin && takesTextFor(routine, call.args));
+	if (textual !== undefined) return [textual];
 	const byType = byCount.filter((routine) => fitsTypes(context, routine, call.args));
 	return byType.length > 0 ? byType : byCount;
+}
+
+/** An untyped literal is a string first of all, and text is preferred among strings: such an overload wins over a user's. */
+function takesTextFor(routine: Routine, args: readonly ExprInfo[]): boolean {
+	if (routine.argTypes.length !== args.length) return false;
+	return routine.argTypes.every((type, i) => {
+		const given = args[i]?.type ?? null;
+		return given === type || (given === TYPE.unknown && type === TYPE.text);
+	});
 }
 
 function fitsCount(routine: Routine, call: Call): boolean {

@@ -16,9 +16,10 @@ import {
 	selectInto,
 } from './definition.ts';
 import { expression } from './expression.ts';
+import { merge } from './merge.ts';
 import { checkpoint, cluster, lock, refresh, reindex, truncate, vacuum } from './maintenance.ts';
 import { mayCreateRelation, mayInSchema, mayOnDatabase, schemaOf } from './may.ts';
-import { stringsOf } from './names.ts';
+import { resolveType, stringsOf } from './names.ts';
 import { as, type NodeOf, type NodeTag, tagOf } from './nodes.ts';
 import { checkCall } from './routines.ts';
 import { newScope } from './scope.ts';
@@ -42,6 +43,9 @@ const HANDLERS: Handlers = {
 	},
 	DeleteStmt: (walk, node) => {
 		remove(walk, node, null);
+	},
+	MergeStmt: (walk, node) => {
+		merge(walk, node, null, false);
 	},
 	CopyStmt: copy,
 	VariableSetStmt: setVariable,
@@ -127,19 +131,27 @@ function commandName(tag: string): string {
 		.toUpperCase();
 }
 
-const PREPARABLE: ReadonlySet<string> = new Set(['SelectStmt', 'InsertStmt', 'UpdateStmt', 'DeleteStmt']);
+const PREPARABLE: ReadonlySet<string> = new Set(['SelectStmt', 'InsertStmt', 'UpdateStmt', 'DeleteStmt', 'MergeStmt']);
 
+/** Analysed as a statement of its own, under the types that PREPARE declares for its parameters. */
 function prepare(walk: Walk, node: NodeOf<'PrepareStmt'>): void {
 	if (node.query === undefined || !PREPARABLE.has(tagOf(node.query))) throw refuse(walk, 'PREPARE of this kind of statement');
-	const types = (node.argtypes ?? []).length;
-	if (types > 0) for (const type of node.argtypes ?? []) if (as(type, 'TypeName') === undefined) throw refuse(walk, 'PREPARE with this kind of type');
-	statement(walk, node.query);
+	const parameterTypes = (node.argtypes ?? []).map((type) => resolveType(walk, as(type, 'TypeName'))?.oid ?? 0);
+	const inner: Walk = { ...walk, context: { ...walk.context, parameterTypes } };
+	statement(inner, node.query);
+	walk.leaky ||= inner.leaky;
+	walk.touchesProtected ||= inner.touchesProtected;
+	walk.masks ||= inner.masks;
+	walk.doubt ||= inner.doubt;
+	walk.hidesRows ||= inner.hidesRows;
 	walk.effects.push({ type: 'prepare', name: node.name ?? '' });
 }
 
 /** EXPLAIN tells estimates and plans, which on a protected relation speak of hidden rows and values. */
 function explain(walk: Walk, node: NodeOf<'ExplainStmt'>): void {
 	if (node.query === undefined) throw refuse(walk, 'EXPLAIN without a statement');
+	// What EXECUTE runs was decided elsewhere: whether it touches something protected is not known here.
+	if ('ExecuteStmt' in node.query) throw refuse(walk, 'EXPLAIN EXECUTE');
 	statement(walk, node.query);
 	if (walk.touchesProtected) {
 		throw refuse(walk, 'EXPLAIN of a statement on protected relations', undefined, 'Its plan and its estimates tell of rows and values that the policy hides.');
