@@ -1,0 +1,64 @@
+/** Every attack against a running gateway: no secret comes through, guesses can't be told apart, what is not allowed is not done. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { AttackCase } from './case.ts';
+import { allCases } from './cases/all.ts';
+import { RawClient } from './client.ts';
+import { type Bank, makeBank } from './fixture/bank.ts';
+import { type Gate, startGate } from './fixture/gate.ts';
+import { play, type Result, type Scene, waysOf } from './run.ts';
+
+let bank: Bank;
+let gate: Gate;
+let scene: Scene;
+
+beforeAll(async () => {
+	bank = await makeBank();
+	gate = await startGate(bank.database, new URL('./fixture/policies', import.meta.url));
+	scene = {
+		kind: 'gateway',
+		world: bank.world,
+		finder: bank.finder,
+		target: (user) => gate.target(user),
+		fingerprint: bank.fingerprint,
+		sessions: new Map(),
+	};
+});
+
+afterAll(async () => {
+	for (const client of scene?.sessions.values() ?? []) client.destroy();
+	await gate?.stop();
+	await bank?.close();
+});
+
+/** What is wrong with the result; empty when the gateway held. */
+function faults(attack: AttackCase, result: Result): string[] {
+	const found = [...result.leaks];
+	if (attack.want === 'denied' && !attack.sqlstates.some((state) => result.sqlstates.includes(state))) found.push('not denied');
+	if (attack.want === 'masked') found.push(...result.errors.map((error) => `refused: ${error}`));
+	// A session that ends without a word, or for an error inside of the gateway, is a fault too.
+	found.push(...result.errors.filter((error) => error.startsWith('XX000')));
+	return found;
+}
+
+describe('attacks on the gateway fail', () => {
+	const rows = allCases.flatMap((attack) =>
+		waysOf(attack).map((protocol) => ({ title: `${attack.section}: ${attack.name} (${protocol})`, attack, protocol })),
+	);
+	it.each(rows)('$title', async ({ attack, protocol }) => {
+		const result = await play(scene, attack, protocol);
+		expect(faults(attack, result), result.said).toEqual([]);
+	});
+});
+
+describe('the suite itself', () => {
+	it('sees a secret through the gateway where the policy shows it', async () => {
+		const client = await RawClient.login(gate.target('aud'));
+		await client.run('select ssn, notes from app.people', { protocol: 'binary' });
+		const found = scene.finder.find(client.bytes(), client.messages);
+		client.destroy();
+		expect(found.length).toBeGreaterThanOrEqual(2 * bank.world.people.length);
+	});
+	it('has no attack that ended a session by a breach of the result guard', () => {
+		expect(gate.log.filter((line) => line.startsWith('error'))).toEqual([]);
+	});
+});

@@ -1,0 +1,199 @@
+/** Plays one attack against a gateway or a bare database and tells what came of it. */
+import type { Backend } from '../../src/wire/backend.ts';
+import type { AttackCase, ProbeCase, RawCase, StatementCase, Step } from './case.ts';
+import { errorTexts, type Protocol, RawClient, ServerError, sqlstates, type Target } from './client.ts';
+import type { SecretFinder } from './secrets.ts';
+import type { World } from './world.ts';
+
+/** Where the attacks are played. */
+export interface Scene {
+	readonly kind: 'gateway' | 'bare';
+	readonly world: World;
+	readonly finder: SecretFinder;
+	readonly target: (user: AttackCase['as']) => Target;
+	/** Sessions that attacks of one harmless-looking statement share. */
+	readonly sessions: Map<AttackCase['as'], RawClient>;
+	/** Changes with any cell that neither ana nor wes may write. Runs outside of the attack unless a client is given. */
+	readonly fingerprint: (client?: RawClient) => Promise<string>;
+}
+
+/** What came of an attack by one protocol. */
+export interface Result {
+	/** Secrets that were seen, or in what the answers to two guesses differ, or what was written. */
+	readonly leaks: readonly string[];
+	/** SQLSTATE and text of every error. */
+	readonly errors: readonly string[];
+	readonly sqlstates: readonly string[];
+	/** For reports: what came back, shortened. */
+	readonly said: string;
+}
+
+/** Every way in which a case is to be played. */
+export function waysOf(attack: AttackCase): readonly Protocol[] {
+	return attack.type === 'raw' ? ['simple'] : attack.protocols;
+}
+
+export async function play(scene: Scene, attack: AttackCase, protocol: Protocol): Promise<Result> {
+	switch (attack.type) {
+		case 'statements':
+			return playStatements(scene, attack, protocol);
+		case 'probe':
+			return playProbe(scene, attack, protocol);
+		case 'raw':
+			return playConversation(scene, attack);
+	}
+}
+
+async function playStatements(scene: Scene, attack: StatementCase, protocol: Protocol): Promise<Result> {
+	const writes = attack.want === 'unwritten';
+	const bareWrite = writes && scene.kind === 'bare';
+	const before = writes ? await scene.fingerprint() : '';
+	const steps = attack.steps(scene.world);
+	const shared = attack.transaction || writes || Object.keys(attack.startup).length > 0 ? null : await sharedClient(scene, attack.as, steps);
+	if (shared !== null) {
+		await runSteps(shared, steps, protocol);
+		return resultOf(scene.finder.find(shared.bytes(), shared.messages), shared.messages);
+	}
+	const { client, refused } = await signIn(scene.target(attack.as), attack.startup);
+	if (refused !== null) return { leaks: [], errors: [refused.message], sqlstates: [refused.sqlstate], said: refused.message };
+	const leaks: string[] = [];
+	try {
+		if (attack.transaction || bareWrite) await client.run('begin');
+		await runSteps(client, steps, protocol);
+		if (bareWrite && (await scene.fingerprint(client)) !== before) leaks.push('written');
+		if (attack.transaction || bareWrite) await client.run('rollback');
+		await client.end();
+	} finally {
+		client.destroy();
+	}
+	if (writes && !bareWrite && (await scene.fingerprint()) !== before) leaks.push('written');
+	leaks.push(...scene.finder.find(client.bytes(), client.messages));
+	return resultOf(leaks, client.messages);
+}
+
+/** The transcript of a guess, without what differs between any two sessions and without the guess itself. */
+async function transcript(
+	scene: Scene,
+	attack: ProbeCase,
+	protocol: Protocol,
+	guess: string,
+): Promise<{ text: string; messages: readonly Backend[]; elapsedMs: number }> {
+	const steps = attack.steps(guess, scene.world);
+	const shared = attack.transaction ? null : await sharedClient(scene, attack.as, steps);
+	if (shared !== null) {
+		const start = performance.now();
+		await runSteps(shared, steps, protocol);
+		const elapsedMs = performance.now() - start;
+		return { text: comparable(shared.messages, guess), messages: shared.messages, elapsedMs };
+	}
+	const { client, refused } = await signIn(scene.target(attack.as), {});
+	if (refused !== null) return { text: refused.message, messages: [], elapsedMs: 0 };
+	try {
+		const from = client.messages.length;
+		if (attack.transaction) await client.run('begin');
+		const start = performance.now();
+		await runSteps(client, steps, protocol);
+		const elapsedMs = performance.now() - start;
+		if (attack.transaction) await client.run('rollback');
+		const messages = client.messages.slice(from);
+		await client.end();
+		return { text: comparable(messages, guess), messages, elapsedMs };
+	} finally {
+		client.destroy();
+	}
+}
+
+async function playProbe(scene: Scene, attack: ProbeCase, protocol: Protocol): Promise<Result> {
+	const guesses = attack.guesses(scene.world);
+	if (guesses.right.length !== guesses.wrong.length) throw new Error(`guesses of unequal length: ${attack.name}`);
+	const wrong = await transcript(scene, attack, protocol, guesses.wrong);
+	const right = await transcript(scene, attack, protocol, guesses.right);
+	const leaks: string[] = [];
+	if (right.text !== wrong.text) leaks.push(`the right guess answers ${summary(right.messages)}, a wrong one ${summary(wrong.messages)}`);
+	const late = (elapsedMs: number): boolean => attack.delayMs !== null && elapsedMs > attack.delayMs;
+	if (late(right.elapsedMs) !== late(wrong.elapsedMs)) leaks.push(`the right guess takes ${right.elapsedMs} ms`);
+	const result = resultOf(leaks, [...right.messages, ...wrong.messages]);
+	return result;
+}
+
+function comparable(messages: readonly Backend[], guess: string): string {
+	const text = messages.map((message) => message.raw.toString('latin1')).join('\n');
+	// A short guess (an id) is in everything; nothing echoes it but an error that a gateway must not let through.
+	return guess.length < 6 ? text : text.replaceAll(guess, '?');
+}
+
+async function playConversation(scene: Scene, attack: RawCase): Promise<Result> {
+	const target = scene.target(attack.as);
+	const client = await RawClient.open(target.host, target.port);
+	try {
+		if (!attack.unsigned) await client.signIn(target);
+		await attack.talk(client, scene.world, target);
+		if (!client.closed) await client.end();
+	} finally {
+		client.destroy();
+	}
+	return resultOf(scene.finder.find(client.bytes(), client.messages), client.messages);
+}
+
+/** Words with which a statement may change the session for those that follow. */
+const CHANGES = /\b(set|reset|set_config|create|prepare|declare|begin|listen|into|drop|alter|discard|load|currval|xact)\b/i;
+
+/** A session that is signed in already, when the attack is one statement that leaves it as it was. */
+async function sharedClient(scene: Scene, user: AttackCase['as'], steps: readonly Step[]): Promise<RawClient | null> {
+	const [step] = steps;
+	if (steps.length !== 1 || typeof step !== 'string' || CHANGES.test(step)) return null;
+	const kept = scene.sessions.get(user);
+	if (kept !== undefined && !kept.closed) {
+		kept.forget();
+		return kept;
+	}
+	const client = await RawClient.login(scene.target(user));
+	scene.sessions.set(user, client);
+	return client;
+}
+
+async function signIn(
+	target: Target,
+	startup: Readonly<Record<string, string>>,
+): Promise<{ client: RawClient; refused: null } | { client: null; refused: ServerError }> {
+	try {
+		return { client: await RawClient.login(target, startup), refused: null };
+	} catch (error) {
+		if (error instanceof ServerError) return { client: null, refused: error };
+		throw error;
+	}
+}
+
+async function runSteps(client: RawClient, steps: readonly Step[], protocol: Protocol): Promise<void> {
+	for (const step of steps) {
+		if (typeof step === 'string') await client.run(step, { protocol });
+		else await client.run(step.sql, { protocol, ...step });
+		if (client.closed) return;
+	}
+}
+
+function resultOf(leaks: readonly string[], messages: readonly Backend[]): Result {
+	return { leaks, errors: errorTexts(messages), sqlstates: sqlstates(messages), said: summary(messages) };
+}
+
+/** What came back, for people. */
+function summary(messages: readonly Backend[]): string {
+	const parts = messages.flatMap((message): string[] => {
+		switch (message.type) {
+			case 'DataRow':
+				return [`(${message.values.map((value) => value?.toString('latin1').slice(0, 60) ?? 'null').join('|')})`];
+			case 'ErrorResponse':
+			case 'NoticeResponse':
+				return [[...message.fields].filter(([key]) => 'CMDHW'.includes(key)).map(([key, text]) => `${key}=${text}`).join(' ')];
+			case 'CommandComplete':
+				return [message.tag];
+			case 'CopyData':
+				return [message.data.toString('latin1').slice(0, 60)];
+			case 'NotificationResponse':
+				return [`notification ${message.payload}`];
+			default:
+				return [];
+		}
+	});
+	return JSON.stringify(parts.join(' ').slice(0, 700));
+}
