@@ -16,6 +16,7 @@ import {
 	selectInto,
 } from './definition.ts';
 import { expression } from './expression.ts';
+import { explain } from './explain.ts';
 import { merge } from './merge.ts';
 import { checkpoint, cluster, lock, refresh, reindex, truncate, vacuum } from './maintenance.ts';
 import { mayCreateRelation, mayInSchema, mayOnDatabase, schemaOf } from './may.ts';
@@ -63,7 +64,7 @@ const HANDLERS: Handlers = {
 	DeallocateStmt: (walk, node) => {
 		walk.effects.push({ type: 'deallocate', name: node.isall === true ? null : (node.name ?? '') });
 	},
-	ExplainStmt: explain,
+	ExplainStmt: (walk, node) => explain(walk, node, statement),
 	ListenStmt: (walk) => channel(walk, 'listen'),
 	UnlistenStmt: () => {},
 	NotifyStmt: (walk) => channel(walk, 'notify'),
@@ -145,17 +146,6 @@ function prepare(walk: Walk, node: NodeOf<'PrepareStmt'>): void {
 	walk.doubt ||= inner.doubt;
 	walk.hidesRows ||= inner.hidesRows;
 	walk.effects.push({ type: 'prepare', name: node.name ?? '' });
-}
-
-/** EXPLAIN tells estimates and plans, which on a protected relation speak of hidden rows and values. */
-function explain(walk: Walk, node: NodeOf<'ExplainStmt'>): void {
-	if (node.query === undefined) throw refuse(walk, 'EXPLAIN without a statement');
-	// What EXECUTE runs was decided elsewhere: whether it touches something protected is not known here.
-	if ('ExecuteStmt' in node.query) throw refuse(walk, 'EXPLAIN EXECUTE');
-	statement(walk, node.query);
-	if (walk.touchesProtected) {
-		throw refuse(walk, 'EXPLAIN of a statement on protected relations', undefined, 'Its plan and its estimates tell of rows and values that the policy hides.');
-	}
 }
 
 function call(walk: Walk, node: NodeOf<'CallStmt'>): void {

@@ -1,0 +1,46 @@
+/** EXPLAIN: estimates and run times tell of hidden rows, so on protected relations only the shape of the plan is shown. */
+import type { ExplainStmt, Node } from '@pgsql/types';
+import { literalOf } from './call.ts';
+import { as } from './nodes.ts';
+import { isKeyword } from './source.ts';
+import { refuse, type Walk } from './walk.ts';
+
+const TRUE_WORDS: ReadonlySet<string> = new Set(['true', 'on', '1', 'yes', 't', 'y', 'tr', 'tru', 'ye']);
+
+/** Decides the statement inside; COSTS is switched off where it touches something protected, ANALYZE is refused there. */
+export function explain(walk: Walk, node: ExplainStmt, inside: (walk: Walk, node: Node) => void): void {
+	if (node.query === undefined) throw refuse(walk, 'EXPLAIN without a statement');
+	// What EXECUTE runs was decided elsewhere: whether it touches something protected is not known here.
+	if ('ExecuteStmt' in node.query) throw refuse(walk, 'EXPLAIN EXECUTE');
+	inside(walk, node.query);
+	if (!walk.touchesProtected) return;
+	if (isOn(node, 'analyze')) {
+		throw refuse(walk, 'EXPLAIN ANALYZE of a statement on protected relations', undefined, 'Its counts tell of rows that the policy hides; EXPLAIN without ANALYZE shows the plan.');
+	}
+	withoutCosts(walk, isOn(node, 'verbose'));
+}
+
+function isOn(node: ExplainStmt, name: string): boolean {
+	return (node.options ?? []).some((entry) => {
+		const option = as(entry, 'DefElem');
+		if (option?.defname?.toLowerCase() !== name) return false;
+		if (option.arg === undefined) return true;
+		const word = literalOf(option.arg) ?? as(option.arg, 'String')?.sval ?? String(as(option.arg, 'Integer')?.ival ?? 1);
+		return TRUE_WORDS.has(word.toLowerCase());
+	});
+}
+
+/** The last of several COSTS options is the one that holds. */
+function withoutCosts(walk: Walk, verbose: boolean): void {
+	const { source } = walk;
+	const at = source.tokens.findIndex((token) => isKeyword(token, 'explain'));
+	const next = source.tokens[at + 1];
+	const explainToken = source.tokens[at];
+	if (explainToken === undefined || next === undefined) throw refuse(walk, 'an EXPLAIN that the gateway cannot place');
+	const close = next.text === '(' ? source.tokens[source.closing(at + 1)] : undefined;
+	// A bracket may also open the query itself.
+	const isOptions = next.text === '(' && !['select', 'values', 'with', 'table', '('].includes((source.tokens[at + 2]?.text ?? '').toLowerCase());
+	if (isOptions && close !== undefined) walk.edits.insert(close.start, ', COSTS OFF, SUMMARY OFF');
+	else if (verbose) walk.edits.replace(next.start, next.end, '(VERBOSE, COSTS OFF)');
+	else walk.edits.insert(explainToken.end, ' (COSTS OFF)');
+}
