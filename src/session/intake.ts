@@ -83,7 +83,8 @@ export class Intake {
 			if (this.#full()) return false;
 			const message = this.#deferred;
 			if (message !== null) {
-				if (this.#handle(message) === 'again') return false;
+				// By now the backend may be known to skip it.
+				if (!this.#ignored(message.raw[0] as number) && this.#handle(message) === 'again') return false;
 				this.#deferred = null;
 			} else if (!this.#framer.next()) {
 				const chunk = this.#backlog.shift();

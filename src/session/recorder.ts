@@ -30,7 +30,7 @@ export function record(conversation: Conversation, recording: Recording, go: (re
 		}
 		receipts.push(receipt);
 		if (receipts.length < statements.length) return;
-		run.begin(receipts, performance.now());
+		run.begin(conversation.services.audit, receipts, performance.now());
 		if (conversation.ended) run.endAll(conversation.services.audit, 'unknown', null);
 		else {
 			go(receipt);

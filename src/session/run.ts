@@ -4,6 +4,14 @@ import type { Outcome } from '../audit/event.ts';
 
 const noReceipts: readonly AuditReceipt[] = [];
 
+/** A statement that ended before its record was written. */
+interface Early {
+	readonly index: number;
+	readonly outcome: Outcome;
+}
+
+const nothingEarly: readonly Early[] = [];
+
 /** Where outcomes go. */
 export interface OutcomeSink {
 	outcome(receipt: AuditReceipt, outcome: Outcome): void;
@@ -21,6 +29,7 @@ export class Run {
 	bytes = 0;
 	/** A portal that has given some of its rows and may give more. */
 	suspended = false;
+	#early: readonly Early[] = nothingEarly;
 	/** performance.now() when the statement at work began. */
 	#begunMs: number;
 
@@ -38,23 +47,27 @@ export class Run {
 		return this.index >= this.decision.statements.length;
 	}
 
-	/** The records are written: from now on the backend works. */
-	begin(receipts: readonly AuditReceipt[], nowMs: number): void {
+	/** The records are written: from now on the backend works. What has ended before (skipped in a pipeline) is told now. */
+	begin(sink: OutcomeSink, receipts: readonly AuditReceipt[], nowMs: number): void {
 		this.receipts = receipts;
 		this.#begunMs = nowMs;
+		for (const { index, outcome } of this.#early) sink.outcome(receipts[index] as AuditReceipt, outcome);
+		this.#early = nothingEarly;
 	}
 
 	/** The statement at work has ended; the next one begins. */
 	end(sink: OutcomeSink, status: Outcome['status'], sqlstate: string | null, tag: string | null): void {
-		const receipt = this.receipts[this.index];
-		const denied = this.statement?.effect === 'deny';
+		const { index, statement } = this;
 		this.index += 1;
 		const nowMs = performance.now();
 		// The record of a denial is complete by itself.
-		if (receipt !== undefined && !denied) {
+		if (statement !== undefined && statement.effect !== 'deny') {
 			// The tag of a portal that ran in portions counts the last one only.
 			const rows = tag === null || this.suspended ? this.rows : (rowsOfTag(tag) ?? this.rows);
-			sink.outcome(receipt, { status, sqlstate, tag, rows, bytes: this.bytes, durationMs: nowMs - this.#begunMs });
+			const outcome = { status, sqlstate, tag, rows, bytes: this.bytes, durationMs: nowMs - this.#begunMs };
+			const receipt = this.receipts[index];
+			if (receipt !== undefined) sink.outcome(receipt, outcome);
+			else this.#early = [...this.#early, { index, outcome: { ...outcome, durationMs: 0 } }];
 		}
 		this.rows = 0;
 		this.bytes = 0;
