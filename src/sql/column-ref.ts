@@ -46,6 +46,7 @@ function bare(node: ColumnRef, name: string, around: Around): ExprInfo {
 			return wholeRow(node, found.item, around);
 		case 'opaque':
 			noteEverywhere(name, around.scope);
+			refuseIfTargets(node, name, around);
 			return OPAQUE;
 		default:
 			hiddenTargetColumn(node, name, around);
@@ -60,6 +61,17 @@ function noteEverywhere(name: string, from: Scope): void {
 		for (const item of scope.items) {
 			const column = item.columns?.find((candidate) => candidate.name === name);
 			if (column !== undefined) item.note?.columns.add(column.origin ?? name);
+		}
+	}
+}
+
+/** The name may be that of an item whose columns are not known, or of a protected column of the write's target: not a guess to make. */
+function refuseIfTargets(node: ColumnRef, name: string, around: Around): void {
+	for (let scope: Scope | null = around.scope; scope !== null; scope = scope.parent) {
+		for (const item of scope.items) {
+			const state = item.inline?.protection.byName.get(name)?.state;
+			if (state === undefined || state === 'plain') continue;
+			throw refuse(around.walk, `the name ${name}, which may be that of a protected column,`, node.location, 'Qualify it.');
 		}
 	}
 }

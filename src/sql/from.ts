@@ -4,6 +4,7 @@ import { condition, expression } from './expression.ts';
 import { displayRelation, resolveRelation, stringsOf, TYPE } from './names.ts';
 import { as, type NodeOf, tagOf } from './nodes.ts';
 import { checkOperator } from './operators.ts';
+import { findRoutines } from './routines.ts';
 import { readRelation, rename } from './read-relation.ts';
 import { findCte, type ItemColumn, type RangeItem, type Scope } from './scope.ts';
 import { isKeyword } from './source.ts';
@@ -151,12 +152,24 @@ function rangeFunction(walk: Walk, node: NodeOf<'RangeFunction'>, scope: Scope):
 		if (!info.safe && !info.constant) walk.leaky = true;
 		const computedPerRow = !info.constant;
 		const defined = definitionNames(definitions, computedPerRow) ?? definitionNames({ List: { items: node.coldeflist ?? [] } }, computedPerRow);
-		columns = defined ?? functionColumns(walk, call, info.type, node.alias, computedPerRow);
+		columns = defined ?? declaredColumns(walk, call, computedPerRow) ?? functionColumns(walk, call, info.type, node.alias, computedPerRow);
 	}
 	if (calls.length !== 1) columns = null;
 	if (columns !== null && node.ordinality === true) columns = [...columns, { name: 'ordinality', type: TYPE.int8, masked: false }];
 	const name = node.alias?.aliasname ?? functionName(calls[0]?.[0]);
 	return computed(name, columns, node.alias);
+}
+
+/** Names of OUT and TABLE arguments, where every overload that may be meant has the same. */
+function declaredColumns(walk: Walk, node: Node | undefined, masked: boolean): readonly ItemColumn[] | null {
+	const call = as(node, 'FuncCall');
+	if (call === undefined) return null;
+	const args = (call.args ?? []).map(() => ({ type: null, constant: false, safe: false }));
+	const names = stringsOf(call.funcname);
+	const candidates = findRoutines(walk.context, { names, args, loose: true, location: undefined, action: 'execute' });
+	const columns = candidates[0]?.outColumns ?? [];
+	const agreed = candidates.every((routine) => routine.outColumns.join('\0') === columns.join('\0'));
+	return columns.length === 0 || !agreed ? null : columns.map((name) => ({ name, type: null, masked }));
 }
 
 function definitionNames(node: Node | undefined, masked: boolean): readonly ItemColumn[] | null {

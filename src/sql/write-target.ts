@@ -90,6 +90,8 @@ export function noteTarget(walk: Walk, target: WriteTarget): void {
 	if (target.protection.none) return;
 	const narrowed = target.protection.filters.length > 0 || target.protection.columns.some((column) => column.state === 'masked' || column.state === 'hidden');
 	if (narrowed) noteProtection(walk, target.note, target.protection);
+	// The server's errors quote the whole row, also the columns that no rule lets be read.
+	walk.touchesProtected = true;
 }
 
 /** Asks for a column that is written; `name` may not exist, which the server will say. */
