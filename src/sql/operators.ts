@@ -31,7 +31,10 @@ export function checkOperator(walk: Walk, operation: Operation): OperatorInfo {
 			leakproof = false;
 			continue;
 		}
-		if (!routine.builtin) checkRoutine(walk, routine, 'execute', operation.location);
+		if (!routine.builtin) {
+			walk.usersOperator = true;
+			checkRoutine(walk, routine, 'execute', operation.location);
+		}
 		leakproof &&= routine.leakproof;
 		volatile ||= routine.volatility === 'volatile';
 	}

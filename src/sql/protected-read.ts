@@ -98,7 +98,8 @@ export function subquery(walk: Walk, read: Subquery, fence: boolean): string {
 	const { relation, protection } = read;
 	const shown = protection.columns.filter((column) => visible(walk, column));
 	if (shown.length === 0) throw refuse(walk, `reading ${displayRelation(relation)}, none of whose columns may be seen,`);
-	const list = shown.map((column) => shownAs(column)).join(', ');
+	const opaque = fence && walk.usersOperator;
+	const list = shown.map((column) => shownAs(column, opaque)).join(', ');
 	const conditions = [
 		...protection.filters.map((filter) => filter.render(INNER)),
 		...(fence ? read.pushed : []),
@@ -123,9 +124,13 @@ export function visible(walk: Walk, column: ColumnProtection): boolean {
 	return column.state === 'plain' || column.state === 'masked';
 }
 
-function shownAs(protection: ColumnProtection): string {
+/**
+ * `opaque`: the planner must not see through to the column's statistics, on whose sampled values it would try the user's
+ * operator to estimate a condition; a security_barrier view keeps it from that too.
+ */
+function shownAs(protection: ColumnProtection, opaque: boolean): string {
 	const name = quoteIdentifier(protection.column.name);
 	if (protection.state === 'masked') return `${protection.render(INNER)} AS ${name}`;
 	if (protection.state === 'hidden') return `CAST(NULL AS ${protection.column.type}) AS ${name}`;
-	return `${INNER}.${name}`;
+	return opaque ? `CASE WHEN pg_catalog.pg_backend_pid() OPERATOR(pg_catalog.>) 0 THEN ${INNER}.${name} END AS ${name}` : `${INNER}.${name}`;
 }

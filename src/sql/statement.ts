@@ -141,6 +141,7 @@ function prepare(walk: Walk, node: NodeOf<'PrepareStmt'>): void {
 	const inner: Walk = { ...walk, context: { ...walk.context, parameterTypes } };
 	statement(inner, node.query);
 	walk.leaky ||= inner.leaky;
+	walk.usersOperator ||= inner.usersOperator;
 	walk.touchesProtected ||= inner.touchesProtected;
 	walk.masks ||= inner.masks;
 	walk.doubt ||= inner.doubt;

@@ -67,6 +67,8 @@ export interface Walk {
 	readonly query: QueryWalker;
 	/** Something in a qual is not leakproof: filtered relations need a fence. */
 	leaky: boolean;
+	/** A user's own operator is named: the planner would try it on sampled values of hidden rows. */
+	usersOperator: boolean;
 	/** A protected relation is touched. */
 	touchesProtected: boolean;
 	/** A protected relation or column is masked or filtered in this statement. */
@@ -99,6 +101,7 @@ export function newWalk(
 		mode,
 		views,
 		leaky: false,
+		usersOperator: false,
 		touchesProtected: false,
 		masks: false,
 		hidesRows: false,
