@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { Batch } from './batch.ts';
+import type { LogEnd } from './delivery.ts';
 import { ownBody, type OwnEvent } from './event-lines.ts';
 import type { AuditLimits } from './limits.ts';
 import { Lines } from './lines.ts';
@@ -23,8 +24,6 @@ export interface ChainOptions {
 	readonly limits: AuditLimits;
 	readonly now: () => number;
 	readonly files: AuditFs;
-	/** Called after a segment is complete and closed. */
-	readonly onSegmentClosed: (name: string) => void;
 }
 
 /** Leaf hashes are written behind the records, this many at a time. */
@@ -95,6 +94,7 @@ export class Chain {
 	/** Records up to here need no checkpoint: the last one covers them, or they are nothing but that checkpoint. */
 	#covered: number;
 	#bytes = 0;
+	#end: LogEnd | null = null;
 
 	private constructor(options: ChainOptions, recovered: Recovered) {
 		this.#options = options;
@@ -135,9 +135,9 @@ export class Chain {
 		return this.#open?.writer.name ?? null;
 	}
 
-	/** Bytes of the open segment that hold committed records. */
-	get segmentBytes(): number {
-		return this.#open?.writer.size ?? 0;
+	/** Up to where the log may be read: what is beyond may still be taken back. Null before the first record. */
+	get end(): LogEnd | null {
+		return this.#end;
 	}
 
 	get uncovered(): number {
@@ -175,6 +175,7 @@ export class Chain {
 			leaves?.add(leaf);
 		}
 		this.#bytes += batch.byteLength;
+		if (this.#end !== null) this.#end = { ...this.#end, bytes: this.#end.bytes + batch.byteLength, size: this.size };
 	}
 
 	/** Writes a record of the log's own at once. Throws what the file system throws. */
@@ -196,11 +197,12 @@ export class Chain {
 		try {
 			this.#checkpointHere();
 			open.writer.syncNow();
-		} finally {
+			open.writer.close();
 			this.#open = null;
 			open.leaves.flush();
 			open.leaves.close();
-			open.writer.close();
+		} finally {
+			this.abandon();
 		}
 	}
 
@@ -209,7 +211,7 @@ export class Chain {
 		const open = this.#open;
 		this.#open = null;
 		open?.leaves.close();
-		open?.writer.close();
+		open?.writer.drop();
 	}
 
 	#writer(): SegmentWriter {
@@ -226,12 +228,14 @@ export class Chain {
 	#begin(): void {
 		const { directory, files, durability, now } = this.#options;
 		const number = this.#nextNumber;
+		const end = this.#end;
 		const writer = SegmentWriter.create(directory, number, now(), files);
 		this.#nextNumber += 1;
 		try {
 			if (durability === 'disk') syncDirectory(directory);
 			const leaves = new LeavesWriter(join(directory, leavesName(writer.name)), files);
 			this.#open = { writer, leaves };
+			this.#end = { segment: writer.name, bytes: 0, firstOfSegment: this.size, size: this.size };
 			this.#writeInto('segment', true, {
 				segment: number,
 				log_id: this.logId,
@@ -243,18 +247,19 @@ export class Chain {
 				public_key: this.signer?.verifier.text ?? null,
 			});
 		} catch (error) {
-			this.#discard(writer);
+			this.#discard(writer, end);
 			throw error;
 		}
 		this.#previousName = writer.name;
 	}
 
 	/** A segment that could not even be given its header leaves nothing behind. */
-	#discard(writer: SegmentWriter): void {
+	#discard(writer: SegmentWriter, end: LogEnd | null): void {
 		const open = this.#open;
 		this.#open = null;
+		this.#end = end;
 		open?.leaves.close();
-		writer.close();
+		writer.drop();
 		fs.rmSync(join(this.#options.directory, writer.name), { force: true });
 		fs.rmSync(join(this.#options.directory, leavesName(writer.name)), { force: true });
 	}
@@ -266,11 +271,10 @@ export class Chain {
 			// Before anything in the next segment counts as safe, this one has to be.
 			if (this.#options.durability === 'disk') open.writer.syncNow();
 		}
-		open.leaves.flush();
-		open.leaves.close();
 		open.writer.close();
 		this.#open = null;
-		this.#options.onSegmentClosed(open.writer.name);
+		open.leaves.flush();
+		open.leaves.close();
 	}
 
 	#writeInto(code: OwnEvent, ok: boolean, unmapped: object): void {

@@ -17,6 +17,8 @@ export interface AuditLimits {
 	readonly cachedPartBytesMax: number;
 	/** While the log cannot be written, how often it is tried again without a statement asking for it. */
 	readonly retryIntervalMs: number;
+	/** How long closing waits for sinks to take what is left; they get the rest after the next start. */
+	readonly closeGraceMs: number;
 	/** Longest record that readers (verify, search, sinks) take into memory. */
 	readonly recordBytesMax: number;
 }
@@ -30,5 +32,6 @@ export const auditLimits: AuditLimits = Object.freeze({
 	parameterBytesMax: 64 * 1024,
 	cachedPartBytesMax: 64 * 1024,
 	retryIntervalMs: 1_000,
+	closeGraceMs: 5_000,
 	recordBytesMax: 512 * 1024 * 1024,
 });

@@ -5,11 +5,15 @@ import type { AuditReceipt } from '../stages.ts';
 import { Batch } from './batch.ts';
 import { Chain } from './chain.ts';
 import type { Outcome, SessionEvent, StatementRecord } from './event.ts';
-import { eventBody } from './event-lines.ts';
+import { eventBody, type OwnEvent, ownBody } from './event-lines.ts';
+import type { DeliveryStats } from './delivery.ts';
+import type { RetentionOptions } from './janitor.ts';
 import { type AuditLimits, auditLimits } from './limits.ts';
 import { type DirectoryLock, lockDirectory } from './lock.ts';
 import { NoteError } from './note.ts';
+import { Receipt } from './receipt.ts';
 import { type AuditFs, nodeFs } from './segment.ts';
+import { type SinkOptions, Upkeep } from './upkeep.ts';
 
 /** Runs once, in the order of acceptance, never during the call itself. Either an error (53100 disk full, 53000, 58030, 57P01) or a receipt. */
 export type Accepted = (error: GatewayError | null, receipt: AuditReceipt | null) => void;
@@ -32,6 +36,12 @@ export interface AuditLogOptions {
 	/** Milliseconds since the epoch. */
 	readonly now?: () => number;
 	readonly files?: AuditFs;
+	/** Where records are delivered to as well. By default nowhere. */
+	readonly sinks?: readonly SinkOptions[];
+	/** By default segments are kept for ever, as they are. */
+	readonly retention?: Partial<RetentionOptions>;
+	/** Called when a sink or the keeping of files fails, and with null when a sink goes on; for the operator's log. */
+	readonly onTrouble?: (what: string, error: Error | null) => void;
 }
 
 export interface AuditStats {
@@ -51,6 +61,9 @@ export interface AuditStats {
 	/** File that is written to. */
 	readonly segment: string | null;
 	readonly signed: boolean;
+	readonly sinks: readonly DeliveryStats[];
+	/** Name of the sink that is so far behind that statements are refused, or null. */
+	readonly blockedBy: string | null;
 }
 
 type Entry =
@@ -68,37 +81,14 @@ type Entry =
 			readonly outcome: Outcome;
 			readonly timeMs: number;
 	  }
-	| { readonly kind: 'event'; readonly event: SessionEvent; readonly timeMs: number; readonly done: Accepted | null };
-
-/** What stands behind an AuditReceipt. The record is private, so that nobody prints it by accident. */
-class Receipt {
-	readonly id: string;
-	readonly sequence: number;
-	/** Null for an event. */
-	readonly #record: StatementRecord | null;
-	#settled = false;
-
-	constructor(id: string, sequence: number, record: StatementRecord | null) {
-		this.id = id;
-		this.sequence = sequence;
-		this.#record = record;
-	}
-
-	/** The record whose outcome is told, once: null after the first time. Throws TypeError for what has no outcome. */
-	static settle(receipt: unknown): { readonly id: string; readonly record: StatementRecord } | null {
-		if (!(receipt instanceof Receipt) || receipt.#record === null) {
-			throw new TypeError('not the receipt of a statement of this log');
-		}
-		if (receipt.#settled) return null;
-		receipt.#settled = true;
-		return { id: receipt.id, record: receipt.#record };
-	}
-}
-
-function receiptOf(receipt: Receipt): AuditReceipt {
-	// The brand of AuditReceipt is a type only: this is the one place that gives it.
-	return receipt as unknown as AuditReceipt;
-}
+	| { readonly kind: 'event'; readonly event: SessionEvent; readonly timeMs: number; readonly done: Accepted | null }
+	| {
+			readonly kind: 'own';
+			readonly code: OwnEvent;
+			readonly unmapped: object;
+			readonly timeMs: number;
+			readonly done: Accepted | null;
+	  };
 
 const diskFull = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);
 
@@ -118,6 +108,7 @@ export class AuditLog {
 	readonly #now: () => number;
 	readonly #batch = new Batch();
 	readonly #timers: NodeJS.Timeout[] = [];
+	readonly #upkeep: Upkeep;
 	#queue: Entry[] = [];
 	#scheduled = false;
 	#syncing = false;
@@ -125,12 +116,15 @@ export class AuditLog {
 	/** The directory's lock is still ours. */
 	#owner = true;
 	#closing: Promise<void> | null = null;
+	/** Nothing more is taken. */
+	#ended = false;
 	#onIdle: (() => void) | null = null;
 	#writes = 0;
 	#failures = 0;
 	#lost = 0;
 	#lostUnrecorded = 0;
 	#lastError: GatewayError | null = null;
+	#blockedBy: string | null = null;
 
 	private constructor(chain: Chain, lock: DirectoryLock, options: AuditLogOptions, limits: AuditLimits) {
 		this.#chain = chain;
@@ -138,6 +132,16 @@ export class AuditLog {
 		this.#limits = limits;
 		this.#durability = options.durability;
 		this.#now = options.now ?? Date.now;
+		this.#upkeep = new Upkeep({
+			directory: options.path,
+			sinks: options.sinks ?? [],
+			retention: { compress: false, keepMs: null, keepBytes: null, ...options.retention },
+			now: this.#now,
+			end: () => chain.end,
+			recordRemoval: (removed) => this.#recordRemoval(removed),
+			recordGap: (sink, first, last) => this.#own('audit-gap', { sink, first, last }, null),
+			onTrouble: options.onTrouble ?? (() => {}),
+		});
 		this.#timers.push(
 			setInterval(() => this.#tick(), limits.checkpointIntervalMs).unref(),
 			setInterval(() => this.#retry(), limits.retryIntervalMs).unref(),
@@ -164,7 +168,6 @@ export class AuditLog {
 				limits,
 				now: options.now ?? Date.now,
 				files: options.files ?? nodeFs,
-				onSegmentClosed: () => {},
 			});
 			recordStart(chain, options.durability);
 			return new AuditLog(chain, lock, options, limits);
@@ -192,6 +195,16 @@ export class AuditLog {
 		this.#offer({ kind: 'event', event, timeMs: this.#now(), done: done ?? null });
 	}
 
+	#own(code: OwnEvent, unmapped: object, done: Accepted | null): void {
+		this.#offer({ kind: 'own', code, unmapped, timeMs: this.#now(), done });
+	}
+
+	#recordRemoval(removed: readonly string[]): Promise<void> {
+		return new Promise((resolve, reject) => {
+			this.#own('audit-retention', { removed }, (error) => (error === null ? resolve() : reject(error)));
+		});
+	}
+
 	get stats(): AuditStats {
 		return {
 			records: this.#chain.size,
@@ -207,6 +220,8 @@ export class AuditLog {
 					: String((this.#lastError.cause as Error | undefined)?.message ?? this.#lastError.message),
 			segment: this.#chain.segment,
 			signed: this.#chain.signer !== null,
+			sinks: this.#upkeep.stats,
+			blockedBy: this.#blockedBy,
 		};
 	}
 
@@ -218,10 +233,12 @@ export class AuditLog {
 
 	async #close(): Promise<void> {
 		for (const timer of this.#timers) clearInterval(timer);
+		await this.#upkeep.closeFiles();
 		await new Promise<void>((resolve) => {
 			this.#onIdle = resolve;
 			this.#schedule();
 		});
+		this.#ended = true;
 		try {
 			this.#chain.writeOwn('audit-stop', true, { pid: process.pid });
 			this.#chain.close();
@@ -229,21 +246,33 @@ export class AuditLog {
 			this.#chain.abandon();
 			throw writeError(error);
 		} finally {
+			await this.#upkeep.closeSinks(this.#limits.closeGraceMs);
 			await this.#lock.release();
 		}
 	}
 
 	#offer(entry: Entry): void {
-		if (this.#closing !== null && entry.kind === 'statement') {
-			this.#refuse(entry, new GatewayError('57P01', 'statement refused: the audit log is closed'));
-			return;
-		}
-		if (this.#queue.length >= this.#limits.queueRecordsMax) {
-			this.#refuse(entry, new GatewayError('53000', 'statement refused: too many records wait for the audit log'));
+		const refusal = this.#refusal(entry);
+		if (refusal !== null) {
+			this.#refuse(entry, refusal);
 			return;
 		}
 		this.#queue.push(entry);
 		this.#schedule();
+	}
+
+	/** Why the entry cannot be taken now, or null. */
+	#refusal(entry: Entry): GatewayError | null {
+		const statement = entry.kind === 'statement';
+		if (this.#ended || (this.#closing !== null && statement)) {
+			return new GatewayError('57P01', 'statement refused: the audit log is closed');
+		}
+		if (this.#blockedBy !== null && statement) {
+			return new GatewayError('53100', `statement refused: the audit sink ${this.#blockedBy} is too far behind`);
+		}
+		return this.#queue.length < this.#limits.queueRecordsMax
+			? null
+			: new GatewayError('53000', 'statement refused: too many records wait for the audit log');
 	}
 
 	#schedule(): void {
@@ -281,6 +310,7 @@ export class AuditLog {
 				this.#writeOwn();
 				if (this.#queue.length === 0) {
 					this.#lastError = null;
+					this.#upkeep.written();
 					return;
 				}
 				this.#writeGroup();
@@ -364,6 +394,11 @@ export class AuditLog {
 				lines.event(batch, code, body, entry.timeMs, sequence, correlation);
 				return;
 			}
+			case 'own': {
+				const ok = entry.code !== 'audit-gap';
+				lines.event(batch, entry.code, ownBody(entry.code, this.#chain, ok, entry.unmapped), entry.timeMs, sequence);
+				return;
+			}
 			default:
 				unreachable(entry);
 		}
@@ -400,12 +435,14 @@ export class AuditLog {
 
 	#tick(): void {
 		this.#owner &&= this.#lock.holds();
+		this.#blockedBy = this.#upkeep.look();
 		if (this.#chain.uncovered === 0) return;
 		this.#checkpointDue = true;
 		this.#schedule();
 	}
 
 	#retry(): void {
+		if (this.#blockedBy !== null) this.#blockedBy = this.#upkeep.look();
 		if (this.#lastError === null && this.#lostUnrecorded === 0) return;
 		this.#checkpointDue = true;
 		this.#schedule();
@@ -415,7 +452,7 @@ export class AuditLog {
 /** An exception of the caller's must not keep the others from their answer; it surfaces as uncaught. */
 function call(done: Accepted, error: GatewayError | null, receipt: Receipt | null): void {
 	try {
-		done(error, receipt === null ? null : receiptOf(receipt));
+		done(error, receipt === null ? null : receipt.asReceipt());
 	} catch (thrown) {
 		setImmediate(() => {
 			throw thrown;

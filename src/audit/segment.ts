@@ -145,12 +145,15 @@ export class SegmentWriter {
 		}
 	}
 
+	/** Throws, and stays open, when what a failed write left cannot be taken back. */
 	close(): void {
-		try {
-			if (this.#ragged) this.#cutBack();
-		} finally {
-			this.#fs.closeSync(this.#fd);
-		}
+		if (this.#ragged) this.#cutBack();
+		this.#fs.closeSync(this.#fd);
+	}
+
+	/** Closes as it is, for a file that nobody needs any more. */
+	drop(): void {
+		this.#fs.closeSync(this.#fd);
 	}
 
 	#takeBack(): void {
