@@ -130,7 +130,8 @@ function effectsOf(node: string, sql: string): SessionEffect[] {
 	if (node === 'VariableSetStmt' && /search_path/i.test(sql)) {
 		return [{ type: 'set', name: 'search_path', local: /local/i.test(sql) }];
 	}
-	if (node === 'DiscardStmt') return [{ type: 'names-unknown' }, { type: 'deallocate', name: null }];
+	if (node === 'DiscardStmt' && /all/i.test(sql))
+		return [{ type: 'names-unknown' }, { type: 'deallocate', name: null }];
 	if (node === 'DeallocateStmt') {
 		const name = /deallocate\s+(\w+)/i.exec(sql)?.[1] ?? 'all';
 		return [{ type: 'deallocate', name: name === 'all' ? null : name }];
