@@ -1,21 +1,28 @@
 /** `identity` of the configuration as the auth bridge takes it. */
-import type { AuthSettings } from '../auth/settings.ts';
-import type { Config } from '../config/config.ts';
+import type { AuthSettings, IssuerSettings } from '../auth/settings.ts';
+import type { Config, IssuerConfig } from '../config/config.ts';
 
 export function authSettings(config: Config): AuthSettings {
 	const { login, issuers, users } = config.identity;
 	return {
 		login,
-		issuers: issuers.map(({ groups, clientId, ...issuer }) => ({
-			...issuer,
-			groups: groups ?? undefined,
-			clientId: clientId ?? undefined,
-		})),
+		issuers: issuers.map(issuerSettings),
 		users: users.map(({ name, password, roles, claims }) => ({
 			name,
 			password: { scram: password.reveal() },
 			roles,
 			claims,
 		})),
+	};
+}
+
+function issuerSettings({ groups, clientId, clientSecret, introspection, ...issuer }: IssuerConfig): IssuerSettings {
+	return {
+		...issuer,
+		groups: groups ?? undefined,
+		clientId: clientId ?? undefined,
+		clientSecret: clientSecret?.reveal(),
+		introspection:
+			introspection === null ? undefined : { ...introspection, clientSecret: introspection.clientSecret.reveal() },
 	};
 }

@@ -9,13 +9,14 @@ import type { DatabaseServices, SessionLog } from '../session/services.ts';
 
 /** How to reach the server of a database. The password is read anew for each login, so that a rotated one is taken up. */
 export function targetOf(database: DatabaseConfig, config: Config): BackendTarget {
-	const { host, port, dbname, user, password, tls } = database;
+	const { host, port, dbname, user, password, allowPassword, tls } = database;
 	return {
 		host,
 		port,
 		dbname,
 		user,
 		password: () => password?.current() ?? null,
+		allowPassword,
 		tls: {
 			mode: tls.mode,
 			ca: tls.ca ?? undefined,

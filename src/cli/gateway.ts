@@ -14,7 +14,6 @@ import type { DatabaseServices, SessionLog, SessionServices } from '../session/s
 import { backendRules, frontendRules } from '../wire/framer.ts';
 import { authSettings } from './auth-settings.ts';
 import { databaseServices } from './backends.ts';
-import { CommandError } from './io.ts';
 import { listenerTls } from './listener-tls.ts';
 import { version } from './version.ts';
 
@@ -61,7 +60,8 @@ async function start(
 	closeAll: () => Promise<void>,
 ): Promise<Gateway> {
 	const { log, now = Date.now } = options;
-	for (const warning of [...config.warnings, ...unbuilt(config)]) log.warn({}, warning);
+	for (const warning of config.warnings) log.warn({}, warning);
+	if (config.admin !== null) log.warn({}, 'admin: this version has no admin port; the key has no effect');
 	const bridge = new AuthBridge(authSettings(config), { now });
 	const tls = config.listen.tls === null ? null : listenerTls(config.listen.tls, log, now);
 
@@ -104,16 +104,6 @@ async function start(
 			return closing;
 		},
 	};
-}
-
-/** What the format of the configuration has and this version does not do. An error where it would change who sees what. */
-function unbuilt(config: Config): string[] {
-	for (const { name, pool } of config.databases) {
-		if (pool.mode !== 'session') {
-			throw new CommandError(`databases.${name}.pool.mode: ${pool.mode} is not supported by this version; use session`);
-		}
-	}
-	return config.admin === null ? [] : ['admin: this version has no admin port; the key has no effect'];
 }
 
 function problemsIn(policy: Policy, { name, catalog }: DatabaseServices): readonly PolicyProblem[] {

@@ -62,7 +62,7 @@ export function tryIt(scene: Scene, once: boolean, colors: Paint): string[] {
 	const people = PEOPLE.map(({ name, groups, claims }) => `${name} (${[...groups, claims.tenant].join(', ')})`);
 	return [
 		` ${colors.bold('Try it')}${once ? ' (npm run demo, without --once, keeps all of it running)' : ''}`,
-		colors.dim(`   ${people.join(', ')}; a token each beside these:`),
+		colors.dim(`   who is there: ${people.join(', ')}`),
 		'',
 		colors.dim('   psql, as the analyst (a token is the password) and as the writer (SCRAM):'),
 		`${psql('ben')} -c "select name, ssn, salary from hr.employees limit 3"`,

@@ -1,0 +1,134 @@
+/** The demo as people run it: the tour, lines to copy that work, a clean end, free ports, and nothing left behind. */
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { existsSync, readdirSync } from 'node:fs';
+import { createServer, type Server } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { expect, test } from 'vitest';
+import { hasPsql } from '../support/psql.ts';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const DEADLINE_MS = 60_000;
+
+interface Demo {
+	readonly child: ChildProcess;
+	/** Everything written so far. */
+	text(): string;
+	readonly ended: Promise<number | null>;
+}
+
+/** With a home that is empty, as on a new machine, and without a terminal. */
+function startDemo(...args: readonly string[]): Demo {
+	const child = spawn(process.execPath, ['--import', 'tsx', 'src/cli/main.ts', 'demo', ...args], {
+		cwd: ROOT,
+		env: { PATH: process.env['PATH'] ?? '', HOME: '/nonexistent' },
+		stdio: ['ignore', 'pipe', 'pipe'],
+	});
+	let written = '';
+	for (const stream of [child.stdout, child.stderr]) {
+		stream.setEncoding('utf8');
+		stream.on('data', (chunk: string) => {
+			written += chunk;
+		});
+	}
+	const ended = new Promise<number | null>((resolve) => child.once('close', (code) => resolve(code)));
+	return { child, text: () => written, ended };
+}
+
+/** The demo's folder, from its own words. */
+function folderOf(demo: Demo): string {
+	return /(\S*portcullis-demo-\w+)\/audit/.exec(demo.text())?.[1] ?? 'no folder was named';
+}
+
+/** Holds the demo's usual ports, where nobody else does already. */
+async function takePorts(): Promise<Server[]> {
+	const take = (port: number): Promise<Server> =>
+		new Promise((resolve) => {
+			const server = createServer();
+			server.once('error', () => resolve(server));
+			server.listen(port, '127.0.0.1', () => resolve(server));
+		});
+	return Promise.all([6432, 9455, 5499].map(take));
+}
+
+test('--once: shows the tour with its usual ports taken, ends with 0, leaves nothing', {
+	timeout: DEADLINE_MS,
+}, async () => {
+	const taken = await takePorts();
+	const beganMs = Date.now();
+	const demo = startDemo('--once');
+	const status = await demo.ended;
+	for (const server of taken) server.close();
+	const text = demo.text();
+	expect(status, text).toBe(0);
+	expect(Date.now() - beganMs).toBeLessThan(30_000);
+	expect(text).toMatch(/Hiro Larsen\s+XXX-XX-7907 │ 1\s+Hiro Larsen\s+937-54-7907 │/);
+	expect(text).toMatch(/✘ ERROR 42501/);
+	expect(text).toMatch(/denied by\s/);
+	expect(text).toMatch(/policy\.csv:\d+/);
+	expect(text).toMatch(/✔ UPDATE 2/);
+	expect(text).toMatch(/\d\d:\d\d:\d\d\.\d{3} ben {3}mask/);
+	expect(text).not.toMatch(/127\.0\.0\.1:6432\b|\u001b|internal error/);
+	expect(text.split('\n').filter((line) => line.length > 100)).toEqual([]);
+	expect(existsSync(folderOf(demo))).toBe(false);
+});
+
+test('every printed line works; Ctrl-C ends all of it', { timeout: DEADLINE_MS }, async () => {
+	const demo = startDemo();
+	try {
+		await expect.poll(() => demo.text(), { timeout: 40_000 }).toContain('Running until Ctrl-C');
+		const lines = copied(demo.text());
+		expect(lines.map((line) => /psql|node|npx/.exec(line)?.[0])).toEqual(['psql', 'psql', 'node', 'npx']);
+		const [asAnalyst = '', asWriter = '', driver = '', explain = ''] = lines;
+		if (hasPsql()) {
+			expect(await shell(asAnalyst)).toContain('Hiro Larsen  | XXX-XX-7907 |');
+			expect(await shell(asWriter, "select 'orders', count(*) > 3000 from sales.orders;\n")).toMatch(/orders\s+\| t/);
+		}
+		expect(await shell(driver)).toContain("'XXX-XX-7907'");
+		expect(await shell(explain)).toMatch(/decision {2}mask.*ssn masked by ssn_last4.*policy\.csv:\d+/s);
+		const folder = folderOf(demo);
+		expect(existsSync(folder)).toBe(true);
+		const databases = readdirSync(tmpdir()).filter((name) => name.startsWith('portcullis-pg-'));
+		demo.child.kill('SIGINT');
+		expect(await demo.ended).toBe(0);
+		expect(existsSync(folder)).toBe(false);
+		// Other tests have servers of their own: one of those that were there is gone.
+		const left = readdirSync(tmpdir()).filter((name) => databases.includes(name));
+		expect(left.length).toBeLessThan(databases.length);
+	} finally {
+		demo.child.kill('SIGKILL');
+	}
+});
+
+test('interrupted while it starts, it ends and leaves nothing', { timeout: DEADLINE_MS }, async () => {
+	const before = new Set(readdirSync(tmpdir()));
+	const demo = startDemo();
+	await expect.poll(() => demo.text(), { timeout: 20_000 }).toContain('Portcullis');
+	demo.child.kill('SIGTERM');
+	expect(await demo.ended).toBe(130);
+	const left = readdirSync(tmpdir()).filter((name) => !before.has(name) && name.startsWith('portcullis-demo-'));
+	expect(left.map((name) => join(tmpdir(), name))).toEqual([]);
+});
+
+/** The commands that the demo prints to be copied, continuation lines included. */
+function copied(text: string): string[] {
+	const found: string[][] = [];
+	let open = false;
+	for (const line of text.slice(text.indexOf(' Try it')).split('\n')) {
+		if (/^ {3}(PGPASSWORD|npx)/.test(line)) found.push([line]);
+		else if (open && /^ {5}/.test(line)) found.at(-1)?.push(line);
+		open = /^ {3}(PGPASSWORD|npx)/.test(line) || (open && /^ {5}/.test(line));
+	}
+	return found.map((lines) => lines.join('\n'));
+}
+
+async function shell(command: string, input = ''): Promise<string> {
+	return new Promise((resolve, reject) => {
+		const child = execFile('bash', ['-c', command], { cwd: ROOT, timeout: 30_000 }, (error, stdout, stderr) => {
+			if (error) reject(new Error(`${command}\n${stderr}`));
+			else resolve(stdout);
+		});
+		child.stdin?.end(input);
+	});
+}
