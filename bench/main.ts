@@ -1,0 +1,212 @@
+/**
+ * `npm run bench`: direct, PgBouncer and the gateway (shipped policy, allow-all policy) in alternating rounds, side by side.
+ *
+ *     npm run bench -- [--quick] [--only REGEXP] [--rounds N] [--seconds N] [--cpu-prof FOLDER] [--no-build] [--no-memory]
+ */
+import { spawnSync } from 'node:child_process';
+import { statSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { type IdleMemory, idleMemory } from './rig/idle.ts';
+import { describeMachine } from './rig/machine.ts';
+import { findProgram, runProgram } from './rig/programs.ts';
+import * as report from './rig/report.ts';
+import { type Row, rowsOf, type Sample } from './rig/rows.ts';
+import { setStage, type Stage, type Target, type TargetKind } from './rig/stage.ts';
+import { maskedScript } from './rig/tables.ts';
+
+interface Plan {
+	readonly quick: boolean;
+	readonly rounds: number;
+	readonly seconds: number;
+	readonly rows: number;
+	readonly scale: number;
+	readonly idleConnections: number;
+	readonly only: RegExp;
+	/** Folder for V8's CPU profiles of the gateways, or null. */
+	readonly cpuProf: string | null;
+	readonly build: boolean;
+}
+
+const repository = fileURLToPath(new URL('..', import.meta.url));
+const programs = {
+	pgbouncer: findProgram('pgbouncer'),
+	pgbench: findProgram('pgbench'),
+	psql: findProgram('psql'),
+};
+
+function readPlan(args: readonly string[]): Plan {
+	const { values } = parseArgs({
+		args: [...args],
+		allowNegative: true,
+		options: {
+			quick: { type: 'boolean', default: false },
+			only: { type: 'string', default: '' },
+			rounds: { type: 'string' },
+			seconds: { type: 'string' },
+			'cpu-prof': { type: 'string' },
+			build: { type: 'boolean', default: true },
+			memory: { type: 'boolean', default: true },
+		},
+	});
+	const { quick } = values;
+	return {
+		quick,
+		rounds: Number(values.rounds ?? (quick ? 1 : 3)),
+		seconds: Number(values.seconds ?? (quick ? 1 : 5)),
+		rows: quick ? 300_000 : 3_000_000,
+		scale: quick ? 5 : 20,
+		idleConnections: values.memory ? (quick ? 200 : 1_000) : 0,
+		only: new RegExp(values.only),
+		cpuProf: values['cpu-prof'] ?? null,
+		build: values.build,
+	};
+}
+
+function say(words: string): void {
+	process.stderr.write(`${words}\n`);
+}
+
+/** The gateway runs as it is installed, so what was built has to be what the sources say. */
+function build(): void {
+	say('npm run build');
+	const { status } = spawnSync('npm', ['run', '--silent', 'build'], { cwd: repository, stdio: 'inherit' });
+	if (status !== 0) throw new Error('the build failed');
+}
+
+async function prepareRows(stage: Stage, plan: Plan): Promise<readonly Row[]> {
+	const masked = { demo: join(stage.folder, 'masked.sql'), others: join(stage.folder, 'view.sql') };
+	await writeFile(masked.demo, maskedScript(true));
+	await writeFile(masked.others, maskedScript(false));
+	const copyFile = join(stage.folder, 'rows.copy');
+	const direct = stage.targets.find(({ kind }) => kind === 'direct');
+	if (programs.psql !== null && direct !== undefined && plan.only.test('copy-in copy-out')) {
+		const args = ['--no-psqlrc', '--output', copyFile, '--command', 'copy bench_rows to stdout'];
+		await runProgram(programs.psql.path, args, { env: stage.env(direct) });
+	} else await writeFile(copyFile, '');
+	const options = { seconds: plan.seconds, rows: plan.rows, copyFile, copyBytes: statSync(copyFile).size, masked };
+	return rowsOf(stage, programs, options).filter(({ id }) => plan.only.test(id));
+}
+
+/** Each target begins a round as often as any other. */
+function inOrder(targets: readonly Target[], round: number): readonly Target[] {
+	const from = round % targets.length;
+	return [...targets.slice(from), ...targets.slice(0, from)];
+}
+
+async function measureRow(row: Row, targets: readonly Target[], rounds: number): Promise<report.Measured> {
+	const samples = new Map<TargetKind, Sample[]>(targets.map(({ kind }) => [kind, []]));
+	const failures = new Map<TargetKind, string>();
+	for (let round = 0; round < rounds; round += 1) {
+		for (const target of inOrder(targets, round)) {
+			if (failures.has(target.kind)) continue;
+			try {
+				samples.get(target.kind)?.push(await row.run(target));
+			} catch (error) {
+				failures.set(target.kind, error instanceof Error ? error.message : String(error));
+			}
+		}
+	}
+	const measured = { row, samples, failures };
+	const rates = targets.map(({ kind }) => `${kind} ${report.cell(measured, kind, ({ rate }) => rate, 0)}`);
+	say(`${row.title}: ${rates.join(', ')} ${row.unit} a second`);
+	for (const line of report.failureList([measured])) say(line);
+	return measured;
+}
+
+/** Code is compiled and caches are filled before anything counts. */
+async function warmUp(rows: readonly Row[], targets: readonly Target[]): Promise<void> {
+	const seen = new Set<string>();
+	for (const row of rows) {
+		const group = row.id.replace(/-\d+$/, '');
+		if (row.unit !== 'transactions' || seen.has(group)) continue;
+		seen.add(group);
+		for (const target of targets) if (target.proxy !== null) await row.run(target).catch(() => undefined);
+	}
+}
+
+async function measureMemory(stage: Stage, connections: number): Promise<Map<TargetKind, IdleMemory>> {
+	const memory = new Map<TargetKind, IdleMemory>();
+	if (connections === 0) return memory;
+	for (const target of stage.targets) {
+		if (target.proxy === null) continue;
+		await idleMemory(stage, target, 50);
+		memory.set(target.kind, await idleMemory(stage, target, connections));
+	}
+	return memory;
+}
+
+function tables(
+	measured: readonly report.Measured[],
+	kinds: readonly TargetKind[],
+	memory: ReadonlyMap<TargetKind, IdleMemory>,
+	plan: Plan,
+): string[] {
+	const failures = report.failureList(measured);
+	return [
+		`## Units a second\n\n${report.throughputTable(measured, kinds)}`,
+		`## CPU of the proxy, microseconds a unit\n\n${report.cpuTable(measured, kinds)}`,
+		`## Latency\n\n${report.latencyTable(measured, kinds)}`,
+		...(memory.size === 0
+			? []
+			: [`## Memory of the proxy, ${plan.idleConnections} idle connections\n\n${report.memoryTable(memory)}`]),
+		...(failures.length === 0 ? [] : [`## Failed\n\n${failures.join('\n')}`]),
+	];
+}
+
+/** A whole run replaces bench/RESULTS.md; a part of one, or a quick one, is only printed. */
+async function publish(plan: Plan, sections: readonly string[]): Promise<void> {
+	const text = `${sections.join('\n\n')}\n`;
+	console.log(text);
+	if (plan.quick || plan.only.source !== '(?:)') return;
+	const file = join(repository, 'bench', 'RESULTS.md');
+	await writeFile(file, text);
+	say(`written: ${file}`);
+}
+
+async function main(): Promise<void> {
+	const plan = readPlan(process.argv.slice(2));
+	const began = performance.now();
+	if (plan.build) build();
+	for (const [name, found] of Object.entries(programs)) {
+		if (found === null)
+			say(`${name} is missing on this machine: what needs it is left out (Debian has it as a package)`);
+	}
+	const kinds: TargetKind[] =
+		programs.pgbouncer === null ? ['direct', 'demo', 'open'] : ['direct', 'pgbouncer', 'demo', 'open'];
+	const { cpuProf, scale, rows } = plan;
+	const stage = await setStage({
+		kinds,
+		...programs,
+		scale,
+		rows,
+		say,
+		nodeArgs: (kind) => (cpuProf === null ? [] : ['--cpu-prof', `--cpu-prof-dir=${join(cpuProf, kind)}`]),
+	});
+	try {
+		const all = await prepareRows(stage, plan);
+		const machine = describeMachine({
+			postgres: stage.postgres.version,
+			pgbouncer: programs.pgbouncer?.version ?? null,
+			pgbench: programs.pgbench?.version ?? null,
+			psql: programs.psql?.version ?? null,
+		});
+		const memory = await measureMemory(stage, plan.idleConnections);
+		await warmUp(all, stage.targets);
+		const measured: report.Measured[] = [];
+		for (const row of all) measured.push(await measureRow(row, stage.targets, plan.rounds));
+		const minutes = ((performance.now() - began) / 60_000).toFixed(1);
+		await publish(plan, [
+			'# Benchmark results',
+			`Written by \`npm run bench\` on ${new Date().toISOString().slice(0, 10)}, in ${minutes} minutes: ${plan.rounds} rounds of ${plan.seconds} s a row, targets in alternating order. Numbers are medians of the rounds; in parentheses the median ratio to PgBouncer of the same round. What is measured, and what the numbers mean, is in [README.md](README.md).`,
+			machine.join('\n'),
+			...tables(measured, kinds, memory, plan),
+		]);
+	} finally {
+		await stage.stop();
+	}
+}
+
+await main();

@@ -1,0 +1,148 @@
+/** The rows of the benchmark: what is done to each target, and in which unit it counts. */
+import { closeSync, openSync } from 'node:fs';
+import { type Percentiles, pgbench, type PgbenchOptions, type QueryMode } from './pgbench.ts';
+import { type Program, runProgram } from './programs.ts';
+import type { Stage, Target } from './stage.ts';
+import { drainQuery } from './transfer.ts';
+
+/** What one run of a row has shown. */
+export interface Sample {
+	/** Units done, and units a second. */
+	readonly units: number;
+	readonly rate: number;
+	readonly latency: Percentiles | null;
+	/** CPU time of the proxy for each unit, in microseconds; null where there is no proxy. */
+	readonly cpuMicros: number | null;
+}
+
+export interface Row {
+	readonly id: string;
+	readonly title: string;
+	readonly unit: 'transactions' | 'connections' | 'thousand rows' | 'MB';
+	run(target: Target): Promise<Sample>;
+}
+
+export interface Programs {
+	readonly pgbench: Program | null;
+	readonly psql: Program | null;
+}
+
+export interface RowOptions {
+	readonly seconds: number;
+	/** Of the table that is read and copied as a whole. */
+	readonly rows: number;
+	/** File with its rows in COPY's text format. */
+	readonly copyFile: string;
+	readonly copyBytes: number;
+	/** Scripts of the masked row: through the policy that masks, and for everybody else. */
+	readonly masked: { readonly demo: string; readonly others: string };
+}
+
+const modes: readonly QueryMode[] = ['simple', 'extended', 'prepared'];
+
+/** Those rows that the programs of this machine allow. */
+export function rowsOf(stage: Stage, programs: Programs, options: RowOptions): Row[] {
+	return [...pgbenchRows(stage, programs.pgbench, options), ...transferRows(stage, programs.psql, options)];
+}
+
+function pgbenchRows(stage: Stage, program: Program | null, { seconds, masked }: RowOptions): Row[] {
+	if (program === null) return [];
+	const row = (
+		id: string,
+		title: string,
+		more: (target: Target) => Pick<PgbenchOptions, 'mode' | 'clients' | 'script' | 'reconnect'>,
+	): Row => ({
+		id,
+		title,
+		unit: id === 'connect' ? 'connections' : 'transactions',
+		run: async (target) => {
+			const common = { program: program.path, env: stage.env(target), folder: stage.folder, seconds };
+			return withCpu(target, async () => {
+				const { transactions, rate, latency } = await pgbench({ ...common, ...more(target) });
+				return { units: transactions, rate, latency };
+			});
+		},
+	});
+	const select = modes.flatMap((mode) =>
+		[1, 16, 64].map((clients) =>
+			row(`select-${mode}-${clients}`, `select-only, ${mode}, ${clients} clients`, () => ({
+				mode,
+				clients,
+				script: 'select-only',
+			})),
+		),
+	);
+	const tpcb = (['simple', 'prepared'] as const).map((mode) =>
+		row(`tpcb-${mode}-16`, `TPC-B, ${mode}, 16 clients`, () => ({ mode, clients: 16, script: 'tpcb-like' })),
+	);
+	const maskedRow = (['simple', 'prepared'] as const).map((mode) =>
+		row(`masked-${mode}-16`, `one masked row of employees, ${mode}, 16 clients`, ({ kind }) => ({
+			mode,
+			clients: 16,
+			script: { file: kind === 'demo' ? masked.demo : masked.others },
+		})),
+	);
+	const connect = row('connect', 'connect, one statement, disconnect; 8 clients', () => ({
+		mode: 'simple',
+		clients: 8,
+		script: 'select-only',
+		reconnect: true,
+	}));
+	return [...select, ...maskedRow, ...tpcb, connect];
+}
+
+function transferRows(stage: Stage, psql: Program | null, options: RowOptions): Row[] {
+	const { rows, copyFile, copyBytes } = options;
+	const result: Row = {
+		id: 'rows',
+		title: `a result of ${rows.toLocaleString('en')} rows`,
+		unit: 'thousand rows',
+		run: async (target) => timed(target, rows / 1_000, () => drainQuery(stage, target, 'select * from bench_rows')),
+	};
+	if (psql === null) return [result];
+	const megabytes = copyBytes / 1e6;
+	const run = (target: Target, command: string, stdin?: number): Promise<string> => {
+		const args = ['--no-psqlrc', '--quiet', '--set=ON_ERROR_STOP=1', '--command', command];
+		return runProgram(psql.path, args, {
+			env: stage.env(target),
+			discard: true,
+			...(stdin === undefined ? {} : { stdin }),
+		});
+	};
+	const out: Row = {
+		id: 'copy-out',
+		title: `COPY out, ${megabytes.toFixed(0)} MB`,
+		unit: 'MB',
+		run: async (target) => timed(target, megabytes, () => run(target, 'copy bench_rows to stdout')),
+	};
+	const into: Row = {
+		id: 'copy-in',
+		title: `COPY in, ${megabytes.toFixed(0)} MB`,
+		unit: 'MB',
+		run: async (target) => {
+			await stage.sql('truncate bench_copy');
+			const file = openSync(copyFile, 'r');
+			try {
+				return await timed(target, megabytes, () => run(target, 'copy bench_copy from stdin', file));
+			} finally {
+				closeSync(file);
+			}
+		},
+	};
+	return [result, out, into];
+}
+
+async function timed(target: Target, units: number, work: () => Promise<unknown>): Promise<Sample> {
+	return withCpu(target, async () => {
+		const began = performance.now();
+		await work();
+		return { units, rate: (units * 1_000) / (performance.now() - began), latency: null };
+	});
+}
+
+async function withCpu(target: Target, work: () => Promise<Omit<Sample, 'cpuMicros'>>): Promise<Sample> {
+	const before = target.proxy?.cpuMicros() ?? null;
+	const sample = await work();
+	const after = target.proxy?.cpuMicros() ?? null;
+	return { ...sample, cpuMicros: before === null || after === null ? null : (after - before) / sample.units };
+}
