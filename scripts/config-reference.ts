@@ -89,7 +89,9 @@ function typeOf(node: SchemaNode): string {
 	if (node.properties) return `\`{ ${Object.keys(node.properties).join(', ')} }\``;
 	switch (node.type) {
 		case 'array':
-			return `list of ${node.items?.properties ? 'maps' : `${typeOf(node.items ?? {})}s`}`;
+			return `list of ${listed(node.items ?? {})}`;
+		case 'boolean':
+			return '`true`, `false`';
 		case 'object':
 			return 'map';
 		case 'integer':
@@ -97,6 +99,11 @@ function typeOf(node: SchemaNode): string {
 		default:
 			return node.type ?? 'any';
 	}
+}
+
+function listed(items: SchemaNode): string {
+	if (items.properties) return 'maps';
+	return items.enum ? typeOf(items) : `${typeOf(items)}s`;
 }
 
 function asYaml(value: unknown): string {

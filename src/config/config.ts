@@ -22,10 +22,17 @@ export interface IssuerConfig {
 	readonly issuer: string;
 	readonly audience: readonly string[];
 	readonly clientId: string | null;
+	readonly clientSecret: Secret | null;
 	readonly scopes: readonly string[];
 	readonly username: string;
 	readonly groups: string | null;
 	readonly claims: readonly string[];
+	readonly requiredScopes: readonly string[];
+	readonly introspection: {
+		readonly clientId: string;
+		readonly clientSecret: Secret;
+		readonly always: boolean;
+	} | null;
 }
 
 export interface DatabaseConfig {
@@ -36,6 +43,7 @@ export interface DatabaseConfig {
 	readonly dbname: string;
 	readonly user: string;
 	readonly password: Secret | null;
+	readonly allowPassword: readonly ('cleartext' | 'md5')[];
 	readonly tls: {
 		readonly mode: 'disable' | 'require' | 'verify-ca' | 'verify-full';
 		/** PEM text. */

@@ -53,10 +53,23 @@ const issuer = z.strictObject({
 		.union([text, z.array(text).min(1)], { error: 'must be a string or a list of strings' })
 		.describe('One of these must be in `aud`.'),
 	clientId: text.optional().describe('Client of the device flow and of OAUTHBEARER discovery.'),
+	clientSecret: secret.optional().describe('Secret of that client, for a provider that wants one.'),
 	scopes: z.array(text).default(['openid']).describe('Scopes that are asked for.'),
 	username: text.default('sub').describe('Claim that becomes `user:NAME`.'),
 	groups: text.optional().describe('Claim that becomes `group:NAME`: a list, or one string with commas or spaces.'),
 	claims: z.array(text).default([]).describe('Claims that policies may use.'),
+	requiredScopes: z.array(text).default([]).describe('Scopes that a token must have (claim `scope` or `scp`).'),
+	introspection: z
+		.strictObject({
+			clientId: text.describe('Client that the gateway is there.'),
+			clientSecret: secret.describe('Its secret.'),
+			always: z
+				.boolean()
+				.default(false)
+				.describe('Ask about JSON Web Tokens too, so that a revoked one is refused before it expires.'),
+		})
+		.optional()
+		.describe('Asks the issuer about tokens that only it can read (RFC 7662). Without it opaque tokens are refused.'),
 });
 
 const user = z.strictObject({
@@ -81,6 +94,10 @@ const database = z.strictObject({
 	dbname: text.optional().describe('Database on the server. Default: the name under `databases`.'),
 	user: text.describe('Role that the gateway signs in with.'),
 	password: secret.optional().describe('Its password; none for servers that ask for none.'),
+	allowPassword: z
+		.array(z.enum(['cleartext', 'md5']))
+		.default([])
+		.describe('Weak ways of asking for that password that the server may use; without it only SCRAM.'),
 	tls: z
 		.strictObject({
 			mode: z

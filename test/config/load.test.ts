@@ -24,7 +24,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-const ENV = { SHOP_PASSWORD: 'hunter2', EMPTY: '' };
+const ENV = { SHOP_PASSWORD: 'hunter2', CLIENT_SECRET: 'hunter4', EMPTY: '' };
 
 async function parse(text: string): Promise<Config> {
 	return parseConfig(text, { file: join(folder, 'portcullis.yaml'), shown: 'portcullis.yaml', env: ENV });
@@ -59,6 +59,12 @@ identity:
       username: email
       groups: groups
       claims: [tenant]
+    - issuer: https://opaque.example.com
+      audience: [portcullis, psql]
+      clientId: psql
+      clientSecret: { env: CLIENT_SECRET }
+      requiredScopes: [db]
+      introspection: { clientId: gateway, clientSecret: { file: secret }, always: true }
   users:
     - name: app
       password: { scram: "${VERIFIER}" }
@@ -75,7 +81,7 @@ databases:
     password: { env: SHOP_PASSWORD }
     tls: { mode: verify-ca, ca: ./tls/a.pem }
     pool: { mode: session, size: 5 }
-  local: { host: 127.0.0.1, user: gateway, password: { file: ./secret } }
+  local: { host: 127.0.0.1, user: gateway, password: { file: ./secret }, allowPassword: [md5] }
 policies: ./policies
 audit:
   path: /var/log/portcullis
@@ -108,6 +114,17 @@ describe('what is read', () => {
 						username: 'email',
 						groups: 'groups',
 						claims: ['tenant'],
+						clientSecret: null,
+						requiredScopes: [],
+						introspection: null,
+					},
+					{
+						issuer: 'https://opaque.example.com',
+						audience: ['portcullis', 'psql'],
+						username: 'sub',
+						groups: null,
+						requiredScopes: ['db'],
+						introspection: { clientId: 'gateway', always: true },
 					},
 				],
 				users: [
@@ -124,6 +141,7 @@ describe('what is read', () => {
 					user: 'gateway',
 					tls: { mode: 'verify-ca', ca: PEM, cert: null, key: null },
 					pool: { mode: 'session', size: 5 },
+					allowPassword: [],
 				},
 				{
 					name: 'local',
@@ -131,6 +149,7 @@ describe('what is read', () => {
 					port: 5432,
 					dbname: 'local',
 					tls: { mode: 'disable' },
+					allowPassword: ['md5'],
 					pool: { mode: 'session', size: 20 },
 				},
 			],
@@ -144,12 +163,16 @@ describe('what is read', () => {
 			...config.identity.users.map((user) => user.password),
 			...config.databases.map((one) => one.password),
 			config.audit.key,
+			config.identity.issuers[1]?.clientSecret,
+			config.identity.issuers[1]?.introspection?.clientSecret,
 		];
 		expect(secrets.map((secret) => secret?.reveal())).toEqual([
 			VERIFIER,
 			VERIFIER,
 			'hunter2',
 			'from a file',
+			'from a file',
+			'hunter4',
 			'from a file',
 		]);
 	});
@@ -216,7 +239,8 @@ describe('what is read', () => {
 			`${String(config.audit.key)}`,
 		].join('\n');
 		expect(printed).toContain('[redacted]');
-		for (const secret of ['hunter2', 'from a file', VERIFIER, 'c3RvcmVk']) expect(printed).not.toContain(secret);
+		for (const secret of ['hunter2', 'hunter4', 'from a file', VERIFIER, 'c3RvcmVk'])
+			expect(printed).not.toContain(secret);
 	});
 
 	test('a secret that was rotated in its file is taken up', async () => {
@@ -382,11 +406,52 @@ describe('mistakes', () => {
 		},
 		{
 			name: 'words of the format that this version does not do',
-			text: `identity: { login: device, issuers: [{ issuer: https://a, audience: x }] }\ndatabases:\n  shop: { host: localhost, user: u, pool: { mode: transaction } }`,
+			text: `${USERS}\ndatabases:\n  shop: { host: localhost, user: u, pool: { mode: transaction } }`,
+			want: ['portcullis.yaml:3: databases.shop.pool.mode: transaction is not available in this version'],
+		},
+		{
+			name: 'issuers: secrets that stand in the file, or belong to nobody, and a login that nobody could do',
+			text: [
+				'identity:',
+				'  login: device',
+				'  issuers:',
+				'    - { issuer: https://a, audience: x, clientId: c, clientSecret: hunter3 }',
+				'    - { issuer: https://b, audience: x, introspection: { clientId: c } }',
+				'    - { issuer: https://c, audience: x, introspection: { clientId: c, clientSecret: { env: A }, often: 1 } }',
+				'databases: { shop: { host: h, user: u, allowPassword: [plain] } }',
+			].join('\n'),
 			want: [
-				'portcullis.yaml:1: identity.login: device is not available in this version',
-				'portcullis.yaml:3: databases.shop.pool.mode: transaction is not available in this version',
+				'portcullis.yaml:4: identity.issuers[0].clientSecret: must be { env: NAME } or { file: PATH }',
+				'portcullis.yaml:5: identity.issuers[1].introspection.clientSecret: missing',
+				'portcullis.yaml:6: identity.issuers[2].introspection.often: unknown key',
+				'portcullis.yaml:7: databases.shop.allowPassword[0]: invalid option: expected one of "cleartext"|"md5"',
 			],
+		},
+		{
+			name: 'issuers: secrets that are not there, or belong to nobody',
+			text: [
+				'identity:',
+				'  issuers:',
+				'    - { issuer: https://a, audience: x, clientSecret: { env: SHOP_PASSWORD } }',
+				'    - { issuer: https://b, audience: x, clientId: c, clientSecret: { env: UNSET } }',
+				'    - { issuer: https://c, audience: x, introspection: { clientId: c, clientSecret: { file: none } } }',
+				DATABASES,
+			].join('\n'),
+			want: [
+				'portcullis.yaml:3: identity.issuers[0].clientSecret: is there without clientId',
+				'portcullis.yaml:4: identity.issuers[1].clientSecret: environment variable UNSET is not set',
+				'portcullis.yaml:5: identity.issuers[2].introspection.clientSecret: no such file: ./none',
+			],
+		},
+		{
+			name: 'the device flow without a client',
+			text: `identity: { login: device, issuers: [{ issuer: https://a, audience: x }] }\n${DATABASES}`,
+			want: ['portcullis.yaml:1: identity.issuers[0].clientId: missing: login device needs it'],
+		},
+		{
+			name: 'a way for people to sign in, without an issuer',
+			text: `identity: { login: oauthbearer, users: [{ name: app, password: { scram: "${VERIFIER}" } }] }\n${DATABASES}`,
+			want: ['portcullis.yaml:1: identity.login: oauthbearer needs an issuer'],
 		},
 		{
 			name: 'an alias that grows without end',

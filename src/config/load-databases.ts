@@ -1,0 +1,52 @@
+/** The section `databases`: where each is, and how the gateway signs in there. */
+import type { DatabaseConfig } from './config.ts';
+import { isLoopback, type Path, type Reader } from './reader.ts';
+import type { RawConfig } from './schema.ts';
+
+/** Words of the format that this version does not do yet. Taking them and doing something else would be a trap. */
+const POOLS_NOT_YET: ReadonlySet<string> = new Set(['transaction']);
+
+type RawDatabase = RawConfig['databases'][string];
+
+/** In the order of the file. */
+export async function loadDatabases(reader: Reader, raw: RawConfig['databases']): Promise<DatabaseConfig[]> {
+	const databases: DatabaseConfig[] = [];
+	for (const [name, one] of Object.entries(raw)) databases.push(await loadDatabase(reader, name, one));
+	return databases;
+}
+
+async function loadDatabase(reader: Reader, name: string, raw: RawDatabase): Promise<DatabaseConfig> {
+	const at: Path = ['databases', name];
+	if (POOLS_NOT_YET.has(raw.pool.mode))
+		reader.problem([...at, 'pool', 'mode'], `${raw.pool.mode} is not available in this version`);
+	return {
+		name,
+		host: raw.host,
+		port: raw.port,
+		dbname: raw.dbname ?? name,
+		user: raw.user,
+		password: await reader.optionalSecret([...at, 'password'], raw.password),
+		allowPassword: raw.allowPassword,
+		tls: await loadTls(reader, name, raw),
+		pool: raw.pool,
+	};
+}
+
+async function loadTls(reader: Reader, name: string, raw: RawDatabase): Promise<DatabaseConfig['tls']> {
+	const at: Path = ['databases', name, 'tls'];
+	const { tls } = raw;
+	const mode = tls?.mode ?? (isLoopback(raw.host) ? 'disable' : 'verify-full');
+	if ((tls?.cert === undefined) !== (tls?.key === undefined)) reader.problem(at, 'cert and key go together');
+	if (mode === 'verify-ca' && tls?.ca === undefined) reader.problem([...at, 'ca'], 'missing: mode verify-ca needs it');
+	if (mode === 'disable' && !isLoopback(raw.host)) {
+		reader.warn(`databases.${name}.tls.mode: disable to ${raw.host}: statements and rows can be read on the network`);
+		if (raw.allowPassword.includes('cleartext'))
+			reader.warn(`databases.${name}.allowPassword: the password can be read on the network too`);
+	}
+	return {
+		mode,
+		ca: await reader.optionalPem([...at, 'ca'], tls?.ca),
+		cert: await reader.optionalPem([...at, 'cert'], tls?.cert),
+		key: await reader.optionalSecret([...at, 'key'], tls?.key === undefined ? undefined : { file: tls.key }),
+	};
+}

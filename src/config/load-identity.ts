@@ -1,0 +1,44 @@
+/** The section `identity`: service accounts with their verifiers, issuers with the secrets that the gateway has there. */
+import type { Config, IssuerConfig, UserConfig } from './config.ts';
+import type { Path, Reader } from './reader.ts';
+import type { RawConfig } from './schema.ts';
+
+type RawIdentity = RawConfig['identity'];
+
+export async function loadIdentity(reader: Reader, raw: RawIdentity): Promise<Config['identity']> {
+	const { login, issuers: rawIssuers, users: rawUsers } = raw;
+	if (rawIssuers.length === 0 && rawUsers.length === 0)
+		reader.problem(['identity'], 'has neither issuers nor users, so nobody could sign in');
+	if (login !== 'password' && rawIssuers.length === 0)
+		reader.problem(['identity', 'login'], `${login} needs an issuer`);
+	if (login === 'device' && rawIssuers[0] !== undefined && rawIssuers[0].clientId === undefined)
+		reader.problem(['identity', 'issuers', 0, 'clientId'], 'missing: login device needs it');
+	reader.unique(['identity', 'issuers'], 'issuer', rawIssuers);
+	reader.unique(['identity', 'users'], 'name', rawUsers);
+	const users: UserConfig[] = [];
+	for (const [index, user] of rawUsers.entries()) {
+		const source = 'scram' in user.password ? { text: user.password.scram } : user.password;
+		const password = await reader.secret(['identity', 'users', index, 'password'], source);
+		if (password) users.push({ name: user.name, password, roles: user.roles, claims: user.claims });
+	}
+	const issuers: IssuerConfig[] = [];
+	for (const [index, issuer] of rawIssuers.entries()) {
+		issuers.push(await loadIssuer(reader, ['identity', 'issuers', index], issuer));
+	}
+	return { login, users, issuers };
+}
+
+async function loadIssuer(reader: Reader, at: Path, raw: RawIdentity['issuers'][number]): Promise<IssuerConfig> {
+	if (raw.clientSecret !== undefined && raw.clientId === undefined)
+		reader.problem([...at, 'clientSecret'], 'is there without clientId');
+	const { introspection } = raw;
+	const own = await reader.optionalSecret([...at, 'introspection', 'clientSecret'], introspection?.clientSecret);
+	return {
+		...raw,
+		audience: typeof raw.audience === 'string' ? [raw.audience] : raw.audience,
+		clientId: raw.clientId ?? null,
+		clientSecret: await reader.optionalSecret([...at, 'clientSecret'], raw.clientSecret),
+		groups: raw.groups ?? null,
+		introspection: introspection === undefined || own === null ? null : { ...introspection, clientSecret: own },
+	};
+}
