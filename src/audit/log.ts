@@ -146,6 +146,7 @@ export class AuditLog {
 			setInterval(() => this.#tick(), limits.checkpointIntervalMs).unref(),
 			setInterval(() => this.#retry(), limits.retryIntervalMs).unref(),
 		);
+		this.#upkeep.written();
 	}
 
 	/**
