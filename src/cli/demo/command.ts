@@ -36,7 +36,7 @@ export async function runDemo(io: CommandIo, options: DemoOptions): Promise<numb
 		await abortedHolding(options.signal);
 		return 0;
 	} finally {
-		if (!options.once) io.out(colors.dim('\n stopping ...'));
+		if (!options.once) io.out(colors.dim('\n stopping ...\n'));
 		// What is still on its way up has to arrive before it can be taken down.
 		await starting?.catch(() => undefined);
 		await cleanup.run();
