@@ -51,7 +51,10 @@ export function parse(sql: string, limits: SqlLimits): Parsed {
 	}
 	// Every level takes a byte at least, so a short text needs no look.
 	if (source.bytes.length > limits.nestingMax && nestingBound(source.bytes) > limits.nestingMax) {
-		throw new GatewayError('54001', `statement nests brackets or chains operators deeper than the gateway analyses (${limits.nestingMax})`);
+		throw new GatewayError(
+			'54001',
+			`statement nests brackets or chains operators deeper than the gateway analyses (${limits.nestingMax})`,
+		);
 	}
 	if (sql.trim() === '') return { source, statements: [] };
 	const tree = parseTree(source);
@@ -62,7 +65,10 @@ export function parse(sql: string, limits: SqlLimits): Parsed {
 		return { node: raw.stmt, start, end: length === 0 ? source.bytes.length : start + length };
 	});
 	if (statements.length > limits.statementsMax) {
-		throw new GatewayError('54000', `a query of ${statements.length} statements is more than the gateway analyses at once (${limits.statementsMax})`);
+		throw new GatewayError(
+			'54000',
+			`a query of ${statements.length} statements is more than the gateway analyses at once (${limits.statementsMax})`,
+		);
 	}
 	return { source, statements };
 }
@@ -72,26 +78,43 @@ function parseTree(source: SourceText) {
 		return parseSync(source.sql);
 	} catch (error) {
 		if (hasSqlDetails(error)) {
-			const position = error.sqlDetails?.cursorPosition;
-			const known = position !== undefined && source.bytes.length > 0;
-			throw new GatewayError(syntaxSqlstate(error.message), error.message, known ? { position: position + 1 } : {});
+			const offset = error.sqlDetails?.cursorPosition ?? 0;
+			// Offset 0 stands for no position too.
+			const position = offset > 0 || !WITHOUT_POSITION.test(error.message) ? { position: offset + 1 } : {};
+			throw new GatewayError(syntaxSqlstate(error.message, source.sql, offset), error.message, position);
 		}
 		// A stack that overflows inside WASM, or output that is no JSON: denied, and the parser stays usable.
 		throw new GatewayError('54001', 'the statement is too complex for the gateway to analyse', { cause: error });
 	}
 }
 
-/** Messages of scan.l and gram.y whose SQLSTATE is not 42601. */
+/** What the server says without a position. */
+const WITHOUT_POSITION = /^invalid byte sequence|^STDIN\/STDOUT not allowed/;
+
+/** Messages of scan.l and gram.y whose SQLSTATE is not 42601; the parser tells the message only. */
 const OTHER_SQLSTATES: readonly (readonly [RegExp, string])[] = [
 	[/^unsafe use of \\'|nonstandard use of/, '22P06'],
-	[/^invalid Unicode (escape|surrogate pair)|^invalid escape string|escape string/, '42601'],
-	[/not yet implemented|not supported|not implemented/, '0A000'],
-	[/^role name .* is reserved|cannot be used as a role name/, '42939'],
 	[/^invalid byte sequence/, '22021'],
-	[/out of range$/, '22003'],
+	[/^role name .* is reserved|cannot be used as a role name/, '42939'],
+	[/^frame (start|end|starting) /, '42P20'],
+	[/^(modulus|remainder) for hash partition provided more than once/, '42710'],
+	[/^precision for type float|^column number must be|^unrecognized (partitioning strategy|JSON encoding)/, '22023'],
+	[
+		/not yet implemented|not implemented|no longer supported|is not supported$|^WITH CHECK OPTION not supported/,
+		'0A000',
+	],
+	[
+		/constraints cannot be (marked|altered)|^current database cannot be changed|^aggregates cannot have output arguments/,
+		'0A000',
+	],
+	[/^CREATE SCHEMA IF NOT EXISTS cannot include|^an ordered-set aggregate with a VARIADIC direct argument/, '0A000'],
 ];
 
-function syntaxSqlstate(message: string): string {
-	for (const [pattern, sqlstate] of OTHER_SQLSTATES) if (pattern.test(message)) return sqlstate;
-	return '42601';
+const ESCAPE_STRING = /e'(?:[^'\\]|''|\\.)*$/is;
+
+function syntaxSqlstate(message: string, sql: string, offset: number): string {
+	if (message.startsWith('LIMIT #,# syntax')) return '42601';
+	// In e'' the scanner says so, in U&'' the parser, with another SQLSTATE.
+	if (message === 'invalid Unicode escape' && ESCAPE_STRING.test([...sql].slice(0, offset).join(''))) return '22025';
+	return OTHER_SQLSTATES.find(([pattern]) => pattern.test(message))?.[1] ?? '42601';
 }
