@@ -9,6 +9,12 @@ import type { Walk } from './walk.ts';
 export function checkUserCasts(walk: Walk, source: number | null, target: number | undefined, location: number | undefined): void {
 	const { catalog } = walk.context;
 	if (source === TYPE.unknown || target === undefined) return;
+	const element = catalog.typeByOid(target)?.element ?? 0;
+	if (element !== 0) {
+		// An array is cast element by element.
+		const from = source === null ? null : (catalog.typeByOid(baseType(catalog, source) ?? 0)?.element ?? null);
+		checkUserCasts(walk, from === 0 ? null : from, element, location);
+	}
 	const from = baseType(catalog, source);
 	const to = baseType(catalog, target);
 	for (const cast of catalog.userCasts) {

@@ -50,9 +50,17 @@ function bare(node: ColumnRef, name: string, around: Around): ExprInfo {
 			return OPAQUE;
 		default:
 			hiddenTargetColumn(node, name, around);
-			if (!SYSTEM_COLUMNS.has(name)) walkDoubt(around.walk);
+			if (SYSTEM_COLUMNS.has(name)) systemColumn(name, around.scope.items, around.walk);
+			else walkDoubt(around.walk);
 			return OPAQUE;
 	}
+}
+
+/** A replaced relation shows a system column when it is the only one that can be meant. */
+function systemColumn(name: string, items: readonly RangeItem[], walk: Walk): void {
+	const reads = items.flatMap((item) => walk.reads.get(item) ?? []);
+	const [read] = reads;
+	if (read !== undefined && reads.length === 1 && read.definition === null) read.systemColumns.add(name);
 }
 
 /** It may be a column of any item in sight that has one of that name. */
@@ -94,7 +102,11 @@ function notAColumn(node: ColumnRef, name: string, item: RangeItem, around: Arou
 		if (protection !== undefined) throw noSuchColumn(node, name, item.inline, around.walk);
 		if (!item.inline.protection.none) walkDoubt(around.walk);
 	}
-	if (SYSTEM_COLUMNS.has(name)) return OPAQUE;
+	if (SYSTEM_COLUMNS.has(name)) {
+		systemColumn(name, [item], around.walk);
+		stripSchema(node, stringsOf(node.fields), item, around.walk);
+		return OPAQUE;
+	}
 	if (item.columns !== null) walkDoubt(around.walk);
 	stripSchema(node, stringsOf(node.fields), item, around.walk);
 	return { ...OPAQUE, type: fieldFunction(around.walk, name, item.rowType) };
@@ -102,6 +114,8 @@ function notAColumn(node: ColumnRef, name: string, item: RangeItem, around: Arou
 
 function wholeRow(node: ColumnRef, item: RangeItem, around: Around): ExprInfo {
 	item.note?.columns.add('*');
+	// A whole row would show the system columns too.
+	around.walk.reads.get(item)?.stars.push({ start: 0, end: 0, text: null });
 	if (item.inline !== undefined && !item.inline.protection.none) {
 		throw refuse(around.walk, `the whole row of ${displayRelation(item.inline.relation)}, which the statement writes and the policy protects,`, node.location);
 	}
@@ -125,7 +139,7 @@ function star(node: ColumnRef, qualifier: readonly string[], around: Around): Ex
 }
 
 /** `schema.table.column` of a replaced relation: the subquery has no schema. */
-function stripSchema(node: ColumnRef, names: readonly string[], item: RangeItem, walk: Walk): void {
+export function stripSchema(node: ColumnRef, names: readonly string[], item: RangeItem, walk: Walk): void {
 	const extra = names.length - 2;
 	if (extra <= 0 || !item.replaced) return;
 	const { tokens } = walk.source;

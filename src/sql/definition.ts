@@ -2,8 +2,8 @@
 import type { Node, RangeVar, SelectStmt } from '@pgsql/types';
 import { checkSetting, literalOf } from './call.ts';
 import { expression } from './expression.ts';
-import { mayCreateRelation, mayInSchema, mayOnDatabase, mayOnRelation, schemaOf } from './may.ts';
-import { stringsOf } from './names.ts';
+import { mayCreateRelation, mayInSchema, mayOnDatabase, mayOnRelation, objectNames, schemaOf } from './may.ts';
+import { stringsOf, UnknownObject } from './names.ts';
 import { as, type NodeOf, tagOf } from './nodes.ts';
 import { readRelation } from './read-relation.ts';
 import { checkRoutine } from './routines.ts';
@@ -133,10 +133,7 @@ export function functionOption(walk: Walk, node: Node): void {
 export function createTrigger(walk: Walk, node: NodeOf<'CreateTrigStmt'>): void {
 	if (node.relation === undefined) throw refuse(walk, 'CREATE TRIGGER without a relation');
 	mayOnRelation(walk, node.relation, 'alter', true);
-	const names = stringsOf(node.funcname);
-	const { catalog } = walk.context;
-	const routines = catalog.routinesNamed(names.at(-1) ?? '').filter((routine) => names.length < 2 || routine.schema === names.at(-2));
-	for (const routine of routines) if (!routine.builtin) checkRoutine(walk, routine, 'execute', undefined);
+	routineNamed(walk, stringsOf(node.funcname));
 	expression(node.whenClause, { walk, scope: columnsUnknown(), place: 'output', writing: false });
 	walk.effects.push({ type: 'ddl' });
 }
@@ -145,6 +142,29 @@ export function createTrigger(walk: Walk, node: NodeOf<'CreateTrigStmt'>): void 
 export function createNamed(walk: Walk, names: readonly Node[] | undefined, what: string): void {
 	mayInSchema(walk, schemaOf(walk, names), 'create', what);
 	walk.effects.push({ type: 'ddl' });
+}
+
+/** Options of CREATE AGGREGATE, OPERATOR, TYPE and TEXT SEARCH ... that name a routine. */
+const ROUTINE_OPTIONS: ReadonlySet<string> = new Set([
+	...['function', 'procedure', 'sfunc', 'sfunc1', 'finalfunc', 'combinefunc', 'serialfunc', 'deserialfunc', 'msfunc', 'minvfunc', 'mfinalfunc'],
+	...['restrict', 'join', 'input', 'output', 'receive', 'send', 'typmod_in', 'typmod_out', 'analyze', 'subscript'],
+	...['canonical', 'subtype_diff', 'start', 'gettoken', 'end', 'headline', 'lextypes', 'init', 'lexize'],
+]);
+
+/** What is made will call these routines for whoever uses it: its maker needs `execute` on each that may be meant. */
+export function routinesOf(walk: Walk, definition: readonly Node[] | undefined): void {
+	for (const node of definition ?? []) {
+		const option = as(node, 'DefElem');
+		if (option?.arg !== undefined && ROUTINE_OPTIONS.has((option.defname ?? '').toLowerCase())) routineNamed(walk, objectNames(option.arg));
+	}
+}
+
+/** Every routine of that name, whatever its arguments. */
+export function routineNamed(walk: Walk, names: readonly string[]): void {
+	const { catalog } = walk.context;
+	const found = catalog.routinesNamed(names.at(-1) ?? '').filter((routine) => names.length < 2 || routine.schema === names.at(-2));
+	if (found.length === 0 && names.length > 0) throw new UnknownObject('42883', `function ${names.join('.')} does not exist`, {});
+	for (const routine of found) checkRoutine(walk, routine, 'execute', undefined);
 }
 
 export function createDomain(walk: Walk, node: NodeOf<'CreateDomainStmt'>): void {

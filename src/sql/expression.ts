@@ -8,7 +8,7 @@ import { resolveType, stringsOf, TYPE } from './names.ts';
 import { as, type NodeOf, type NodeTag, tagOf } from './nodes.ts';
 import { checkOperator } from './operators.ts';
 import { fieldFunction } from './field-function.ts';
-import type { Scope } from './scope.ts';
+import { resolveBare, type Scope } from './scope.ts';
 import { type ExprInfo, type Place, refuse, type Walk } from './walk.ts';
 
 /** What an expression is walked with. */
@@ -144,8 +144,23 @@ function typeCast(node: NodeOf<'TypeCast'>, around: Around): ExprInfo {
 	return { type: target?.oid ?? null, constant: arg.constant, safe: arg.safe && (arg.constant || harmless) };
 }
 
+/** `column(row)` is another way to write `row.column`, where no function of that name takes it. */
+function fieldOf(node: NodeOf<'FuncCall'>, around: Around): ExprInfo | undefined {
+	const names = stringsOf(node.funcname);
+	const arg = as(node.args?.[0], 'ColumnRef');
+	const row = stringsOf(arg?.fields);
+	if (names.length !== 1 || node.args?.length !== 1 || row.length !== 1) return undefined;
+	const found = resolveBare(around.scope, row[0] ?? '');
+	if (found.kind !== 'item') return undefined;
+	const column = found.item.columns?.find((candidate) => candidate.name === names[0]);
+	if (column === undefined || around.walk.context.catalog.routinesNamed(column.name).length > 0) return undefined;
+	return { type: column.type, constant: false, safe: !column.masked };
+}
+
 function functionCall(node: NodeOf<'FuncCall'>, around: Around): ExprInfo {
 	const args = (node.args ?? []).map((arg) => expression(arg, around));
+	const field = fieldOf(node, around);
+	if (field !== undefined) return field;
 	sortItems(node.agg_order, around);
 	const filter = expression(node.agg_filter, around);
 	windowDefinition(node.over, around);

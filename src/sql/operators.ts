@@ -1,9 +1,9 @@
 /** Finds the operators that an expression may mean, asks the policy for user-defined ones, and tells leakproof ones. */
 import type { Operator } from '../catalog/snapshot.ts';
-import { effectivePath, TYPE } from './names.ts';
+import { effectivePath, TYPE, UnknownObject } from './names.ts';
 import { checkRoutine } from './routines.ts';
 import { maybeCoercible, operatorType } from './types.ts';
-import type { AnalysisContext, Walk } from './walk.ts';
+import { type AnalysisContext, positionAt, type Walk } from './walk.ts';
 
 export interface OperatorInfo {
 	readonly type: number | null;
@@ -22,7 +22,7 @@ export interface Operation {
 /** Checks every operator that may be meant; the server says itself where there is none. */
 export function checkOperator(walk: Walk, operation: Operation): OperatorInfo {
 	const { context } = walk;
-	const candidates = findOperators(context, operation);
+	const candidates = findOperators(walk, operation);
 	let leakproof = candidates.length > 0;
 	let volatile = false;
 	for (const operator of candidates) {
@@ -47,12 +47,17 @@ function polymorphic(context: AnalysisContext, type: number): number | null {
 	return context.catalog.typeByOid(type)?.kind === 'p' ? null : type;
 }
 
-function findOperators(context: AnalysisContext, operation: Operation): readonly Operator[] {
+function findOperators(walk: Walk, operation: Operation): readonly Operator[] {
+	const { context } = walk;
 	const { catalog } = context;
 	const name = operation.names.at(-1) ?? '';
 	const schema = operation.names.length > 1 ? (operation.names.at(-2) ?? '') : undefined;
 	const schemas = schema === undefined ? effectivePath(context, false) : [schema];
 	const prefix = operation.left === undefined;
+	// One that the catalogue does not know may be anything: it is looked for again, and never forwarded.
+	if (schemas.every((candidate) => catalog.operators(candidate, name).length === 0)) {
+		throw new UnknownObject('42883', `operator does not exist: ${operation.names.join('.')}`, positionAt(walk, operation.location));
+	}
 	const named = schemas
 		.flatMap((candidate) => [...catalog.operators(candidate, name)])
 		.filter((operator) => (operator.left === 0) === prefix);

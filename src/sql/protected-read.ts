@@ -26,10 +26,21 @@ export interface PendingRead {
 	readonly needsAlias: boolean;
 	/** Leakproof conditions of the statement's own that hold inside of a fence too, so that it keeps its index. */
 	readonly pushed: string[];
+	/** System columns that the statement names; shown by the subquery as well. */
+	readonly systemColumns: Set<string>;
+	/** Stars that would show the system columns too, unless they are written out: their extent, and what they stand for. */
+	readonly stars: Star[];
 	/** The relation may stay as it is unless the statement reads one of its masked columns; this note tells which it reads. */
 	readonly onlyIfRead: UseNote | null;
 	/** The client wrote no schema. */
 	readonly qualify: boolean;
+}
+
+/** A star of a select list over this one item. `text` is null when it can't be written out. */
+export interface Star {
+	readonly start: number;
+	readonly end: number;
+	readonly text: string | null;
 }
 
 /** Bytes of the text that name the relation, with ONLY, `*` and parentheses; `table` for the command TABLE. */
@@ -80,10 +91,21 @@ export function finishReads(walk: Walk): void {
 		}
 		if (read.onlyIfRead !== null) noteProtection(walk, read.onlyIfRead, read.protection);
 		const fence = walk.leaky && (read.protection.filters.length > 0 || read.definition !== null);
+		writeOutStars(walk, read);
 		const alias = read.needsAlias ? ` AS ${quoteIdentifier(read.relation.name)}` : '';
 		const text = `(${subquery(walk, read, fence)})${alias}`;
 		walk.edits.replace(read.span.start, read.span.end, read.span.table ? `SELECT * FROM ${text}` : text);
 	}
+}
+
+/** System columns are named beside a star: the star is written out, or the system columns are left out. */
+function writeOutStars(walk: Walk, read: PendingRead): void {
+	if (read.systemColumns.size === 0 || read.stars.length === 0) return;
+	if (read.definition !== null || read.stars.some((star) => star.text === null)) {
+		read.systemColumns.clear();
+		return;
+	}
+	for (const star of read.stars) walk.edits.replace(star.start, star.end, star.text ?? '');
 }
 
 function readsMasked(read: PendingRead, note: UseNote): boolean {
@@ -91,7 +113,7 @@ function readsMasked(read: PendingRead, note: UseNote): boolean {
 	return read.protection.columns.some((column) => column.state !== 'plain' && note.columns.has(column.column.name));
 }
 
-type Subquery = Pick<PendingRead, 'relation' | 'protection' | 'only' | 'sample' | 'definition' | 'pushed'>;
+type Subquery = Pick<PendingRead, 'relation' | 'protection' | 'only' | 'sample' | 'definition' | 'pushed' | 'systemColumns'>;
 
 /** The subquery's text, without the parentheses around it. */
 export function subquery(walk: Walk, read: Subquery, fence: boolean): string {
@@ -99,7 +121,8 @@ export function subquery(walk: Walk, read: Subquery, fence: boolean): string {
 	const shown = protection.columns.filter((column) => visible(walk, column));
 	if (shown.length === 0) throw refuse(walk, `reading ${displayRelation(relation)}, none of whose columns may be seen,`);
 	const opaque = fence && walk.usersOperator;
-	const list = shown.map((column) => shownAs(column, opaque)).join(', ');
+	const system = [...read.systemColumns].map((name) => `${INNER}.${name} AS ${quoteIdentifier(name)}`);
+	const list = [...shown.map((column) => shownAs(column, opaque)), ...system].join(', ');
 	const conditions = [
 		...protection.filters.map((filter) => filter.render(INNER)),
 		...(fence ? read.pushed : []),

@@ -2,7 +2,7 @@
 import { relationSafety } from '../catalog/safety.ts';
 import type { CatalogSnapshot, Column, Relation } from '../catalog/snapshot.ts';
 import type { Access, BoundExpression, RuleRef } from '../stages.ts';
-import { quoteIdentifier } from './quote.ts';
+import { qualified, quoteIdentifier } from './quote.ts';
 
 export type ColumnProtection =
 	| { readonly column: Column; readonly state: 'plain' }
@@ -21,6 +21,8 @@ export interface RowFilter {
 	readonly name: string;
 	readonly rules: readonly RuleRef[];
 	readonly columns: readonly string[];
+	/** It can't be asked of a row that is just being written. */
+	readonly readOnly: boolean;
 	readonly render: (qualifier: string) => string;
 }
 
@@ -48,7 +50,7 @@ export function systemProtection(relation: Relation): Protection | 'harmless' | 
 	});
 	const { filter } = safety;
 	const filters: RowFilter[] =
-		filter === undefined ? [] : [{ name: 'built-in', rules: [rule], columns: [], render: () => `(${filter})` }];
+		filter === undefined ? [] : [{ name: 'built-in', rules: [rule], columns: [], readOnly: true, render: () => `(${filter})` }];
 	return make(columns, filters, []);
 }
 
@@ -58,7 +60,7 @@ export function protectionOf(catalog: CatalogSnapshot, access: Access, relation:
 	const descendants = only ? [] : related(catalog, relation, 'children');
 	const via: string[] = [];
 	const columns = relation.columns.map((column) => columnProtection(access, relation, column, ancestors, descendants, via));
-	const filters = filtersFor(access, relation, ancestors, descendants, via);
+	const filters = filtersFor(catalog, access, relation, ancestors, descendants, via);
 	return make(columns, filters, [...new Set(via)]);
 }
 
@@ -103,6 +105,7 @@ function masked(relation: Relation, column: Column, mask: BoundExpression): Colu
 }
 
 function filtersFor(
+	catalog: CatalogSnapshot,
 	access: Access,
 	relation: Relation,
 	ancestors: readonly Relation[],
@@ -110,7 +113,7 @@ function filtersFor(
 	via: string[],
 ): readonly RowFilter[] {
 	const own = access.filtersOf(relation.schema, relation.name);
-	const filters = own.filters.map((filter) => rowFilter(relation, filter, undefined));
+	const filters = own.filters.map((filter) => rowFilter(relation, filter));
 	const seen = new Set(own.filters.map((filter) => filter.name));
 	if (own.protectionNamed) return filters;
 	for (const ancestor of ancestors) {
@@ -118,28 +121,41 @@ function filtersFor(
 			if (seen.has(filter.name)) continue;
 			seen.add(filter.name);
 			via.push(`${ancestor.schema}.${ancestor.name}`);
-			filters.push(rowFilter(relation, filter, undefined));
+			filters.push(rowFilter(relation, filter));
 		}
 	}
 	for (const child of descendants) {
 		for (const filter of access.filtersOf(child.schema, child.name).filters) {
 			if (seen.has(filter.name)) continue;
 			via.push(`${child.schema}.${child.name}`);
-			filters.push(rowFilter(relation, filter, child));
+			filters.push(childFilter(catalog, relation, filter, child));
 		}
 	}
 	return filters;
 }
 
-/** A filter of `child` alone holds for the child's rows when they are read through the parent. */
-function rowFilter(relation: Relation, filter: BoundExpression, child: Relation | undefined): RowFilter {
-	const render = (qualifier: string): string => {
-		const condition = filter.render({ column: columnFinder(child ?? relation, qualifier, filter.rule) });
-		if (child === undefined) return `(${condition})`;
-		return `(${qualifier}.tableoid OPERATOR(pg_catalog.<>) ${child.oid}::pg_catalog.oid OR ${condition})`;
-	};
-	return { name: filter.name, rules: [filter.rule], columns: filter.columns, render };
+function rowFilter(relation: Relation, filter: BoundExpression): RowFilter {
+	const render = (qualifier: string): string => `(${filter.render({ column: columnFinder(relation, qualifier, filter.rule) })})`;
+	return { name: filter.name, rules: [filter.rule], columns: filter.columns, readOnly: false, render };
 }
+
+/** A filter of `child` alone holds for its rows, and those of its own children, when they are read through the parent. */
+function childFilter(catalog: CatalogSnapshot, relation: Relation, filter: BoundExpression, child: Relation): RowFilter {
+	const oids = [child, ...related(catalog, child, 'children')].map((one) => `${one.oid}`).join(', ');
+	const known = filter.columns.every((name) => relation.columns.some((column) => column.name === name));
+	const render = (qualifier: string): string => {
+		const elsewhere = `${qualifier}.tableoid::pg_catalog.int8 OPERATOR(pg_catalog.<>) ALL (ARRAY[${oids}]::pg_catalog.int8[])`;
+		if (known) return `(${elsewhere} OR ${filter.render({ column: columnFinder(relation, qualifier, filter.rule) })})`;
+		// The filter names a column that only the child has: the row is looked at there.
+		const condition = filter.render({ column: columnFinder(child, CHILD, filter.rule) });
+		const same = `${CHILD}.tableoid OPERATOR(pg_catalog.=) ${qualifier}.tableoid AND ${CHILD}.ctid OPERATOR(pg_catalog.=) ${qualifier}.ctid`;
+		return `(${elsewhere} OR EXISTS (SELECT FROM ${qualified(child.schema, child.name)} AS ${CHILD} WHERE ${same} AND ${condition}))`;
+	};
+	return { name: filter.name, rules: [filter.rule], columns: filter.columns, readOnly: !known, render };
+}
+
+/** The name of the child's row in a filter that is looked up in the child. */
+const CHILD = '"_k"';
 
 function columnFinder(relation: Relation, qualifier: string, rule: RuleRef): (name: string) => string {
 	return (name) => {

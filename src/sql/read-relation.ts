@@ -43,6 +43,8 @@ export function readRelation(walk: Walk, range: RangeVar, sample: { text: string
 		definition: reading.view?.definition ?? null,
 		needsAlias: alias === undefined,
 		pushed: [],
+		systemColumns: new Set(),
+		stars: [],
 		onlyIfRead: isSystem(relation.schema) && reading.protection.filters.length === 0 ? reading.note : null,
 		qualify: range.schemaname === undefined && range.catalogname === undefined,
 	};

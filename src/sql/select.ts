@@ -1,12 +1,14 @@
 /** Walks SELECT, VALUES and set operations: clauses in the order in which names come into sight. */
 import type { Node, SelectStmt, WithClause } from '@pgsql/types';
 import { type Around, condition, expression, expressions, sortItems, windowDefinition } from './expression.ts';
+import { stripSchema } from './column-ref.ts';
 import { fromClause, withoutSiblings } from './from.ts';
 import { keepFunctionalDependency } from './group-by.ts';
 import { stringsOf } from './names.ts';
 import { as, type NodeOf, tagOf } from './nodes.ts';
 import { outputName } from './output-name.ts';
 import { pushConditions } from './push.ts';
+import { quoteIdentifier } from './quote.ts';
 import { findItem, type ItemColumn, newScope, type RangeItem, resolveBare, type Scope } from './scope.ts';
 import { type Place, refuse, type Walk } from './walk.ts';
 
@@ -164,12 +166,35 @@ function starColumns(walk: Walk, node: Node, scope: Scope): Columns | undefined 
 	const fields = as(node, 'ColumnRef')?.fields;
 	const last = fields?.at(-1);
 	if (fields === undefined || last === undefined || !('A_Star' in last)) return undefined;
-	if (fields.length === 1) return allItems(scope);
-	// Walked as an expression too, for its edits and notes.
-	expression(node, { walk, scope, place: 'output', writing: false });
+	if (fields.length === 1) {
+		noteStar(walk, node, scope.items);
+		return allItems(scope);
+	}
 	const names = stringsOf(fields);
 	const item = findItem(scope, names.at(-2) ?? '', names.length > 2 ? (names.at(-3) ?? null) : null);
-	return item === undefined ? null : noted(item);
+	if (item === undefined) {
+		walk.doubt = true;
+		return null;
+	}
+	stripSchema(as(node, 'ColumnRef') ?? {}, names, item, walk);
+	noteStar(walk, node, [item]);
+	return noted(item);
+}
+
+/** Where a star stands, in case it has to be written out beside a system column that is named as well. */
+function noteStar(walk: Walk, node: Node, items: readonly RangeItem[]): void {
+	for (const item of items) {
+		const read = walk.reads.get(item);
+		if (read === undefined) continue;
+		const reference = as(node, 'ColumnRef');
+		const fields = reference?.fields ?? [];
+		const start = reference?.location ?? 0;
+		const token = walk.source.tokenAt(start) + 2 * (fields.length - 1);
+		const end = walk.source.tokens[token]?.end ?? start;
+		const columns = (item.columns ?? []).map((column) => `${quoteIdentifier(item.name ?? '')}.${quoteIdentifier(column.name)}`);
+		const text = items.length === 1 && fields.length <= 2 && columns.length > 0 ? columns.join(', ') : null;
+		read.stars.push({ start, end, text });
+	}
 }
 
 function allItems(scope: Scope): Columns {

@@ -13,6 +13,8 @@ import {
 	createTableAs,
 	createTrigger,
 	createView,
+	routineNamed,
+	routinesOf,
 	selectInto,
 } from './definition.ts';
 import { expression } from './expression.ts';
@@ -81,10 +83,19 @@ const HANDLERS: Handlers = {
 	CreateTrigStmt: createTrigger,
 	CreateDomainStmt: createDomain,
 	CreateEnumStmt: (walk, node) => createNamed(walk, node.typeName, 'CREATE TYPE'),
-	CreateRangeStmt: (walk, node) => createNamed(walk, node.typeName, 'CREATE TYPE'),
+	CreateRangeStmt: (walk, node) => {
+		routinesOf(walk, node.params);
+		createNamed(walk, node.typeName, 'CREATE TYPE');
+	},
 	CompositeTypeStmt: (walk, node) => mayCreateRelation(walk, node.typevar),
-	DefineStmt: (walk, node) => createNamed(walk, node.defnames, 'CREATE'),
-	CreateCastStmt: (walk) => databaseObject(walk, 'create', 'CREATE CAST'),
+	DefineStmt: (walk, node) => {
+		routinesOf(walk, node.definition);
+		createNamed(walk, node.defnames, 'CREATE');
+	},
+	CreateCastStmt: (walk, node) => {
+		if (node.func !== undefined) routineNamed(walk, stringsOf(node.func.objname));
+		databaseObject(walk, 'create', 'CREATE CAST');
+	},
 	CreateExtensionStmt: (walk) => databaseObject(walk, 'create', 'CREATE EXTENSION'),
 	AlterExtensionStmt: (walk) => databaseObject(walk, 'alter', 'ALTER EXTENSION'),
 	AlterTableStmt: alterTable,

@@ -47,6 +47,8 @@ export function writeTarget(walk: Walk, range: RangeVar | undefined, action: Act
 			throw denied(walk, `relation ${displayRelation(relation)}`, answer, action, `${access.database}.${displayRelation(relation)}`, location);
 		}
 		refuseProtectedView(walk, relation, protection, location);
+		const unwritable = protection.filters.find((filter) => filter.readOnly);
+		if (unwritable !== undefined) throw refuse(walk, `writing to ${displayRelation(relation)}, whose filter ${unwritable.name} rests on a column of a child of it,`, location);
 	}
 	qualifyName(walk, range, relation);
 	const name = range.alias?.aliasname ?? relation.name;
