@@ -3,7 +3,7 @@ import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import type { ExplainOptions } from './explain.ts';
 import { addAudit } from './audit-program.ts';
 import { examples, type Run } from './command.ts';
-import type { CommandIo } from './io.ts';
+import { CommandError, type CommandIo } from './io.ts';
 import { describeFailure } from './problem.ts';
 import { version } from './version.ts';
 
@@ -113,7 +113,7 @@ function addDemo(program: Command, io: CommandIo, run: Run): void {
 }
 
 async function demo(io: CommandIo, once: boolean): Promise<number> {
-	const { runDemo } = await import('./demo/command.ts');
+	const { runDemo } = await import('./demo/command.ts').catch(withoutDevelopmentPackages);
 	const ending = new AbortController();
 	const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 	// The second one does not wait for an orderly end.
@@ -124,6 +124,14 @@ async function demo(io: CommandIo, once: boolean): Promise<number> {
 	} finally {
 		for (const signal of signals) process.off(signal, end);
 	}
+}
+
+/** The demo's database, identity provider and client are not among the packages that a gateway in production has. */
+function withoutDevelopmentPackages(error: unknown): never {
+	if (!(error instanceof Error) || !('code' in error) || error.code !== 'ERR_MODULE_NOT_FOUND') throw error;
+	throw new CommandError(
+		'the demo needs the development packages: run npm ci && npm run demo in a clone of the repository',
+	);
 }
 
 function withConfig(command: Command): Command {
