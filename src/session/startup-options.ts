@@ -49,14 +49,21 @@ export function splitOptions(options: string): readonly string[] {
 
 /** Writes settings so that the server reads back exactly these. */
 export function formatOptions(settings: readonly Setting[]): string {
-	return settings.map(({ name, value }) => `-c ${name}=${value.replace(/[\\ \t\n\v\f\r]/g, '\\$&')}`).join(' ');
+	return settings.map(({ name, value }) => `-c ${escaped(`${name}=${value}`)}`).join(' ');
+}
+
+function escaped(text: string): string {
+	return text.replace(/[\\ \t\n\v\f\r]/g, '\\$&');
 }
 
 /** ParseLongOption (guc.c): up to the first `=`; `-` in the name stands for `_`. */
 function setting(text: string, word: string): Setting {
 	const equals = text.indexOf('=');
 	if (equals <= 0) throw refused(`"${word}" in startup parameter "options" needs a name and a value`);
-	return { name: text.slice(0, equals).replaceAll('-', '_').toLowerCase(), value: text.slice(equals + 1) };
+	const name = text.slice(0, equals).replaceAll('-', '_').toLowerCase();
+	// As valid_custom_variable_name (guc.c): with white space in it, it would be another setting once written back.
+	if (!/^[\w$.\u0080-\u{10ffff}]+$/u.test(name)) throw refused(`"${name}" is not the name of a setting`);
+	return { name, value: text.slice(equals + 1) };
 }
 
 function refused(message: string): GatewayError {
