@@ -142,17 +142,33 @@ where o.oprcode <> 0 and ${ofPart(part, 'o.oid')}`;
 
 /**
  * Rows: oid, schema, name, typtype, category, preferred, element of a true array or 0, base of a domain or 0, relation of
- * a composite or 0, array type or 0. Types of temporary relations are left out.
+ * a composite or 0, array type or 0, oids of the routines that making a value of it runs. Types of temporary relations are
+ * left out.
  */
 export function typesQuery(part: Part): string {
 	return `
 select t.oid, n.nspname, t.typname, t.typtype::text, t.typcategory::text, t.typispreferred,
 	case when t.typsubscript = 'pg_catalog.array_subscript_handler'::regproc then t.typelem else 0 end,
-	t.typbasetype, t.typrelid, t.typarray
+	t.typbasetype, t.typrelid, t.typarray, ${part === 'user' ? TYPE_ROUTINES : `''`}
 from pg_type t
 join pg_namespace n on n.oid = t.typnamespace
 where ${ofPart(part, 't.oid')} and n.nspname !~ '^pg_(toast_)?temp_' and t.typisdefined`;
 }
+
+/** What the checks of a domain call (functions, and those behind operators), and what a range type is made with. */
+const TYPE_ROUTINES = `array_to_string(array(
+		select d.refobjid from pg_constraint k
+		join pg_depend d on d.classid = 'pg_constraint'::regclass and d.objid = k.oid and d.refclassid = 'pg_proc'::regclass
+		where k.contypid = t.oid
+		union
+		select o.oprcode::oid from pg_constraint k
+		join pg_depend d on d.classid = 'pg_constraint'::regclass and d.objid = k.oid and d.refclassid = 'pg_operator'::regclass
+		join pg_operator o on o.oid = d.refobjid
+		where k.contypid = t.oid
+		union
+		select f.oid from pg_range r, lateral (values (r.rngcanonical::oid), (r.rngsubdiff::oid)) as f(oid)
+		where r.rngtypid = t.oid and f.oid <> 0
+	), ' ')`;
 
 /** Rows: source, target, routine, context; casts with a domain or through a binary-coercible or I/O way have routine 0. */
 export function castsQuery(part: Part): string {

@@ -103,6 +103,8 @@ export interface Type {
 	readonly base: number;
 	/** pg_class oid for composites, or 0. */
 	readonly relation: number;
+	/** Routines that making a value runs: in the checks of a domain, or to make a range canonical. */
+	readonly routines: readonly number[];
 }
 
 export interface Cast {

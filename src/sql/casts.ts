@@ -1,6 +1,7 @@
 /** Casts: which of them run a user's function, and which may meet rows that a filter hides. */
-import type { CatalogSnapshot } from '../catalog/snapshot.ts';
-import { TYPE } from './names.ts';
+import type { TypeName } from '@pgsql/types';
+import type { CatalogSnapshot, Type } from '../catalog/snapshot.ts';
+import { resolveType, TYPE } from './names.ts';
 import { checkRoutine } from './routines.ts';
 import { baseType } from './types.ts';
 import type { Walk } from './walk.ts';
@@ -22,6 +23,31 @@ export function checkUserCasts(walk: Walk, source: number | null, target: number
 		if (source !== null && cast.source !== source && cast.source !== from) continue;
 		const routine = catalog.routineByOid(cast.routine);
 		if (routine !== undefined && !routine.builtin) checkRoutine(walk, routine, 'execute', location);
+	}
+}
+
+/**
+ * The type that is named where a value of it is made: a user's function in the checks of a domain, of its base, elements or
+ * fields needs `execute`.
+ */
+export function usedType(walk: Walk, typeName: TypeName | undefined, location: number | undefined): Type | undefined {
+	const type = resolveType(walk, typeName);
+	if (type !== undefined) checkTypeRoutines(walk, type, location, new Set());
+	return type;
+}
+
+function checkTypeRoutines(walk: Walk, type: Type, location: number | undefined, seen: Set<number>): void {
+	const { catalog } = walk.context;
+	if (seen.has(type.oid) || type.schema === 'pg_catalog') return;
+	seen.add(type.oid);
+	for (const oid of type.routines) {
+		const routine = catalog.routineByOid(oid);
+		if (routine !== undefined && !routine.builtin) checkRoutine(walk, routine, 'execute', location);
+	}
+	const fields = type.relation === 0 ? [] : (catalog.relationByOid(type.relation)?.columns ?? []);
+	for (const oid of [type.base, type.element, ...fields.map((column) => column.typeOid)]) {
+		const part = catalog.typeByOid(oid);
+		if (part !== undefined) checkTypeRoutines(walk, part, location, seen);
 	}
 }
 

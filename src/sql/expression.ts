@@ -1,10 +1,10 @@
 /** Walks an expression: what it reads and calls, of what type it is, and whether it may meet rows that a filter hides. */
 import type { Node, SortBy, WindowDef } from '@pgsql/types';
 import { checkCallNode } from './call.ts';
-import { checkUserCasts, isSafeCast } from './casts.ts';
+import { checkUserCasts, isSafeCast, usedType } from './casts.ts';
 import { columnRef } from './column-ref.ts';
 import { jsonExpressions } from './json.ts';
-import { resolveType, stringsOf, TYPE } from './names.ts';
+import { stringsOf, TYPE } from './names.ts';
 import { as, type NodeOf, type NodeTag, tagOf } from './nodes.ts';
 import { checkOperator } from './operators.ts';
 import { fieldFunction } from './field-function.ts';
@@ -86,7 +86,7 @@ const HANDLERS: Handlers = {
 		const named = (node.named_args ?? []).map((item) => expression(as(item, 'ResTarget')?.val, around));
 		return unsafe(joined([...named, expressions(node.args, around)], node.op === 'IS_DOCUMENT' ? TYPE.bool : TYPE.xml));
 	},
-	XmlSerialize: (node, around) => unsafe({ ...expression(node.expr, around), type: resolveType(around.walk, node.typeName)?.oid ?? null }),
+	XmlSerialize: (node, around) => unsafe({ ...expression(node.expr, around), type: usedType(around.walk, node.typeName, node.location)?.oid ?? null }),
 	SetToDefault: () => ({ type: TYPE.unknown, constant: true, safe: true }),
 	MergeSupportFunc: () => ({ type: TYPE.text, constant: false, safe: true }),
 	List: (node, around) => expressions(node.items, around),
@@ -138,7 +138,7 @@ export function unsafe(info: ExprInfo): ExprInfo {
 function typeCast(node: NodeOf<'TypeCast'>, around: Around): ExprInfo {
 	const arg = expression(node.arg, around);
 	for (const modifier of node.typeName?.typmods ?? []) expression(modifier, around);
-	const target = resolveType(around.walk, node.typeName);
+	const target = usedType(around.walk, node.typeName, node.location);
 	checkUserCasts(around.walk, arg.type, target?.oid, node.location);
 	const harmless = target !== undefined && isSafeCast(around.walk.context.catalog, arg.type, target.oid);
 	return { type: target?.oid ?? null, constant: arg.constant, safe: arg.safe && (arg.constant || harmless) };

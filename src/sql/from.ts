@@ -1,5 +1,6 @@
 /** Walks FROM: what each item brings into sight, and the replacements that protected relations need. */
 import type { Alias, Node } from '@pgsql/types';
+import { usedType } from './casts.ts';
 import { condition, expression } from './expression.ts';
 import { displayRelation, resolveRelation, stringsOf, TYPE } from './names.ts';
 import { as, type NodeOf, tagOf } from './nodes.ts';
@@ -151,7 +152,7 @@ function rangeFunction(walk: Walk, node: NodeOf<'RangeFunction'>, scope: Scope):
 		const info = expression(call, { walk, scope, place: 'qual', writing: false });
 		if (!info.safe && !info.constant) walk.leaky = true;
 		const computedPerRow = !info.constant;
-		const defined = definitionNames(definitions, computedPerRow) ?? definitionNames({ List: { items: node.coldeflist ?? [] } }, computedPerRow);
+		const defined = definitionNames(walk, definitions, computedPerRow) ?? definitionNames(walk, { List: { items: node.coldeflist ?? [] } }, computedPerRow);
 		columns = defined ?? declaredColumns(walk, call, computedPerRow) ?? functionColumns(walk, call, info.type, node.alias, computedPerRow);
 	}
 	if (calls.length !== 1) columns = null;
@@ -172,10 +173,13 @@ function declaredColumns(walk: Walk, node: Node | undefined, masked: boolean): r
 	return columns.length === 0 || !agreed ? null : columns.map((name) => ({ name, type: null, masked }));
 }
 
-function definitionNames(node: Node | undefined, masked: boolean): readonly ItemColumn[] | null {
+function definitionNames(walk: Walk, node: Node | undefined, masked: boolean): readonly ItemColumn[] | null {
 	const items = as(node, 'List')?.items ?? [];
 	if (items.length === 0) return null;
-	return items.map((item) => ({ name: as(item, 'ColumnDef')?.colname ?? '', type: null, masked }));
+	return items.map((item) => {
+		const column = as(item, 'ColumnDef');
+		return { name: column?.colname ?? '', type: usedType(walk, column?.typeName, column?.location)?.oid ?? null, masked };
+	});
 }
 
 function functionName(call: Node | undefined): string | null {
@@ -239,6 +243,7 @@ function xmlTable(walk: Walk, node: NodeOf<'RangeTableFunc'>, scope: Scope): Ran
 		const column = as(entry, 'RangeTableFuncCol');
 		expression(column?.colexpr, around);
 		expression(column?.coldefexpr, around);
+		usedType(walk, column?.typeName, column?.location);
 		return { name: column?.colname ?? '', type: null, masked: true };
 	});
 	return computed(node.alias?.aliasname ?? 'xmltable', columns, node.alias);
@@ -257,6 +262,7 @@ function jsonTable(walk: Walk, node: NodeOf<'JsonTable'>, scope: Scope): RangeIt
 			const column = as(entry, 'JsonTableColumn');
 			if (column === undefined) throw refuse(walk, `a JSON_TABLE column of kind ${tagOf(entry)}`);
 			expression(column.pathspec?.string, around);
+			usedType(walk, column.typeName, column.location);
 			expression(column.on_empty?.expr, around);
 			expression(column.on_error?.expr, around);
 			if (column.coltype === 'JTC_NESTED') visit(column.columns);

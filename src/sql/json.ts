@@ -1,5 +1,6 @@
 /** The SQL/JSON constructors and query functions: their parts are expressions, their code is the server's own. */
 import type { JsonBehavior, JsonOutput, JsonValueExpr, Node } from '@pgsql/types';
+import { usedType } from './casts.ts';
 import { TYPE } from './names.ts';
 import { as, type NodeOf, type NodeTag } from './nodes.ts';
 import type { Around } from './expression.ts';
@@ -24,24 +25,26 @@ export function jsonExpressions(walkers: JsonWalkers): Handlers {
 		walkers.expression(node?.agg_filter, around);
 		walkers.sortItems(node?.agg_order, around);
 		walkers.windowDefinition(node?.over, around);
+		usedType(around.walk, node?.output?.typeName, node?.location);
 	};
 	const keyValue = (node: NodeOf<'JsonKeyValue'> | undefined, around: Around): boolean => {
 		const key = walkers.expression(node?.key, around).constant;
 		return value(node?.value, around) && key;
 	};
 	return {
-		JsonValueExpr: (node, around) => result(value(node, around), undefined),
-		JsonParseExpr: (node, around) => result(value(node.expr, around), node.output),
-		JsonScalarExpr: (node, around) => result(walkers.expression(node.expr, around).constant, node.output),
-		JsonSerializeExpr: (node, around) => result(value(node.expr, around), node.output),
-		JsonIsPredicate: (node, around) => ({ ...result(walkers.expression(node.expr, around).constant, undefined), type: TYPE.bool }),
+		JsonValueExpr: (node, around) => result(value(node, around), undefined, around),
+		JsonParseExpr: (node, around) => result(value(node.expr, around), node.output, around),
+		JsonScalarExpr: (node, around) => result(walkers.expression(node.expr, around).constant, node.output, around),
+		JsonSerializeExpr: (node, around) => result(value(node.expr, around), node.output, around),
+		JsonIsPredicate: (node, around) => ({ ...result(walkers.expression(node.expr, around).constant, undefined, around), type: TYPE.bool }),
 		JsonObjectConstructor: (node, around) =>
-			result((node.exprs ?? []).map((item) => keyValue(as(item, 'JsonKeyValue'), around)).every(Boolean), node.output),
+			result((node.exprs ?? []).map((item) => keyValue(as(item, 'JsonKeyValue'), around)).every(Boolean), node.output, around),
 		JsonArrayConstructor: (node, around) =>
-			result((node.exprs ?? []).map((item) => value(as(item, 'JsonValueExpr'), around)).every(Boolean), node.output),
+			result((node.exprs ?? []).map((item) => value(as(item, 'JsonValueExpr'), around)).every(Boolean), node.output, around),
 		JsonArrayQueryConstructor: (node, around) => {
 			if (node.query === undefined) throw refuse(around.walk, 'JSON_ARRAY without a query', node.location);
 			around.walk.query(around.walk, node.query, around.scope, around.place);
+			usedType(around.walk, node.output?.typeName, node.location);
 			return { type: null, constant: false, safe: true };
 		},
 		JsonObjectAgg: (node, around) => {
@@ -61,12 +64,13 @@ export function jsonExpressions(walkers: JsonWalkers): Handlers {
 			behavior(node.on_empty, around);
 			behavior(node.on_error, around);
 			const type = node.op === 'JSON_EXISTS_OP' ? TYPE.bool : null;
-			return { ...result(constant && path && passed, node.output), type };
+			return { ...result(constant && path && passed, node.output, around), type };
 		},
 	};
 }
 
 /** Their functions are not leakproof: safe only over constants. */
-function result(constant: boolean, _output: JsonOutput | undefined): ExprInfo {
+function result(constant: boolean, output: JsonOutput | undefined, around: Around): ExprInfo {
+	usedType(around.walk, output?.typeName, undefined);
 	return { type: null, constant, safe: constant };
 }
