@@ -72,22 +72,15 @@ export class PendingMap<T> {
 		change.confirmed = true;
 		this.#forget(change.previous);
 		change.previous = undefined;
-		if (change.value === undefined && this.#latest.get(change.name) === change) this.#latest.delete(change.name);
+		// A name that is known to be gone leaves no trace.
+		if (change.value === undefined) this.#bypass(change, undefined);
 	}
 
 	/** The server has refused or skipped it. */
 	undo(change: Change<T>): void {
 		this.#weight -= change.weight;
 		change.weight = 0;
-		const latest = this.#latest.get(change.name);
-		if (latest === change) {
-			if (change.previous === undefined) this.#latest.delete(change.name);
-			else this.#latest.set(change.name, change.previous);
-			return;
-		}
-		for (let later = latest; later !== undefined; later = later.previous) {
-			if (later.previous === change) later.previous = change.previous;
-		}
+		this.#bypass(change, change.previous);
 	}
 
 	/** Forgets names that were last changed in or before `segment`, and tells `each` what they stood for. */
@@ -109,6 +102,19 @@ export class PendingMap<T> {
 	/** What every name stands for if all goes well. */
 	*values(): Iterable<T> {
 		for (const change of this.#latest.values()) if (change.value !== undefined) yield change.value;
+	}
+
+	/** Takes one change out of its chain: what rested on it rests on `previous` now. */
+	#bypass(change: Change<T>, previous: Change<T> | undefined): void {
+		const latest = this.#latest.get(change.name);
+		if (latest === change) {
+			if (previous === undefined) this.#latest.delete(change.name);
+			else this.#latest.set(change.name, previous);
+			return;
+		}
+		for (let later = latest; later !== undefined; later = later.previous) {
+			if (later.previous === change) later.previous = previous;
+		}
 	}
 
 	/** Takes a chain of changes out of the weight. */
