@@ -143,7 +143,8 @@ export class Pipeline {
 	/** `schema.relation.column` of a protected column that comes back as itself; null when there is none. */
 	breach(fields: readonly RowOrigin[], statement: StatementDecision, context: PipelineContext): string | null {
 		const snapshot = snapshotOf(context);
-		if (snapshot instanceof GatewayError) return statement.touchesProtected ? 'a column whose relation is not known' : null;
+		if (snapshot instanceof GatewayError)
+			return statement.touchesProtected ? 'a column whose relation is not known' : null;
 		return breach(fields, context.access, snapshot);
 	}
 
@@ -159,7 +160,8 @@ export class Pipeline {
 			const temporary = found.find((relation) => relation.temporary)?.schema;
 			const names = temporary === undefined ? context.names : { ...context.names, tempSchema: temporary };
 			const own = overlay(snapshot, found);
-			return this.#decideFresh({ context: { ...context, names }, snapshot: own, sql, parameterTypes, revision: '' }).decision;
+			return this.#decideFresh({ context: { ...context, names }, snapshot: own, sql, parameterTypes, revision: '' })
+				.decision;
 		} catch (error) {
 			if (error instanceof GatewayError) return refusal(sql, 'Undecided', error, 'none');
 			throw error;
@@ -205,7 +207,12 @@ export class Pipeline {
 }
 
 /** One decision for the whole text: a denial of one statement denies all of it, before any of it is forwarded. */
-function wholeOf(sql: string, statements: readonly StatementDecision[], edits: readonly Edit[], revision: string): Decision {
+function wholeOf(
+	sql: string,
+	statements: readonly StatementDecision[],
+	edits: readonly Edit[],
+	revision: string,
+): Decision {
 	const denied = statements.find((statement) => statement.effect === 'deny');
 	if (denied?.error !== undefined) {
 		return { effect: 'deny', sql, rewritten: sql, edits: [], statements, error: denied.error, revision };
@@ -233,9 +240,13 @@ function refusal(sql: string, node: string, error: GatewayError, revision: strin
 }
 
 function namesUnknown(): GatewayError {
-	return new GatewayError('42501', 'the search_path of this session is not known to the gateway at this point, so the statement is refused', {
-		hint: 'Send the statement after the previous one has been answered, or qualify nothing by search_path.',
-	});
+	return new GatewayError(
+		'42501',
+		'the search_path of this session is not known to the gateway at this point, so the statement is refused',
+		{
+			hint: 'Send the statement after the previous one has been answered, or qualify nothing by search_path.',
+		},
+	);
 }
 
 /** In a text of several statements an earlier one must not change what the names of a later one mean. */
@@ -250,9 +261,13 @@ function pathChange(parsed: Parsed): GatewayError | undefined {
 		return later.length > 0 && changesNames(node);
 	});
 	if (changing === undefined) return undefined;
-	return new GatewayError('42501', 'a statement that may change search_path has to be sent by itself, before those that it is meant for', {
-		position: parsed.source.position(changing.start),
-	});
+	return new GatewayError(
+		'42501',
+		'a statement that may change search_path has to be sent by itself, before those that it is meant for',
+		{
+			position: parsed.source.position(changing.start),
+		},
+	);
 }
 
 /** SET search_path, set_config, ROLLBACK (which may undo one), DISCARD, RESET ALL, and code that may do so. */

@@ -2,7 +2,16 @@
 import type { Node } from '@pgsql/types';
 import { columnsUnknown, boundExpressions, functionOption, tableElement } from './definition.ts';
 import { expression } from './expression.ts';
-import { mayInSchema, mayOnDatabase, mayOnFound, mayOnName, mayOnRelation, objectNames, relationNamed, schemaOf } from './may.ts';
+import {
+	mayInSchema,
+	mayOnDatabase,
+	mayOnFound,
+	mayOnName,
+	mayOnRelation,
+	objectNames,
+	relationNamed,
+	schemaOf,
+} from './may.ts';
 import { as, type NodeOf } from './nodes.ts';
 import { refuse, type Walk } from './walk.ts';
 
@@ -16,7 +25,13 @@ const RELATION_KINDS: ReadonlySet<string> = new Set([
 ]);
 
 /** Kinds that hang on a relation: their name's last part is their own, what comes before is the relation's. */
-const PARTS_OF_RELATION: ReadonlySet<string> = new Set(['OBJECT_TRIGGER', 'OBJECT_RULE', 'OBJECT_POLICY', 'OBJECT_COLUMN', 'OBJECT_TABCONSTRAINT']);
+const PARTS_OF_RELATION: ReadonlySet<string> = new Set([
+	'OBJECT_TRIGGER',
+	'OBJECT_RULE',
+	'OBJECT_POLICY',
+	'OBJECT_COLUMN',
+	'OBJECT_TABCONSTRAINT',
+]);
 
 const SCHEMA_KINDS: ReadonlySet<string> = new Set([
 	'OBJECT_TYPE',
@@ -88,7 +103,13 @@ export function drop(walk: Walk, node: NodeOf<'DropStmt'>): void {
 }
 
 /** One object of DROP, COMMENT or RENAME. An object that is not there is the server's to report. */
-function mayOnObject(walk: Walk, kind: string, object: Node | undefined, action: 'alter' | 'drop', unprotected: boolean): void {
+function mayOnObject(
+	walk: Walk,
+	kind: string,
+	object: Node | undefined,
+	action: 'alter' | 'drop',
+	unprotected: boolean,
+): void {
 	const names = objectNames(object);
 	if (RELATION_KINDS.has(kind) || PARTS_OF_RELATION.has(kind)) {
 		const relation = relationNamed(walk, RELATION_KINDS.has(kind) ? names : names.slice(0, -1));
@@ -147,4 +168,3 @@ export function grant(walk: Walk, node: NodeOf<'GrantStmt'>): void {
 		mayOnRelation(walk, range, 'grant', true);
 	}
 }
-

@@ -1,7 +1,7 @@
 /** Analyses one statement: what it reads, writes and calls is checked against the policy, and the text that may run in its place is made. */
 import type { Node } from '@pgsql/types';
 import { GatewayError } from '../errors.ts';
-import type { ObjectUse, RuleRef, StatementDecision } from '../stages.ts';
+import type { Edit, ObjectUse, RuleRef, StatementDecision } from '../stages.ts';
 import { applyEdits } from './edits.ts';
 import { MissingPolicyColumn } from './protection.ts';
 import { finishReads } from './protected-read.ts';
@@ -12,7 +12,6 @@ import type { SourceText } from './source.ts';
 import { queryNode } from './query.ts';
 import { statement } from './statement.ts';
 import { type AnalysisContext, newWalk, type UseNote, type Walk } from './walk.ts';
-import type { Edit } from '../stages.ts';
 
 /** A statement's decision with the edits (offsets in the whole text) that make it. */
 export interface Analysis {
@@ -38,7 +37,12 @@ export function analyse(context: AnalysisContext, source: SourceText, parsed: Pa
 	} catch (error) {
 		const refusal = asRefusal(error, parsed.node);
 		const unknown = error instanceof UnknownObject;
-		return { decision: refused(walk, node, sql, refusal), edits: [], doubt: unknown, missing: unknown ? error.search : [] };
+		return {
+			decision: refused(walk, node, sql, refusal),
+			edits: [],
+			doubt: unknown,
+			missing: unknown ? error.search : [],
+		};
 	}
 }
 
@@ -46,12 +50,19 @@ export function analyse(context: AnalysisContext, source: SourceText, parsed: Pa
 function asRefusal(error: unknown, node: Node): GatewayError {
 	if (error instanceof GatewayError) return error;
 	if (error instanceof MissingPolicyColumn) {
-		return new GatewayError('42501', `permission denied for relation ${error.relation.schema}.${error.relation.name}: ${error.message}`, {
-			hint: 'The policy has to be mended; until then the relation is refused.',
-		});
+		return new GatewayError(
+			'42501',
+			`permission denied for relation ${error.relation.schema}.${error.relation.name}: ${error.message}`,
+			{
+				hint: 'The policy has to be mended; until then the relation is refused.',
+			},
+		);
 	}
-	if (error instanceof RangeError) return new GatewayError('54001', 'the statement is too complex for the gateway to analyse', { cause: error });
-	return new GatewayError('XX000', `the gateway could not analyse the statement (${tagOf(node)}), so it is refused`, { cause: error });
+	if (error instanceof RangeError)
+		return new GatewayError('54001', 'the statement is too complex for the gateway to analyse', { cause: error });
+	return new GatewayError('XX000', `the gateway could not analyse the statement (${tagOf(node)}), so it is refused`, {
+		cause: error,
+	});
 }
 
 function allowed(walk: Walk, node: string, sql: string, rewritten: string): StatementDecision {

@@ -41,7 +41,13 @@ function isBuiltin(routine: Routine): boolean {
 
 function checkedSpecial(candidates: readonly Routine[]): CallInfo {
 	const first = candidates[0];
-	return { candidates, type: first?.returnType ?? null, leakproof: false, volatile: true, outColumns: first?.outColumns ?? [] };
+	return {
+		candidates,
+		type: first?.returnType ?? null,
+		leakproof: false,
+		volatile: true,
+		outColumns: first?.outColumns ?? [],
+	};
 }
 
 /** True when the call was decided here; throws when it is refused. */
@@ -62,10 +68,14 @@ function setConfig(walk: Walk, node: FuncCall): boolean {
 	const name = literalOf(node.args?.[0]);
 	const value = literalOf(node.args?.[1]);
 	if (name === undefined) {
-		throw new GatewayError('42501', 'permission denied for function set_config: the name of the setting has to be a literal', {
-			...positionAt(walk, node.location),
-			hint: 'Use SET, or write the name of the setting as a string constant.',
-		});
+		throw new GatewayError(
+			'42501',
+			'permission denied for function set_config: the name of the setting has to be a literal',
+			{
+				...positionAt(walk, node.location),
+				hint: 'Use SET, or write the name of the setting as a string constant.',
+			},
+		);
 	}
 	checkSetting(walk, name.toLowerCase(), value, node.location);
 	walk.effects.push({ type: 'set', name: name.toLowerCase(), local: false });
@@ -73,7 +83,12 @@ function setConfig(walk: Walk, node: FuncCall): boolean {
 }
 
 /** Throws 42501 for a setting that is not harmless and that no `set` rule allows. A value that can't be told is undefined, DEFAULT is null. */
-export function checkSetting(walk: Walk, name: string, value: string | null | undefined, location: number | undefined): void {
+export function checkSetting(
+	walk: Walk,
+	name: string,
+	value: string | null | undefined,
+	location: number | undefined,
+): void {
 	const safety = settingSafety(name, value);
 	const note = noteUse(walk, 'setting', '', name, 'set');
 	if (safety.safe) return;
@@ -113,7 +128,8 @@ function polymorphicResult(walk: Walk, info: CallInfo, args: readonly ExprInfo[]
 	if (routine === undefined) return null;
 	const element = args.find((_, i) => ANY_ELEMENT.has(routine.argTypes[i] ?? 0))?.type ?? null;
 	const array = args.find((_, i) => ANY_ARRAY.has(routine.argTypes[i] ?? 0))?.type ?? null;
-	if (ANY_ELEMENT.has(info.type)) return element ?? (array === null ? null : (catalog.typeByOid(array)?.element ?? null));
+	if (ANY_ELEMENT.has(info.type))
+		return element ?? (array === null ? null : (catalog.typeByOid(array)?.element ?? null));
 	if (ANY_ARRAY.has(info.type)) return array ?? (element === null ? null : catalog.arrayTypeOf(element));
 	return null;
 }

@@ -7,7 +7,12 @@ import { baseType } from './types.ts';
 import type { Walk } from './walk.ts';
 
 /** Every user-defined cast that an explicit cast to `target` may run needs `execute` on its function. */
-export function checkUserCasts(walk: Walk, source: number | null, target: number | undefined, location: number | undefined): void {
+export function checkUserCasts(
+	walk: Walk,
+	source: number | null,
+	target: number | undefined,
+	location: number | undefined,
+): void {
 	const { catalog } = walk.context;
 	if (source === TYPE.unknown || target === undefined) return;
 	const element = catalog.typeByOid(target)?.element ?? 0;

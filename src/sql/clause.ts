@@ -55,6 +55,7 @@ export function endOf(walk: Walk, location: number, returning: boolean): number 
 export function returningToken(walk: Walk, location: number): number {
 	const { source } = walk;
 	const index = scanTo(walk, source.tokenAt(location), (i) => isKeyword(source.tokens[i], 'returning'));
-	if (!isKeyword(source.tokens[index], 'returning')) throw refuse(walk, 'a RETURNING clause that the gateway cannot place');
+	if (!isKeyword(source.tokens[index], 'returning'))
+		throw refuse(walk, 'a RETURNING clause that the gateway cannot place');
 	return index;
 }

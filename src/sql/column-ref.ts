@@ -79,7 +79,12 @@ function refuseIfTargets(node: ColumnRef, name: string, around: Around): void {
 		for (const item of scope.items) {
 			const state = item.inline?.protection.byName.get(name)?.state;
 			if (state === undefined || state === 'plain') continue;
-			throw refuse(around.walk, `the name ${name}, which may be that of a protected column,`, node.location, 'Qualify it.');
+			throw refuse(
+				around.walk,
+				`the name ${name}, which may be that of a protected column,`,
+				node.location,
+				'Qualify it.',
+			);
 		}
 	}
 }
@@ -117,7 +122,11 @@ function wholeRow(node: ColumnRef, item: RangeItem, around: Around): ExprInfo {
 	// A whole row would show the system columns too.
 	around.walk.reads.get(item)?.stars.push({ start: 0, end: 0, text: null });
 	if (item.inline !== undefined && !item.inline.protection.none) {
-		throw refuse(around.walk, `the whole row of ${displayRelation(item.inline.relation)}, which the statement writes and the policy protects,`, node.location);
+		throw refuse(
+			around.walk,
+			`the whole row of ${displayRelation(item.inline.relation)}, which the statement writes and the policy protects,`,
+			node.location,
+		);
 	}
 	return { type: item.rowType, constant: false, safe: item.rowType !== null };
 }
@@ -158,22 +167,38 @@ function inlineColumn(node: ColumnRef, target: InlineTarget, name: string, aroun
 	if (protection.state === 'hidden') throw noSuchColumn(node, name, target, walk);
 	const object = `${walk.context.access.database}.${displayRelation(target.relation)}.${name}`;
 	if (protection.state === 'refused') {
-		throw denied(walk, `column ${displayRelation(target.relation)}.${name}`, { denied: false, rules: protection.rules }, 'select', object, node.location);
+		throw denied(
+			walk,
+			`column ${displayRelation(target.relation)}.${name}`,
+			{ denied: false, rules: protection.rules },
+			'select',
+			object,
+			node.location,
+		);
 	}
 	if (around.writing) {
 		const rule = protection.rules[0];
-		throw new GatewayError('42501', `permission denied for column ${displayRelation(target.relation)}.${name}: it is masked (${protection.mask}, ${rule?.file}:${rule?.line}), so what is written must not be computed from it`, positionAt(walk, node.location));
+		throw new GatewayError(
+			'42501',
+			`permission denied for column ${displayRelation(target.relation)}.${name}: it is masked (${protection.mask}, ${rule?.file}:${rule?.line}), so what is written must not be computed from it`,
+			positionAt(walk, node.location),
+		);
 	}
 	const { tokens } = walk.source;
 	const count = (node.fields ?? []).length;
 	const first = walk.source.tokenAt(node.location ?? 0);
 	const end = tokens[first + 2 * count - 2]?.end;
-	if (end === undefined || tokens[first]?.name === 'UIDENT') throw refuse(walk, 'a column reference that the gateway cannot place', node.location);
+	if (end === undefined || tokens[first]?.name === 'UIDENT')
+		throw refuse(walk, 'a column reference that the gateway cannot place', node.location);
 	walk.edits.replace(node.location ?? 0, end, protection.render(target.qualifier));
 }
 
 function noSuchColumn(node: ColumnRef, name: string, target: InlineTarget, walk: Walk): GatewayError {
-	return new GatewayError('42703', `column "${name}" of relation "${target.relation.name}" does not exist`, positionAt(walk, node.location));
+	return new GatewayError(
+		'42703',
+		`column "${name}" of relation "${target.relation.name}" does not exist`,
+		positionAt(walk, node.location),
+	);
 }
 
 /** A bare name that resolves to nothing but is a hidden column of the target. */
@@ -181,8 +206,8 @@ function hiddenTargetColumn(node: ColumnRef, name: string, around: Around): void
 	for (let scope: Scope | null = around.scope; scope !== null; scope = scope.parent) {
 		for (const item of scope.items) {
 			const state = item.inline?.protection.byName.get(name)?.state;
-			if (item.inline !== undefined && state !== undefined && state !== 'plain') throw noSuchColumn(node, name, item.inline, around.walk);
+			if (item.inline !== undefined && state !== undefined && state !== 'plain')
+				throw noSuchColumn(node, name, item.inline, around.walk);
 		}
 	}
 }
-

@@ -30,7 +30,8 @@ function serverSide(walk: Walk, statement: CopyStmt): void {
 	const { access } = walk.context;
 	const range = statement.relation;
 	const relation = range === undefined ? undefined : resolveRelation(walk, range);
-	const answer = relation === undefined ? access.onDatabase('copy') : access.onRelation(relation.schema, relation.name, 'copy');
+	const answer =
+		relation === undefined ? access.onDatabase('copy') : access.onRelation(relation.schema, relation.name, 'copy');
 	const what = statement.is_program === true ? 'COPY with a program of the server' : 'COPY with a file of the server';
 	const object = relation === undefined ? access.database : `${access.database}.${relation.schema}.${relation.name}`;
 	addRules(noteUse(walk, 'database', '', access.database, 'copy'), answer.rules);
@@ -51,7 +52,9 @@ function copyTo(walk: Walk, statement: CopyStmt): void {
 	walk.pending.splice(walk.pending.indexOf(read), 1);
 	const span = spanOf(walk, range);
 	const names = columnNames(statement);
-	const shown = read.protection.columns.filter((column) => visible(walk, column) && column.column.generated === '').map((column) => column.column.name);
+	const shown = read.protection.columns
+		.filter((column) => visible(walk, column) && column.column.generated === '')
+		.map((column) => column.column.name);
 	const list = (names.length === 0 ? shown : names).map((name) => `"_c".${quoteIdentifier(name)}`).join(', ');
 	const end = names.length === 0 ? span.end : columnListEnd(walk, span.end);
 	walk.edits.replace(span.start, end, `(SELECT ${list} FROM (${subquery(walk, read, false)}) AS "_c")`);
@@ -70,7 +73,10 @@ function columnListEnd(walk: Walk, after: number): number {
 function copyFrom(walk: Walk, statement: CopyStmt): void {
 	const target = writeTarget(walk, statement.relation, 'insert');
 	const names = columnNames(statement);
-	const written = names.length > 0 ? names : target.relation.columns.filter((column) => column.generated === '').map((column) => column.name);
+	const written =
+		names.length > 0
+			? names
+			: target.relation.columns.filter((column) => column.generated === '').map((column) => column.name);
 	for (const name of written) checkWrittenColumn(walk, target, name, 'insert', statement.relation?.location);
 	const scope = { ...newScope(null), items: [target.item] };
 	condition(statement.whereClause, { walk, scope, writing: false });
@@ -95,8 +101,8 @@ function checkIncoming(walk: Walk, statement: CopyStmt, target: ReturnType<typeo
 	}
 	const where = source.tokens.findLast((token) => isKeyword(token, 'where'));
 	const last = source.tokens.findLast((token) => token.text !== ';');
-	if (where === undefined || last === undefined) throw refuse(walk, 'a WHERE clause of COPY that the gateway cannot place');
+	if (where === undefined || last === undefined)
+		throw refuse(walk, 'a WHERE clause of COPY that the gateway cannot place');
 	walk.edits.insert(where.end, ` ${check} AND (`);
 	walk.edits.insert(last.end, ')');
 }
-

@@ -13,7 +13,14 @@ import { refuse, type Walk } from './walk.ts';
 
 /** Names of a relation that is being made: any bare name may be a column of it. */
 export function columnsUnknown(): Scope {
-	const item: RangeItem = { name: null, schema: null, columns: null, replaced: false, qualifiedOnly: false, rowType: null };
+	const item: RangeItem = {
+		name: null,
+		schema: null,
+		columns: null,
+		replaced: false,
+		qualifiedOnly: false,
+		rowType: null,
+	};
 	return { ...newScope(null), items: [item] };
 }
 
@@ -24,7 +31,8 @@ export function createTable(walk: Walk, node: NodeOf<'CreateStmt'>): void {
 		const range = as(parent, 'RangeVar');
 		if (range !== undefined) mayOnRelation(walk, range, 'alter', true);
 	}
-	for (const element of node.partspec?.partParams ?? []) expression(as(element, 'PartitionElem')?.expr, { walk, scope: columnsUnknown(), place: 'output', writing: false });
+	for (const element of node.partspec?.partParams ?? [])
+		expression(as(element, 'PartitionElem')?.expr, { walk, scope: columnsUnknown(), place: 'output', writing: false });
 	boundExpressions(walk, node.partbound);
 	walk.effects.push({ type: 'ddl' });
 }
@@ -103,7 +111,8 @@ export function createIndex(walk: Walk, node: NodeOf<'IndexStmt'>): void {
 export function createSchema(walk: Walk, node: NodeOf<'CreateSchemaStmt'>): void {
 	mayOnDatabase(walk, 'create', 'CREATE SCHEMA');
 	if (node.authrole !== undefined) throw refuse(walk, 'CREATE SCHEMA ... AUTHORIZATION');
-	if ((node.schemaElts ?? []).length > 0) throw refuse(walk, 'CREATE SCHEMA with elements', undefined, 'Create the schema first, then what is in it.');
+	if ((node.schemaElts ?? []).length > 0)
+		throw refuse(walk, 'CREATE SCHEMA with elements', undefined, 'Create the schema first, then what is in it.');
 	walk.effects.push({ type: 'ddl' });
 }
 
@@ -114,10 +123,20 @@ export function createSequence(walk: Walk, node: NodeOf<'CreateSeqStmt'>): void 
 
 /** The body is not analysed: to call it takes `execute`. What it sets for itself is as good as SET. */
 export function createFunction(walk: Walk, node: NodeOf<'CreateFunctionStmt'>): void {
-	mayInSchema(walk, schemaOf(walk, node.funcname), 'create', node.is_procedure === true ? 'CREATE PROCEDURE' : 'CREATE FUNCTION');
+	mayInSchema(
+		walk,
+		schemaOf(walk, node.funcname),
+		'create',
+		node.is_procedure === true ? 'CREATE PROCEDURE' : 'CREATE FUNCTION',
+	);
 	for (const option of node.options ?? []) functionOption(walk, option);
 	for (const parameter of node.parameters ?? []) {
-		expression(as(parameter, 'FunctionParameter')?.defexpr, { walk, scope: columnsUnknown(), place: 'output', writing: false });
+		expression(as(parameter, 'FunctionParameter')?.defexpr, {
+			walk,
+			scope: columnsUnknown(),
+			place: 'output',
+			writing: false,
+		});
 	}
 	walk.effects.push({ type: 'ddl' });
 }
@@ -127,7 +146,12 @@ export function functionOption(walk: Walk, node: Node): void {
 	const set = as(option?.arg, 'VariableSetStmt');
 	if (option?.defname !== 'set' || set === undefined) return;
 	const values = (set.args ?? []).map(literalOf);
-	checkSetting(walk, (set.name ?? '').toLowerCase(), values.includes(undefined) ? undefined : values.join(', '), undefined);
+	checkSetting(
+		walk,
+		(set.name ?? '').toLowerCase(),
+		values.includes(undefined) ? undefined : values.join(', '),
+		undefined,
+	);
 }
 
 export function createTrigger(walk: Walk, node: NodeOf<'CreateTrigStmt'>): void {
@@ -146,7 +170,19 @@ export function createNamed(walk: Walk, names: readonly Node[] | undefined, what
 
 /** Options of CREATE AGGREGATE, OPERATOR, TYPE and TEXT SEARCH ... that name a routine. */
 const ROUTINE_OPTIONS: ReadonlySet<string> = new Set([
-	...['function', 'procedure', 'sfunc', 'sfunc1', 'finalfunc', 'combinefunc', 'serialfunc', 'deserialfunc', 'msfunc', 'minvfunc', 'mfinalfunc'],
+	...[
+		'function',
+		'procedure',
+		'sfunc',
+		'sfunc1',
+		'finalfunc',
+		'combinefunc',
+		'serialfunc',
+		'deserialfunc',
+		'msfunc',
+		'minvfunc',
+		'mfinalfunc',
+	],
 	...['restrict', 'join', 'input', 'output', 'receive', 'send', 'typmod_in', 'typmod_out', 'analyze', 'subscript'],
 	...['canonical', 'subtype_diff', 'start', 'gettoken', 'end', 'headline', 'lextypes', 'init', 'lexize'],
 ]);
@@ -155,15 +191,19 @@ const ROUTINE_OPTIONS: ReadonlySet<string> = new Set([
 export function routinesOf(walk: Walk, definition: readonly Node[] | undefined): void {
 	for (const node of definition ?? []) {
 		const option = as(node, 'DefElem');
-		if (option?.arg !== undefined && ROUTINE_OPTIONS.has((option.defname ?? '').toLowerCase())) routineNamed(walk, objectNames(option.arg));
+		if (option?.arg !== undefined && ROUTINE_OPTIONS.has((option.defname ?? '').toLowerCase()))
+			routineNamed(walk, objectNames(option.arg));
 	}
 }
 
 /** Every routine of that name, whatever its arguments. */
 export function routineNamed(walk: Walk, names: readonly string[]): void {
 	const { catalog } = walk.context;
-	const found = catalog.routinesNamed(names.at(-1) ?? '').filter((routine) => names.length < 2 || routine.schema === names.at(-2));
-	if (found.length === 0 && names.length > 0) throw new UnknownObject('42883', `function ${names.join('.')} does not exist`, {});
+	const found = catalog
+		.routinesNamed(names.at(-1) ?? '')
+		.filter((routine) => names.length < 2 || routine.schema === names.at(-2));
+	if (found.length === 0 && names.length > 0)
+		throw new UnknownObject('42883', `function ${names.join('.')} does not exist`, {});
 	for (const routine of found) checkRoutine(walk, routine, 'execute', undefined);
 }
 

@@ -4,67 +4,187 @@ const QUOTE = 0x27;
 const DOUBLE = 0x22;
 const DOLLAR = 0x24;
 const BACKSLASH = 0x5c;
+const DASH = 0x2d;
+const DOT = 0x2e;
 
-/** Words that end an operand, so that what follows starts at the depth of the bracket again (lists the grammar flattens). */
-const BREAKS: ReadonlySet<string> = new Set(['and', 'or', 'when', 'then', 'else', 'from', 'where', 'values', 'set', 'select']);
-/** Words that put one more level around their operand or join a further one on. */
+/** Reserved words between operands of a list that the grammar flattens, or between clauses: no chain of operators goes on across them. */
+const BREAKS: ReadonlySet<string> = new Set(['and', 'or', 'when', 'then', 'else', 'from', 'where', 'select', 'on']);
+/** Words that put one more level around their operand. */
 const DEEPENS: ReadonlySet<string> = new Set([
-	'not', 'join', 'union', 'intersect', 'except', 'is', 'isnull', 'notnull', 'collate', 'like', 'ilike', 'similar', 'at', 'operator',
-	'between', 'in', 'case', 'explain', 'any', 'all', 'some', 'escape', 'overlaps', 'only', 'lateral', 'with',
+	'not',
+	'is',
+	'isnull',
+	'notnull',
+	'collate',
+	'like',
+	'ilike',
+	'similar',
+	'at',
+	'operator',
+	'between',
+	'in',
+	'explain',
+	'any',
+	'all',
+	'some',
+	'escape',
+	'overlaps',
+	'only',
+	'lateral',
+	'with',
 ]);
+const SET_OPERATIONS: ReadonlySet<string> = new Set(['union', 'intersect', 'except']);
+
+/** What stands between two brackets, between CASE and END, or in the text as a whole. Heights are levels of the tree. */
+interface Frame {
+	isCase: boolean;
+	/** Operators since the last break, and the height of the highest of their operands. */
+	operators: number;
+	operand: number;
+	/** BETWEENs whose AND is still to come. */
+	betweens: number;
+	/** Joins since the last comma or clause, and the height of the highest thing in them. */
+	joins: number;
+	joined: number;
+	/** Set operations of the query, and the height of the highest of its parts. */
+	sets: number;
+	part: number;
+	/** Height of the highest statement up to now. */
+	height: number;
+}
 
 /**
- * An upper bound of the nesting of the parse tree: brackets, chains of operators, joins and set operations.
- * Commas, AND, OR and semicolons start a new chain. Lexes as the server does under standard_conforming_strings = on.
+ * An upper bound of the height of the parse tree: brackets, chains of operators, CASE, joins and set operations, each of
+ * which may hold the others on its left and on its right. Lexes as the server does under standard_conforming_strings = on.
  */
 export function nestingBound(bytes: Buffer): number {
-	/** Length of the operator chain at each open bracket. */
-	const chains: number[] = [0];
-	let sum = 0;
-	let deepest = 0;
+	const frames = new Frames();
+	/** The last word, where it may change what the next one is; '.' after a dot. */
+	let before = '';
 	let at = 0;
-	const deepen = (): void => {
-		const top = chains.length - 1;
-		chains[top] = (chains[top] ?? 0) + 1;
-		sum += 1;
-		if (sum > deepest) deepest = sum;
-	};
-	const breakChain = (): void => {
-		const top = chains.length - 1;
-		sum -= chains[top] ?? 0;
-		chains[top] = 0;
-	};
 	while (at < bytes.length) {
 		const byte = bytes[at] ?? 0;
 		if (isWordStart(byte)) {
 			const end = wordEnd(bytes, at);
 			const word = end - at <= 9 ? bytes.toString('latin1', at, end).toLowerCase() : '';
-			if (BREAKS.has(word)) breakChain();
-			else if (DEEPENS.has(word)) deepen();
-			at = bytes[end] === QUOTE && word === 'e' ? afterQuoted(bytes, end, QUOTE, true) : end;
+			const isString = word === 'e' && bytes[end] === QUOTE;
+			// After a dot or AS any word is but a name, reserved ones too.
+			const isName = before === '.' || before === 'as';
+			if (!isName) frames.word(word, before);
+			before = isName ? '' : word;
+			at = isString ? afterQuoted(bytes, end, QUOTE, true) : end;
+			continue;
+		}
+		if (isDigit(byte) || (byte === DOLLAR && isDigit(bytes[at + 1] ?? 0))) {
+			at = afterNumber(bytes, at, byte);
+			before = '';
 			continue;
 		}
 		const after = afterLiteralOrComment(bytes, at, byte);
 		if (after > at) {
+			if (byte === QUOTE || byte === DOUBLE) before = '';
 			at = after;
 			continue;
 		}
-		if (byte === 0x28 || byte === 0x5b) {
-			deepen();
-			chains.push(0);
-		} else if (byte === 0x29 || byte === 0x5d) {
-			if (chains.length > 1) {
-				breakChain();
-				chains.pop();
-			}
-		} else if (byte === 0x2c) breakChain();
-		else if (byte === 0x3b) {
-			chains.length = 1;
-			sum = chains[0] = 0;
-		} else if (isOperator(byte)) deepen();
+		if (!isSpace(byte)) {
+			frames.symbol(byte);
+			before = byte === DOT ? '.' : '';
+		}
 		at += 1;
 	}
-	return deepest;
+	return frames.total();
+}
+
+class Frames {
+	readonly #frames: Frame[] = [newFrame(false)];
+	#top = 0;
+
+	word(word: string, before: string): void {
+		const frame = this.#frame();
+		if (word === 'case') this.#open(true);
+		else if (word === 'end') {
+			if (frame.isCase) this.#close();
+		} else if (word === 'join') frame.joins += 1;
+		else if (SET_OPERATIONS.has(word)) frame.sets += 1;
+		else if (BREAKS.has(word)) this.#break(frame, word, before);
+		else if (DEEPENS.has(word)) {
+			frame.operators += 1;
+			if (word === 'between') frame.betweens += 1;
+		}
+	}
+
+	symbol(byte: number): void {
+		const frame = this.#frame();
+		if (byte === 0x28 || byte === 0x5b) {
+			frame.operators += 1;
+			this.#open(false);
+		} else if (byte === 0x29 || byte === 0x5d) {
+			while (this.#frame().isCase) this.#close();
+			if (this.#top > 0) this.#close();
+		} else if (byte === 0x2c) endItem(frame);
+		else if (byte === 0x3b) endStatement(frame);
+		else if (isOperator(byte)) frame.operators += 1;
+	}
+
+	total(): number {
+		while (this.#top > 0) this.#close();
+		return endStatement(this.#frame());
+	}
+
+	#break(frame: Frame, word: string, before: string): void {
+		// The AND of BETWEEN and the FROM of IS DISTINCT FROM stand inside of an operand.
+		if (word === 'and' && frame.betweens > 0) {
+			frame.betweens -= 1;
+			return;
+		}
+		if (word === 'from' && before === 'distinct') return;
+		if (word === 'from' || word === 'where' || word === 'select') endItem(frame);
+		else endChain(frame);
+	}
+
+	#frame(): Frame {
+		const frame = this.#frames[this.#top];
+		if (frame === undefined) throw new RangeError('no frame is open');
+		return frame;
+	}
+
+	#open(isCase: boolean): void {
+		this.#top += 1;
+		const used = this.#frames[this.#top];
+		if (used === undefined) this.#frames.push(newFrame(isCase));
+		else used.isCase = isCase;
+	}
+
+	#close(): void {
+		const frame = this.#frame();
+		const height = endStatement(frame) + 1;
+		frame.height = 0;
+		this.#top -= 1;
+		const outer = this.#frame();
+		outer.operand = Math.max(outer.operand, height);
+	}
+}
+
+function newFrame(isCase: boolean): Frame {
+	return { isCase, operators: 0, operand: 0, betweens: 0, joins: 0, joined: 0, sets: 0, part: 0, height: 0 };
+}
+
+function endChain(frame: Frame): void {
+	frame.joined = Math.max(frame.joined, frame.operand + frame.operators);
+	frame.operators = frame.operand = frame.betweens = 0;
+}
+
+function endItem(frame: Frame): void {
+	endChain(frame);
+	frame.part = Math.max(frame.part, frame.joined + frame.joins);
+	frame.joins = frame.joined = 0;
+}
+
+function endStatement(frame: Frame): number {
+	endItem(frame);
+	frame.height = Math.max(frame.height, frame.part + frame.sets);
+	frame.part = frame.sets = 0;
+	return frame.height;
 }
 
 function isWordStart(byte: number): boolean {
@@ -75,8 +195,22 @@ function wordEnd(bytes: Buffer, start: number): number {
 	let at = start + 1;
 	for (; at < bytes.length; at += 1) {
 		const byte = bytes[at] ?? 0;
-		if (!isWordStart(byte) && !(byte >= 0x30 && byte <= 0x39) && byte !== DOLLAR) break;
+		if (!isWordStart(byte) && !isDigit(byte) && byte !== DOLLAR) break;
 	}
+	return at;
+}
+
+function isDigit(byte: number): boolean {
+	return byte >= 0x30 && byte <= 0x39;
+}
+
+/** A number takes a dot with it; that of `$1.x` is a dot before a name. */
+function afterNumber(bytes: Buffer, start: number, first: number): number {
+	let at = start + 1;
+	while (isDigit(bytes[at] ?? 0) || bytes[at] === 0x5f) at += 1;
+	if (first === DOLLAR || bytes[at] !== DOT || bytes[at + 1] === DOT) return at;
+	at += 1;
+	while (isDigit(bytes[at] ?? 0)) at += 1;
 	return at;
 }
 
@@ -90,11 +224,7 @@ function afterLiteralOrComment(bytes: Buffer, at: number, byte: number): number 
 	if (byte === QUOTE) return afterQuoted(bytes, at, QUOTE, false);
 	if (byte === DOUBLE) return afterQuoted(bytes, at, DOUBLE, false);
 	if (byte === DOLLAR) return afterDollar(bytes, at);
-	if (byte === 0x2d && next === 0x2d) {
-		let end = at + 2;
-		while (end < bytes.length && bytes[end] !== 0x0a && bytes[end] !== 0x0d) end += 1;
-		return end;
-	}
+	if (byte === DASH && next === DASH) return afterLineComment(bytes, at);
 	if (byte === 0x2f && next === 0x2a) return afterBlockComment(bytes, at);
 	return at;
 }
@@ -106,9 +236,42 @@ function afterQuoted(bytes: Buffer, open: number, quote: number, escapes: boolea
 		if (escapes && byte === BACKSLASH) at += 2;
 		else if (byte !== quote) at += 1;
 		else if (bytes[at + 1] === quote) at += 2;
-		else return at + 1;
+		else {
+			const next = escapes ? continuation(bytes, at + 1) : -1;
+			if (next === -1) return at + 1;
+			at = next + 1;
+		}
 	}
 	return bytes.length;
+}
+
+/** The quote after white space with a line break in it: the string goes on there, escapes and all. -1 where there is none. */
+function continuation(bytes: Buffer, from: number): number {
+	let at = from;
+	let broken = false;
+	while (at < bytes.length) {
+		const byte = bytes[at] ?? 0;
+		if (byte === DASH && bytes[at + 1] === DASH) at = afterLineComment(bytes, at);
+		else if (isSpace(byte)) {
+			broken ||= isNewline(byte);
+			at += 1;
+		} else return broken && byte === QUOTE ? at : -1;
+	}
+	return -1;
+}
+
+function afterLineComment(bytes: Buffer, start: number): number {
+	let end = start + 2;
+	while (end < bytes.length && !isNewline(bytes[end] ?? 0)) end += 1;
+	return end;
+}
+
+function isNewline(byte: number): boolean {
+	return byte === 0x0a || byte === 0x0d;
+}
+
+function isSpace(byte: number): boolean {
+	return byte === 0x20 || (byte >= 0x09 && byte <= 0x0d);
 }
 
 /** `$tag$ ... $tag$`; a lone `$1` is a parameter and no literal. */
@@ -118,7 +281,7 @@ function afterDollar(bytes: Buffer, at: number): number {
 	if (first !== DOLLAR && !isWordStart(first)) return at + 1;
 	while (end < bytes.length && bytes[end] !== DOLLAR) {
 		const byte = bytes[end] ?? 0;
-		if (!isWordStart(byte) && !(byte >= 0x30 && byte <= 0x39)) return at + 1;
+		if (!isWordStart(byte) && !isDigit(byte)) return at + 1;
 		end += 1;
 	}
 	if (bytes[end] !== DOLLAR) return at + 1;

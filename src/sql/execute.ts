@@ -24,9 +24,13 @@ export function executed(
 		return refused(decision, new GatewayError('26000', `prepared statement "${execute.name}" does not exist`));
 	}
 	if (!isCurrent(before.decision)) {
-		const error = new GatewayError('42501', `prepared statement "${execute.name}" was decided under another policy, catalogue or search_path`, {
-			hint: 'DEALLOCATE it and PREPARE it again.',
-		});
+		const error = new GatewayError(
+			'42501',
+			`prepared statement "${execute.name}" was decided under another policy, catalogue or search_path`,
+			{
+				hint: 'DEALLOCATE it and PREPARE it again.',
+			},
+		);
 		return refused(decision, error);
 	}
 	const { statement } = before;

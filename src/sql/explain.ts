@@ -15,7 +15,12 @@ export function explain(walk: Walk, node: ExplainStmt, inside: (walk: Walk, node
 	inside(walk, node.query);
 	if (!walk.touchesProtected) return;
 	if (isOn(node, 'analyze')) {
-		throw refuse(walk, 'EXPLAIN ANALYZE of a statement on protected relations', undefined, 'Its counts tell of rows that the policy hides; EXPLAIN without ANALYZE shows the plan.');
+		throw refuse(
+			walk,
+			'EXPLAIN ANALYZE of a statement on protected relations',
+			undefined,
+			'Its counts tell of rows that the policy hides; EXPLAIN without ANALYZE shows the plan.',
+		);
 	}
 	withoutCosts(walk, isOn(node, 'verbose'));
 }
@@ -25,7 +30,8 @@ function isOn(node: ExplainStmt, name: string): boolean {
 		const option = as(entry, 'DefElem');
 		if (option?.defname?.toLowerCase() !== name) return false;
 		if (option.arg === undefined) return true;
-		const word = literalOf(option.arg) ?? as(option.arg, 'String')?.sval ?? String(as(option.arg, 'Integer')?.ival ?? 1);
+		const word =
+			literalOf(option.arg) ?? as(option.arg, 'String')?.sval ?? String(as(option.arg, 'Integer')?.ival ?? 1);
 		return TRUE_WORDS.has(word.toLowerCase());
 	});
 }
@@ -39,7 +45,9 @@ function withoutCosts(walk: Walk, verbose: boolean): void {
 	if (explainToken === undefined || next === undefined) throw refuse(walk, 'an EXPLAIN that the gateway cannot place');
 	const close = next.text === '(' ? source.tokens[source.closing(at + 1)] : undefined;
 	// A bracket may also open the query itself.
-	const isOptions = next.text === '(' && !['select', 'values', 'with', 'table', '('].includes((source.tokens[at + 2]?.text ?? '').toLowerCase());
+	const isOptions =
+		next.text === '(' &&
+		!['select', 'values', 'with', 'table', '('].includes((source.tokens[at + 2]?.text ?? '').toLowerCase());
 	if (isOptions && close !== undefined) walk.edits.insert(close.start, ', COSTS OFF, SUMMARY OFF');
 	else if (verbose) walk.edits.replace(next.start, next.end, '(VERBOSE, COSTS OFF)');
 	else walk.edits.insert(explainToken.end, ' (COSTS OFF)');

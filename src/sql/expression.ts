@@ -59,7 +59,11 @@ type Handlers = { [K in NodeTag]?: (value: NodeOf<K>, around: Around) => ExprInf
 
 const HANDLERS: Handlers = {
 	A_Const: (node) => ({ type: constantType(node), constant: true, safe: true }),
-	ParamRef: (node, { walk }) => ({ type: walk.context.parameterTypes[(node.number ?? 0) - 1] || TYPE.unknown, constant: true, safe: true }),
+	ParamRef: (node, { walk }) => ({
+		type: walk.context.parameterTypes[(node.number ?? 0) - 1] || TYPE.unknown,
+		constant: true,
+		safe: true,
+	}),
 	ColumnRef: columnRef,
 	A_Expr: operation,
 	BoolExpr: (node, around) => ({ ...expressions(node.args, around), type: TYPE.bool }),
@@ -75,7 +79,8 @@ const HANDLERS: Handlers = {
 	CollateClause: (node, around) => expression(node.arg, around),
 	A_ArrayExpr: (node, around) => {
 		const items = expressions(node.elements, around);
-		const element = items.type === null || items.type === TYPE.unknown ? 0 : around.walk.context.catalog.arrayTypeOf(items.type);
+		const element =
+			items.type === null || items.type === TYPE.unknown ? 0 : around.walk.context.catalog.arrayTypeOf(items.type);
 		return { ...items, type: element === 0 ? null : element };
 	},
 	RowExpr: (node, around) => ({ ...expressions(node.args, around), type: null }),
@@ -86,7 +91,11 @@ const HANDLERS: Handlers = {
 		const named = (node.named_args ?? []).map((item) => expression(as(item, 'ResTarget')?.val, around));
 		return unsafe(joined([...named, expressions(node.args, around)], node.op === 'IS_DOCUMENT' ? TYPE.bool : TYPE.xml));
 	},
-	XmlSerialize: (node, around) => unsafe({ ...expression(node.expr, around), type: usedType(around.walk, node.typeName, node.location)?.oid ?? null }),
+	XmlSerialize: (node, around) =>
+		unsafe({
+			...expression(node.expr, around),
+			type: usedType(around.walk, node.typeName, node.location)?.oid ?? null,
+		}),
 	SetToDefault: () => ({ type: TYPE.unknown, constant: true, safe: true }),
 	MergeSupportFunc: () => ({ type: TYPE.text, constant: false, safe: true }),
 	List: (node, around) => expressions(node.items, around),
@@ -164,7 +173,10 @@ function functionCall(node: NodeOf<'FuncCall'>, around: Around): ExprInfo {
 	sortItems(node.agg_order, around);
 	const filter = expression(node.agg_filter, around);
 	windowDefinition(node.over, around);
-	const within = node.agg_within_group === true ? (node.agg_order ?? []).map((item) => expression(as(item, 'SortBy')?.node, around)) : [];
+	const within =
+		node.agg_within_group === true
+			? (node.agg_order ?? []).map((item) => expression(as(item, 'SortBy')?.node, around))
+			: [];
 	const info = checkCallNode(around.walk, node, [...args, ...within]);
 	const whole = joined([...args, filter], info.type);
 	const constant = whole.constant && !info.volatile && node.agg_star !== true;
@@ -186,7 +198,13 @@ function caseExpression(node: NodeOf<'CaseExpr'>, around: Around): ExprInfo {
 	return joined([...tests, ...results], type);
 }
 
-function compared(around: Around, names: readonly string[], left: ExprInfo, right: ExprInfo, location: number | undefined): ExprInfo {
+function compared(
+	around: Around,
+	names: readonly string[],
+	left: ExprInfo,
+	right: ExprInfo,
+	location: number | undefined,
+): ExprInfo {
 	const info = checkOperator(around.walk, { names, left: left.type, right: right.type, location });
 	const constant = left.constant && right.constant && !info.volatile;
 	return { type: info.type, constant, safe: left.safe && right.safe && (info.leakproof || constant) };
@@ -201,12 +219,19 @@ function operation(node: NodeOf<'A_Expr'>, around: Around): ExprInfo {
 		case 'AEXPR_OP': {
 			const pairs = rowPairs(node.lexpr, node.rexpr);
 			if (pairs !== undefined) {
-				return joined(pairs.map(([left, right]) => binary(names, expression(left, around), expression(right, around))), TYPE.bool);
+				return joined(
+					pairs.map(([left, right]) => binary(names, expression(left, around), expression(right, around))),
+					TYPE.bool,
+				);
 			}
 			const right = expression(node.rexpr, around);
 			if (node.lexpr !== undefined) return binary(names, expression(node.lexpr, around), right);
 			const info = checkOperator(around.walk, { names, left: undefined, right: right.type, location });
-			return { type: info.type, constant: right.constant && !info.volatile, safe: right.safe && (info.leakproof || right.constant) };
+			return {
+				type: info.type,
+				constant: right.constant && !info.volatile,
+				safe: right.safe && (info.leakproof || right.constant),
+			};
 		}
 		case 'AEXPR_OP_ANY':
 		case 'AEXPR_OP_ALL': {
@@ -258,7 +283,9 @@ function inList(node: NodeOf<'A_Expr'>, around: Around, names: readonly string[]
 	const items = as(node.rexpr, 'List')?.items ?? [];
 	const row = as(node.lexpr, 'RowExpr');
 	if (row !== undefined) {
-		const parts = items.flatMap((item): readonly (readonly [Node | undefined, Node])[] => rowPairs(node.lexpr, item) ?? [[node.lexpr, item]]);
+		const parts = items.flatMap(
+			(item): readonly (readonly [Node | undefined, Node])[] => rowPairs(node.lexpr, item) ?? [[node.lexpr, item]],
+		);
 		return joined(
 			parts.map(([l, r]) => compared(around, names, expression(l, around), expression(r, around), node.location)),
 			TYPE.bool,
@@ -346,7 +373,12 @@ export function sortItems(nodes: readonly Node[] | undefined, around: Around, sk
 		if (sort?.node === undefined) throw refuse(around.walk, 'an ORDER BY item without an expression');
 		const info = skip?.(sort.node) === true ? NOTHING : expression(sort.node, around);
 		if (sort.useOp !== undefined) {
-			checkOperator(around.walk, { names: stringsOf(sort.useOp), left: info.type, right: info.type, location: sort.location });
+			checkOperator(around.walk, {
+				names: stringsOf(sort.useOp),
+				left: info.type,
+				right: info.type,
+				location: sort.location,
+			});
 		}
 	}
 }

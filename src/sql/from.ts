@@ -86,12 +86,18 @@ function join(walk: Walk, node: NodeOf<'JoinExpr'>, scope: Scope): readonly Rang
 	}
 	if (node.alias === undefined) return [...left, ...right];
 	// What is read through the join's own name can't be told from here: all of it.
-	for (const item of [...left, ...right]) for (const column of item.columns ?? []) item.note?.columns.add(column.origin ?? column.name);
+	for (const item of [...left, ...right])
+		for (const column of item.columns ?? []) item.note?.columns.add(column.origin ?? column.name);
 	return [computed(node.alias.aliasname ?? null, joinColumns(left, right, merged), node.alias)];
 }
 
 /** Columns that USING or NATURAL merge; each is a comparison of its own. */
-function mergedColumns(walk: Walk, node: NodeOf<'JoinExpr'>, left: readonly RangeItem[], right: readonly RangeItem[]): readonly ItemColumn[] {
+function mergedColumns(
+	walk: Walk,
+	node: NodeOf<'JoinExpr'>,
+	left: readonly RangeItem[],
+	right: readonly RangeItem[],
+): readonly ItemColumn[] {
 	const names = node.isNatural === true ? commonNames(left, right) : stringsOf(node.usingClause);
 	if (names === null) {
 		walk.leaky = true;
@@ -100,7 +106,12 @@ function mergedColumns(walk: Walk, node: NodeOf<'JoinExpr'>, left: readonly Rang
 	return names.map((name) => {
 		const l = columnNamed(left, name);
 		const r = columnNamed(right, name);
-		const info = checkOperator(walk, { names: ['='], left: l?.type ?? null, right: r?.type ?? null, location: undefined });
+		const info = checkOperator(walk, {
+			names: ['='],
+			left: l?.type ?? null,
+			right: r?.type ?? null,
+			location: undefined,
+		});
 		if (!info.leakproof || l?.masked === true || r?.masked === true) walk.leaky = true;
 		return { name, type: l?.type ?? null, masked: l?.masked === true || r?.masked === true };
 	});
@@ -134,7 +145,11 @@ function allColumns(items: readonly RangeItem[]): readonly ItemColumn[] | null {
 	return all;
 }
 
-function joinColumns(left: readonly RangeItem[], right: readonly RangeItem[], merged: readonly ItemColumn[]): readonly ItemColumn[] | null {
+function joinColumns(
+	left: readonly RangeItem[],
+	right: readonly RangeItem[],
+	merged: readonly ItemColumn[],
+): readonly ItemColumn[] | null {
 	const l = allColumns(left);
 	const r = allColumns(right);
 	if (l === null || r === null) return null;
@@ -152,11 +167,17 @@ function rangeFunction(walk: Walk, node: NodeOf<'RangeFunction'>, scope: Scope):
 		const info = expression(call, { walk, scope, place: 'qual', writing: false });
 		if (!info.safe && !info.constant) walk.leaky = true;
 		const computedPerRow = !info.constant;
-		const defined = definitionNames(walk, definitions, computedPerRow) ?? definitionNames(walk, { List: { items: node.coldeflist ?? [] } }, computedPerRow);
-		columns = defined ?? declaredColumns(walk, call, computedPerRow) ?? functionColumns(walk, call, info.type, node.alias, computedPerRow);
+		const defined =
+			definitionNames(walk, definitions, computedPerRow) ??
+			definitionNames(walk, { List: { items: node.coldeflist ?? [] } }, computedPerRow);
+		columns =
+			defined ??
+			declaredColumns(walk, call, computedPerRow) ??
+			functionColumns(walk, call, info.type, node.alias, computedPerRow);
 	}
 	if (calls.length !== 1) columns = null;
-	if (columns !== null && node.ordinality === true) columns = [...columns, { name: 'ordinality', type: TYPE.int8, masked: false }];
+	if (columns !== null && node.ordinality === true)
+		columns = [...columns, { name: 'ordinality', type: TYPE.int8, masked: false }];
 	const name = node.alias?.aliasname ?? functionName(calls[0]?.[0]);
 	return computed(name, columns, node.alias);
 }
@@ -178,7 +199,11 @@ function definitionNames(walk: Walk, node: Node | undefined, masked: boolean): r
 	if (items.length === 0) return null;
 	return items.map((item) => {
 		const column = as(item, 'ColumnDef');
-		return { name: column?.colname ?? '', type: usedType(walk, column?.typeName, column?.location)?.oid ?? null, masked };
+		return {
+			name: column?.colname ?? '',
+			type: usedType(walk, column?.typeName, column?.location)?.oid ?? null,
+			masked,
+		};
 	});
 }
 
@@ -187,7 +212,13 @@ function functionName(call: Node | undefined): string | null {
 }
 
 /** Columns of a function in FROM: its row type's, or one of its own name (or of the alias). null where it can't be told. */
-function functionColumns(walk: Walk, call: Node | undefined, type: number | null, alias: Alias | undefined, masked: boolean): readonly ItemColumn[] | null {
+function functionColumns(
+	walk: Walk,
+	call: Node | undefined,
+	type: number | null,
+	alias: Alias | undefined,
+	masked: boolean,
+): readonly ItemColumn[] | null {
 	if (type === null) return null;
 	const { catalog } = walk.context;
 	const result = catalog.typeByOid(type);
@@ -207,13 +238,18 @@ function tableSample(walk: Walk, node: NodeOf<'RangeTableSample'>, scope: Scope)
 	if (!['bernoulli', 'system'].includes(method.at(-1) ?? '') || method.length > (method[0] === 'pg_catalog' ? 2 : 1)) {
 		throw refuse(walk, `the sampling method ${method.join('.')}`, node.location);
 	}
-	for (const arg of [...(node.args ?? []), node.repeatable]) expression(arg, { walk, scope: withoutSiblings(scope), place: 'output', writing: false });
+	for (const arg of [...(node.args ?? []), node.repeatable])
+		expression(arg, { walk, scope: withoutSiblings(scope), place: 'output', writing: false });
 	const extent = sampleExtent(walk, node.location);
 	const text = { text: walk.source.slice(extent.start, extent.end) };
 	const item = readRelation(walk, range, text);
 	if (item.replaced) {
 		if (![...(node.args ?? [])].every((arg) => 'A_Const' in arg || 'ParamRef' in arg)) {
-			throw refuse(walk, `TABLESAMPLE with a computed argument on ${displayRelation(resolveRelation(walk, range))}`, node.location);
+			throw refuse(
+				walk,
+				`TABLESAMPLE with a computed argument on ${displayRelation(resolveRelation(walk, range))}`,
+				node.location,
+			);
 		}
 		walk.edits.replace(extent.start, extent.end, '');
 	}
@@ -225,7 +261,8 @@ function sampleExtent(walk: Walk, location: number | undefined): { start: number
 	const { source } = walk;
 	const at = source.tokenAt(location ?? 0);
 	const start = source.tokens[at - 1];
-	if (!isKeyword(start, 'tablesample') || start === undefined) throw refuse(walk, 'a TABLESAMPLE that the gateway cannot place', location);
+	if (!isKeyword(start, 'tablesample') || start === undefined)
+		throw refuse(walk, 'a TABLESAMPLE that the gateway cannot place', location);
 	let open = at;
 	while (open < source.tokens.length && source.tokens[open]?.text !== '(') open += 1;
 	let close = source.closing(open);

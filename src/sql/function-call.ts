@@ -17,15 +17,32 @@ export function functionCall(access: Access, catalog: CatalogSnapshot, oid: numb
 	const harmful = routine.builtin && !routineSafety(routine).safe;
 	const allowed = answer.allowed && (answer.named || !harmful);
 	const objects: StatementDecision['objects'] = [
-		{ kind: 'function', schema: routine.schema, name: `${routine.name}(${types})`, action: 'execute', columns: [], masks: {}, filters: [], hidden: [], rules: answer.rules },
+		{
+			kind: 'function',
+			schema: routine.schema,
+			name: `${routine.name}(${types})`,
+			action: 'execute',
+			columns: [],
+			masks: {},
+			filters: [],
+			hidden: [],
+			rules: answer.rules,
+		},
 	];
 	const error = allowed
 		? undefined
-		: new GatewayError('42501', `permission denied for function ${name}: ${reasonOf(answer, 'execute', `${access.database}.${name}`)}`);
+		: new GatewayError(
+				'42501',
+				`permission denied for function ${name}: ${reasonOf(answer, 'execute', `${access.database}.${name}`)}`,
+			);
 	return decision(`FunctionCall ${name}`, objects, error);
 }
 
-function decision(sql: string, objects: StatementDecision['objects'], error: GatewayError | undefined): StatementDecision {
+function decision(
+	sql: string,
+	objects: StatementDecision['objects'],
+	error: GatewayError | undefined,
+): StatementDecision {
 	return {
 		effect: error === undefined ? 'allow' : 'deny',
 		node: 'FunctionCall',

@@ -19,7 +19,8 @@ export function keepFunctionalDependency(walk: Walk, statement: SelectStmt, scop
 		const grouped = groupedColumns(statement, groups, scope, item);
 		if (!keyColumns(read).every((name) => grouped.has(name))) continue;
 		const wanted = referenced(statement, scope, item);
-		for (const name of wanted) if (!grouped.has(name)) added.push(`${quoteIdentifier(item.name ?? '')}.${quoteIdentifier(name)}`);
+		for (const name of wanted)
+			if (!grouped.has(name)) added.push(`${quoteIdentifier(item.name ?? '')}.${quoteIdentifier(name)}`);
 	}
 	if (added.length === 0) return;
 	const at = afterGroupBy(walk, groups);
@@ -41,11 +42,21 @@ function own(scope: Scope, item: RangeItem, node: Node | undefined): string | un
 	const found =
 		names.length === 1
 			? resolveBare(local, names[0] ?? '')
-			: resolveQualified(local, names.length > 2 ? (names.at(-3) ?? null) : null, names.at(-2) ?? '', names.at(-1) ?? '');
+			: resolveQualified(
+					local,
+					names.length > 2 ? (names.at(-3) ?? null) : null,
+					names.at(-2) ?? '',
+					names.at(-1) ?? '',
+				);
 	return found.kind === 'column' && found.item === item ? found.column.name : undefined;
 }
 
-function groupedColumns(statement: SelectStmt, groups: readonly Node[], scope: Scope, item: RangeItem): ReadonlySet<string> {
+function groupedColumns(
+	statement: SelectStmt,
+	groups: readonly Node[],
+	scope: Scope,
+	item: RangeItem,
+): ReadonlySet<string> {
 	const grouped = new Set<string>();
 	for (const node of groups) {
 		const position = as(node, 'A_Const')?.ival?.ival;
@@ -71,7 +82,8 @@ function referenced(statement: SelectStmt, scope: Scope, item: RangeItem): Reado
 			const last = fields.at(-1);
 			if (last !== undefined && 'A_Star' in last) {
 				const qualifier = stringsOf(fields).at(-2);
-				if (qualifier === undefined || qualifier === item.name) for (const column of item.columns ?? []) found.add(column.name);
+				if (qualifier === undefined || qualifier === item.name)
+					for (const column of item.columns ?? []) found.add(column.name);
 				return;
 			}
 			const name = own(scope, item, node);
@@ -80,7 +92,13 @@ function referenced(statement: SelectStmt, scope: Scope, item: RangeItem): Reado
 		}
 		for (const entry of Object.values(value)) visit(entry);
 	};
-	visit([statement.targetList, statement.havingClause, statement.sortClause, statement.windowClause, statement.distinctClause]);
+	visit([
+		statement.targetList,
+		statement.havingClause,
+		statement.sortClause,
+		statement.windowClause,
+		statement.distinctClause,
+	]);
 	return found;
 }
 

@@ -29,7 +29,7 @@ function guardedColumns(access: Access, catalog: CatalogSnapshot, oid: number): 
 	let bySnapshot = guardedByAccess.get(access);
 	if (bySnapshot === undefined) guardedByAccess.set(access, (bySnapshot = new WeakMap()));
 	let byOid = bySnapshot.get(catalog);
-	if (byOid === undefined) bySnapshot.set(catalog, (byOid = new Map()));
+	if (byOid === undefined) bySnapshot.set(catalog, (byOid = new Map<number, Guarded>()));
 	let guarded = byOid.get(oid);
 	if (guarded === undefined) byOid.set(oid, (guarded = compute(access, catalog, catalog.relationByOid(oid))));
 	return guarded;

@@ -17,7 +17,8 @@ export interface JsonWalkers {
 
 /** Handlers for the nodes of SQL/JSON. */
 export function jsonExpressions(walkers: JsonWalkers): Handlers {
-	const value = (node: JsonValueExpr | undefined, around: Around): boolean => walkers.expression(node?.raw_expr, around).constant;
+	const value = (node: JsonValueExpr | undefined, around: Around): boolean =>
+		walkers.expression(node?.raw_expr, around).constant;
 	const behavior = (node: JsonBehavior | undefined, around: Around): void => {
 		walkers.expression(node?.expr, around);
 	};
@@ -36,11 +37,22 @@ export function jsonExpressions(walkers: JsonWalkers): Handlers {
 		JsonParseExpr: (node, around) => result(value(node.expr, around), node.output, around),
 		JsonScalarExpr: (node, around) => result(walkers.expression(node.expr, around).constant, node.output, around),
 		JsonSerializeExpr: (node, around) => result(value(node.expr, around), node.output, around),
-		JsonIsPredicate: (node, around) => ({ ...result(walkers.expression(node.expr, around).constant, undefined, around), type: TYPE.bool }),
+		JsonIsPredicate: (node, around) => ({
+			...result(walkers.expression(node.expr, around).constant, undefined, around),
+			type: TYPE.bool,
+		}),
 		JsonObjectConstructor: (node, around) =>
-			result((node.exprs ?? []).map((item) => keyValue(as(item, 'JsonKeyValue'), around)).every(Boolean), node.output, around),
+			result(
+				(node.exprs ?? []).map((item) => keyValue(as(item, 'JsonKeyValue'), around)).every(Boolean),
+				node.output,
+				around,
+			),
 		JsonArrayConstructor: (node, around) =>
-			result((node.exprs ?? []).map((item) => value(as(item, 'JsonValueExpr'), around)).every(Boolean), node.output, around),
+			result(
+				(node.exprs ?? []).map((item) => value(as(item, 'JsonValueExpr'), around)).every(Boolean),
+				node.output,
+				around,
+			),
 		JsonArrayQueryConstructor: (node, around) => {
 			if (node.query === undefined) throw refuse(around.walk, 'JSON_ARRAY without a query', node.location);
 			around.walk.query(around.walk, node.query, around.scope, around.place);
@@ -48,12 +60,12 @@ export function jsonExpressions(walkers: JsonWalkers): Handlers {
 			return { type: null, constant: false, safe: true };
 		},
 		JsonObjectAgg: (node, around) => {
-			aggregate(node.constructor as NodeOf<'JsonAggConstructor'> | undefined, around);
+			aggregate(node.constructor, around);
 			keyValue(node.arg, around);
 			return { type: null, constant: false, safe: false };
 		},
 		JsonArrayAgg: (node, around) => {
-			aggregate(node.constructor as NodeOf<'JsonAggConstructor'> | undefined, around);
+			aggregate(node.constructor, around);
 			value(node.arg, around);
 			return { type: null, constant: false, safe: false };
 		},

@@ -9,9 +9,15 @@ import { writeTarget } from './write-target.ts';
 export function truncate(walk: Walk, node: NodeOf<'TruncateStmt'>): void {
 	for (const entry of node.relations ?? []) {
 		const target = writeTarget(walk, as(entry, 'RangeVar'), 'truncate');
-		if (target.protection.filters.length > 0) throw refuse(walk, `TRUNCATE of ${target.relation.schema}.${target.relation.name}, some rows of which a filter hides from you,`, target.location);
+		if (target.protection.filters.length > 0)
+			throw refuse(
+				walk,
+				`TRUNCATE of ${target.relation.schema}.${target.relation.name}, some rows of which a filter hides from you,`,
+				target.location,
+			);
 	}
-	if (node.behavior === 'DROP_CASCADE') throw refuse(walk, 'TRUNCATE ... CASCADE', undefined, 'Name every table that is to be emptied.');
+	if (node.behavior === 'DROP_CASCADE')
+		throw refuse(walk, 'TRUNCATE ... CASCADE', undefined, 'Name every table that is to be emptied.');
 }
 
 export function lock(walk: Walk, node: NodeOf<'LockStmt'>): void {
@@ -23,7 +29,8 @@ export function lock(walk: Walk, node: NodeOf<'LockStmt'>): void {
 }
 
 export function vacuum(walk: Walk, node: NodeOf<'VacuumStmt'>): void {
-	if ((node.rels ?? []).length === 0) mayOnDatabase(walk, 'maintain', node.is_vacuumcmd === true ? 'VACUUM' : 'ANALYZE');
+	if ((node.rels ?? []).length === 0)
+		mayOnDatabase(walk, 'maintain', node.is_vacuumcmd === true ? 'VACUUM' : 'ANALYZE');
 	for (const entry of node.rels ?? []) {
 		const range = as(entry, 'VacuumRelation')?.relation;
 		if (range === undefined) throw refuse(walk, 'VACUUM without a relation');
@@ -40,7 +47,8 @@ export function cluster(walk: Walk, node: NodeOf<'ClusterStmt'>): void {
 }
 
 export function reindex(walk: Walk, node: NodeOf<'ReindexStmt'>): void {
-	if (node.kind === 'REINDEX_OBJECT_TABLE' && node.relation !== undefined) mayOnRelation(walk, node.relation, 'maintain', false);
+	if (node.kind === 'REINDEX_OBJECT_TABLE' && node.relation !== undefined)
+		mayOnRelation(walk, node.relation, 'maintain', false);
 	else mayOnDatabase(walk, 'maintain', 'REINDEX');
 	walk.touchesProtected = true;
 }

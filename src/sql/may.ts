@@ -23,7 +23,14 @@ export function mayInSchema(walk: Walk, schema: string, action: Action, what: st
 	if (isSystem(schema)) throw refuse(walk, `${what} in the schema ${schema}`);
 	const answer = access.onSchema(schema, action);
 	addRules(noteUse(walk, 'schema', schema, schema, action), answer.rules);
-	if (!answer.allowed) throw denied(walk, `schema ${displayIdentifier(schema)}`, answer, action, `${access.database}.${displayIdentifier(schema)}.*`);
+	if (!answer.allowed)
+		throw denied(
+			walk,
+			`schema ${displayIdentifier(schema)}`,
+			answer,
+			action,
+			`${access.database}.${displayIdentifier(schema)}.*`,
+		);
 }
 
 /** The schema of a qualified name (a list of strings), or the one in which an unqualified name would be made. */
@@ -36,7 +43,9 @@ export function schemaOf(walk: Walk, names: readonly Node[] | undefined): string
 
 function creationSchema(walk: Walk): string {
 	const { catalog, searchPath } = walk.context;
-	const found = searchPath.map((name) => (name === '$user' ? catalog.user : name)).find((name) => catalog.hasSchema(name));
+	const found = searchPath
+		.map((name) => (name === '$user' ? catalog.user : name))
+		.find((name) => catalog.hasSchema(name));
 	if (found === undefined) throw refuse(walk, 'creating an object while search_path names no schema that exists');
 	return found;
 }
@@ -51,10 +60,19 @@ export function mayCreateRelation(walk: Walk, range: RangeVar | undefined): void
 	}
 	const schema = range.schemaname ?? creationSchema(walk);
 	const name = range.relname ?? '';
-	if (isSystem(schema) || schema.startsWith('pg_temp_')) throw refuse(walk, `creating a relation in the schema ${schema}`, range.location);
+	if (isSystem(schema) || schema.startsWith('pg_temp_'))
+		throw refuse(walk, `creating a relation in the schema ${schema}`, range.location);
 	const answer = access.onRelation(schema, name, 'create');
 	addRules(noteUse(walk, 'relation', schema, name, 'create'), answer.rules);
-	if (!answer.allowed) throw denied(walk, `relation ${displayRelation({ schema, name })}`, answer, 'create', `${access.database}.${displayRelation({ schema, name })}`, range.location);
+	if (!answer.allowed)
+		throw denied(
+			walk,
+			`relation ${displayRelation({ schema, name })}`,
+			answer,
+			'create',
+			`${access.database}.${displayRelation({ schema, name })}`,
+			range.location,
+		);
 	if (range.schemaname === undefined) walk.edits.insert(range.location ?? 0, `${quoteIdentifier(schema)}.`);
 }
 
@@ -70,17 +88,35 @@ export function mayOnRelation(walk: Walk, range: RangeVar, action: Action, unpro
 }
 
 /** The same for a relation that is already found. */
-export function mayOnFound(walk: Walk, relation: Relation, action: Action, unprotected: boolean, location?: number): void {
+export function mayOnFound(
+	walk: Walk,
+	relation: Relation,
+	action: Action,
+	unprotected: boolean,
+	location?: number,
+): void {
 	const { access, catalog } = walk.context;
 	if (isOwnTemporary(walk, relation)) return;
-	if (relation.temporary || isSystem(relation.schema)) throw refuse(walk, `${action} on ${displayRelation(relation)}`, location);
+	if (relation.temporary || isSystem(relation.schema))
+		throw refuse(walk, `${action} on ${displayRelation(relation)}`, location);
 	const answer = access.onRelation(relation.schema, relation.name, action);
 	addRules(noteUse(walk, 'relation', relation.schema, relation.name, action), answer.rules);
-	if (!answer.allowed) throw denied(walk, `relation ${displayRelation(relation)}`, answer, action, `${access.database}.${displayRelation(relation)}`, location);
+	if (!answer.allowed)
+		throw denied(
+			walk,
+			`relation ${displayRelation(relation)}`,
+			answer,
+			action,
+			`${access.database}.${displayRelation(relation)}`,
+			location,
+		);
 	if (!unprotected) return;
 	const protection = guarded(walk, relation, () => protectionOf(catalog, access, relation, false));
-	const narrowed = protection.filters.length > 0 || protection.columns.some((column) => column.state === 'masked' || column.state === 'hidden');
-	if (narrowed) throw refuse(walk, `${action} on ${displayRelation(relation)}, which the policy protects from you,`, location);
+	const narrowed =
+		protection.filters.length > 0 ||
+		protection.columns.some((column) => column.state === 'masked' || column.state === 'hidden');
+	if (narrowed)
+		throw refuse(walk, `${action} on ${displayRelation(relation)}, which the policy protects from you,`, location);
 }
 
 /** An action on a relation that does not exist (DROP ... IF EXISTS): the rule for its name decides, the server reports. */
@@ -88,7 +124,14 @@ export function mayOnName(walk: Walk, schema: string, name: string, action: Acti
 	const { access } = walk.context;
 	const answer = access.onRelation(schema, name, action);
 	addRules(noteUse(walk, 'relation', schema, name, action), answer.rules);
-	if (!answer.allowed) throw denied(walk, `relation ${displayRelation({ schema, name })}`, answer, action, `${access.database}.${displayRelation({ schema, name })}`);
+	if (!answer.allowed)
+		throw denied(
+			walk,
+			`relation ${displayRelation({ schema, name })}`,
+			answer,
+			action,
+			`${access.database}.${displayRelation({ schema, name })}`,
+		);
 }
 
 /** A relation named by a list of strings (DROP, COMMENT); undefined when there is none, which the server will say. */
@@ -96,7 +139,8 @@ export function relationNamed(walk: Walk, names: readonly string[]): Relation | 
 	const { catalog, tempSchema } = walk.context;
 	const name = names.at(-1) ?? '';
 	const given = names.length > 1 ? names.at(-2) : undefined;
-	const schemas = given === undefined ? effectivePath(walk.context, true) : [given === 'pg_temp' ? (tempSchema ?? '') : given];
+	const schemas =
+		given === undefined ? effectivePath(walk.context, true) : [given === 'pg_temp' ? (tempSchema ?? '') : given];
 	return schemas.map((schema) => catalog.relation(schema, name)).find((found) => found !== undefined);
 }
 

@@ -11,14 +11,26 @@ import { withClause } from './select.ts';
 import { isKeyword } from './source.ts';
 import { mayOnFound } from './may.ts';
 import { refuse, type Walk } from './walk.ts';
-import { checkWrittenColumn, filterCondition, noteTarget, type WriteTarget, writeTarget, writtenNames } from './write-target.ts';
+import {
+	checkWrittenColumn,
+	filterCondition,
+	noteTarget,
+	type WriteTarget,
+	writeTarget,
+	writtenNames,
+} from './write-target.ts';
 
 const ACTIONS: Readonly<Record<string, Action>> = { CMD_INSERT: 'insert', CMD_UPDATE: 'update', CMD_DELETE: 'delete' };
 
 /** From this version on MERGE has RETURNING, by which the rows left behind are checked. */
 const RETURNING_SINCE = 170000;
 
-export function merge(walk: Walk, statement: MergeStmt, parent: Scope | null, nested: boolean): readonly ItemColumn[] | null {
+export function merge(
+	walk: Walk,
+	statement: MergeStmt,
+	parent: Scope | null,
+	nested: boolean,
+): readonly ItemColumn[] | null {
 	const scope = newScope(parent);
 	withClause(walk, statement.withClause, scope);
 	const clauses = (statement.mergeWhenClauses ?? []).flatMap((node) => as(node, 'MergeWhenClause') ?? []);
@@ -32,7 +44,8 @@ export function merge(walk: Walk, statement: MergeStmt, parent: Scope | null, ne
 	for (const clause of clauses) whenClause(walk, clause, clause.commandType === 'CMD_INSERT' ? source : rows, target);
 	const filtered = target.protection.filters.length > 0;
 	if (filtered) {
-		if (walk.context.catalog.serverVersion < RETURNING_SINCE) throw refuse(walk, 'MERGE into a relation with a row filter on this version of the server', target.location);
+		if (walk.context.catalog.serverVersion < RETURNING_SINCE)
+			throw refuse(walk, 'MERGE into a relation with a row filter on this version of the server', target.location);
 		restrictMerge(walk, statement, clauses, target);
 	}
 	noteTarget(walk, target);
@@ -47,11 +60,17 @@ function whenClause(walk: Walk, clause: MergeWhenClause, scope: Scope, target: W
 	condition(clause.condition, { walk, scope, writing: false });
 	const action = ACTIONS[clause.commandType ?? ''];
 	if (action === undefined || action === 'delete') {
-		if (action === undefined && clause.commandType !== 'CMD_NOTHING') throw refuse(walk, `MERGE with ${String(clause.commandType)}`);
+		if (action === undefined && clause.commandType !== 'CMD_NOTHING')
+			throw refuse(walk, `MERGE with ${String(clause.commandType)}`);
 		return;
 	}
 	const named = writtenNames(clause.targetList);
-	const columns = named.length > 0 ? named : target.relation.columns.filter((column) => column.generated === '').map(({ name }) => ({ name, location: undefined }));
+	const columns =
+		named.length > 0
+			? named
+			: target.relation.columns
+					.filter((column) => column.generated === '')
+					.map(({ name }) => ({ name, location: undefined }));
 	for (const { name, location } of columns) checkWrittenColumn(walk, target, name, action, location);
 	const around = { walk, scope, place: 'output', writing: !target.protection.none } as const;
 	expressions(clause.values, { ...around, scope: action === 'insert' ? scope : withoutSiblings(scope) });
@@ -64,7 +83,12 @@ function whenClause(walk: Walk, clause: MergeWhenClause, scope: Scope, target: W
 }
 
 /** Puts the filter into ON, and into the clauses that look at target rows without a partner. */
-function restrictMerge(walk: Walk, statement: MergeStmt, clauses: readonly MergeWhenClause[], target: WriteTarget): void {
+function restrictMerge(
+	walk: Walk,
+	statement: MergeStmt,
+	clauses: readonly MergeWhenClause[],
+	target: WriteTarget,
+): void {
 	const filter = filterCondition(target, target.qualifier) ?? 'true';
 	const { tokens } = walk.source;
 	const on = keywordBefore(walk, statement.joinCondition, 'on');
@@ -84,7 +108,8 @@ function restrictMerge(walk: Walk, statement: MergeStmt, clauses: readonly Merge
 }
 
 function guardCondition(walk: Walk, start: number | undefined, end: number | undefined, filter: string): void {
-	if (start === undefined || end === undefined || end <= start) throw refuse(walk, 'a MERGE that the gateway cannot take apart');
+	if (start === undefined || end === undefined || end <= start)
+		throw refuse(walk, 'a MERGE that the gateway cannot take apart');
 	walk.edits.insert(start, walk.leaky ? `CASE WHEN ${filter} THEN (` : `${filter} AND (`);
 	walk.edits.insert(end, walk.leaky ? ') ELSE false END' : ')');
 }

@@ -62,7 +62,8 @@ export function effectivePath(context: AnalysisContext, withTemporary: boolean):
 		} else if (catalog.mayUseSchema(schema) && !path.includes(schema)) path.push(schema);
 	}
 	if (!path.includes('pg_catalog')) path.unshift('pg_catalog');
-	if (withTemporary && context.tempSchema !== null && !path.includes(context.tempSchema)) path.unshift(context.tempSchema);
+	if (withTemporary && context.tempSchema !== null && !path.includes(context.tempSchema))
+		path.unshift(context.tempSchema);
 	return path;
 }
 
@@ -71,15 +72,22 @@ export function resolveRelation(walk: Walk, range: RangeVar): Relation {
 	const { catalog, access } = walk.context;
 	const name = range.relname ?? '';
 	if (range.catalogname !== undefined && range.catalogname !== access.database) {
-		throw new GatewayError('0A000', `cross-database references are not implemented: "${range.catalogname}.${range.schemaname}.${name}"`, positionAt(walk, range.location));
+		throw new GatewayError(
+			'0A000',
+			`cross-database references are not implemented: "${range.catalogname}.${range.schemaname}.${name}"`,
+			positionAt(walk, range.location),
+		);
 	}
 	if (range.schemaname !== undefined) {
 		const schema = range.schemaname === 'pg_temp' ? walk.context.tempSchema : range.schemaname;
 		const found = schema === null ? undefined : catalog.relation(schema, name);
 		if (found !== undefined) return found;
-		throw new UnknownObject('42P01', `relation "${range.schemaname}.${name}" does not exist`, positionAt(walk, range.location), [
-			{ schema: range.schemaname, name },
-		]);
+		throw new UnknownObject(
+			'42P01',
+			`relation "${range.schemaname}.${name}" does not exist`,
+			positionAt(walk, range.location),
+			[{ schema: range.schemaname, name }],
+		);
 	}
 	const path = effectivePath(walk.context, true);
 	const found = findRelation(catalog, path, name);

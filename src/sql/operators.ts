@@ -56,7 +56,11 @@ function findOperators(walk: Walk, operation: Operation): readonly Operator[] {
 	const prefix = operation.left === undefined;
 	// One that the catalogue does not know may be anything: it is looked for again, and never forwarded.
 	if (schemas.every((candidate) => catalog.operators(candidate, name).length === 0)) {
-		throw new UnknownObject('42883', `operator does not exist: ${operation.names.join('.')}`, positionAt(walk, operation.location));
+		throw new UnknownObject(
+			'42883',
+			`operator does not exist: ${operation.names.join('.')}`,
+			positionAt(walk, operation.location),
+		);
 	}
 	const named = schemas
 		.flatMap((candidate) => [...catalog.operators(candidate, name)])

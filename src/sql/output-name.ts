@@ -13,7 +13,8 @@ function figure(node: Node | undefined): { name: string; strong: boolean } | und
 	if (node === undefined) return undefined;
 	const strong = (name: string): { name: string; strong: boolean } => ({ name, strong: true });
 	if ('ColumnRef' in node) return lastName(stringsOf(node.ColumnRef.fields));
-	if ('A_Indirection' in node) return lastName(stringsOf(node.A_Indirection.indirection)) ?? figure(node.A_Indirection.arg);
+	if ('A_Indirection' in node)
+		return lastName(stringsOf(node.A_Indirection.indirection)) ?? figure(node.A_Indirection.arg);
 	if ('FuncCall' in node) return strong(stringsOf(node.FuncCall.funcname).at(-1) ?? '');
 	if ('A_Expr' in node && node.A_Expr.kind === 'AEXPR_NULLIF') return strong('nullif');
 	if ('TypeCast' in node) {
@@ -38,7 +39,10 @@ function lastName(names: readonly string[]): { name: string; strong: boolean } |
 	return name === undefined ? undefined : { name, strong: true };
 }
 
-function subLinkName(type: string | undefined, subselect: Node | undefined): { name: string; strong: boolean } | undefined {
+function subLinkName(
+	type: string | undefined,
+	subselect: Node | undefined,
+): { name: string; strong: boolean } | undefined {
 	if (type === 'EXISTS_SUBLINK') return { name: 'exists', strong: true };
 	if (type === 'ARRAY_SUBLINK') return { name: 'array', strong: true };
 	if (type !== 'EXPR_SUBLINK') return undefined;
@@ -68,11 +72,16 @@ function fixedName(node: Node): { name: string; strong: boolean } | undefined {
 	if (fixed !== undefined) return { name: fixed, strong: true };
 	if ('MinMaxExpr' in node) return { name: node.MinMaxExpr.op === 'IS_GREATEST' ? 'greatest' : 'least', strong: true };
 	if ('SQLValueFunction' in node) return { name: sqlValueName(node.SQLValueFunction.op), strong: true };
-	if ('JsonFuncExpr' in node) return { name: (node.JsonFuncExpr.op ?? '').replace(/_OP$/, '').toLowerCase(), strong: true };
-	if ('XmlExpr' in node && node.XmlExpr.op !== 'IS_DOCUMENT') return { name: (node.XmlExpr.op ?? '').replace(/^IS_/, '').toLowerCase(), strong: true };
+	if ('JsonFuncExpr' in node)
+		return { name: (node.JsonFuncExpr.op ?? '').replace(/_OP$/, '').toLowerCase(), strong: true };
+	if ('XmlExpr' in node && node.XmlExpr.op !== 'IS_DOCUMENT')
+		return { name: (node.XmlExpr.op ?? '').replace(/^IS_/, '').toLowerCase(), strong: true };
 	return undefined;
 }
 
 function sqlValueName(op: string | undefined): string {
-	return (op ?? '').replace(/^SVFOP_/, '').replace(/_N$/, '').toLowerCase();
+	return (op ?? '')
+		.replace(/^SVFOP_/, '')
+		.replace(/_N$/, '')
+		.toLowerCase();
 }

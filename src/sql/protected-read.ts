@@ -65,7 +65,8 @@ export function spanOf(walk: Walk, range: RangeVar): Span {
 	if (tokens[first]?.start !== location) throw unclear();
 	for (let i = first; i <= last; i += 1) {
 		const token = tokens[i];
-		if (token === undefined || token.name === 'UIDENT' || (i - first) % 2 !== (token.text === '.' ? 1 : 0)) throw unclear();
+		if (token === undefined || token.name === 'UIDENT' || (i - first) % 2 !== (token.text === '.' ? 1 : 0))
+			throw unclear();
 	}
 	let from = first;
 	let to = last;
@@ -113,20 +114,21 @@ function readsMasked(read: PendingRead, note: UseNote): boolean {
 	return read.protection.columns.some((column) => column.state !== 'plain' && note.columns.has(column.column.name));
 }
 
-type Subquery = Pick<PendingRead, 'relation' | 'protection' | 'only' | 'sample' | 'definition' | 'pushed' | 'systemColumns'>;
+type Subquery = Pick<
+	PendingRead,
+	'relation' | 'protection' | 'only' | 'sample' | 'definition' | 'pushed' | 'systemColumns'
+>;
 
 /** The subquery's text, without the parentheses around it. */
 export function subquery(walk: Walk, read: Subquery, fence: boolean): string {
 	const { relation, protection } = read;
 	const shown = protection.columns.filter((column) => visible(walk, column));
-	if (shown.length === 0) throw refuse(walk, `reading ${displayRelation(relation)}, none of whose columns may be seen,`);
+	if (shown.length === 0)
+		throw refuse(walk, `reading ${displayRelation(relation)}, none of whose columns may be seen,`);
 	const opaque = fence && walk.usersOperator;
 	const system = [...read.systemColumns].map((name) => `${INNER}.${name} AS ${quoteIdentifier(name)}`);
 	const list = [...shown.map((column) => shownAs(column, opaque)), ...system].join(', ');
-	const conditions = [
-		...protection.filters.map((filter) => filter.render(INNER)),
-		...(fence ? read.pushed : []),
-	];
+	const conditions = [...protection.filters.map((filter) => filter.render(INNER)), ...(fence ? read.pushed : [])];
 	const where = conditions.length === 0 ? '' : ` WHERE ${conditions.join(' AND ')}`;
 	return `SELECT ${list} FROM ${fromItem(read)}${where}${fence ? ' OFFSET 0' : ''}`;
 }
@@ -155,5 +157,7 @@ function shownAs(protection: ColumnProtection, opaque: boolean): string {
 	const name = quoteIdentifier(protection.column.name);
 	if (protection.state === 'masked') return `${protection.render(INNER)} AS ${name}`;
 	if (protection.state === 'hidden') return `CAST(NULL AS ${protection.column.type}) AS ${name}`;
-	return opaque ? `CASE WHEN pg_catalog.pg_backend_pid() OPERATOR(pg_catalog.>) 0 THEN ${INNER}.${name} END AS ${name}` : `${INNER}.${name}`;
+	return opaque
+		? `CASE WHEN pg_catalog.pg_backend_pid() OPERATOR(pg_catalog.>) 0 THEN ${INNER}.${name} END AS ${name}`
+		: `${INNER}.${name}`;
 }

@@ -50,7 +50,9 @@ export function systemProtection(relation: Relation): Protection | 'harmless' | 
 	});
 	const { filter } = safety;
 	const filters: RowFilter[] =
-		filter === undefined ? [] : [{ name: 'built-in', rules: [rule], columns: [], readOnly: true, render: () => `(${filter})` }];
+		filter === undefined
+			? []
+			: [{ name: 'built-in', rules: [rule], columns: [], readOnly: true, render: () => `(${filter})` }];
 	return make(columns, filters, []);
 }
 
@@ -59,7 +61,9 @@ export function protectionOf(catalog: CatalogSnapshot, access: Access, relation:
 	const ancestors = related(catalog, relation, 'parents');
 	const descendants = only ? [] : related(catalog, relation, 'children');
 	const via: string[] = [];
-	const columns = relation.columns.map((column) => columnProtection(access, relation, column, ancestors, descendants, via));
+	const columns = relation.columns.map((column) =>
+		columnProtection(access, relation, column, ancestors, descendants, via),
+	);
 	const filters = filtersFor(catalog, access, relation, ancestors, descendants, via);
 	return make(columns, filters, [...new Set(via)]);
 }
@@ -100,7 +104,10 @@ function columnProtection(
 
 function masked(relation: Relation, column: Column, mask: BoundExpression): ColumnProtection {
 	const render = (qualifier: string): string =>
-		castTo(column, mask.render({ value: columnOf(qualifier, column.name), column: columnFinder(relation, qualifier, mask.rule) }));
+		castTo(
+			column,
+			mask.render({ value: columnOf(qualifier, column.name), column: columnFinder(relation, qualifier, mask.rule) }),
+		);
 	return { column, state: 'masked', mask: mask.name, rules: [mask.rule], render };
 }
 
@@ -135,12 +142,18 @@ function filtersFor(
 }
 
 function rowFilter(relation: Relation, filter: BoundExpression): RowFilter {
-	const render = (qualifier: string): string => `(${filter.render({ column: columnFinder(relation, qualifier, filter.rule) })})`;
+	const render = (qualifier: string): string =>
+		`(${filter.render({ column: columnFinder(relation, qualifier, filter.rule) })})`;
 	return { name: filter.name, rules: [filter.rule], columns: filter.columns, readOnly: false, render };
 }
 
 /** A filter of `child` alone holds for its rows, and those of its own children, when they are read through the parent. */
-function childFilter(catalog: CatalogSnapshot, relation: Relation, filter: BoundExpression, child: Relation): RowFilter {
+function childFilter(
+	catalog: CatalogSnapshot,
+	relation: Relation,
+	filter: BoundExpression,
+	child: Relation,
+): RowFilter {
 	const oids = [child, ...related(catalog, child, 'children')].map((one) => `${one.oid}`).join(', ');
 	const known = filter.columns.every((name) => relation.columns.some((column) => column.name === name));
 	const render = (qualifier: string): string => {
@@ -170,7 +183,9 @@ export class MissingPolicyColumn extends Error {
 	readonly column: string;
 	readonly rule: RuleRef;
 	constructor(relation: Relation, column: string, rule: RuleRef) {
-		super(`${rule.file}:${rule.line} names the column ${column}, which ${relation.schema}.${relation.name} does not have`);
+		super(
+			`${rule.file}:${rule.line} names the column ${column}, which ${relation.schema}.${relation.name} does not have`,
+		);
 		this.relation = relation;
 		this.column = column;
 		this.rule = rule;

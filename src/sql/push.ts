@@ -38,7 +38,8 @@ function comparison(walk: Walk, node: Node, scope: Scope): { item: RangeItem; te
 	switch (operation.kind) {
 		case 'AEXPR_OP': {
 			const value = plainValue(operation.rexpr);
-			if (!STRICT.has(name) || value === undefined || !isLeakproof(walk, name, left.column, operation.rexpr)) return undefined;
+			if (!STRICT.has(name) || value === undefined || !isLeakproof(walk, name, left.column, operation.rexpr))
+				return undefined;
 			return wrap(`${column} OPERATOR(pg_catalog.${name}) ${value}`);
 		}
 		case 'AEXPR_OP_ANY': {
@@ -65,7 +66,11 @@ function comparison(walk: Walk, node: Node, scope: Scope): { item: RangeItem; te
 }
 
 /** A plain column of a replaced relation of this very query. */
-function reference(walk: Walk, node: Node | undefined, scope: Scope): { item: RangeItem; column: ItemColumn } | undefined {
+function reference(
+	walk: Walk,
+	node: Node | undefined,
+	scope: Scope,
+): { item: RangeItem; column: ItemColumn } | undefined {
 	const names = stringsOf(as(node, 'ColumnRef')?.fields);
 	const own: Scope = { ...scope, parent: null };
 	let found;
@@ -80,7 +85,9 @@ function isLeakproof(walk: Walk, name: string, column: ItemColumn, value: Node |
 	const type = operatorType(catalog, column.type);
 	const other = valueType(walk, value);
 	const right = other === TYPE.unknown ? type : other;
-	const operator = catalog.operators('pg_catalog', name).find((candidate) => candidate.left === type && candidate.right === right);
+	const operator = catalog
+		.operators('pg_catalog', name)
+		.find((candidate) => candidate.left === type && candidate.right === right);
 	return operator !== undefined && catalog.routineByOid(operator.routine)?.leakproof === true;
 }
 
@@ -89,7 +96,9 @@ function valueType(walk: Walk, node: Node | undefined): number {
 	if (constant?.ival !== undefined) return TYPE.int4;
 	if (constant?.boolval !== undefined) return TYPE.bool;
 	const parameter = as(node, 'ParamRef');
-	return parameter === undefined ? TYPE.unknown : walk.context.parameterTypes[(parameter.number ?? 0) - 1] || TYPE.unknown;
+	return parameter === undefined
+		? TYPE.unknown
+		: walk.context.parameterTypes[(parameter.number ?? 0) - 1] || TYPE.unknown;
 }
 
 function plainValue(node: Node | undefined): string | undefined {

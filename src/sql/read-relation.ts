@@ -19,7 +19,14 @@ interface Reading {
 	readonly note: UseNote;
 }
 
-const READABLE: ReadonlySet<Relation['kind']> = new Set(['table', 'partitioned', 'view', 'matview', 'foreign', 'sequence']);
+const READABLE: ReadonlySet<Relation['kind']> = new Set([
+	'table',
+	'partitioned',
+	'view',
+	'matview',
+	'foreign',
+	'sequence',
+]);
 
 /** Resolves, asks and, where something protects the relation, plans its replacement. `sample`: text of a TABLESAMPLE to move inside. */
 export function readRelation(walk: Walk, range: RangeVar, sample: { text: string } | null): RangeItem {
@@ -31,7 +38,12 @@ export function readRelation(walk: Walk, range: RangeVar, sample: { text: string
 	const name = alias ?? relation.name;
 	if (reading.protection === null) {
 		qualifyName(walk, range, relation);
-		const columns = relation.columns.map((column) => ({ name: column.name, type: column.typeOid, masked: false, origin: column.name }));
+		const columns = relation.columns.map((column) => ({
+			name: column.name,
+			type: column.typeOid,
+			masked: false,
+			origin: column.name,
+		}));
 		return item(relation, name, alias, rename(columns, aliases), reading.note, false);
 	}
 	const plan: PendingRead = {
@@ -56,7 +68,14 @@ export function readRelation(walk: Walk, range: RangeVar, sample: { text: string
 	return made;
 }
 
-function item(relation: Relation, name: string, alias: string | undefined, columns: readonly ItemColumn[], note: UseNote, replaced: boolean): RangeItem {
+function item(
+	relation: Relation,
+	name: string,
+	alias: string | undefined,
+	columns: readonly ItemColumn[],
+	note: UseNote,
+	replaced: boolean,
+): RangeItem {
 	return {
 		name,
 		schema: alias === undefined ? relation.schema : null,
@@ -70,7 +89,10 @@ function item(relation: Relation, name: string, alias: string | undefined, colum
 
 /** Columns as the subquery shows them. */
 function seenColumns(walk: Walk, protection: Protection, view: InlinedView | null): readonly ItemColumn[] {
-	const columns = protection.columns.map((column, i) => ({ column, computed: view !== null && view.computed[i] !== false }));
+	const columns = protection.columns.map((column, i) => ({
+		column,
+		computed: view !== null && view.computed[i] !== false,
+	}));
 	return columns
 		.filter(({ column }) => visible(walk, column))
 		.map(({ column, computed }) => ({
@@ -91,20 +113,32 @@ export function rename(columns: readonly ItemColumn[], aliases: readonly string[
 export function qualifyName(walk: Walk, range: RangeVar, relation: Relation): void {
 	if (range.catalogname !== undefined) {
 		const span: Span = spanOf(walk, range);
-		walk.edits.replace(span.name, span.nameEnd, `${quoteIdentifier(relation.schema)}.${quoteIdentifier(relation.name)}`);
-	} else if (range.schemaname === undefined) walk.edits.insert(range.location ?? 0, `${quoteIdentifier(relation.schema)}.`);
+		walk.edits.replace(
+			span.name,
+			span.nameEnd,
+			`${quoteIdentifier(relation.schema)}.${quoteIdentifier(relation.name)}`,
+		);
+	} else if (range.schemaname === undefined)
+		walk.edits.insert(range.location ?? 0, `${quoteIdentifier(relation.schema)}.`);
 }
 
 /** Is reading allowed, and under what protection. */
 function read(walk: Walk, relation: Relation, only: boolean, location: number | undefined): Reading {
 	const note = noteUse(walk, 'relation', relation.schema, relation.name, 'select');
 	if (!READABLE.has(relation.kind)) {
-		throw new GatewayError('42809', `cannot read ${relation.kind} "${relation.schema}.${relation.name}"`, positionAt(walk, location));
+		throw new GatewayError(
+			'42809',
+			`cannot read ${relation.kind} "${relation.schema}.${relation.name}"`,
+			positionAt(walk, location),
+		);
 	}
 	if (isOwnTemporary(walk, relation)) return { protection: null, view: null, note };
-	if (relation.temporary) throw refuse(walk, `another session's temporary relation ${displayRelation(relation)}`, location);
+	if (relation.temporary)
+		throw refuse(walk, `another session's temporary relation ${displayRelation(relation)}`, location);
 	if (isSystem(relation.schema)) return readSystem(walk, relation, note, location);
-	const protection = guarded(walk, relation, () => protectionOf(walk.context.catalog, walk.context.access, relation, only));
+	const protection = guarded(walk, relation, () =>
+		protectionOf(walk.context.catalog, walk.context.access, relation, only),
+	);
 	checkReadable(walk, relation, protection, location);
 	addRules(note, walk.context.access.onRelation(relation.schema, relation.name, 'select').rules);
 	const inlined = relation.kind === 'view' || relation.kind === 'matview' ? inlineView(walk, relation) : null;
@@ -131,9 +165,14 @@ function checkReadable(walk: Walk, relation: Relation, protection: Protection, l
 	}
 	if (answer.allowed && (answer.named || !needsNamedRule(relation.name))) return;
 	if (answer.allowed) {
-		throw new GatewayError('42501', `permission denied for relation ${displayRelation(relation)}: it tells of other people's statements, so a rule with a wildcard does not allow it`, positionAt(walk, location));
+		throw new GatewayError(
+			'42501',
+			`permission denied for relation ${displayRelation(relation)}: it tells of other people's statements, so a rule with a wildcard does not allow it`,
+			positionAt(walk, location),
+		);
 	}
-	if (!answer.denied && protection.columns.some((column) => column.state === 'plain' || column.state === 'masked')) return;
+	if (!answer.denied && protection.columns.some((column) => column.state === 'plain' || column.state === 'masked'))
+		return;
 	throw denied(walk, `relation ${displayRelation(relation)}`, answer, 'select', object, location);
 }
 

@@ -62,6 +62,11 @@ export function redactedFields(fields: Fields): Fields {
 function treatment(sqlstate: string): 'keep' | 'quotes' | 'withhold' {
 	const kind = sqlstate.slice(0, 2);
 	if (kind === 'P0' || kind === '00' || kind === '01' || kind === '02') return 'withhold';
-	if (['08', '0A', '21', '23', '25', '26', '28', '34', '3B', '3D', '3F', '40', '42', '53', '54', '55', '57'].includes(kind)) return 'keep';
+	if (
+		['08', '0A', '21', '23', '25', '26', '28', '34', '3B', '3D', '3F', '40', '42', '53', '54', '55', '57'].includes(
+			kind,
+		)
+	)
+		return 'keep';
 	return kind === '22' ? 'quotes' : 'withhold';
 }

@@ -17,7 +17,14 @@ type Columns = readonly ItemColumn[] | null;
  * Walks RETURNING within a scope that has the target (and FROM items). `check`: the rows have to satisfy the filters.
  * `nested`: the statement stands in a CTE, whose rows never reach the client by themselves.
  */
-export function returning(walk: Walk, clause: ReturningClause | undefined, scope: Scope, target: WriteTarget, check: boolean, nested: boolean): Columns {
+export function returning(
+	walk: Walk,
+	clause: ReturningClause | undefined,
+	scope: Scope,
+	target: WriteTarget,
+	check: boolean,
+	nested: boolean,
+): Columns {
 	const location = target.location ?? 0;
 	if (clause === undefined) {
 		if (check) {
@@ -86,7 +93,8 @@ function wrap(walk: Walk, target: WriteTarget, label: string | undefined, name: 
 	}
 	const start = tokens[place.first]?.start;
 	const end = tokens[last]?.end;
-	if (start === undefined || end === undefined || end <= start) throw refuse(walk, 'a RETURNING clause that the gateway cannot place');
+	if (start === undefined || end === undefined || end <= start)
+		throw refuse(walk, 'a RETURNING clause that the gateway cannot place');
 	const condition = filterCondition(target, target.qualifier) ?? 'true';
 	walk.edits.insert(start, `CASE WHEN ${condition} THEN (`);
 	const otherwise = `) WHEN ${failing(walk, target)} THEN NULL END`;
@@ -114,12 +122,18 @@ function starItems(node: Node | undefined, scope: Scope): readonly RangeItem[] |
 	return item === undefined ? undefined : [item];
 }
 
-function expandStar(walk: Walk, items: readonly RangeItem[], target: WriteTarget, place: { start: number; end: number; check: boolean }): readonly ItemColumn[] {
+function expandStar(
+	walk: Walk,
+	items: readonly RangeItem[],
+	target: WriteTarget,
+	place: { start: number; end: number; check: boolean },
+): readonly ItemColumn[] {
 	const all = items.flatMap((item) => (item.columns ?? []).map((column) => ({ item, column })));
 	for (const { item, column } of all) item.note?.columns.add(column.name);
 	const unprotected = items.every((item) => item.inline === undefined || item.inline.protection.none);
 	if (unprotected && !place.check) return all.map(({ column }) => column);
-	if (items.some((item) => item.columns === null)) throw refuse(walk, 'RETURNING * over columns that the gateway does not know');
+	if (items.some((item) => item.columns === null))
+		throw refuse(walk, 'RETURNING * over columns that the gateway does not know');
 	const texts = all.map(({ item, column }, i) => {
 		const text = shown(walk, item, column.name);
 		const value = place.check && i === 0 ? checked(walk, target, text) : text;
@@ -134,6 +148,7 @@ function shown(walk: Walk, item: RangeItem, name: string): string {
 	const protection = item.inline?.protection.byName.get(name);
 	const qualifier = item.inline?.qualifier ?? quoteIdentifier(item.name ?? '');
 	if (protection?.state === 'masked') return protection.render(qualifier);
-	if (protection?.state === 'refused') throw refuse(walk, `RETURNING * with the column ${name}, which no rule lets you select,`);
+	if (protection?.state === 'refused')
+		throw refuse(walk, `RETURNING * with the column ${name}, which no rule lets you select,`);
 	return `${qualifier}.${quoteIdentifier(name)}`;
 }

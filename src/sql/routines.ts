@@ -44,8 +44,7 @@ export function findRoutines(context: AnalysisContext, call: Call): readonly Rou
 	if (call.loose) return byCount;
 	const exact = byCount.find(
 		(routine) =>
-			routine.argTypes.length === call.args.length &&
-			routine.argTypes.every((type, i) => call.args[i]?.type === type),
+			routine.argTypes.length === call.args.length && routine.argTypes.every((type, i) => call.args[i]?.type === type),
 	);
 	if (exact !== undefined) return [exact];
 	const textual = byCount.find((routine) => routine.builtin && takesTextFor(routine, call.args));
@@ -88,17 +87,26 @@ function fitsTypes(context: AnalysisContext, routine: Routine, args: readonly Ex
 export function checkCall(walk: Walk, call: Call): CallInfo {
 	const candidates = findRoutines(walk.context, call);
 	if (candidates.length === 0) {
-		throw new UnknownObject('42883', `function ${call.names.map(displayIdentifier).join('.')} with ${call.args.length} argument(s) does not exist`, {
-			...positionAt(walk, call.location),
-			hint: 'No function matches the given name and argument types. You might need to add explicit type casts.',
-		});
+		throw new UnknownObject(
+			'42883',
+			`function ${call.names.map(displayIdentifier).join('.')} with ${call.args.length} argument(s) does not exist`,
+			{
+				...positionAt(walk, call.location),
+				hint: 'No function matches the given name and argument types. You might need to add explicit type casts.',
+			},
+		);
 	}
 	for (const routine of candidates) checkRoutine(walk, routine, call.action, call.location);
 	return summary(candidates);
 }
 
 /** One routine: harmless built-in ones pass; harmful ones need a rule that names them; a user's need `execute` or `call`. */
-export function checkRoutine(walk: Walk, routine: Routine, action: 'execute' | 'call', location: number | undefined): void {
+export function checkRoutine(
+	walk: Walk,
+	routine: Routine,
+	action: 'execute' | 'call',
+	location: number | undefined,
+): void {
 	// Functions of a view are its author's choice; who creates a view is checked when it is created.
 	if (walk.mode === 'view') return;
 	const { access } = walk.context;
@@ -109,7 +117,8 @@ export function checkRoutine(walk: Walk, routine: Routine, action: 'execute' | '
 	const note = noteUse(walk, 'function', routine.schema, `${routine.name}(${routine.argNames.join(',')})`, action);
 	addRules(note, answer.rules);
 	if (!answer.allowed) {
-		if (safety === undefined) throw denied(walk, `function ${display}`, answer, action, `${access.database}.${display}`, location);
+		if (safety === undefined)
+			throw denied(walk, `function ${display}`, answer, action, `${access.database}.${display}`, location);
 		throw new GatewayError('42501', `permission denied for function ${display}: ${safety.reason}`, {
 			...positionAt(walk, location),
 			hint: `A rule that names ${access.database}.${display} without a wildcard would allow it.`,

@@ -20,7 +20,8 @@ export function select(walk: Walk, statement: SelectStmt, parent: Scope | null, 
 	const scope = newScope(parent);
 	withClause(walk, statement.withClause, scope);
 	let columns: Columns;
-	if (statement.op !== undefined && statement.op !== 'SETOP_NONE') columns = setOperation(walk, statement, scope, place);
+	if (statement.op !== undefined && statement.op !== 'SETOP_NONE')
+		columns = setOperation(walk, statement, scope, place);
 	else if (statement.valuesLists !== undefined) columns = values(walk, statement, scope, place);
 	else columns = plain(walk, statement, scope, place);
 	const around: Around = { walk, scope: newScope(parent), place: 'output', writing: false };
@@ -63,12 +64,19 @@ function cteColumns(walk: Walk, cte: NodeOf<'CommonTableExpr'>, columns: Columns
 }
 
 function setOperation(walk: Walk, statement: SelectStmt, scope: Scope, place: Place): Columns {
-	if (statement.larg === undefined || statement.rarg === undefined) throw refuse(walk, 'a set operation without two sides');
+	if (statement.larg === undefined || statement.rarg === undefined)
+		throw refuse(walk, 'a set operation without two sides');
 	const left = select(walk, statement.larg, scope, place);
 	const right = select(walk, statement.rarg, scope, place);
-	const columns = left?.map((column, i) => ({ ...column, masked: column.masked || right?.[i]?.masked !== false })) ?? null;
+	const columns =
+		left?.map((column, i) => ({ ...column, masked: column.masked || right?.[i]?.masked !== false })) ?? null;
 	const output: RangeItem = { name: null, schema: null, columns, replaced: false, qualifiedOnly: false, rowType: null };
-	const around: Around = { walk, scope: { parent: null, items: [output], ctes: scope.ctes }, place: 'output', writing: false };
+	const around: Around = {
+		walk,
+		scope: { parent: null, items: [output], ctes: scope.ctes },
+		place: 'output',
+		writing: false,
+	};
 	sortItems(statement.sortClause, around);
 	return columns;
 }
@@ -156,7 +164,8 @@ export function targetList(walk: Walk, nodes: readonly Node[] | undefined, scope
 		const info = expression(target.val, { walk, scope, place, writing: false });
 		if (place === 'qual' && !info.safe) walk.leaky = true;
 		columns.push({ name: target.name ?? outputName(target.val), type: info.type, masked: !info.safe });
-		if ('A_Indirection' in target.val && (target.val.A_Indirection.indirection ?? []).some((step) => 'A_Star' in step)) known = false;
+		if ('A_Indirection' in target.val && (target.val.A_Indirection.indirection ?? []).some((step) => 'A_Star' in step))
+			known = false;
 	}
 	return known ? columns : null;
 }
@@ -191,7 +200,9 @@ function noteStar(walk: Walk, node: Node, items: readonly RangeItem[]): void {
 		const start = reference?.location ?? 0;
 		const token = walk.source.tokenAt(start) + 2 * (fields.length - 1);
 		const end = walk.source.tokens[token]?.end ?? start;
-		const columns = (item.columns ?? []).map((column) => `${quoteIdentifier(item.name ?? '')}.${quoteIdentifier(column.name)}`);
+		const columns = (item.columns ?? []).map(
+			(column) => `${quoteIdentifier(item.name ?? '')}.${quoteIdentifier(column.name)}`,
+		);
 		const text = items.length === 1 && fields.length <= 2 && columns.length > 0 ? columns.join(', ') : null;
 		read.stars.push({ start, end, text });
 	}

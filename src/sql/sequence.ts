@@ -6,21 +6,40 @@ import { as } from './nodes.ts';
 import { addRules, denied, noteUse, positionAt, type Walk } from './walk.ts';
 
 /** True when the sequence is named by a literal and allowed; throws when it is refused or can't be told. */
-export function checkSequence(walk: Walk, argument: Node | undefined, action: 'select' | 'update', location: number | undefined): boolean {
+export function checkSequence(
+	walk: Walk,
+	argument: Node | undefined,
+	action: 'select' | 'update',
+	location: number | undefined,
+): boolean {
 	const text = nameLiteral(argument);
 	const { access } = walk.context;
 	if (text === undefined) {
-		throw new GatewayError('42501', 'permission denied for sequence: its name has to be a literal, so that the policy can be asked for it', positionAt(walk, location));
+		throw new GatewayError(
+			'42501',
+			'permission denied for sequence: its name has to be a literal, so that the policy can be asked for it',
+			positionAt(walk, location),
+		);
 	}
 	const parts = splitName(text);
 	const schemas = parts.length > 1 ? [parts[0] ?? ''] : effectivePath(walk.context, true);
 	const name = parts.at(-1) ?? '';
-	const relation = schemas.map((schema) => walk.context.catalog.relation(schema, name)).find((found) => found !== undefined);
-	if (relation === undefined) throw new UnknownObject('42P01', `relation "${text}" does not exist`, positionAt(walk, location));
+	const relation = schemas
+		.map((schema) => walk.context.catalog.relation(schema, name))
+		.find((found) => found !== undefined);
+	if (relation === undefined)
+		throw new UnknownObject('42P01', `relation "${text}" does not exist`, positionAt(walk, location));
 	const answer = access.onRelation(relation.schema, relation.name, action);
 	addRules(noteUse(walk, 'relation', relation.schema, relation.name, action), answer.rules);
 	if (answer.allowed) return true;
-	throw denied(walk, `sequence ${displayRelation(relation)}`, answer, action, `${access.database}.${displayRelation(relation)}`, location);
+	throw denied(
+		walk,
+		`sequence ${displayRelation(relation)}`,
+		answer,
+		action,
+		`${access.database}.${displayRelation(relation)}`,
+		location,
+	);
 }
 
 function nameLiteral(node: Node | undefined): string | undefined {

@@ -41,7 +41,8 @@ function setTransaction(walk: Walk, statement: VariableSetStmt): void {
 	}
 	for (const node of statement.args ?? []) {
 		const option = as(node, 'DefElem')?.defname ?? '';
-		if (!option.startsWith('transaction_') && !option.startsWith('default_transaction_')) throw refuse(walk, `SET TRANSACTION ${option}`);
+		if (!option.startsWith('transaction_') && !option.startsWith('default_transaction_'))
+			throw refuse(walk, `SET TRANSACTION ${option}`);
 	}
 }
 
@@ -80,7 +81,8 @@ export function transaction(walk: Walk, statement: TransactionStmt): void {
 }
 
 export function discard(walk: Walk, statement: DiscardStmt): void {
-	if (statement.target === 'DISCARD_ALL') walk.effects.push({ type: 'deallocate', name: null }, { type: 'names-unknown' });
+	if (statement.target === 'DISCARD_ALL')
+		walk.effects.push({ type: 'deallocate', name: null }, { type: 'names-unknown' });
 }
 
 export function declareCursor(walk: Walk, statement: DeclareCursorStmt): void {
@@ -111,4 +113,3 @@ export function doBlock(walk: Walk): void {
 	walk.touchesProtected = true;
 	walk.effects.push({ type: 'ddl' }, { type: 'names-unknown' });
 }
-

@@ -27,7 +27,16 @@ import { as, type NodeOf, type NodeTag, tagOf } from './nodes.ts';
 import { checkCall } from './routines.ts';
 import { newScope } from './scope.ts';
 import { select } from './select.ts';
-import { channel, declareCursor, discard, doBlock, execute, setVariable, show, transaction } from './session-statements.ts';
+import {
+	channel,
+	declareCursor,
+	discard,
+	doBlock,
+	execute,
+	setVariable,
+	show,
+	transaction,
+} from './session-statements.ts';
 import { refuse, type Walk } from './walk.ts';
 import { insert, remove, update } from './write.ts';
 
@@ -147,7 +156,8 @@ const PREPARABLE: ReadonlySet<string> = new Set(['SelectStmt', 'InsertStmt', 'Up
 
 /** Analysed as a statement of its own, under the types that PREPARE declares for its parameters. */
 function prepare(walk: Walk, node: NodeOf<'PrepareStmt'>): void {
-	if (node.query === undefined || !PREPARABLE.has(tagOf(node.query))) throw refuse(walk, 'PREPARE of this kind of statement');
+	if (node.query === undefined || !PREPARABLE.has(tagOf(node.query)))
+		throw refuse(walk, 'PREPARE of this kind of statement');
 	const parameterTypes = (node.argtypes ?? []).map((type) => resolveType(walk, as(type, 'TypeName'))?.oid ?? 0);
 	const inner: Walk = { ...walk, context: { ...walk.context, parameterTypes } };
 	statement(inner, node.query);
@@ -163,10 +173,16 @@ function prepare(walk: Walk, node: NodeOf<'PrepareStmt'>): void {
 function call(walk: Walk, node: NodeOf<'CallStmt'>): void {
 	const around = { walk, scope: newScope(null), place: 'output', writing: false } as const;
 	const args = (node.funccall?.args ?? []).map((arg) => expression(arg, around));
-	const loose = node.funccall?.func_variadic === true || (node.funccall?.args ?? []).some((arg) => 'NamedArgExpr' in arg);
-	checkCall(walk, { names: stringsOf(node.funccall?.funcname), args, loose, location: node.funccall?.location, action: 'call' });
+	const loose =
+		node.funccall?.func_variadic === true || (node.funccall?.args ?? []).some((arg) => 'NamedArgExpr' in arg);
+	checkCall(walk, {
+		names: stringsOf(node.funccall?.funcname),
+		args,
+		loose,
+		location: node.funccall?.location,
+		action: 'call',
+	});
 	// What its body does is its author's choice; it may change names and the catalogue, and its errors may quote rows.
 	walk.touchesProtected = true;
 	walk.effects.push({ type: 'ddl' }, { type: 'names-unknown' });
 }
-

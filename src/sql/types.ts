@@ -35,6 +35,7 @@ export function maybeCoercible(catalog: CatalogSnapshot, from: number | null, to
 	if (sourceType.kind === 'c' || sourceType.kind === 'p') return true;
 	const cast = catalog.cast(source, to) ?? catalog.cast(from, to);
 	if (cast !== undefined) return cast.context === 'implicit';
-	if (sourceType.element !== 0 && target.element !== 0) return maybeCoercible(catalog, sourceType.element, target.element);
+	if (sourceType.element !== 0 && target.element !== 0)
+		return maybeCoercible(catalog, sourceType.element, target.element);
 	return false;
 }

@@ -36,35 +36,76 @@ export function writeTarget(walk: Walk, range: RangeVar | undefined, action: Act
 	const { location } = range;
 	const note = noteUse(walk, 'relation', relation.schema, relation.name, action);
 	const own = isOwnTemporary(walk, relation);
-	if (relation.temporary && !own) throw refuse(walk, `another session's temporary relation ${displayRelation(relation)}`, location);
-	if (isSystem(relation.schema)) throw refuse(walk, `writing to the system catalogue ${displayRelation(relation)}`, location);
-	const protection = own ? NOTHING : guarded(walk, relation, () => protectionOf(walk.context.catalog, access, relation, range.inh !== true));
+	if (relation.temporary && !own)
+		throw refuse(walk, `another session's temporary relation ${displayRelation(relation)}`, location);
+	if (isSystem(relation.schema))
+		throw refuse(walk, `writing to the system catalogue ${displayRelation(relation)}`, location);
+	const protection = own
+		? NOTHING
+		: guarded(walk, relation, () => protectionOf(walk.context.catalog, access, relation, range.inh !== true));
 	if (!own) {
 		const answer = access.onRelation(relation.schema, relation.name, action);
 		addRules(note, answer.rules);
-		const some = !answer.denied && relation.columns.some((column) => access.onColumn(relation.schema, relation.name, column.name, action).allowed);
+		const some =
+			!answer.denied &&
+			relation.columns.some((column) => access.onColumn(relation.schema, relation.name, column.name, action).allowed);
 		if (!answer.allowed && (!some || action === 'delete')) {
-			throw denied(walk, `relation ${displayRelation(relation)}`, answer, action, `${access.database}.${displayRelation(relation)}`, location);
+			throw denied(
+				walk,
+				`relation ${displayRelation(relation)}`,
+				answer,
+				action,
+				`${access.database}.${displayRelation(relation)}`,
+				location,
+			);
 		}
 		refuseProtectedView(walk, relation, protection, location);
 		const unwritable = protection.filters.find((filter) => filter.readOnly);
-		if (unwritable !== undefined) throw refuse(walk, `writing to ${displayRelation(relation)}, whose filter ${unwritable.name} rests on a column of a child of it,`, location);
+		if (unwritable !== undefined)
+			throw refuse(
+				walk,
+				`writing to ${displayRelation(relation)}, whose filter ${unwritable.name} rests on a column of a child of it,`,
+				location,
+			);
 	}
 	qualifyName(walk, range, relation);
 	const name = range.alias?.aliasname ?? relation.name;
 	const qualifier = quoteIdentifier(name);
 	const inline: InlineTarget = { relation, protection, qualifier };
-	return { relation, protection, qualifier, note, location, item: targetItem(walk, relation, protection, inline, name, range) };
+	return {
+		relation,
+		protection,
+		qualifier,
+		note,
+		location,
+		item: targetItem(walk, relation, protection, inline, name, range),
+	};
 }
 
 /** A view over something protected can't be written through: the server would work on raw rows. */
-function refuseProtectedView(walk: Walk, relation: Relation, protection: Protection, location: number | undefined): void {
+function refuseProtectedView(
+	walk: Walk,
+	relation: Relation,
+	protection: Protection,
+	location: number | undefined,
+): void {
 	if (relation.kind !== 'view') return;
 	if (protection.none && inlineView(walk, relation) === null) return;
-	throw refuse(walk, `writing through the view ${displayRelation(relation)}, which the policy protects or which reads what it protects,`, location);
+	throw refuse(
+		walk,
+		`writing through the view ${displayRelation(relation)}, which the policy protects or which reads what it protects,`,
+		location,
+	);
 }
 
-function targetItem(walk: Walk, relation: Relation, protection: Protection, inline: InlineTarget, name: string, range: RangeVar): RangeItem {
+function targetItem(
+	walk: Walk,
+	relation: Relation,
+	protection: Protection,
+	inline: InlineTarget,
+	name: string,
+	range: RangeVar,
+): RangeItem {
 	// Columns without a rule stay in sight, so that a reference to one is answered with its reason.
 	const columns = relation.columns
 		.filter((column) => protection.byName.get(column.name)?.state !== 'hidden')
@@ -90,14 +131,22 @@ function targetItem(walk: Walk, relation: Relation, protection: Protection, inli
 /** Touching the target's rows under a filter, or showing masked columns of it, makes the statement a protected one. */
 export function noteTarget(walk: Walk, target: WriteTarget): void {
 	if (target.protection.none) return;
-	const narrowed = target.protection.filters.length > 0 || target.protection.columns.some((column) => column.state === 'masked' || column.state === 'hidden');
+	const narrowed =
+		target.protection.filters.length > 0 ||
+		target.protection.columns.some((column) => column.state === 'masked' || column.state === 'hidden');
 	if (narrowed) noteProtection(walk, target.note, target.protection);
 	// The server's errors quote the whole row, also the columns that no rule lets be read.
 	walk.touchesProtected = true;
 }
 
 /** Asks for a column that is written; `name` may not exist, which the server will say. */
-export function checkWrittenColumn(walk: Walk, target: WriteTarget, name: string, action: Action, location: number | undefined): void {
+export function checkWrittenColumn(
+	walk: Walk,
+	target: WriteTarget,
+	name: string,
+	action: Action,
+	location: number | undefined,
+): void {
 	const { relation } = target;
 	target.note.columns.add(name);
 	if (relation.temporary) return;
@@ -110,7 +159,9 @@ export function checkWrittenColumn(walk: Walk, target: WriteTarget, name: string
 }
 
 /** Names of the columns in a column list. */
-export function writtenNames(nodes: readonly Node[] | undefined): readonly { name: string; location: number | undefined }[] {
+export function writtenNames(
+	nodes: readonly Node[] | undefined,
+): readonly { name: string; location: number | undefined }[] {
 	return (nodes ?? []).flatMap((node) => {
 		const target = as(node, 'ResTarget');
 		const name = target?.name ?? as(node, 'String')?.sval;

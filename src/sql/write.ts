@@ -8,7 +8,14 @@ import { returning } from './returning.ts';
 import { type ItemColumn, newScope, type RangeItem, type Scope } from './scope.ts';
 import { withClause } from './select.ts';
 import { refuse, type Walk } from './walk.ts';
-import { checkWrittenColumn, filterCondition, noteTarget, type WriteTarget, writeTarget, writtenNames } from './write-target.ts';
+import {
+	checkWrittenColumn,
+	filterCondition,
+	noteTarget,
+	type WriteTarget,
+	writeTarget,
+	writtenNames,
+} from './write-target.ts';
 
 type Columns = readonly ItemColumn[] | null;
 
@@ -21,13 +28,15 @@ export function insert(walk: Walk, statement: InsertStmt, parent: Scope | null, 
 	for (const { name, location } of named) checkWrittenColumn(walk, target, name, 'insert', location);
 	if (named.length === 0 && statement.selectStmt !== undefined) {
 		for (const column of target.relation.columns.slice(0, widthOf(select))) {
-			if (column.generated === '') checkWrittenColumn(walk, target, column.name, 'insert', statement.relation?.location);
+			if (column.generated === '')
+				checkWrittenColumn(walk, target, column.name, 'insert', statement.relation?.location);
 		}
 	}
 	for (const node of statement.cols ?? []) indices(walk, as(node, 'ResTarget')?.indirection, scope);
 	if (statement.selectStmt !== undefined) walk.query(walk, statement.selectStmt, withoutSiblings(scope), 'output');
 	const rows: Scope = { ...scope, items: [target.item] };
-	if (statement.onConflictClause !== undefined) onConflict(walk, statement.onConflictClause, rows, target, statement.returningClause !== undefined);
+	if (statement.onConflictClause !== undefined)
+		onConflict(walk, statement.onConflictClause, rows, target, statement.returningClause !== undefined);
 	noteTarget(walk, target);
 	return returning(walk, statement.returningClause, rows, target, target.protection.filters.length > 0, nested);
 }
@@ -47,7 +56,13 @@ function indices(walk: Walk, nodes: readonly Node[] | undefined, scope: Scope): 
 	}
 }
 
-function onConflict(walk: Walk, clause: OnConflictClause, scope: Scope, target: WriteTarget, hasReturning: boolean): void {
+function onConflict(
+	walk: Walk,
+	clause: OnConflictClause,
+	scope: Scope,
+	target: WriteTarget,
+	hasReturning: boolean,
+): void {
 	const inferred = { walk, scope, place: 'output', writing: false } as const;
 	for (const node of clause.infer?.indexElems ?? []) {
 		const element = as(node, 'IndexElem');
@@ -59,7 +74,12 @@ function onConflict(walk: Walk, clause: OnConflictClause, scope: Scope, target: 
 	const { inline: _inline, note: _note, ...plain } = target.item;
 	const excluded: RangeItem = {
 		...plain,
-		columns: target.relation.columns.map((column) => ({ name: column.name, type: column.typeOid, masked: false, origin: column.name })),
+		columns: target.relation.columns.map((column) => ({
+			name: column.name,
+			type: column.typeOid,
+			masked: false,
+			origin: column.name,
+		})),
 		name: 'excluded',
 		schema: null,
 		qualifiedOnly: true,
@@ -72,7 +92,8 @@ function onConflict(walk: Walk, clause: OnConflictClause, scope: Scope, target: 
 }
 
 function requireUpdate(walk: Walk, target: WriteTarget, clause: OnConflictClause): void {
-	for (const { name, location } of writtenNames(clause.targetList)) checkWrittenColumn(walk, target, name, 'update', location);
+	for (const { name, location } of writtenNames(clause.targetList))
+		checkWrittenColumn(walk, target, name, 'update', location);
 }
 
 export function update(walk: Walk, statement: UpdateStmt, parent: Scope | null, nested: boolean): Columns {
@@ -85,11 +106,17 @@ export function update(walk: Walk, statement: UpdateStmt, parent: Scope | null, 
 	const rows: Scope = { ...scope, items: [target.item, ...scope.items] };
 	assignments(walk, statement.targetList, rows, target);
 	currentOf(walk, statement.whereClause, target);
-	condition(currentOfNode(statement.whereClause) ? undefined : statement.whereClause, { walk, scope: rows, writing: false });
+	condition(currentOfNode(statement.whereClause) ? undefined : statement.whereClause, {
+		walk,
+		scope: rows,
+		writing: false,
+	});
 	restrict(walk, target, statement.whereClause, statement.returningClause !== undefined);
 	noteTarget(walk, target);
 	const filtered = new Set(target.protection.filters.flatMap((filter) => filter.columns));
-	const moves = target.protection.filters.length > 0 && (target.relation.hasTriggers || written.some(({ name }) => filtered.has(name)));
+	const moves =
+		target.protection.filters.length > 0 &&
+		(target.relation.hasTriggers || written.some(({ name }) => filtered.has(name)));
 	return returning(walk, statement.returningClause, rows, target, moves, nested);
 }
 
@@ -100,7 +127,11 @@ export function remove(walk: Walk, statement: DeleteStmt, parent: Scope | null):
 	fromClause(walk, statement.usingClause, scope);
 	const rows: Scope = { ...scope, items: [target.item, ...scope.items] };
 	currentOf(walk, statement.whereClause, target);
-	condition(currentOfNode(statement.whereClause) ? undefined : statement.whereClause, { walk, scope: rows, writing: false });
+	condition(currentOfNode(statement.whereClause) ? undefined : statement.whereClause, {
+		walk,
+		scope: rows,
+		writing: false,
+	});
 	restrict(walk, target, statement.whereClause, statement.returningClause !== undefined);
 	noteTarget(walk, target);
 	return returning(walk, statement.returningClause, rows, target, false, true);
@@ -112,7 +143,8 @@ function currentOfNode(where: Node | undefined): boolean {
 
 /** WHERE CURRENT OF needs a cursor on the bare table, which a protected one never has. */
 function currentOf(walk: Walk, where: Node | undefined, target: WriteTarget): void {
-	if (currentOfNode(where) && !target.protection.none) throw refuse(walk, 'WHERE CURRENT OF on a protected relation', target.location);
+	if (currentOfNode(where) && !target.protection.none)
+		throw refuse(walk, 'WHERE CURRENT OF on a protected relation', target.location);
 }
 
 /** SET a = x, (b, c) = (...): what is computed is written, so nothing masked may go into it. */
