@@ -1,0 +1,61 @@
+/** Counts the sessions of each user and of each database, and refuses those that would be too many. */
+import { GatewayError } from '../errors.ts';
+
+/** How many sessions each may have; 0: as many as there is room for. */
+export interface AdmissionLimits {
+	readonly perUser: (user: string) => number;
+	readonly perDatabase: (database: string) => number;
+}
+
+/** Sessions that are signing in count from the moment that it is known who they are. */
+export class Admission {
+	readonly #limits: AdmissionLimits;
+	readonly #users = new Map<string, number>();
+	readonly #databases = new Map<string, number>();
+
+	constructor(limits: AdmissionLimits) {
+		this.#limits = limits;
+	}
+
+	/** Takes a place. Answers how to give it back, once. Throws FATAL 53300, in PostgreSQL's words, when there is none. */
+	enter(user: string, database: string): () => void {
+		const ofUser = this.#users.get(user) ?? 0;
+		const ofDatabase = this.#databases.get(database) ?? 0;
+		if (isFull(ofDatabase, this.#limits.perDatabase(database))) throw tooMany('database', database, ofDatabase);
+		if (isFull(ofUser, this.#limits.perUser(user))) throw tooMany('user', user, ofUser);
+		this.#users.set(user, ofUser + 1);
+		this.#databases.set(database, ofDatabase + 1);
+		let inside = true;
+		return () => {
+			if (!inside) return;
+			inside = false;
+			leave(this.#users, user);
+			leave(this.#databases, database);
+		};
+	}
+
+	/** Sessions of the database, those that wait for a lease included. */
+	inDatabase(database: string): number {
+		return this.#databases.get(database) ?? 0;
+	}
+
+	/** Names with at least one session. */
+	get users(): ReadonlyMap<string, number> {
+		return this.#users;
+	}
+}
+
+function isFull(count: number, limit: number): boolean {
+	return limit > 0 && count >= limit;
+}
+
+function tooMany(what: 'database' | 'user', name: string, count: number): GatewayError {
+	const detail = `The gateway allows this ${what} ${count} session${count === 1 ? '' : 's'} at a time.`;
+	return new GatewayError('53300', `too many connections for ${what} "${name}"`, { severity: 'FATAL', detail });
+}
+
+function leave(counts: Map<string, number>, name: string): void {
+	const left = (counts.get(name) ?? 1) - 1;
+	if (left === 0) counts.delete(name);
+	else counts.set(name, left);
+}
