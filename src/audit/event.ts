@@ -1,5 +1,5 @@
 /** What the gateway tells the audit log: statements, their outcomes, and everything else worth a record. Types only. */
-import type { AuditReceipt, Identity, StatementDecision } from '../stages.ts';
+import type { AuditReceipt, Identity, LoginMethod, StatementDecision } from '../stages.ts';
 
 /** Where a session comes from and where it goes. Immutable: make a new one when a field changes (login, lease, application_name). */
 export interface SessionInfo {
@@ -73,6 +73,8 @@ export type SessionEvent =
 			/** Exact reason, for the operator; the client was told less. */
 			readonly reason: string;
 			readonly sqlstate: string;
+			/** The way in that was tried; null when it failed before one was chosen. */
+			readonly method?: LoginMethod | null;
 	  }
 	| {
 			readonly type: 'logout';

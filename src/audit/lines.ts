@@ -7,6 +7,7 @@ import { toJson } from './json.ts';
 import {
 	activityOf,
 	authorizationOf,
+	type DatastoreActivity,
 	databasePart,
 	datastoreActivity,
 	effects,
@@ -49,12 +50,12 @@ export interface LinesOptions {
 }
 
 const outcomeStatus = {
-	success: { id: status.Success, caption: 'Success' },
-	failure: { id: status.Failure, caption: 'Failure' },
-	denied: { id: status.Failure, caption: 'Failure' },
-	cancelled: { id: status.Other, caption: 'Cancelled' },
-	unknown: { id: status.Unknown, caption: 'Unknown' },
-} as const satisfies Record<Outcome['status'], { id: number; caption: string }>;
+	success: status.Success,
+	failure: status.Failure,
+	denied: status.Failure,
+	cancelled: status.Other,
+	unknown: status.Unknown,
+} as const satisfies Record<Outcome['status'], number>;
 
 interface DecisionParts {
 	/** Attributes, from `,"category_uid"` on. */
@@ -71,7 +72,17 @@ function members(value: object): string {
 	return text === '{}' ? '' : `,${text.slice(1, -1)}`;
 }
 
-export function datastoreClass(activity: keyof typeof datastoreActivity): object {
+/** What every event says of its class (OCSF, base event). */
+export interface ClassPart {
+	readonly category_uid: number;
+	readonly class_uid: number;
+	readonly activity_id: number;
+	readonly activity_name: string;
+	/** class_uid * 100 + activity_id */
+	readonly type_uid: number;
+}
+
+export function datastoreClass(activity: DatastoreActivity): ClassPart {
 	const { category_uid, class_uid } = eventClass.datastore;
 	const activity_id = datastoreActivity[activity];
 	return {
@@ -85,6 +96,7 @@ export function datastoreClass(activity: keyof typeof datastoreActivity): object
 
 function decisionParts(decision: StatementDecision): DecisionParts {
 	const activity = datastoreClass(activityOf(decision));
+	const { activity_name: _name, ...withoutName } = activity;
 	const table = decision.objects.find((use) => use.kind === 'relation');
 	const denied = decision.effect === 'deny';
 	const attributes = {
@@ -99,7 +111,7 @@ function decisionParts(decision: StatementDecision): DecisionParts {
 					status_detail: decision.error?.message ?? 'denied',
 				}
 			: {}),
-		query_info: { query_string: decision.sql, uid: hash('sha256', decision.sql, 'hex').slice(0, 32) },
+		query_info: { query_string: decision.sql, uid: hash('sha256', decision.sql, 'hex').slice(0, 16) },
 		...(table === undefined ? {} : { table: { name: `${table.schema}.${table.name}` } }),
 		...(decision.rules.length === 0
 			? {}
@@ -113,7 +125,7 @@ function decisionParts(decision: StatementDecision): DecisionParts {
 	return {
 		attributes: Buffer.from(members(attributes)),
 		unmapped: Buffer.from(members(unmapped)),
-		activity: Buffer.from(members(activity)),
+		activity: Buffer.from(members(withoutName)),
 	};
 }
 
@@ -189,8 +201,7 @@ export class Lines {
 		to.piece(this.#decision(of.record.decision).activity);
 		const code = sqlstate === null ? '' : `,"status_code":${toJson(sqlstate)}`;
 		const duration = Math.round(durationMs);
-		const { id, caption } = outcomeStatus[how];
-		to.text(`,"severity_id":1,"status_id":${id},"status":"${caption}"${code},"duration":${duration}`);
+		to.text(`,"severity_id":1,"status_id":${outcomeStatus[how]}${code},"duration":${duration}`);
 		to.piece(this.#session(of.record.session).short);
 		const result = `${tag === null ? '' : `,"tag":${quoteTag(tag)}`}${rows === null ? '' : `,"rows":${rows}`}`;
 		to.text(
@@ -249,7 +260,7 @@ export class Lines {
 	#policyPart(revision: string): Buffer {
 		if (revision !== this.#revision) {
 			this.#revision = revision;
-			this.#policy = Buffer.from(`,"policy":${toJson({ name: 'policies', version: revision, is_applied: true })}`);
+			this.#policy = Buffer.from(`,"policy":${toJson({ name: 'policies', version: revision })}`);
 		}
 		return this.#policy;
 	}

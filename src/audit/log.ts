@@ -188,7 +188,7 @@ export class AuditLog {
 	outcome(receipt: AuditReceipt, outcome: Outcome): void {
 		const settled = Receipt.settle(receipt);
 		if (settled === null) return;
-		this.#offer({ kind: 'outcome', ...settled, outcome, timeMs: this.#now() });
+		this.#offer({ kind: 'outcome', id: settled.id, record: settled.record, outcome, timeMs: this.#now() });
 	}
 
 	/** `done`, when given, runs as for `accept`: a login can wait for its record. Otherwise it is kept and tried again. */
