@@ -33,13 +33,14 @@ function succeeds(attack: AttackCase, result: Result): boolean {
 }
 
 describe('attacks on the bare database succeed', () => {
-	const rows = allCases.flatMap((attack) =>
-		waysOf(attack).map((protocol) => ({ title: `${attack.section}: ${attack.name} (${protocol})`, attack, protocol })),
-	);
-	it.each(rows)('$title', async ({ attack, protocol }) => {
-		const result = await play(scene, attack, protocol);
-		if (attack.bare === null) expect(succeeds(attack, result), result.said).toBe(true);
-	});
+	for (const attack of allCases) {
+		for (const protocol of waysOf(attack)) {
+			it(`${attack.section}: ${attack.name} (${protocol})`, async () => {
+				const result = await play(scene, attack, protocol);
+				if (attack.bare === null) expect(succeeds(attack, result), result.said).toBe(true);
+			});
+		}
+	}
 });
 
 describe('the control itself', () => {

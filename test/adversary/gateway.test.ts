@@ -33,7 +33,8 @@ afterAll(async () => {
 /** What is wrong with the result; empty when the gateway held. */
 function faults(attack: AttackCase, result: Result): string[] {
 	const found = [...result.leaks];
-	if (attack.want === 'denied' && !attack.sqlstates.some((state) => result.sqlstates.includes(state))) found.push('not denied');
+	if (attack.want === 'denied' && !attack.sqlstates.some((state) => result.sqlstates.includes(state)))
+		found.push('not denied');
 	if (attack.want === 'masked') found.push(...result.errors.map((error) => `refused: ${error}`));
 	// A session that ends without a word, or for an error inside of the gateway, is a fault too.
 	found.push(...result.errors.filter((error) => error.startsWith('XX000')));
@@ -41,13 +42,14 @@ function faults(attack: AttackCase, result: Result): string[] {
 }
 
 describe('attacks on the gateway fail', () => {
-	const rows = allCases.flatMap((attack) =>
-		waysOf(attack).map((protocol) => ({ title: `${attack.section}: ${attack.name} (${protocol})`, attack, protocol })),
-	);
-	it.each(rows)('$title', async ({ attack, protocol }) => {
-		const result = await play(scene, attack, protocol);
-		expect(faults(attack, result), result.said).toEqual([]);
-	});
+	for (const attack of allCases) {
+		for (const protocol of waysOf(attack)) {
+			it(`${attack.section}: ${attack.name} (${protocol})`, async () => {
+				const result = await play(scene, attack, protocol);
+				expect(faults(attack, result), result.said).toEqual([]);
+			});
+		}
+	}
 });
 
 describe('the suite itself', () => {

@@ -10,7 +10,10 @@ export const ownSalary: Pair = ({ own }) => ({ right: String(own.salary), wrong:
 export const ownPin: Pair = ({ own }) => ({ right: String(own.pin), wrong: String(1_000_000_000n + randomNumber(9)) });
 export const ownIban: Pair = ({ own }) => ({ right: own.account.iban, wrong: randomWord(own.account.iban.length) });
 export const ownNotes: Pair = ({ own }) => ({ right: own.notes, wrong: randomWord(own.notes.length) });
-export const ownPayload: Pair = ({ own }) => ({ right: own.event.payload, wrong: randomWord(own.event.payload.length) });
+export const ownPayload: Pair = ({ own }) => ({
+	right: own.event.payload,
+	wrong: randomWord(own.event.payload.length),
+});
 export const ownEmail: Pair = ({ own }) => ({ right: own.email, wrong: `${randomWord(16)}@mail.test` });
 export const ownTag: Pair = ({ own }) => ({ right: own.tag, wrong: randomWord(own.tag.length) });
 export const ownPref: Pair = ({ own }) => ({ right: own.pref, wrong: randomWord(own.pref.length) });
@@ -20,7 +23,10 @@ export const ownSsnStart: Pair = ({ own }) => ({ right: own.ssn.slice(0, 6), wro
 /** Of another tenant, whose rows a filter hides. */
 export const otherName: Pair = ({ other }) => ({ right: other.name, wrong: randomWord(other.name.length) });
 export const otherSsn: Pair = ({ other }) => ({ right: other.ssn, wrong: randomWord(other.ssn.length) });
-export const otherMemo: Pair = ({ other }) => ({ right: other.account.memo, wrong: randomWord(other.account.memo.length) });
+export const otherMemo: Pair = ({ other }) => ({
+	right: other.account.memo,
+	wrong: randomWord(other.account.memo.length),
+});
 export const otherSalary: Pair = ({ other }) => ({ right: String(other.salary), wrong: String(randomNumber(15)) });
 /** Ids: 101 is there and hidden, 991 is not there. */
 export const otherId: Pair = ({ other }) => ({ right: String(other.id), wrong: '991' });

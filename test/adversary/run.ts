@@ -48,27 +48,30 @@ async function playStatements(scene: Scene, attack: StatementCase, protocol: Pro
 	const writes = attack.want === 'unwritten';
 	const bareWrite = writes && scene.kind === 'bare';
 	const before = writes ? await scene.fingerprint() : '';
-	const steps = attack.steps(scene.world);
-	const shared = attack.transaction || writes || Object.keys(attack.startup).length > 0 ? null : await sharedClient(scene, attack.as, steps);
-	if (shared !== null) {
-		await runSteps(shared, steps, protocol);
-		return resultOf(scene.finder.find(shared.bytes(), shared.messages), shared.messages);
+	const steps = inTransaction(attack.steps(scene.world), attack.transaction || bareWrite);
+	const opened = await open(scene, attack.as, steps, attack.startup);
+	if ('refused' in opened) {
+		const { refused } = opened;
+		return { leaks: [], errors: [refused.message], sqlstates: [refused.sqlstate], said: refused.message };
 	}
-	const { client, refused } = await signIn(scene.target(attack.as), attack.startup);
-	if (refused !== null) return { leaks: [], errors: [refused.message], sqlstates: [refused.sqlstate], said: refused.message };
+	const { client } = opened;
 	const leaks: string[] = [];
 	try {
-		if (attack.transaction || bareWrite) await client.run('begin');
-		await runSteps(client, steps, protocol);
+		const [last, ...rest] = [...steps].reverse();
+		await runSteps(client, rest.reverse(), protocol);
 		if (bareWrite && (await scene.fingerprint(client)) !== before) leaks.push('written');
-		if (attack.transaction || bareWrite) await client.run('rollback');
-		await client.end();
+		await runSteps(client, last === undefined ? [] : [last], protocol);
 	} finally {
-		client.destroy();
+		await opened.leave();
 	}
 	if (writes && !bareWrite && (await scene.fingerprint()) !== before) leaks.push('written');
 	leaks.push(...scene.finder.find(client.bytes(), client.messages));
 	return resultOf(leaks, client.messages);
+}
+
+function inTransaction(steps: readonly Step[], wanted: boolean): readonly Step[] {
+	const plain = { protocol: 'simple' } as const;
+	return wanted ? [{ sql: 'begin', ...plain }, ...steps, { sql: 'rollback', ...plain }] : steps;
 }
 
 /** The transcript of a guess, without what differs between any two sessions and without the guess itself. */
@@ -78,28 +81,19 @@ async function transcript(
 	protocol: Protocol,
 	guess: string,
 ): Promise<{ text: string; messages: readonly Backend[]; elapsedMs: number }> {
-	const steps = attack.steps(guess, scene.world);
-	const shared = attack.transaction ? null : await sharedClient(scene, attack.as, steps);
-	if (shared !== null) {
-		const start = performance.now();
-		await runSteps(shared, steps, protocol);
-		const elapsedMs = performance.now() - start;
-		return { text: comparable(shared.messages, guess), messages: shared.messages, elapsedMs };
-	}
-	const { client, refused } = await signIn(scene.target(attack.as), {});
-	if (refused !== null) return { text: refused.message, messages: [], elapsedMs: 0 };
+	const steps = inTransaction(attack.steps(guess, scene.world), attack.transaction);
+	const opened = await open(scene, attack.as, steps, {});
+	if ('refused' in opened) return { text: opened.refused.message, messages: [], elapsedMs: 0 };
+	const { client } = opened;
 	try {
 		const from = client.messages.length;
-		if (attack.transaction) await client.run('begin');
 		const start = performance.now();
 		await runSteps(client, steps, protocol);
 		const elapsedMs = performance.now() - start;
-		if (attack.transaction) await client.run('rollback');
 		const messages = client.messages.slice(from);
-		await client.end();
 		return { text: comparable(messages, guess), messages, elapsedMs };
 	} finally {
-		client.destroy();
+		await opened.leave();
 	}
 }
 
@@ -109,7 +103,8 @@ async function playProbe(scene: Scene, attack: ProbeCase, protocol: Protocol): P
 	const wrong = await transcript(scene, attack, protocol, guesses.wrong);
 	const right = await transcript(scene, attack, protocol, guesses.right);
 	const leaks: string[] = [];
-	if (right.text !== wrong.text) leaks.push(`the right guess answers ${summary(right.messages)}, a wrong one ${summary(wrong.messages)}`);
+	if (right.text !== wrong.text)
+		leaks.push(`the right guess answers ${summary(right.messages)}, a wrong one ${summary(wrong.messages)}`);
 	const late = (elapsedMs: number): boolean => attack.delayMs !== null && elapsedMs > attack.delayMs;
 	if (late(right.elapsedMs) !== late(wrong.elapsedMs)) leaks.push(`the right guess takes ${right.elapsedMs} ms`);
 	const result = resultOf(leaks, [...right.messages, ...wrong.messages]);
@@ -135,33 +130,66 @@ async function playConversation(scene: Scene, attack: RawCase): Promise<Result> 
 	return resultOf(scene.finder.find(client.bytes(), client.messages), client.messages);
 }
 
-/** Words with which a statement may change the session for those that follow. */
-const CHANGES = /\b(set|reset|set_config|create|prepare|declare|begin|listen|into|drop|alter|discard|load|currval|xact)\b/i;
+/** Words with which a statement may change the session for those that follow, even when its transaction is rolled back. */
+const LASTING = /\b(prepare|discard|listen|with hold|setval|nextval|deallocate|load)\b/i;
+/** The same for what a rollback undoes. */
+const UNDONE = /\b(set|reset|set_config|create|declare|begin|into|drop|alter)\b/i;
 
-/** A session that is signed in already, when the attack is one statement that leaves it as it was. */
-async function sharedClient(scene: Scene, user: AttackCase['as'], steps: readonly Step[]): Promise<RawClient | null> {
-	const [step] = steps;
-	if (steps.length !== 1 || typeof step !== 'string' || CHANGES.test(step)) return null;
-	const kept = scene.sessions.get(user);
-	if (kept !== undefined && !kept.closed) {
-		kept.forget();
-		return kept;
-	}
-	const client = await RawClient.login(scene.target(user));
-	scene.sessions.set(user, client);
-	return client;
+interface Opened {
+	readonly client: RawClient;
+	/** To be called when the steps are done; what was received stays. */
+	leave(): Promise<void>;
 }
 
-async function signIn(
-	target: Target,
+/**
+ * A session for the steps: one that other attacks use too, when these leave it as it was, else a fresh one. The bare
+ * database's session is made fresh by DISCARD ALL.
+ */
+async function open(
+	scene: Scene,
+	user: AttackCase['as'],
+	steps: readonly Step[],
 	startup: Readonly<Record<string, string>>,
-): Promise<{ client: RawClient; refused: null } | { client: null; refused: ServerError }> {
+): Promise<Opened | { readonly refused: ServerError }> {
+	const ordinary = Object.keys(startup).length === 0;
+	const harmless = leavesNothing(steps);
+	if (ordinary && (harmless || scene.kind === 'bare')) {
+		const kept = scene.sessions.get(user);
+		const client = kept === undefined || kept.closed ? await RawClient.login(scene.target(user)) : kept;
+		scene.sessions.set(user, client);
+		client.forget();
+		return { client, leave: async () => (harmless ? undefined : makeFresh(client)) };
+	}
 	try {
-		return { client: await RawClient.login(target, startup), refused: null };
+		const client = await RawClient.login(scene.target(user), startup);
+		return {
+			client,
+			leave: async () => {
+				await client.end();
+				client.destroy();
+			},
+		};
 	} catch (error) {
-		if (error instanceof ServerError) return { client: null, refused: error };
+		if (error instanceof ServerError) return { refused: error };
 		throw error;
 	}
+}
+
+function leavesNothing(steps: readonly Step[]): boolean {
+	const texts = steps.map((step) => (typeof step === 'string' ? step : step.sql));
+	if (texts.some((text) => LASTING.test(text))) return false;
+	const undone = texts.length > 1 && texts[0] === 'begin' && texts.at(-1) === 'rollback';
+	return undone || (texts.length === 1 && !UNDONE.test(texts[0] ?? ''));
+}
+
+/** Keeps what the attack received. */
+async function makeFresh(client: RawClient): Promise<void> {
+	const { messages, received } = client;
+	await client.run('rollback');
+	await client.run('discard all');
+	client.forget();
+	client.messages = messages;
+	client.received = received;
 }
 
 async function runSteps(client: RawClient, steps: readonly Step[], protocol: Protocol): Promise<void> {
@@ -184,7 +212,12 @@ function summary(messages: readonly Backend[]): string {
 				return [`(${message.values.map((value) => value?.toString('latin1').slice(0, 60) ?? 'null').join('|')})`];
 			case 'ErrorResponse':
 			case 'NoticeResponse':
-				return [[...message.fields].filter(([key]) => 'CMDHW'.includes(key)).map(([key, text]) => `${key}=${text}`).join(' ')];
+				return [
+					[...message.fields]
+						.filter(([key]) => 'CMDHW'.includes(key))
+						.map(([key, text]) => `${key}=${text}`)
+						.join(' '),
+				];
 			case 'CommandComplete':
 				return [message.tag];
 			case 'CopyData':

@@ -159,7 +159,8 @@ function* encodings(bytes: Buffer): Generator<{ text: string; how: string }> {
 function* parts(text: string): Generator<{ text: string; how: string }> {
 	const length = 8;
 	if (text.length < 2 * length) return;
-	for (let at = 0; at + length <= text.length; at += 4) yield { text: text.slice(at, at + length), how: `part at ${at}` };
+	for (let at = 0; at + length <= text.length; at += 4)
+		yield { text: text.slice(at, at + length), how: `part at ${at}` };
 	yield { text: text.slice(-length), how: 'last part' };
 }
 
@@ -211,7 +212,8 @@ function* binaryFloat(value: number): Generator<{ bytes: Buffer; how: string }> 
 /** Digits to base 10,000 as numeric_send writes them, without the header (weight and scale may differ). */
 function binaryNumeric(text: string): Buffer {
 	const [whole = '', fraction = ''] = text.split('.');
-	const padded = whole.padStart(Math.ceil(whole.length / 4) * 4, '0') + fraction.padEnd(Math.ceil(fraction.length / 4) * 4, '0');
+	const padded =
+		whole.padStart(Math.ceil(whole.length / 4) * 4, '0') + fraction.padEnd(Math.ceil(fraction.length / 4) * 4, '0');
 	const digits = padded.match(/\d{4}/g) ?? [];
 	const bytes = Buffer.alloc(digits.length * 2);
 	for (const [at, digit] of digits.entries()) bytes.writeInt16BE(Number(digit), at * 2);

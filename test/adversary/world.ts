@@ -51,11 +51,7 @@ export interface World {
 const OWN = 'acme';
 
 export function makeWorld(): World {
-	const people = [
-		...makePeople(OWN, 1, 6),
-		...makePeople('globex', 101, 6),
-		...makePeople('initech', 201, 2),
-	];
+	const people = [...makePeople(OWN, 1, 6), ...makePeople('globex', 101, 6), ...makePeople('initech', 201, 2)];
 	const [own] = people;
 	const other = people.find((person) => person.tenant === 'globex');
 	if (own === undefined || other === undefined) throw new Error('nobody was made');
@@ -107,7 +103,11 @@ function makePerson(tenant: string, id: number): Person {
 
 function secretsOf(person: Person): Secret[] {
 	const place = (column: string): string => `${column} of ${person.id}`;
-	const secret = (column: string, text: string, kind: Secret['kind'] = 'text'): Secret => ({ place: place(column), kind, text });
+	const secret = (column: string, text: string, kind: Secret['kind'] = 'text'): Secret => ({
+		place: place(column),
+		kind,
+		text,
+	});
 	const masked = [
 		secret('people.email', person.email.split('@')[0] ?? ''),
 		secret('people.ssn', person.ssn),

@@ -1,9 +1,25 @@
 /** All attacks, in the order of the sections. */
 import type { AttackCase } from '../case.ts';
+import { answers } from './answers.ts';
 import { barriers } from './barriers.ts';
 import { functions } from './functions.ts';
+import { metadata } from './metadata.ts';
 import { names } from './names.ts';
+import { protocol } from './protocol.ts';
 import { reading } from './reading.ts';
+import { session } from './session.ts';
 import { views } from './views.ts';
+import { writing } from './writing.ts';
 
-export const allCases: readonly AttackCase[] = [...names, ...reading, ...barriers, ...views, ...functions];
+export const allCases: readonly AttackCase[] = [
+	...names,
+	...reading,
+	...barriers,
+	...views,
+	...functions,
+	...metadata,
+	...writing,
+	...session,
+	...protocol,
+	...answers,
+];

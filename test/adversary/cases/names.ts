@@ -89,14 +89,15 @@ export const names: readonly AttackCase[] = [
 			'set search_path = app',
 			"(with people as (select 'x'::text as ssn) select ssn from people) union all select ssn from people",
 		],
-		'a CTE does not shadow a qualified name': "with people as (select 'x' as ssn) select p.ssn from app.people p, people",
+		'a CTE does not shadow a qualified name':
+			"with people as (select 'x' as ssn) select p.ssn from app.people p, people",
 		'a CTE of an outer level shadows inside, and the table stays outside of it': [
 			'set search_path = app',
 			'with x as (with people as (select 1 as ssn) select ssn from people) select people.ssn from x, people',
 		],
 		'a recursive CTE named like the table': [
 			'set search_path = app',
-			"with recursive p(s, n) as (select ssn, 1 from people union all select s, n + 1 from p where n < 2) select * from p",
+			'with recursive p(s, n) as (select ssn, 1 from people union all select s, n + 1 from p where n < 2) select * from p',
 		],
 		'an alias that hides another table': 'select depts.ssn from app.people as depts',
 		'aliases swapped': 'select depts.ssn, people.title from app.people as depts, app.depts as people',
@@ -109,7 +110,8 @@ export const names: readonly AttackCase[] = [
 		'a name that is cut to 63 bytes': `select ssn from app.${LONG_VIEW}_and_more`,
 		'a quoted name that is cut to 63 bytes': `select ssn from app."${LONG_VIEW}_and_more"`,
 		'two columns of the same name': 'select ssn as x, x from (select ssn, ssn as x from app.people) s',
-		'a join alias': 'select j.ssn from (app.people p join app.depts d on d.id = p.dept_id) as j (id, tenant, name, email, ssn)',
+		'a join alias':
+			'select j.ssn from (app.people p join app.depts d on d.id = p.dept_id) as j (id, tenant, name, email, ssn)',
 		'USING with an alias': 'select j.tenant, p.ssn from app.people p join app.accounts a using (tenant) as j',
 	}),
 	...attacks('names', 'no-secret', {
@@ -183,7 +185,8 @@ export const names: readonly AttackCase[] = [
 		'no-secret',
 		{
 			'a batch that changes the path and reads': 'set search_path = app; select ssn from people',
-			'a batch that changes the path twice': 'set search_path = app; set search_path = lab; select 1; set search_path = app; select ssn from people',
+			'a batch that changes the path twice':
+				'set search_path = app; set search_path = lab; select 1; set search_path = app; select ssn from people',
 			'a batch with SET LOCAL': 'begin; set local search_path = app; select ssn from people; commit',
 			'a batch that goes back to a path': [
 				'set search_path = app',
@@ -219,18 +222,35 @@ export const names: readonly AttackCase[] = [
 		'no-secret',
 		{
 			'search_path by startup options': 'select ssn from people',
-			'search_path by startup options, after RESET': ['set search_path = lab', 'reset search_path', 'select ssn from people'],
+			'search_path by startup options, after RESET': [
+				'set search_path = lab',
+				'reset search_path',
+				'select ssn from people',
+			],
 			'search_path by startup options, after SET DEFAULT': [
 				'set search_path = lab',
 				'set search_path to default',
 				'select ssn from people',
 			],
-			'search_path by startup options, after RESET ALL': ['set search_path = lab', 'reset all', 'select ssn from people'],
-			'search_path by startup options, after DISCARD ALL': ['set search_path = lab', 'discard all', 'select ssn from people'],
+			'search_path by startup options, after RESET ALL': [
+				'set search_path = lab',
+				'reset all',
+				'select ssn from people',
+			],
+			'search_path by startup options, after DISCARD ALL': [
+				'set search_path = lab',
+				'discard all',
+				'select ssn from people',
+			],
 		},
 		{ startup: { options: '-c search_path=app' } },
 	),
-	...attacks('names', 'no-secret', { 'search_path by a startup parameter': 'select ssn from people' }, { startup: { search_path: 'app' } }),
+	...attacks(
+		'names',
+		'no-secret',
+		{ 'search_path by a startup parameter': 'select ssn from people' },
+		{ startup: { search_path: 'app' } },
+	),
 	...attacks(
 		'names',
 		'no-secret',
@@ -242,7 +262,10 @@ export const names: readonly AttackCase[] = [
 			'set search_path = lab, pg_catalog',
 			'select lower(name) from app.people',
 		],
-		'a function of the path before pg_catalog, with a cast': ['set search_path = lab, pg_catalog', "select lower('x'::text)"],
+		'a function of the path before pg_catalog, with a cast': [
+			'set search_path = lab, pg_catalog',
+			"select lower('x'::text)",
+		],
 		'an operator of the path': ['set search_path = app', "select id from depts where title =~~= 'x'"],
 		'an aggregate that is a function in the path': ['set search_path = lab, pg_catalog', "select count('x'::text)"],
 	}),
@@ -257,7 +280,10 @@ export const names: readonly AttackCase[] = [
 	...probes('names', {
 		'a name that is resolved twice': {
 			guesses: otherSsn,
-			sql: (guess) => ['set search_path = lab, app', `select count(*) from app.people, lab.people l where app.people.ssn = '${guess}'`],
+			sql: (guess) => [
+				'set search_path = lab, app',
+				`select count(*) from app.people, lab.people l where app.people.ssn = '${guess}'`,
+			],
 		},
 	}),
 	...conversations('names', 'no-secret', {
