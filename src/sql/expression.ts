@@ -283,13 +283,16 @@ function inList(node: NodeOf<'A_Expr'>, around: Around, names: readonly string[]
 	const items = as(node.rexpr, 'List')?.items ?? [];
 	const row = as(node.lexpr, 'RowExpr');
 	if (row !== undefined) {
-		const parts = items.flatMap(
-			(item): readonly (readonly [Node | undefined, Node])[] => rowPairs(node.lexpr, item) ?? [[node.lexpr, item]],
-		);
-		return joined(
-			parts.map(([l, r]) => compared(around, names, expression(l, around), expression(r, around), node.location)),
-			TYPE.bool,
-		);
+		// The row is walked once, however many it is compared with: its edits must not be made twice.
+		const lefts = (row.args ?? []).map((part) => expression(part, around));
+		const parts = items.flatMap((item) => {
+			const rights = as(item, 'RowExpr')?.args;
+			if (rights === undefined || rights.length !== lefts.length) {
+				return [compared(around, names, { ...joined(lefts), type: null }, expression(item, around), node.location)];
+			}
+			return lefts.map((left, i) => compared(around, names, left, expression(rights[i], around), node.location));
+		});
+		return joined(parts, TYPE.bool);
 	}
 	const left = expression(node.lexpr, around);
 	const seen = new Map<number | null, ExprInfo>();

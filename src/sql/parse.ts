@@ -19,7 +19,7 @@ export interface SqlLimits {
 }
 
 export const defaultSqlLimits: SqlLimits = Object.freeze({
-	statementBytesMax: 4 * 1024 * 1024,
+	statementBytesMax: 1024 * 1024,
 	statementsMax: 10_000,
 	nestingMax: 2_000,
 });
