@@ -3,14 +3,16 @@ import { AuditLog } from '../audit/log.ts';
 import { AuthBridge } from '../auth/bridge.ts';
 import { CancelRegistry } from '../backend/cancel.ts';
 import { isHarmlessFunctionName, settingSafety } from '../catalog/safety.ts';
-import type { Config } from '../config/config.ts';
+import type { Config, DatabaseConfig } from '../config/config.ts';
 import { Pipeline } from '../pipeline.ts';
 import type { Policy } from '../policy/policy.ts';
 import { formatProblem, type PolicyProblem } from '../policy/problem.ts';
 import { PolicyStore } from '../policy/store.ts';
-import { defaultSessionLimits } from '../session/limits.ts';
+import { Admission } from '../session/admission.ts';
+import { defaultSessionLimits, type SessionLimits } from '../session/limits.ts';
 import { Listener } from '../session/listener.ts';
 import type { DatabaseServices, SessionLog, SessionServices } from '../session/services.ts';
+import { lookEveryMs } from '../session/watch.ts';
 import { backendRules, frontendRules } from '../wire/framer.ts';
 import { authSettings } from './auth-settings.ts';
 import { databaseServices } from './backends.ts';
@@ -170,7 +172,35 @@ interface Parts {
 	readonly audit: AuditLog;
 }
 
-function sessionServices({ config, log, now, bridge, databases, store, audit }: Parts): SessionServices {
+/** Limits of time that a session of the database has. */
+function limitsOf(config: Config, database: DatabaseConfig): SessionLimits {
+	const { sessionsMax: _all, ...own } = database.limits;
+	return { ...defaultSessionLimits, ...config.limits, ...own };
+}
+
+/** What each session is given; `database` answers with services of its own, that have its limits. */
+function sessionServices(parts: Parts): SessionServices {
+	const { config, databases } = parts;
+	const shared = sharedServices(parts);
+	const served = new Map<string, DatabaseServices>();
+	for (const one of config.databases) {
+		const database = databases.get(one.name);
+		if (database === undefined) continue;
+		served.set(one.name, { ...database, services: { ...shared, limits: limitsOf(config, one) } });
+	}
+	return { ...shared, database: (name) => served.get(name) };
+}
+
+function admissionOf({ limits, databases, identity }: Config): Admission {
+	const ofUser = new Map(identity.users.map(({ name, sessionsMax }) => [name, sessionsMax]));
+	const ofDatabase = new Map(databases.map(({ name, limits: { sessionsMax } }) => [name, sessionsMax]));
+	return new Admission({
+		perUser: (user) => ofUser.get(user) ?? limits.sessionsPerUserMax,
+		perDatabase: (database) => ofDatabase.get(database) ?? 0,
+	});
+}
+
+function sharedServices({ config, log, now, bridge, databases, store, audit }: Parts): SessionServices {
 	const { queryBytesMax, bindBytesMax } = config.limits;
 	return {
 		limits: { ...defaultSessionLimits, ...config.limits },
@@ -189,6 +219,8 @@ function sessionServices({ config, log, now, bridge, databases, store, audit }: 
 		audit,
 		passedRows: new WeakMap(),
 		cancels: new CancelRegistry(),
+		admission: admissionOf(config),
+		lookEveryMs: lookEveryMs(config.databases.flatMap(({ limits: { sessionsMax: _all, ...times } }) => Object.values(times))),
 		log,
 		now,
 	};

@@ -16,6 +16,8 @@ export interface UserConfig {
 	readonly password: Secret;
 	readonly roles: readonly string[];
 	readonly claims: Readonly<Record<string, ClaimValue>>;
+	/** Its sessions at a time; 0: as many as there is room for. Null: as for everybody. */
+	readonly sessionsMax: number | null;
 }
 
 export interface IssuerConfig {
@@ -55,6 +57,16 @@ export interface DatabaseConfig {
 	};
 	readonly pool: { readonly mode: 'session' | 'transaction'; readonly size: number };
 }
+	readonly limits: DatabaseLimits;
+}
+
+export interface DatabaseLimits {
+	/** 0: as many as there is room for. */
+	readonly sessionsMax: number;
+	readonly queryTimeoutMs: number;
+	readonly transactionTimeoutMs: number;
+	readonly idleTransactionTimeoutMs: number;
+	readonly backendLifetimeMs: number;
 
 /** Frozen, all the way down. */
 export interface Config {

@@ -1,7 +1,10 @@
 /** The section `databases`: where each is, and how the gateway signs in there. */
-import type { DatabaseConfig } from './config.ts';
+import type { DatabaseConfig, DatabaseLimits } from './config.ts';
 import { isLoopback, type Path, type Reader } from './reader.ts';
 import type { RawConfig } from './schema.ts';
+
+/** The gateway's own database: what clients reach under this name is the console. */
+const RESERVED = 'portcullis';
 
 /** Words of the format that this version does not do yet. Taking them and doing something else would be a trap. */
 const POOLS_NOT_YET: ReadonlySet<string> = new Set(['transaction']);
@@ -9,14 +12,27 @@ const POOLS_NOT_YET: ReadonlySet<string> = new Set(['transaction']);
 type RawDatabase = RawConfig['databases'][string];
 
 /** In the order of the file. */
-export async function loadDatabases(reader: Reader, raw: RawConfig['databases']): Promise<DatabaseConfig[]> {
+export async function loadDatabases(reader: Reader, raw: RawConfig): Promise<DatabaseConfig[]> {
 	const databases: DatabaseConfig[] = [];
-	for (const [name, one] of Object.entries(raw)) databases.push(await loadDatabase(reader, name, one));
+	for (const [name, one] of Object.entries(raw.databases))
+		databases.push({ ...(await loadDatabase(reader, name, one)), limits: limitsOf(one, raw.limits) });
 	return databases;
 }
 
-async function loadDatabase(reader: Reader, name: string, raw: RawDatabase): Promise<DatabaseConfig> {
+/** What the database says for itself goes before what holds for all. */
+function limitsOf({ limits: own }: RawDatabase, limits: RawConfig['limits']): DatabaseLimits {
+	return {
+		sessionsMax: own.sessionsMax,
+		queryTimeoutMs: own.queryTimeoutMs ?? limits.queryTimeoutMs,
+		transactionTimeoutMs: own.transactionTimeoutMs ?? limits.transactionTimeoutMs,
+		idleTransactionTimeoutMs: own.idleTransactionTimeoutMs ?? limits.idleTransactionTimeoutMs,
+		backendLifetimeMs: own.backendLifetimeMs ?? limits.backendLifetimeMs,
+	};
+}
+
+async function loadDatabase(reader: Reader, name: string, raw: RawDatabase): Promise<Omit<DatabaseConfig, 'limits'>> {
 	const at: Path = ['databases', name];
+	if (name === RESERVED) reader.problem(at, "is the gateway's own database: choose another name");
 	if (POOLS_NOT_YET.has(raw.pool.mode))
 		reader.problem([...at, 'pool', 'mode'], `${raw.pool.mode} is not available in this version`);
 	return {

@@ -19,7 +19,8 @@ export async function loadIdentity(reader: Reader, raw: RawIdentity): Promise<Co
 	for (const [index, user] of rawUsers.entries()) {
 		const source = 'scram' in user.password ? { text: user.password.scram } : user.password;
 		const password = await reader.secret(['identity', 'users', index, 'password'], source);
-		if (password) users.push({ name: user.name, password, roles: user.roles, claims: user.claims });
+		const { name, roles, claims, sessionsMax = null } = user;
+		if (password) users.push({ name, password, roles, claims, sessionsMax });
 	}
 	const issuers: IssuerConfig[] = [];
 	for (const [index, issuer] of rawIssuers.entries()) {

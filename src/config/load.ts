@@ -50,7 +50,7 @@ export async function parseConfig(text: string, options: ParseOptions): Promise<
 async function load(reader: Reader, raw: RawConfig): Promise<Config> {
 	const listen = await loadListen(reader, raw.listen);
 	const identity = await loadIdentity(reader, raw.identity);
-	const databases = await loadDatabases(reader, raw.databases);
+	const databases = await loadDatabases(reader, raw);
 	const policies = reader.path(raw.policies);
 	await reader.mustBeFolder(['policies'], policies);
 	const key = await reader.optionalSecret(['audit', 'key'], raw.audit.key);

@@ -77,6 +77,7 @@ const user = z.strictObject({
 	password: verifier.describe('SCRAM verifier of its password.'),
 	roles: z.array(text).default([]).describe('`role:NAME` of the policy.'),
 	claims: z.record(z.string(), claim).default({}).describe('Attributes that policies may use.'),
+	sessionsMax: count(0).optional().describe('Its sessions at a time. Default: `limits.sessionsPerUserMax`.'),
 });
 
 const identity = z.strictObject({
@@ -86,6 +87,14 @@ const identity = z.strictObject({
 		.describe('How people sign in who are not in `users`; `password` takes a token as the password.'),
 	issuers: z.array(issuer).default([]).describe('OpenID providers whose tokens are taken.'),
 	users: z.array(user).default([]).describe('Service accounts.'),
+});
+
+const databaseLimits = z.strictObject({
+	sessionsMax: count(0).default(0).describe('Client sessions of this database at a time; 0: as many as there is room for.'),
+	queryTimeoutMs: count(0).optional().describe('Default: as under `limits`.'),
+	transactionTimeoutMs: count(0).optional().describe('Default: as under `limits`.'),
+	idleTransactionTimeoutMs: count(0).optional().describe('Default: as under `limits`.'),
+	backendLifetimeMs: count(0).optional().describe('Default: as under `limits`.'),
 });
 
 const database = z.strictObject({
@@ -126,6 +135,7 @@ const audit = z.strictObject({
 	path: text.default('./audit').describe('Folder of the audit log.'),
 	durability: z
 		.enum(['os', 'disk'])
+	limits: databaseLimits.prefault({}).describe('Limits of sessions of this database.'),
 		.default('os')
 		.describe('`os`: a record survives a crash of the process. `disk`: also of the machine.'),
 	key: secret.optional().describe('Private key that signs checkpoints. Without it they are not signed.'),
@@ -152,6 +162,27 @@ const limits = z.strictObject({
 	bindBytesMax: count(1_024)
 		.default(64 * mib)
 		.describe('Largest Bind or FunctionCall message, parameter values included.'),
+	sessionsPerUserMax: count(0)
+		.default(0)
+		.describe('Client sessions of one user at a time, over all databases; 0: as many as there is room for.'),
+	queryTimeoutMs: count(0)
+		.default(0)
+		.describe('How long a statement may run before it is cancelled (57014); 0: as long as it likes.'),
+	transactionTimeoutMs: count(0)
+		.default(0)
+		.describe('How long a transaction may last before its session is ended (25P04); 0: as long as it likes.'),
+	idleTransactionTimeoutMs: count(0)
+		.default(0)
+		.describe('How long a client may be silent inside of a transaction (25P03); 0 switches it off.'),
+	backendLifetimeMs: count(0)
+		.default(0)
+		.describe('Age of a server connection at which a session that is idle is ended to give it up (57P01); 0: none.'),
+	drainNoticeMs: count(0)
+		.default(0)
+		.describe('At the end: how long clients are still let in after readiness has gone down, so that balancers notice.'),
+	drainTimeoutMs: count(0)
+		.default(20_000)
+		.describe('At the end: how long transactions under way may take to finish before they are cut off (57P01).'),
 	statementsMax: count(1).default(10_000).describe('Prepared statements of one session.'),
 	statementBytesMax: count(1_024)
 		.default(64 * mib)

@@ -6,6 +6,8 @@ import type { Access, Decision, Identity } from '../stages.ts';
 import type { TransactionStatus } from '../wire/backend.ts';
 import { encodeFlush, encodeParse } from '../wire/encode.ts';
 import { type Frontend, statementName } from '../wire/frontend.ts';
+import type { Relation } from '../catalog/snapshot.ts';
+import type { PreparedBefore, RelationSearch } from '../pipeline.ts';
 import { SessionNames } from './names.ts';
 import { Outbox } from './outbox.ts';
 import { PendingMap } from './pending-map.ts';
@@ -79,6 +81,8 @@ export class Conversation {
 	/** The backend has said (FATAL) why it closes the connection. */
 	backendSaidWhy = false;
 	/** The session is over: nothing is sent, recorded or decided any more. */
+	/** What has run for too long and is being cancelled, and what the client is told of it. */
+	overdue: { readonly head: Expected; readonly error: GatewayError } | null = null;
 	ended = false;
 	/** Something asynchronous has to finish before the next message of the client is handled. */
 	pending = 0;
@@ -178,6 +182,17 @@ export class Conversation {
 		const done = () => {
 			this.pending -= 1;
 			if (!this.ended) this.pump();
+	/** A Query of the gateway's own destroys the unnamed statement and portal; the statement is parsed again when it is needed. */
+	loseUnnamed(): void {
+		const { statements, portals, segment } = this;
+		const found = statements.lookup('', segment);
+		if (found.type === 'present') {
+			const lost = { ...found.value, serverText: null, verified: false, describedIn: 0 };
+			statements.confirm(statements.change('', lost, segment));
+		}
+		if (portals.has('')) portals.confirm(portals.change('', undefined, segment));
+	}
+
 		};
 		work.then(done, (error: unknown) => {
 			this.fail(internalError(error), 'internal error');
@@ -252,7 +267,8 @@ export class Conversation {
 	}
 
 	#ask(): void {
-		const question = new Question((answer) => {
+		const question = new Question((rows) => {
+			const answer = rows?.[0]?.[0] ?? null;
 			this.pending -= 1;
 			this.#askedInVain = answer === null;
 			this.names.answered(answer);

@@ -9,6 +9,16 @@ export interface SessionLimits {
 	readonly loginWaitMs: number;
 	/** Between two messages of a client outside of a transaction; 0 switches it off. Ends the session with 57P05. */
 	readonly idleTimeoutMs: number;
+	/** Sessions of one user at a time; 0: as many as there is room for. */
+	readonly sessionsPerUserMax: number;
+	/** How long a statement may run before it is cancelled (57014); 0: as long as it likes. */
+	readonly queryTimeoutMs: number;
+	/** How long a transaction may last before its session is ended (25P04); 0: as long as it likes. */
+	readonly transactionTimeoutMs: number;
+	/** Between two messages of a client inside of a transaction (25P03); 0 switches it off. */
+	readonly idleTransactionTimeoutMs: number;
+	/** Age of a server connection at which an idle session is ended to give it up (57P01); 0: none. */
+	readonly backendLifetimeMs: number;
 	/** Named and unnamed prepared statements of one session. */
 	readonly statementsMax: number;
 	/** Portals of one session. */
@@ -33,6 +43,11 @@ export const defaultSessionLimits: SessionLimits = Object.freeze({
 	loginTimeoutMs: 60_000,
 	loginWaitMs: 900_000,
 	idleTimeoutMs: 0,
+	sessionsPerUserMax: 0,
+	queryTimeoutMs: 0,
+	transactionTimeoutMs: 0,
+	idleTransactionTimeoutMs: 0,
+	backendLifetimeMs: 0,
 	statementsMax: 10_000,
 	portalsMax: 1_000,
 	statementBytesMax: 64 * mib,

@@ -6,10 +6,11 @@ import { GatewayError } from '../errors.ts';
 import type { CancelRequest } from '../wire/startup.ts';
 import { internalError } from './conversation.ts';
 import { ClientGone, type Inbox } from './inbox.ts';
+import type { LiveSession } from './live.ts';
 import { LoginRefused, login, namesOf } from './login.ts';
 import { type Opened, openConnection, requireTls } from './opening.ts';
 import type { ListenerTls, SessionServices } from './services.ts';
-import { type Session, sayGoodbye } from './session.ts';
+import { sayGoodbye } from './session.ts';
 
 export interface ListenerOptions {
 	readonly host: string;
@@ -29,6 +30,9 @@ export interface ListenerStats {
 /** Connections beyond `sessionsMax` that are still told why they are refused; further ones are cut at once. */
 const refusedAtOnceMax = 100;
 
+/** Sessions of the gateway's own database at a time. They come on top of `sessionsMax`: they are what helps when that is used up. */
+const consoleSessionsMax = 20;
+
 /** How often sessions are looked at for idleness, and at the end for whether they are done. */
 const lookEveryMs = 100;
 
@@ -36,9 +40,9 @@ export class Listener {
 	readonly #services: SessionServices;
 	readonly #tls: ListenerTls | null;
 	readonly #server: Server;
-	readonly #sessions = new Set<Session>();
+	readonly #sessions = new Set<LiveSession>();
 	readonly #connecting = new Set<Connecting>();
-	readonly #idleTimer: NodeJS.Timeout | null;
+	readonly #timers: NodeJS.Timeout[] = [];
 	#closing: Promise<void> | null = null;
 
 	/** Listens. Rejects with GatewayError 55006 when the port is taken, 42501 when it may not be opened, else 58000. */
@@ -61,8 +65,8 @@ export class Listener {
 			this.#accept(socket),
 		);
 		const { idleTimeoutMs } = services.limits;
-		this.#idleTimer = idleTimeoutMs === 0 ? null : setInterval(() => this.#endIdle(idleTimeoutMs), lookEveryMs);
-		this.#idleTimer?.unref();
+		if (idleTimeoutMs > 0) this.#every(lookEveryMs, () => this.#endIdle(idleTimeoutMs));
+		if (services.lookEveryMs !== null) this.#every(services.lookEveryMs, () => this.#look());
 	}
 
 	/** Where it listens. */
@@ -76,6 +80,11 @@ export class Listener {
 		return { sessions: this.#sessions.size, connecting: this.#connecting.size };
 	}
 
+	/** Every session that is signed in, those that are just ending included. */
+	get sessions(): Iterable<LiveSession> {
+		return this.#sessions;
+	}
+
 	/**
 	 * Takes no more connections, lets transactions under way finish for `deadlineMs`, then ends what is left (57P01).
 	 * Resolves when every session is over and its lease given back.
@@ -86,7 +95,7 @@ export class Listener {
 	}
 
 	async #close(deadlineMs: number): Promise<void> {
-		if (this.#idleTimer !== null) clearInterval(this.#idleTimer);
+		for (const timer of this.#timers) clearInterval(timer);
 		const closed = new Promise<void>((resolve) => {
 			this.#server.close(() => resolve());
 		});
@@ -99,6 +108,15 @@ export class Listener {
 			await new Promise((resolve) => setTimeout(resolve, lookEveryMs));
 		}
 		await closed;
+	}
+
+	#every(ms: number, act: () => void): void {
+		this.#timers.push(setInterval(act, ms).unref());
+	}
+
+	#look(): void {
+		const nowMs = performance.now();
+		for (const session of this.#sessions) session.look(nowMs);
 	}
 
 	#endIdle(idleTimeoutMs: number): void {
@@ -119,7 +137,8 @@ export class Listener {
 			socket.destroy();
 			return;
 		}
-		const connecting = new Connecting(socket, this.#services, { full: count >= sessionsMax, sessions: this.#sessions });
+		const full = count >= sessionsMax;
+		const connecting = new Connecting(socket, this.#services, { full, sessions: this.#sessions });
 		this.#connecting.add(connecting);
 		connecting
 			.run(this.#tls, (session) => this.#sessions.delete(session))
@@ -141,7 +160,7 @@ export class Listener {
 interface House {
 	/** There are as many sessions as there may be. */
 	readonly full: boolean;
-	readonly sessions: ReadonlySet<Session>;
+	readonly sessions: ReadonlySet<LiveSession>;
 }
 
 /** One connection from accept to greeting. */
@@ -185,7 +204,7 @@ class Connecting {
 	}
 
 	/** The session, or null when the connection came to nothing (the client was told then). */
-	async run(tls: ListenerTls | null, over: (session: Session) => void): Promise<Session | null> {
+	async run(tls: ListenerTls | null, over: (session: LiveSession) => void): Promise<LiveSession | null> {
 		try {
 			const opened = await this.#unlessAborted(
 				openConnection(this.#socket, tls, (inbox) => {
@@ -205,17 +224,17 @@ class Connecting {
 	async #login(
 		tls: ListenerTls | null,
 		opened: Extract<Opened, { type: 'startup' }>,
-		over: (session: Session) => void,
-	): Promise<Session> {
+		over: (session: LiveSession) => void,
+	): Promise<LiveSession> {
 		const { message, inbox } = opened;
 		const { user, database } = namesOf(message);
 		this.#user = user;
 		const application = message.params.get('application_name') ?? '';
 		const clientTls = opened.tls === null ? null : { version: opened.tls.version, cipher: opened.tls.cipher };
 		this.#info = { ...this.#info, application, database, tls: clientTls };
-		if (this.#house.full) throw new GatewayError('53300', 'sorry, too many clients already', { severity: 'FATAL' });
+		if (this.#isFull(database)) throw new GatewayError('53300', 'sorry, too many clients already', { severity: 'FATAL' });
 		requireTls(tls, opened.tls);
-		let session: Session | null = null;
+		let session: LiveSession | null = null;
 		const { signal } = this.#abort;
 		session = await this.#unlessAborted(
 			login({
@@ -225,6 +244,9 @@ class Connecting {
 				tls: opened.tls,
 				info: this.#info,
 				signal,
+				known: (identity) => {
+					this.#info = { ...this.#info, identity };
+				},
 				waits: () => {
 					clearTimeout(this.#timer);
 					this.#timer = this.#deadline(this.#services.limits.loginWaitMs);
@@ -235,6 +257,14 @@ class Connecting {
 			}),
 		);
 		return session;
+	}
+
+	/** Operators get in when nobody else does any more. */
+	#isFull(database: string): boolean {
+		if (database !== this.#services.console?.database) return this.#house.full;
+		let consoles = 0;
+		for (const session of this.#house.sessions) if (session.console) consoles += 1;
+		return consoles >= consoleSessionsMax;
 	}
 
 	/** The client is never told whether the key was right: it only sees the connection close. */
@@ -280,8 +310,10 @@ class Connecting {
 		}
 		const shown = error instanceof ClientGone ? null : (told ?? internalError(error));
 		if (this.#user !== null) {
+			const session = this.#info;
 			const sqlstate = shown?.sqlstate ?? '08006';
-			this.#services.audit.event({ type: 'login-failed', session: this.#info, user: this.#user, reason, sqlstate });
+			const method = session.identity?.method ?? refused?.method ?? null;
+			this.#services.audit.event({ type: 'login-failed', session, user: this.#user, reason, sqlstate, method });
 		}
 		const socket = this.#inbox?.socket ?? this.#socket;
 		if (shown === null) socket.destroy();

@@ -3,7 +3,7 @@ import type { SessionInfo } from '../audit/event.ts';
 import type { ClientTls, Step } from '../auth/exchange.ts';
 import type { Lease } from '../backend/lease.ts';
 import { GatewayError, unreachable } from '../errors.ts';
-import type { Access, Identity } from '../stages.ts';
+import type { Access, Identity, LoginMethod } from '../stages.ts';
 import { protocolVersions } from '../wire/codes.ts';
 import {
 	encodeBackendKeyData,
@@ -13,6 +13,7 @@ import {
 } from '../wire/encode.ts';
 import { negotiate, type StartupMessage } from '../wire/startup.ts';
 import type { Inbox } from './inbox.ts';
+import type { ConsoleServices, LiveSession } from './live.ts';
 import type { DatabaseServices, SessionServices } from './services.ts';
 import { Session } from './session.ts';
 import { formatOptions, parseOptions, type Setting } from './startup-options.ts';
@@ -32,6 +33,8 @@ export interface LoginParts {
 	readonly info: SessionInfo;
 	/** Aborted when the client leaves or the deadline passes. */
 	readonly signal: AbortSignal;
+	/** It is known who they are, though not yet whether they may come in. */
+	readonly known: (identity: Identity) => void;
 	/** The login waits for a person: give it the longer deadline. */
 	readonly waits: () => void;
 	readonly over: () => void;
@@ -41,9 +44,12 @@ export interface LoginParts {
 export class LoginRefused extends Error {
 	readonly error: GatewayError;
 	readonly reason: string;
+	/** The way in that was tried; null when it failed before one was chosen. */
+	readonly method: LoginMethod | null;
 
-	constructor(error: GatewayError, reason: string) {
+	constructor(error: GatewayError, reason: string, method: LoginMethod | null) {
 		super(reason);
+		this.method = method;
 		this.name = 'LoginRefused';
 		this.error = error;
 		this.reason = reason;
@@ -65,26 +71,34 @@ export function namesOf(message: StartupMessage): { readonly user: string; reado
 }
 
 /** Signs in and greets. Rejects with LoginRefused, GatewayError (FATAL, to be told) or ClientGone. */
-export async function login(parts: LoginParts): Promise<Session> {
+export async function login(parts: LoginParts): Promise<LiveSession> {
 	const { services, inbox, message, signal } = parts;
 	const { database: databaseName } = namesOf(message);
 	const { protocol, unrecognized, mustTell } = negotiate(message);
 	if (mustTell) inbox.socket.write(encodeNegotiateProtocolVersion(protocol, unrecognized));
 	refuseReplication(message);
-	const { identity, welcome } = await authenticate(parts, databaseName);
+	const signedIn = await authenticate(parts, databaseName);
+	const { identity, welcome } = signedIn;
+	parts.known(identity);
+	if (services.console?.database === databaseName) return enterConsole(parts, services.console, signedIn, protocol);
 	const database = services.database(databaseName);
 	if (database === undefined) throw fatal('3D000', `database "${databaseName}" does not exist`);
 	const access = services.accessFor(identity, databaseName);
 	requireConnect(access, databaseName);
 	const startup = startupSettings(services, message, access);
-	const lease = await database.pool.lease({ startup, signal });
+	const leave = services.admission.enter(identity.name, databaseName);
+	const lease = await database.pool.lease({ startup, signal }).catch((error: unknown) => {
+		leave();
+		throw error;
+	});
 	try {
 		signal.throwIfAborted();
 		const info = leasedInfo(parts.info, identity, database, lease);
 		await recordLogin(services, info);
 		signal.throwIfAborted();
-		return greet(parts, { identity, database, info, lease, welcome, protocol });
+		return greet(parts, { identity, database, info, lease, welcome, protocol, leave });
 	} catch (error) {
+		leave();
 		await lease.release('broken');
 		throw error;
 	}
@@ -103,7 +117,7 @@ async function authenticate(parts: LoginParts, database: string): Promise<Signed
 				return { identity: step.identity, welcome: step.messages };
 			case 'fail':
 				for (const bytes of step.messages) inbox.socket.write(bytes);
-				throw new LoginRefused(step.error, step.reason);
+				throw new LoginRefused(step.error, step.reason, step.method);
 			case 'wait':
 				parts.waits();
 				for (const bytes of step.messages) inbox.socket.write(bytes);
@@ -179,12 +193,15 @@ interface Greeting {
 	readonly lease: Lease;
 	readonly welcome: readonly Buffer[];
 	readonly protocol: number;
+	/** Gives back the place among the sessions. */
+	readonly leave: () => void;
 }
 
 /** In libpq's order: AuthenticationOk, ParameterStatus, BackendKeyData, ReadyForQuery. */
 function greet(parts: LoginParts, greeting: Greeting): Session {
-	const { services, inbox, over } = parts;
-	const { identity, database, info, lease, welcome, protocol } = greeting;
+	const { inbox } = parts;
+	const { identity, database, info, lease, welcome, protocol, leave } = greeting;
+	const services = database.services ?? parts.services;
 	const { connection } = lease;
 	const cancel = services.cancels.register(connection.pid, protocol === protocolVersions.v3_2 ? 32 : 4);
 	cancel.point(connection);
@@ -193,9 +210,36 @@ function greet(parts: LoginParts, greeting: Greeting): Session {
 	const rest = inbox.detach();
 	const keyData = encodeBackendKeyData(cancel.pid, cancel.key);
 	socket.write(Buffer.concat([...welcome, ...statuses, keyData, encodeReadyForQuery('I')]));
+	const over = (): void => {
+		leave();
+		parts.over();
+	};
 	const session = new Session({ services, database, identity, info, lease, socket, cancel, rest, over });
 	session.start();
 	return session;
+}
+
+/** The gateway's own database: the same way in, with the gateway itself in place of a backend. */
+async function enterConsole(
+	parts: LoginParts,
+	console: ConsoleServices,
+	{ identity, welcome }: SignedIn,
+	protocol: number,
+): Promise<LiveSession> {
+	const { services, inbox, signal } = parts;
+	const access = services.accessFor(identity, console.database);
+	console.admit(access);
+	const info = { ...parts.info, identity };
+	await recordLogin(services, info);
+	signal.throwIfAborted();
+	const cancel = services.cancels.register(process.pid, protocol === protocolVersions.v3_2 ? 32 : 4);
+	const { pid, key } = cancel;
+	const { socket } = inbox;
+	const over = (): void => {
+		cancel.release();
+		parts.over();
+	};
+	return console.open({ identity, access, info, socket, welcome, pid, key, rest: inbox.detach(), over });
 }
 
 function fatal(sqlstate: string, message: string): GatewayError {

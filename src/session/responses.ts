@@ -23,6 +23,10 @@ export function errorForClient(conversation: Conversation, expected: Expected | 
 	if (expected !== undefined && expected.denial !== null && !fatal) {
 		return { sqlstate: expected.denial.sqlstate, fatal, forClient: encodeGatewayError(expected.denial) };
 	}
+	const { overdue } = conversation;
+	if (overdue !== null && overdue.head === expected && sqlstate === overdue.error.sqlstate) {
+		return { sqlstate, fatal, forClient: encodeGatewayError(overdue.error) };
+	}
 	const told = tell(conversation, expected, fields);
 	return { sqlstate, fatal, forClient: told === fields ? null : encodeErrorResponse(told) };
 }

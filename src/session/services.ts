@@ -7,10 +7,14 @@ import type { BackendPool } from '../backend/lease.ts';
 import type { CancelRegistry } from '../backend/cancel.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import type { SettingSafety } from '../catalog/safety.ts';
+import type { Relation } from '../catalog/snapshot.ts';
+import type { PreparedBefore } from '../pipeline.ts';
 import type { Access, AuditReceipt, Decision, Identity, StatementDecision } from '../stages.ts';
 import type { ResponseFields, RowField } from '../wire/backend.ts';
 import type { FrameRules } from '../wire/framer.ts';
+import type { Admission } from './admission.ts';
 import type { SessionLimits } from './limits.ts';
+import type { ConsoleServices, LiveSession } from './live.ts';
 
 /** What names mean to this session now. */
 export interface Names {
@@ -18,6 +22,8 @@ export interface Names {
 	readonly searchPath: readonly string[] | null;
 	/** Name of the session's own temporary schema; null while it has none. */
 	readonly tempSchema: string | null;
+	/** Relations that only this session sees. The same array as long as nothing changed; missing: it has none that are known. */
+	readonly own?: readonly Relation[];
 }
 
 /** Who asks, where, and under what circumstances. */
@@ -28,6 +34,10 @@ export interface StatementContext {
 	readonly catalog: Catalog;
 	readonly names: Names;
 	readonly info: SessionInfo;
+	readonly prepared: (name: string) => PreparedBefore | undefined;
+	readonly lookUp: (
+		search: readonly { readonly schema: string; readonly name: string }[],
+	) => Promise<readonly Relation[]>;
 }
 
 /** The pipeline as a session sees it. */
@@ -58,6 +68,8 @@ export interface DatabaseServices {
 	readonly catalog: Catalog;
 	/** Role that the gateway signs in with. */
 	readonly backendRole: string;
+	/** What its sessions are given, where limits or audit are the database's own. */
+	readonly services?: SessionServices;
 }
 
 export interface SessionAudit {
@@ -87,7 +99,7 @@ export interface SessionServices {
 	readonly clientRules: FrameRules;
 	readonly serverRules: FrameRules;
 	readonly bridge: { begin(request: LoginRequest): Exchange };
-	/** Undefined: no such database (3D000). */
+	/** Undefined: no such database (3D000). Throws GatewayError 55000 for one that an operator has disabled. */
 	readonly database: (name: string) => DatabaseServices | undefined;
 	/** The same object as long as the policy and the identity's answers are the same; cheap enough to be asked per statement. */
 	readonly accessFor: (identity: Identity, database: string) => Access;
@@ -97,6 +109,13 @@ export interface SessionServices {
 	/** RowDescriptions that the result guard has passed, so that a repeated statement costs a comparison. Made empty. */
 	readonly passedRows: WeakMap<StatementDecision, Buffer>;
 	readonly cancels: CancelRegistry;
+	readonly admission: Admission;
+	/** The gateway's own database; without it there is none. */
+	readonly console?: ConsoleServices;
+	/** How often sessions are compared with their limits of time, in milliseconds; null: never. */
+	readonly lookEveryMs: number | null;
+	/** Told of each session at its end, while its counters can still be read. */
+	readonly ended?: (session: LiveSession) => void;
 	readonly log: SessionLog;
 	/** Milliseconds since the epoch. */
 	readonly now: () => number;

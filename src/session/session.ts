@@ -8,7 +8,9 @@ import { GatewayError } from '../errors.ts';
 import { encodeGatewayError } from '../wire/encode.ts';
 import { Conversation, type ConversationParts } from './conversation.ts';
 import { Intake } from './intake.ts';
+import type { LiveSession, SessionState, Traffic } from './live.ts';
 import { Relay } from './relay.ts';
+import { Watch } from './watch.ts';
 
 /** How long a client may take to read its last words before its socket is destroyed. */
 const farewellMs = 5_000;
@@ -22,11 +24,15 @@ export interface SessionParts extends Omit<ConversationParts, 'client' | 'ending
 	readonly over: () => void;
 }
 
-export class Session {
+export class Session implements LiveSession {
+	readonly console = false;
+	/** Milliseconds since the epoch. */
+	readonly startedMs: number;
 	readonly #parts: SessionParts;
 	readonly #conversation: Conversation;
 	readonly #intake: Intake;
 	readonly #begunMs: number;
+	readonly #watch: Watch;
 	#lastHeardMs: number;
 	#lingering: NodeJS.Timeout | null = null;
 
@@ -34,6 +40,8 @@ export class Session {
 		this.#parts = parts;
 		const { socket } = parts;
 		this.#begunMs = performance.now();
+		this.startedMs = parts.services.now();
+		this.#watch = new Watch(parts.services.limits);
 		this.#lastHeardMs = this.#begunMs;
 		this.#conversation = new Conversation({
 			...parts,
@@ -82,9 +90,49 @@ export class Session {
 		return replies.length === 0 && status === 'I' && !segmentOpen && outbox.empty;
 	}
 
+	get state(): SessionState {
+		const { replies, status, segmentOpen, outbox } = this.#conversation;
+		if (replies.length > 0 || segmentOpen || !outbox.empty) return 'active';
+		if (status === 'I') return 'idle';
+		return status === 'T' ? 'idle in transaction' : 'idle in transaction (aborted)';
+	}
+
 	/** Milliseconds since the client said something. */
 	get quietMs(): number {
 		return performance.now() - this.#lastHeardMs;
+	}
+
+	get traffic(): Traffic {
+		const { socket, lease } = this.#parts;
+		const backend = lease.connection.socket;
+		return {
+			fromClient: socket.bytesRead,
+			toClient: socket.bytesWritten,
+			fromBackend: backend.bytesRead,
+			toBackend: backend.bytesWritten,
+		};
+	}
+
+	get preparedStatements(): number {
+		return this.#conversation.statements.size;
+	}
+
+	look(nowMs: number): void {
+		const { replies, status, transaction } = this.#conversation;
+		const { head } = replies;
+		const verdict = this.#watch.look(
+			{
+				head,
+				index: head?.run?.index ?? 0,
+				inTransaction: status !== 'I' || head !== undefined,
+				transaction,
+				heardMs: this.#lastHeardMs,
+				leasedMs: this.#begunMs,
+			},
+			nowMs,
+		);
+		if (verdict.type === 'end') this.#end(verdict.reason, 'broken', verdict.error);
+		else if (verdict.type === 'cancel') this.#cancelOverdue(verdict.error);
 	}
 
 	/** Tells the client (FATAL) and ends the session now. */
@@ -102,6 +150,16 @@ export class Session {
 			return;
 		}
 		this.#lingering ??= setTimeout(() => this.#abandon(), services.limits.lingerMs);
+	}
+
+	/** Nothing new is sent until the cancel request has arrived, so that it hits no later statement. */
+	#cancelOverdue(error: GatewayError): void {
+		const { pid, key } = this.#parts.cancel;
+		const conversation = this.#conversation;
+		const { head } = conversation.replies;
+		if (head === undefined) return;
+		conversation.overdue = { head, error };
+		conversation.wait(conversation.services.cancels.cancel(pid, key));
 	}
 
 	/** The backend still works for a client that has left long ago. */
@@ -128,6 +186,7 @@ export class Session {
 		if (conversation.ended) return;
 		conversation.ended = true;
 		const { socket, lease, cancel, services, over } = this.#parts;
+		services.ended?.(this);
 		if (this.#lingering !== null) clearTimeout(this.#lingering);
 		const { audit, log } = services;
 		conversation.outbox.close();

@@ -13,7 +13,7 @@ const PASSWORD = await Secret.read({ text: 'SCRAM-SHA-256$...' }, {});
 
 const WORLD: CaseWorld = {
 	databases: ['shop', 'other'],
-	users: [{ name: 'app', password: PASSWORD, roles: ['writer'], claims: { tenant: 'acme' } }],
+	users: [{ name: 'app', password: PASSWORD, roles: ['writer'], claims: { tenant: 'acme' }, sessionsMax: null }],
 };
 
 function one(lines: string): PolicyCase {

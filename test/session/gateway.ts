@@ -5,8 +5,11 @@ import { type BackendPool, SessionPool } from '../../src/backend/lease.ts';
 import type { BackendTarget } from '../../src/backend/target.ts';
 import type { Catalog } from '../../src/catalog/catalog.ts';
 import { GatewayError } from '../../src/errors.ts';
+import { Admission, type AdmissionLimits } from '../../src/session/admission.ts';
 import { defaultSessionLimits, type SessionLimits } from '../../src/session/limits.ts';
+import { lookEveryMs } from '../../src/session/watch.ts';
 import { Listener } from '../../src/session/listener.ts';
+import type { ConsoleServices } from '../../src/session/live.ts';
 import type { ListenerTls, SessionServices } from '../../src/session/services.ts';
 import type { Access, Answer, Identity } from '../../src/stages.ts';
 import { encodeAuthenticationOk } from '../../src/wire/encode.ts';
@@ -33,8 +36,15 @@ export interface TestGatewayOptions {
 	readonly poolSize?: number;
 	readonly target?: Partial<BackendTarget>;
 	readonly now?: () => number;
+	readonly admission?: AdmissionLimits;
+	readonly console?: ConsoleServices;
 	/** A login that answers these steps, one for each call. */
 	readonly steps?: () => (input: Buffer | null) => Step | Promise<Step>;
+}
+
+function timesOf(limits: SessionLimits): number[] {
+	const { queryTimeoutMs, transactionTimeoutMs, idleTransactionTimeoutMs, backendLifetimeMs } = limits;
+	return [queryTimeoutMs, transactionTimeoutMs, idleTransactionTimeoutMs, backendLifetimeMs];
 }
 
 const yes: Answer = { allowed: true, denied: false, named: true, rules: [] };
@@ -79,6 +89,9 @@ export async function startTestGateway(database: TestDatabase, options: TestGate
 		audit: pipeline,
 		passedRows: new WeakMap(),
 		cancels: new CancelRegistry(),
+		admission: new Admission(options.admission ?? { perUser: () => 0, perDatabase: () => 0 }),
+		lookEveryMs: lookEveryMs(timesOf({ ...defaultSessionLimits, ...options.limits })),
+		...(options.console === undefined ? {} : { console: options.console }),
 		log: { info: log, warn: log, error: log },
 		now: options.now ?? Date.now,
 	};
