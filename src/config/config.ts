@@ -56,7 +56,6 @@ export interface DatabaseConfig {
 		readonly key: Secret | null;
 	};
 	readonly pool: { readonly mode: 'session' | 'transaction'; readonly size: number };
-}
 	readonly limits: DatabaseLimits;
 }
 
@@ -67,6 +66,7 @@ export interface DatabaseLimits {
 	readonly transactionTimeoutMs: number;
 	readonly idleTransactionTimeoutMs: number;
 	readonly backendLifetimeMs: number;
+}
 
 /** Frozen, all the way down. */
 export interface Config {

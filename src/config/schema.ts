@@ -129,13 +129,13 @@ const database = z.strictObject({
 		})
 		.prefault({})
 		.describe('Connections to the server.'),
+	limits: databaseLimits.prefault({}).describe('Limits of sessions of this database.'),
 });
 
 const audit = z.strictObject({
 	path: text.default('./audit').describe('Folder of the audit log.'),
 	durability: z
 		.enum(['os', 'disk'])
-	limits: databaseLimits.prefault({}).describe('Limits of sessions of this database.'),
 		.default('os')
 		.describe('`os`: a record survives a crash of the process. `disk`: also of the machine.'),
 	key: secret.optional().describe('Private key that signs checkpoints. Without it they are not signed.'),
@@ -156,12 +156,6 @@ const limits = z.strictObject({
 	idleTimeoutMs: count(0)
 		.default(0)
 		.describe('How long a client may be silent outside of a transaction; 0 switches it off.'),
-	queryBytesMax: count(1_024)
-		.default(16 * mib)
-		.describe('Largest statement text, in a Query or Parse message.'),
-	bindBytesMax: count(1_024)
-		.default(64 * mib)
-		.describe('Largest Bind or FunctionCall message, parameter values included.'),
 	sessionsPerUserMax: count(0)
 		.default(0)
 		.describe('Client sessions of one user at a time, over all databases; 0: as many as there is room for.'),
@@ -183,6 +177,12 @@ const limits = z.strictObject({
 	drainTimeoutMs: count(0)
 		.default(20_000)
 		.describe('At the end: how long transactions under way may take to finish before they are cut off (57P01).'),
+	queryBytesMax: count(1_024)
+		.default(16 * mib)
+		.describe('Largest statement text, in a Query or Parse message.'),
+	bindBytesMax: count(1_024)
+		.default(64 * mib)
+		.describe('Largest Bind or FunctionCall message, parameter values included.'),
 	statementsMax: count(1).default(10_000).describe('Prepared statements of one session.'),
 	statementBytesMax: count(1_024)
 		.default(64 * mib)

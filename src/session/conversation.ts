@@ -80,9 +80,9 @@ export class Conversation {
 	inBlock = false;
 	/** The backend has said (FATAL) why it closes the connection. */
 	backendSaidWhy = false;
-	/** The session is over: nothing is sent, recorded or decided any more. */
 	/** What has run for too long and is being cancelled, and what the client is told of it. */
 	overdue: { readonly head: Expected; readonly error: GatewayError } | null = null;
+	/** The session is over: nothing is sent, recorded or decided any more. */
 	ended = false;
 	/** Something asynchronous has to finish before the next message of the client is handled. */
 	pending = 0;
@@ -154,6 +154,17 @@ export class Conversation {
 		return false;
 	}
 
+	/** A Query of the gateway's own destroys the unnamed statement and portal; the statement is parsed again when it is needed. */
+	loseUnnamed(): void {
+		const { statements, portals, segment } = this;
+		const found = statements.lookup('', segment);
+		if (found.type === 'present') {
+			const lost = { ...found.value, serverText: null, verified: false, describedIn: 0 };
+			statements.confirm(statements.change('', lost, segment));
+		}
+		if (portals.has('')) portals.confirm(portals.change('', undefined, segment));
+	}
+
 	/** False: the message has to wait. Once the sign-in has expired, no statement begins outside of a transaction any more. */
 	admits(type: Frontend['type']): boolean {
 		const { expiresAtMs } = this.identity;
@@ -182,17 +193,6 @@ export class Conversation {
 		const done = () => {
 			this.pending -= 1;
 			if (!this.ended) this.pump();
-	/** A Query of the gateway's own destroys the unnamed statement and portal; the statement is parsed again when it is needed. */
-	loseUnnamed(): void {
-		const { statements, portals, segment } = this;
-		const found = statements.lookup('', segment);
-		if (found.type === 'present') {
-			const lost = { ...found.value, serverText: null, verified: false, describedIn: 0 };
-			statements.confirm(statements.change('', lost, segment));
-		}
-		if (portals.has('')) portals.confirm(portals.change('', undefined, segment));
-	}
-
 		};
 		work.then(done, (error: unknown) => {
 			this.fail(internalError(error), 'internal error');
