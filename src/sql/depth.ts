@@ -245,17 +245,18 @@ function afterQuoted(bytes: Buffer, open: number, quote: number, escapes: boolea
 	return bytes.length;
 }
 
-/** The quote after white space with a line break in it: the string goes on there, escapes and all. -1 where there is none. */
+/**
+ * The quote after white space with a line break in it: the string goes on there, escapes and all. -1 where there is none.
+ * The server allows comments before it too; libpg-query gives a syntax error for that.
+ */
 function continuation(bytes: Buffer, from: number): number {
 	let at = from;
 	let broken = false;
 	while (at < bytes.length) {
 		const byte = bytes[at] ?? 0;
-		if (byte === DASH && bytes[at + 1] === DASH) at = afterLineComment(bytes, at);
-		else if (isSpace(byte)) {
-			broken ||= isNewline(byte);
-			at += 1;
-		} else return broken && byte === QUOTE ? at : -1;
+		if (!isSpace(byte)) return broken && byte === QUOTE ? at : -1;
+		broken ||= isNewline(byte);
+		at += 1;
 	}
 	return -1;
 }
