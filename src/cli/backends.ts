@@ -63,5 +63,6 @@ export function databaseServices(
 		queueTimeoutMs: poolWaitMs,
 		queueMax: poolWaitersMax,
 	});
-	return { name: database.name, pool, catalog: catalogOf(database, config, follow), backendRole: database.user };
+	const { name, user, tellUser } = database;
+	return { name, pool, catalog: catalogOf(database, config, follow), backendRole: user, tellUser };
 }

@@ -46,6 +46,7 @@ export interface DatabaseConfig {
 	readonly user: string;
 	readonly password: Secret | null;
 	readonly allowPassword: readonly ('cleartext' | 'md5')[];
+	readonly tellUser: readonly ('setting' | 'application_name')[];
 	readonly tls: {
 		readonly mode: 'disable' | 'require' | 'verify-ca' | 'verify-full';
 		/** PEM text. */

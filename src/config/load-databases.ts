@@ -43,6 +43,7 @@ async function loadDatabase(reader: Reader, name: string, raw: RawDatabase): Pro
 		user: raw.user,
 		password: await reader.optionalSecret([...at, 'password'], raw.password),
 		allowPassword: raw.allowPassword,
+		tellUser: raw.tellUser,
 		tls: await loadTls(reader, name, raw),
 		pool: raw.pool,
 	};

@@ -107,6 +107,12 @@ const database = z.strictObject({
 		.array(z.enum(['cleartext', 'md5']))
 		.default([])
 		.describe('Weak ways of asking for that password that the server may use; without it only SCRAM.'),
+	tellUser: z
+		.array(z.enum(['setting', 'application_name']))
+		.default(['setting'])
+		.describe(
+			"How the server is told who a session is for. `setting`: `portcullis.user`, `portcullis.session`. `application_name`: in front of the client's own.",
+		),
 	tls: z
 		.strictObject({
 			mode: z

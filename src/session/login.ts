@@ -17,6 +17,7 @@ import type { ConsoleServices, LiveSession } from './live.ts';
 import type { DatabaseServices, SessionServices } from './services.ts';
 import { Session } from './session.ts';
 import { formatOptions, parseOptions, type Setting } from './startup-options.ts';
+import { tellUser } from './told-user.ts';
 
 /** Startup parameters that are no settings. */
 const notSettings: ReadonlySet<string> = new Set(['user', 'database', 'options', 'replication']);
@@ -85,7 +86,8 @@ export async function login(parts: LoginParts): Promise<LiveSession> {
 	if (database === undefined) throw fatal('3D000', `database "${databaseName}" does not exist`);
 	const access = services.accessFor(identity, databaseName);
 	requireConnect(access, databaseName);
-	const startup = startupSettings(services, message, access);
+	const asked = startupSettings(services, message, access);
+	const startup = tellUser(asked, database.tellUser ?? [], { user: identity.name, session: parts.info.id });
 	const leave = services.admission.enter(identity.name, databaseName);
 	const lease = await database.pool.lease({ startup, signal }).catch((error: unknown) => {
 		leave();

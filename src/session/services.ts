@@ -15,6 +15,7 @@ import type { FrameRules } from '../wire/framer.ts';
 import type { Admission } from './admission.ts';
 import type { SessionLimits } from './limits.ts';
 import type { ConsoleServices, LiveSession } from './live.ts';
+import type { TellUser } from './told-user.ts';
 
 /** What names mean to this session now. */
 export interface Names {
@@ -70,6 +71,8 @@ export interface DatabaseServices {
 	readonly backendRole: string;
 	/** What its sessions are given, where limits or audit are the database's own. */
 	readonly services?: SessionServices;
+	/** How the server is told who a session is for; missing: not at all. */
+	readonly tellUser?: readonly TellUser[];
 }
 
 export interface SessionAudit {

@@ -1,6 +1,6 @@
 /** Every way to sign in, through the whole gateway, by the clients that people have; and what happens when a sign-in expires. */
 import { spawn } from 'node:child_process';
-import { copyFile, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
@@ -67,7 +67,13 @@ async function config(): Promise<Parameters<typeof startGateway>[0]> {
 	return parseConfig(JSON.stringify(settings), { file, shown: file, env: { PASSWORD: database.password } });
 }
 
-function client(user: string, secret: string | undefined, options?: string): pg.Client {
+/** The audit log's file that is written to. */
+async function lastSegment(): Promise<string> {
+	const files = (await readdir(join(folder, 'audit'))).filter((name) => name.endsWith('.jsonl')).sort();
+	return files.at(-1) ?? 'none';
+}
+
+function client(user: string, secret: string | undefined, options?: string, application_name?: string): pg.Client {
 	const { host, port } = gateway;
 	const made = new pg.Client({
 		host,
@@ -76,6 +82,7 @@ function client(user: string, secret: string | undefined, options?: string): pg.
 		database: 'shop',
 		...(secret === undefined ? {} : { password: secret }),
 		...(options === undefined ? {} : { options }),
+		...(application_name === undefined ? {} : { application_name }),
 	});
 	made.on('error', () => undefined);
 	return made;
@@ -137,6 +144,67 @@ describe('pg', () => {
 	];
 	test.each(refused)('$name: $code', async ({ user, secret, code }) => {
 		await expect(client(user, await secret()).connect()).rejects.toMatchObject({ code, severity: 'FATAL' });
+	});
+});
+
+describe('the server knows whose session it is', () => {
+	const asked = "select current_setting('portcullis.user') as who, current_setting('application_name') as app";
+
+	test('by settings, with the application_name as the client gave it', async () => {
+		for (const application_name of [undefined, 'a tool']) {
+			const ana = client('ana', await oidc.signIn('ana'), '-c work_mem=3MB', application_name);
+			await ana.connect();
+			onTestFinished(() => ana.end());
+			expect((await ana.query(asked)).rows).toEqual([{ who: 'ana', app: application_name ?? '' }]);
+			const [pid] = (await ana.query<{ pid: number }>('select pg_backend_pid() as pid')).rows;
+			const seen = await database.sql(`select application_name from pg_stat_activity where pid = ${pid?.pid}`);
+			expect(seen).toEqual([{ application_name: application_name ?? '' }]);
+			const audited = await ana.query<{ id: string }>("select current_setting('portcullis.session') as id");
+			const log = await readFile(join(folder, 'audit', await lastSegment()), 'utf8');
+			expect(log).toContain(audited.rows[0]?.id);
+		}
+	});
+
+	test('and no statement changes that', async () => {
+		const ana = client('ana', await oidc.signIn('ana'));
+		await ana.connect();
+		onTestFinished(() => ana.end());
+		const attempts = [
+			'set portcullis."user" = \'ben\'',
+			'set local portcullis."user" = \'ben\'',
+			'set "portcullis"."user" = \'ben\'',
+			'set PORTCULLIS."User" to \'ben\'',
+			'reset portcullis."user"',
+			"select set_config('portcullis.user', 'ben', false)",
+			"select set_config('Portcullis.USER', 'ben', true)",
+			"select set_config('port' || 'cullis.user', 'ben', false)",
+			"select pg_catalog.set_config(n, 'ben', false) from (values ('portcullis.user')) as v (n)",
+			"do $$ begin perform set_config('portcullis.user', 'ben', false); end $$",
+			"create function pg_temp.f() returns int language sql set portcullis.session = 'ben' as 'select 1'",
+			"alter role current_user set portcullis.session = 'ben'",
+			"begin; set portcullis.session = 'x'",
+		];
+		for (const sql of attempts) {
+			await expect(
+				ana.query(sql).then(() => sql),
+				sql,
+			).rejects.toMatchObject({ code: '42501' });
+			await ana.query('rollback');
+		}
+		const bound = ana.query('select set_config($1, $2, false)', ['portcullis.user', 'ben']);
+		await expect(bound).rejects.toMatchObject({ code: '42501' });
+		for (const sql of ['discard all', 'reset all']) await ana.query(sql).catch(() => undefined);
+		expect((await ana.query(asked)).rows).toMatchObject([{ who: 'ana' }]);
+	});
+
+	test('nor does the startup packet', async () => {
+		const token = await oidc.signIn('ana');
+		const ana = client('ana', token, '-c portcullis.user=ben --Portcullis.User=ben');
+		await ana.connect();
+		onTestFinished(() => ana.end());
+		expect((await ana.query(asked)).rows).toMatchObject([{ who: 'ana' }]);
+		const words = '-c x.y\\ -c\\ portcullis.user=ben';
+		await expect(client('ana', token, words).connect()).rejects.toMatchObject({ code: '42501' });
 	});
 });
 
