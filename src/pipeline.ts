@@ -17,6 +17,8 @@ import type { RelationName } from './sql/names.ts';
 import { defaultSqlLimits, type Parsed, parse, type SqlLimits } from './sql/parse.ts';
 import { clientFields, type Fields, redactedFields } from './sql/redact.ts';
 
+export { loadRelations, type RelationSearch } from './catalog/overlay.ts';
+
 /** What names mean to the session at this moment. */
 export interface SessionNames {
 	/** search_path as set, unquoted; null while nobody knows. */

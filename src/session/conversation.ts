@@ -10,6 +10,7 @@ import type { Relation } from '../catalog/snapshot.ts';
 import type { PreparedBefore, RelationSearch } from '../pipeline.ts';
 import { SessionNames } from './names.ts';
 import { Outbox } from './outbox.ts';
+import { lookUp } from './own-relations.ts';
 import { PendingMap } from './pending-map.ts';
 import { type Portal, type Prepared, unsettles } from './prepared.ts';
 import { askSearchPath, Question } from './question.ts';
@@ -92,6 +93,19 @@ export class Conversation {
 	pump: () => void = () => undefined;
 
 	#context: StatementContext | null = null;
+	/** For EXECUTE: what the name stands for, if that is beyond doubt. */
+	readonly #prepared = (name: string): PreparedBefore | undefined => {
+		const found = this.statements.lookup(name, this.segment);
+		if (found.type !== 'present') return undefined;
+		const { decision } = found.value;
+		const [statement] = decision.statements;
+		return statement === undefined ? undefined : { decision, statement };
+	};
+	readonly #lookUp = async (search: RelationSearch): Promise<readonly Relation[]> => {
+		const found = await lookUp(this, search);
+		this.names.learnOwn(found);
+		return found;
+	};
 	#decided: { readonly key: string; readonly decision: Decision } | null = null;
 	#flushedAfter: Expected | undefined;
 	/** The path was asked for on behalf of the message at hand, without an answer. */
@@ -116,7 +130,16 @@ export class Conversation {
 		const old = this.#context;
 		if (old !== null && old.access === access && old.names === names && old.info === this.info) return old;
 		const { identity, info, database } = this;
-		this.#context = { identity, database: database.name, access, catalog: database.catalog, names, info };
+		this.#context = {
+			identity,
+			database: database.name,
+			access,
+			catalog: database.catalog,
+			names,
+			info,
+			prepared: this.#prepared,
+			lookUp: this.#lookUp,
+		};
 		return this.#context;
 	}
 
@@ -143,6 +166,11 @@ export class Conversation {
 			this.catalogStale = false;
 			// A refresh that fails leaves the catalogue stale, and the decision says so to the client.
 			this.wait(this.database.catalog.refresh().catch(() => undefined));
+			return false;
+		}
+		if (names.temporaryStale && !this.segmentOpen && this.status !== 'E') {
+			if (replies.length > 0) return this.drain();
+			this.wait(lookUp(this, 'temporary').then((found) => names.learnTemporary(found)));
 			return false;
 		}
 		if (!names.stale || this.status === 'E' || this.#askedInVain) {

@@ -76,6 +76,7 @@ export function handleBind(conversation: Conversation, message: Bind, unrecorded
 	if (unrecorded === null) {
 		if (!conversation.settled()) return 'again';
 		if (!services.pipeline.isCurrent(prepared.decision, conversation.context())) {
+			if (prepared.bySql) return conversation.refuse(outdated(message.statement));
 			const decision = conversation.decide(prepared.sql, prepared.paramTypes);
 			if (decision === null) return 'again';
 			if (decision.effect === 'deny') return deny(conversation, decision, 'execute', null);
@@ -174,6 +175,7 @@ function makePrepared(message: Parse, decision: Decision, text: string): Prepare
 	return {
 		name: message.name,
 		sql: message.sql,
+		bySql: false,
 		paramTypes: message.paramTypes,
 		decision,
 		serverText: text,
@@ -318,6 +320,11 @@ function noStatement(name: StatementName): GatewayError {
 	const words =
 		name === '' ? 'unnamed prepared statement does not exist' : `prepared statement "${name}" does not exist`;
 	return new GatewayError('26000', words);
+}
+
+function outdated(name: StatementName): GatewayError {
+	const words = `prepared statement "${name}" was decided under another policy, catalogue or search_path`;
+	return new GatewayError('42501', words, { hint: 'DEALLOCATE it and PREPARE it again.' });
 }
 
 function noPortal(name: PortalName): GatewayError {

@@ -1,5 +1,6 @@
 /** What a session knows of its search_path, and whether that still holds. */
 import { parseSearchPath } from './search-path.ts';
+import type { Relation } from '../catalog/snapshot.ts';
 import type { Names } from './services.ts';
 
 /**
@@ -16,6 +17,7 @@ export class SessionNames {
 	#text: string | null = null;
 	#stale: boolean;
 	#dirty = false;
+	#temporaryStale = false;
 
 	/** `reported`: search_path as in the ParameterStatus messages of the login; undefined when there was none. */
 	constructor(reported: string | undefined) {
@@ -70,10 +72,42 @@ export class SessionNames {
 		if (idle) this.#dirty = false;
 	}
 
+	/** Temporary relations may have come or gone: the server has to be asked for them. */
+	get temporaryStale(): boolean {
+		return this.#temporaryStale;
+	}
+
+	/** DDL was done, committed or rolled back: what is known of the session's own relations may hold no longer. */
+	forgetOwn(): void {
+		this.#temporaryStale = true;
+		this.#keepOwn(undefined);
+	}
+
+	/** All temporary relations of the session, in place of what was known before. */
+	learnTemporary(relations: readonly Relation[]): void {
+		this.#temporaryStale = false;
+		this.#keepOwn(relations.length === 0 ? undefined : relations);
+	}
+
+	/** Further relations that only this session sees. */
+	learnOwn(relations: readonly Relation[]): void {
+		if (relations.length === 0) return;
+		const oids = new Set(relations.map(({ oid }) => oid));
+		this.#keepOwn([...(this.#current.own ?? []).filter(({ oid }) => !oids.has(oid)), ...relations]);
+	}
+
 	/** The answer to the gateway's question; null when there was none: then the path stays unknown, and may be asked again. */
 	answered(text: string | null): void {
 		if (text === null) this.#forget();
 		else this.#learn(text);
+	}
+
+	#keepOwn(own: readonly Relation[] | undefined): void {
+		const { searchPath, tempSchema, own: before } = this.#current;
+		if (own === before) return;
+		const schema = own?.find((relation) => relation.temporary)?.schema ?? tempSchema;
+		this.#current = own === undefined ? { searchPath, tempSchema: schema } : { searchPath, tempSchema: schema, own };
+		if (searchPath !== null) this.#latest = this.#current;
 	}
 
 	#learn(text: string): void {

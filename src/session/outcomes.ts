@@ -1,5 +1,6 @@
 /** What the backend's answers do to the session: outcomes for the audit log, names, portals, transaction, settings. */
 import { GatewayError } from '../errors.ts';
+import { statementName } from '../wire/frontend.ts';
 import { decodeBackend, type TransactionStatus } from '../wire/backend.ts';
 import type { SessionEffect } from '../stages.ts';
 import type { Outcome } from '../audit/event.ts';
@@ -16,7 +17,7 @@ export function afterCommand(conversation: Conversation, run: Run, tag: string |
 	if (conversation.status === 'E') conversation.status = 'T';
 	conversation.names.touched();
 	if (statement !== undefined && statement.effects.length > 0) {
-		for (const effect of statement.effects) follow(conversation, effect);
+		for (const effect of statement.effects) follow(conversation, effect, run);
 	}
 	if (tag !== null) run.end(conversation.services.audit, 'success', null, tag);
 }
@@ -51,6 +52,7 @@ export function ready(conversation: Conversation, expected: Expected | null, sta
 		if (conversation.catalogDirty) {
 			conversation.catalogDirty = false;
 			conversation.catalogStale = true;
+			conversation.names.forgetOwn();
 		}
 		const segment = expected === null ? conversation.segment - 1 : expected.segment;
 		if (conversation.portals.size > 0) {
@@ -70,6 +72,7 @@ export function fail(conversation: Conversation, expected: Expected | undefined,
 	const cancelled = error.sqlstate === '57014';
 	const status: Outcome['status'] = expected?.denial != null ? 'denied' : cancelled ? 'cancelled' : 'failure';
 	if (expected === undefined) return true;
+	expected.question?.fail(error.fields);
 	expected.run?.end(audit, status, error.sqlstate, null);
 	expected.run?.endAll(audit, status === 'denied' ? status : 'cancelled', status === 'denied' ? error.sqlstate : null);
 	if (error.fatal) return true;
@@ -118,7 +121,7 @@ function skip(conversation: Conversation, skipped: Expected): void {
 	skipped.run?.endAll(services.audit, denied ? 'denied' : 'cancelled', null);
 }
 
-function follow(conversation: Conversation, effect: SessionEffect): void {
+function follow(conversation: Conversation, effect: SessionEffect, run: Run): void {
 	const { statements, segment } = conversation;
 	switch (effect.type) {
 		case 'set':
@@ -128,6 +131,10 @@ function follow(conversation: Conversation, effect: SessionEffect): void {
 		case 'ddl':
 			conversation.catalogDirty = true;
 			conversation.catalogStale = true;
+			conversation.names.forgetOwn();
+			return;
+		case 'prepare':
+			learnPrepared(conversation, effect.name, run);
 			return;
 		case 'deallocate':
 			// PREPARE and DEALLOCATE share their names with Parse and Close.
@@ -136,4 +143,26 @@ function follow(conversation: Conversation, effect: SessionEffect): void {
 			return;
 		default:
 	}
+}
+
+/** PREPARE: EXECUTE may run it now, and Bind too. */
+function learnPrepared(conversation: Conversation, name: string, run: Run): void {
+	const { statement } = run;
+	if (statement === undefined) return;
+	const { statements, segment } = conversation;
+	const { sql, rewritten } = statement;
+	const effects = statement.effects.filter((effect) => effect.type !== 'prepare');
+	const decision = { ...run.decision, sql, rewritten, edits: [], statements: [{ ...statement, effects }] };
+	const prepared = {
+		name: statementName(name),
+		sql,
+		bySql: true,
+		paramTypes: [],
+		decision,
+		serverText: rewritten,
+		knownTypes: null,
+		verified: false,
+		describedIn: 0,
+	};
+	statements.confirm(statements.change(name, prepared, segment));
 }

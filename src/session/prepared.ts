@@ -8,6 +8,8 @@ export interface Prepared {
 	readonly name: StatementName;
 	/** As the client sent it. */
 	readonly sql: string;
+	/** Made by PREPARE: only its own text could make it anew. */
+	readonly bySql: boolean;
 	/** As in Parse; 0 or missing where the client left the type to the server. */
 	readonly paramTypes: readonly number[];
 	/** In force; replaced when it was decided again. */
@@ -54,6 +56,7 @@ function isUnsettling(effect: SessionEffect): boolean {
 			return changesNames(effect);
 		case 'names-unknown':
 		case 'ddl':
+		case 'prepare':
 		case 'deallocate':
 			return true;
 		default:

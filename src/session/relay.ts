@@ -110,7 +110,7 @@ export class Relay implements ByteSink {
 			case code.FunctionCallResponse:
 				return this.#callResult();
 			case code.NoticeResponse:
-				return this.#replaced(noticeForClient(this.#conversation, this.#raw()));
+				return this.#notice();
 			case code.ParameterStatus:
 				followParameter(this.#conversation, this.#raw());
 				return true;
@@ -224,6 +224,10 @@ export class Relay implements ByteSink {
 
 	#description(): boolean {
 		const expected = this.#head();
+		if (expected.question !== null) {
+			expected.question.restart();
+			return false;
+		}
 		if (expected.kind === 'query') {
 			const { statement } = this.#runOf(expected);
 			if (statement === undefined) throw this.#unexpected();
@@ -275,6 +279,13 @@ export class Relay implements ByteSink {
 		const error: ServerError = errorForClient(conversation, expected, this.#raw());
 		const shown = fail(conversation, expected, error);
 		return shown ? this.#replaced(error.forClient) : false;
+	}
+
+	/** Nobody but the gateway asked for what is said of its own question. */
+	#notice(): boolean {
+		const conversation = this.#conversation;
+		if (conversation.replies.head?.question != null) return false;
+		return this.#replaced(noticeForClient(conversation, this.#raw()));
 	}
 
 	/** Gives the client `bytes` in place of the frame; true when they are the frame itself. */

@@ -67,6 +67,8 @@ export class ReplyQueue {
 	#unsettled = 0;
 	#skipping = false;
 	#copyIn = false;
+	/** Who waits for the queue to be empty. */
+	#waiting: ((empty: boolean) => void)[] = [];
 
 	get length(): number {
 		return this.#items.length - this.#head;
@@ -128,7 +130,10 @@ export class ReplyQueue {
 			else at += 1;
 		}
 		if (at < items.length) items.splice(at, 1);
-		else this.#copyIn = true;
+		else {
+			this.#copyIn = true;
+			this.#wake(false);
+		}
 	}
 
 	/** An error or the end of the COPY: data that still comes is ignored by the backend. */
@@ -157,8 +162,22 @@ export class ReplyQueue {
 		while (this.length > 0) {
 			const expected = this.head as Expected;
 			this.#remove();
+			expected.question?.abandon();
 			each(expected);
 		}
+	}
+
+	/** Resolves with true once nothing is outstanding; with false when that takes more from the client first (a COPY). */
+	whenEmpty(): Promise<boolean> {
+		if (this.length === 0) return Promise.resolve(true);
+		if (this.#copyIn) return Promise.resolve(false);
+		return new Promise((resolve) => this.#waiting.push(resolve));
+	}
+
+	#wake(empty: boolean): void {
+		const waiting = this.#waiting;
+		this.#waiting = [];
+		for (const resolve of waiting) resolve(empty);
 	}
 
 	#remove(): void {
@@ -169,6 +188,7 @@ export class ReplyQueue {
 		if (this.#head === this.#items.length) {
 			this.#items.length = 0;
 			this.#head = 0;
+			if (this.#waiting.length > 0) this.#wake(true);
 		} else if (this.#head >= 1024) {
 			this.#items.splice(0, this.#head);
 			this.#head = 0;

@@ -9,6 +9,8 @@ import type { Expected } from './replies.ts';
 /** An error of the backend, and what the client gets for it. */
 export interface ServerError {
 	readonly sqlstate: string;
+	/** As it came. */
+	readonly fields: ResponseFields;
 	/** FATAL and PANIC: the backend closes the connection after it. */
 	readonly fatal: boolean;
 	/** Null: the message as it came. */
@@ -21,14 +23,14 @@ export function errorForClient(conversation: Conversation, expected: Expected | 
 	const fatal = severity === 'FATAL' || severity === 'PANIC';
 	const sqlstate = fields.get('C') ?? 'XX000';
 	if (expected !== undefined && expected.denial !== null && !fatal) {
-		return { sqlstate: expected.denial.sqlstate, fatal, forClient: encodeGatewayError(expected.denial) };
+		return { sqlstate: expected.denial.sqlstate, fields, fatal, forClient: encodeGatewayError(expected.denial) };
 	}
 	const { overdue } = conversation;
 	if (overdue !== null && overdue.head === expected && sqlstate === overdue.error.sqlstate) {
-		return { sqlstate, fatal, forClient: encodeGatewayError(overdue.error) };
+		return { sqlstate, fields, fatal, forClient: encodeGatewayError(overdue.error) };
 	}
 	const told = tell(conversation, expected, fields);
-	return { sqlstate, fatal, forClient: told === fields ? null : encodeErrorResponse(told) };
+	return { sqlstate, fields, fatal, forClient: told === fields ? null : encodeErrorResponse(told) };
 }
 
 /** Null: the message as it came. */

@@ -16,13 +16,20 @@ export interface Recorded {
 
 /**
  * Marks: `deny_me` anywhere denies, `slow_me` decides by a Promise, `hide_me` hides rows, `protect_me` touches a
- * protected relation, `old_text` is rewritten to `new_text`, `leak_me` is a column that the guard stops.
+ * protected relation, `old_text` is rewritten to `new_text`, `leak_me` is a column that the guard stops,
+ * `look_up_me` looks for relations of the session's own.
  */
 export class FakePipeline implements StatementPipeline, SessionAudit {
 	readonly recorded: Recorded[] = [];
 	readonly events: SessionEvent[] = [];
 	/** Search paths that decisions were made with. */
 	readonly paths: (readonly string[] | null)[] = [];
+	/** Names of the session's own relations that decisions were made with. */
+	readonly own: (readonly string[])[] = [];
+	/** What `look_up_me` found. */
+	readonly found: (readonly string[])[] = [];
+	/** What EXECUTE would run. */
+	readonly executed: (string | undefined)[] = [];
 	/** Set to make every record fail. */
 	failure: GatewayError | null = null;
 	/** Grows: prepared statements are decided again. */
@@ -35,7 +42,11 @@ export class FakePipeline implements StatementPipeline, SessionAudit {
 
 	decide(context: StatementContext, sql: string): Decision | Promise<Decision> {
 		this.paths.push(context.names.searchPath);
+		const executes = /^execute (\w+)/.exec(sql)?.[1];
+		if (executes !== undefined) this.executed.push(context.prepared(executes)?.statement.sql);
 		const decision = this.#decide(sql);
+		this.own.push(context.names.own?.map(({ name }) => name) ?? []);
+		if (sql.includes('look_up_me')) return this.#lookUp(context, decision);
 		if (!sql.includes('slow_me')) return decision;
 		return new Promise((resolve) => {
 			setTimeout(() => resolve(decision), 5);
@@ -82,6 +93,15 @@ export class FakePipeline implements StatementPipeline, SessionAudit {
 
 	breach(fields: readonly RowField[]): string | null {
 		return fields.some(({ name }) => name === 'leak_me') ? 'some.relation.leak_me' : null;
+	}
+
+	async #lookUp(context: StatementContext, decision: Decision): Promise<Decision> {
+		const found = await context.lookUp([
+			{ schema: 'pg_temp', name: 'mine' },
+			{ schema: 'public', name: 'fresh' },
+		]);
+		this.found.push(found.map(({ name }) => name).sort());
+		return decision;
 	}
 
 	#write(): void {
@@ -136,6 +156,7 @@ function effectsOf(node: string, sql: string): SessionEffect[] {
 		const name = /deallocate\s+(\w+)/i.exec(sql)?.[1] ?? 'all';
 		return [{ type: 'deallocate', name: name === 'all' ? null : name }];
 	}
+	if (node === 'PrepareStmt') return [{ type: 'prepare', name: /prepare\s+(\w+)/i.exec(sql)?.[1] ?? '' }];
 	if (/^(Create|Alter|Drop)/.test(node)) return [{ type: 'ddl' }];
 	if (node !== 'TransactionStmt') return [];
 	if (/^\s*(begin|start)/i.test(sql)) return [{ type: 'begin' }];

@@ -4,6 +4,7 @@ import type { Backend } from '../../src/wire/backend.ts';
 import { otherVersions } from '../catalog/support.ts';
 import { createDatabase, startPostgres, type TestDatabase } from '../support/postgres.ts';
 import { startTestGateway, type TestGateway } from './gateway.ts';
+import { until } from './until.ts';
 import {
 	Bind,
 	DescribePortal,
@@ -164,6 +165,83 @@ describe.each([undefined, ...otherVersions()])('PostgreSQL (%s)', (native) => {
 			for (const sql of ['begin', 'create temp table two (a int)', 'select * from two', 'commit', 'select 1'])
 				await client.query(sql);
 			expect(gateway.refreshes.count).toBe(3);
+		});
+	});
+
+	describe('relations that only the session sees', () => {
+		const setup = ['begin', 'create temp table mine (a int)', 'create table fresh (a int)'];
+
+		it('are found through its own connection, and kept while they last', async () => {
+			for (const sql of setup) await client.query(sql);
+			await client.query("select 'look_up_me'");
+			expect(gateway.pipeline.found).toEqual([['fresh', 'mine']]);
+			expect(gateway.pipeline.own.at(-1)).toEqual(['mine']);
+			await client.query('select 1');
+			expect([...(gateway.pipeline.own.at(-1) ?? [])].sort()).toEqual(['fresh', 'mine']);
+			expect(kinds(await client.query('rollback'))).toEqual(['CommandComplete', 'ReadyForQuery']);
+			await client.query('select 2');
+			expect(gateway.pipeline.own.at(-1)).toEqual([]);
+		});
+
+		it('are found behind statements that are still running', async () => {
+			client.send(...[...setup, "select 'look_up_me' from pg_sleep(0.05)", 'commit'].map(Query));
+			expect(errorsOf(await client.ready(5))).toEqual([]);
+			expect(gateway.pipeline.found).toEqual([['fresh', 'mine']]);
+			await client.query('drop table fresh');
+		});
+
+		it('are not asked for where that would end a pipeline, a failed transaction or a COPY', async () => {
+			client.send(...run('create temp table mine (a int)'), ...run("select 'look_up_me'"), Sync);
+			expect(errorsOf(await client.ready())).toEqual([]);
+			await client.query('begin');
+			await client.query('select 1/0');
+			await client.query("select 'look_up_me'");
+			await client.query('rollback');
+			client.send(Query('copy items from stdin'), Query("select 'look_up_me'"));
+			expect(errorsOf(await client.rest()).map(({ C }) => C)).toEqual(['08P01', '08P01']);
+			expect(gateway.pipeline.found).toEqual([[], [], []]);
+		});
+
+		it('cost the client nothing, its unnamed statement neither', async () => {
+			client.send(Parse("select 'unnamed'"), Sync);
+			await client.ready();
+			client.send(Parse("select 'look_up_me'", 'other'), Sync, Bind(), DescribePortal(), Execute(), Sync);
+			const heard = await client.ready(2);
+			expect(kinds(heard)).toEqual([
+				...['ParseComplete', 'ReadyForQuery'],
+				...['BindComplete', 'RowDescription', 'DataRow', 'CommandComplete', 'ReadyForQuery'],
+			]);
+			expect(rowsOf(heard)).toEqual([['unnamed']]);
+		});
+
+		it('of a session that ends meanwhile are no longer looked for', async () => {
+			client.send(Query('select pg_sleep(0.2)'), Query("select 'look_up_me'"));
+			await until(() => gateway.pipeline.recorded.length === 1);
+			client.socket.resetAndDestroy();
+			await until(() => gateway.pipeline.found.length === 1 && gateway.pool.stats.leased === 0);
+		});
+	});
+
+	describe('PREPARE', () => {
+		it('is known to EXECUTE and to Bind, DEALLOCATE forgets it', async () => {
+			client.send(Query("prepare q as select 'prepared'"), Query('execute q'), Query('execute other'));
+			const heard = await client.ready(3);
+			expect(rowsOf(heard)).toEqual([['prepared']]);
+			expect(gateway.pipeline.executed).toEqual(["prepare q as select 'prepared'", undefined]);
+			client.send(Bind([], 'q'), DescribePortal(), Execute(), Sync);
+			expect(rowsOf(await client.ready())).toEqual([['prepared']]);
+			expect(gateway.pipeline.recorded.at(-1)?.record.decision.sql).toBe("prepare q as select 'prepared'");
+			gateway.pipeline.revision += 1;
+			client.send(Bind([], 'q'), Execute(), Sync);
+			expect(errorsOf(await client.ready())).toMatchObject([{ C: '42501' }]);
+			client.send(Query('deallocate q'), Bind([], 'q'), Execute(), Sync);
+			expect(errorsOf(await client.ready(2))).toMatchObject([{ C: '26000' }]);
+		});
+
+		it('that fails is not known', async () => {
+			client.send(Query('prepare q as select nothing_here'), Query('execute q'));
+			await client.ready(2);
+			expect(gateway.pipeline.executed).toEqual([undefined]);
 		});
 	});
 

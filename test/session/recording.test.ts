@@ -289,7 +289,7 @@ describe('a log that fails', () => {
 
 describe('what the gateway did not see does not run', () => {
 	it('a statement prepared behind its back', async () => {
-		await client.query('prepare hidden as insert into items values (1)');
+		await client.query("do $$ begin execute 'prepare hidden as insert into items values (1)'; end $$");
 		client.send(Bind([], 'hidden'), Execute(), Sync);
 		const heard = await client.ready();
 		expect(heard.map(({ type }) => type)).toEqual(['ErrorResponse', 'ReadyForQuery']);

@@ -1,0 +1,36 @@
+/** Relations that only this session sees, temporary or not yet committed: asked for through its own connection. */
+import { loadRelations, type RelationSearch } from '../pipeline.ts';
+import type { Relation } from '../catalog/snapshot.ts';
+import type { Conversation } from './conversation.ts';
+import { askText, type AnswerRows, Question } from './question.ts';
+
+/**
+ * Looks for relations as the session's transaction sees them. Finds nothing where the session can't be asked: in a
+ * pipeline (the question would commit it), in a failed transaction, during a COPY. The client's messages must be held back.
+ */
+export async function lookUp(conversation: Conversation, search: RelationSearch): Promise<readonly Relation[]> {
+	if (conversation.segmentOpen) return [];
+	const quiet = await conversation.replies.whenEmpty();
+	if (!quiet || conversation.ended || conversation.status === 'E') return [];
+	const connection = { query: (sql: string) => ask(conversation, sql) };
+	try {
+		return await loadRelations(connection, search, conversation.status === 'T');
+	} catch {
+		// The statement is refused for the name that was not found; what is wrong with the connection shows by itself.
+		return [];
+	}
+}
+
+function ask(conversation: Conversation, sql: string): Promise<AnswerRows> {
+	return new Promise((resolve, reject) => {
+		const question = new Question((rows, error) => {
+			if (rows === null) reject(error ?? new Error('no answer'));
+			else resolve(rows);
+		});
+		const { bytes, expected } = askText(question, conversation.segment, sql);
+		conversation.loseUnnamed();
+		conversation.outbox.forwardControl(bytes);
+		for (const one of expected) conversation.replies.push(one);
+		conversation.outbox.flush();
+	});
+}
