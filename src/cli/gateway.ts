@@ -220,7 +220,9 @@ function sharedServices({ config, log, now, bridge, databases, store, audit }: P
 		passedRows: new WeakMap(),
 		cancels: new CancelRegistry(),
 		admission: admissionOf(config),
-		lookEveryMs: lookEveryMs(config.databases.flatMap(({ limits: { sessionsMax: _all, ...times } }) => Object.values(times))),
+		lookEveryMs: lookEveryMs(
+			config.databases.flatMap(({ limits: { sessionsMax: _all, ...times } }) => Object.values(times)),
+		),
 		log,
 		now,
 	};

@@ -129,6 +129,14 @@ describe('what is written is what the database has', () => {
 		expect(await gateway.backend.sql("select from sales.orders where note = 'rolled back'")).toEqual([]);
 	});
 
+	test('an error on a protected table says nothing of its rows', async () => {
+		const failing = "insert into sales.orders (tenant, customer_id, status) values ('acme', 3, 'lost')";
+		const error: unknown = await app.query(failing).catch((reason: unknown) => reason);
+		expect(error).toMatchObject({ code: '23514', detail: undefined });
+		const direct: unknown = await gateway.backend.sql(failing).catch((reason: unknown) => reason);
+		expect(direct).toMatchObject({ code: '23514', detail: expect.stringContaining('Failing row contains') });
+	});
+
 	test('savepoints, SET and SHOW', async () => {
 		await app.query('begin; savepoint s');
 		await app.query("set local statement_timeout = '7s'");
