@@ -97,6 +97,16 @@ const own = attacks(
 		'a domain in JSON_TABLE':
 			"select * from json_table(jsonb '{\"a\": \"x\"}', '$' columns (a app.stealing path '$.a'))",
 		'a domain in JSON_VALUE': `select json_value(jsonb '"x"', '$' returning app.stealing)`,
+		'a domain by domain_in': "select domain_in('x'::cstring, 'app.stealing'::regtype, -1)",
+		'a domain by array_in': "select array_in('{x}'::cstring, 'app.stealing'::regtype, -1)",
+		'a domain by pg_input_is_valid': "select pg_input_is_valid('x', 'app.stealing')",
+		'a domain by pg_input_error_info': "select * from pg_input_error_info('x', 'app.stealing')",
+		'a domain in a record type': 'select * from json_populate_record(null::lab.row_of_domains, \'{"a": "x"}\')',
+		'a domain in a record by a cast': "select '(x)'::lab.row_of_domains",
+		'a domain in a record by record_in': "select record_in('(x)'::cstring, 'lab.row_of_domains'::regtype, -1)",
+		'a domain in a record by ROW': "select row('x')::lab.row_of_domains",
+		'a domain over a domain': "select 'x'::lab.domain_of_domain",
+		'a domain in json_to_recordset': 'select * from json_to_recordset(\'[{"a": "x"}]\') as r (a app.stealing)',
 		'a domain as a column': ['begin', 'create temp table t (a app.stealing)', "insert into t values ('x')", 'rollback'],
 		'a domain as a parameter': ['prepare q (app.stealing) as select 1', "execute q ('x')"],
 		'CREATE FUNCTION': [
@@ -287,6 +297,33 @@ const neverHarmful: Readonly<Record<string, string>> = {
 	'a harmful function in a hidden place': 'it answers nothing of the file',
 };
 
+const typed = conversations('functions', 'no-secret', {
+	'a parameter of the type of a domain': async (client) => {
+		const oid = Number(textRows(await client.run("select 'app.stealing'::regtype::oid"))[0]?.[0]);
+		client.send(parse('', 'select $1', [oid]), ...bindExecute('', ['x']), sync());
+		await client.waitFor('ReadyForQuery');
+	},
+	'a parameter of the type of an array of domains': async (client) => {
+		const oid = Number(textRows(await client.run("select 'app.stealing[]'::regtype::oid"))[0]?.[0]);
+		client.send(parse('', 'select $1', [oid]), ...bindExecute('', ['{x}']), sync());
+		await client.waitFor('ReadyForQuery');
+	},
+	'a parameter that becomes a domain': async (client) => {
+		client.send(parse('', 'select $1::app.stealing'), ...bindExecute('', ['x']), sync());
+		await client.waitFor('ReadyForQuery');
+	},
+	'a parameter of a record type with a domain': async (client) => {
+		const oid = Number(textRows(await client.run("select 'lab.row_of_domains'::regtype::oid"))[0]?.[0]);
+		client.send(parse('', 'select $1', [oid]), ...bindExecute('', ['(x)']), sync());
+		await client.waitFor('ReadyForQuery');
+	},
+	'FunctionCall of domain_in': async (client) => {
+		const oid = textRows(await client.run("select 'app.stealing'::regtype::oid"))[0]?.[0] ?? '';
+		client.send(functionCall(2597, ['x', oid, '-1']));
+		await client.waitFor('ReadyForQuery');
+	},
+});
+
 const calls = conversations('functions', 'no-secret', {
 	'FunctionCall of a function without a rule': async (client) => {
 		const oid = Number(textRows(await client.run("select 'app.ssn_of(int)'::regprocedure::oid"))[0]?.[0]);
@@ -332,5 +369,6 @@ const calls = conversations('functions', 'no-secret', {
 export const functions: readonly AttackCase[] = [
 	...own.map((attack) => ({ ...attack, bare: neverOwn[attack.name] ?? null })),
 	...harmful.map((attack) => ({ ...attack, bare: neverHarmful[attack.name] ?? null })),
+	...typed,
 	...calls,
 ];

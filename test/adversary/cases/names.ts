@@ -57,13 +57,6 @@ export const names: readonly AttackCase[] = [
 			'select ssn from people',
 			'rollback',
 		],
-		'a statement prepared under one path and run under another': [
-			'set search_path = lab',
-			'prepare q as select ssn from people',
-			'execute q',
-			'set search_path = app',
-			'execute q',
-		],
 		'quoted names': 'select "ssn" from "app"."people"',
 		'names in capitals': 'SELECT P.SSN FROM APP.PEOPLE P',
 		'names in Unicode escapes': `select U&"\\0073sn" from app.U&"p\\0065ople"`,
@@ -115,6 +108,13 @@ export const names: readonly AttackCase[] = [
 		'USING with an alias': 'select j.tenant, p.ssn from app.people p join app.accounts a using (tenant) as j',
 	}),
 	...attacks('names', 'no-secret', {
+		'a statement prepared under one path and run under another': [
+			'set search_path = lab',
+			'prepare q as select ssn from people',
+			'execute q',
+			'set search_path = app',
+			'execute q',
+		],
 		'search_path by a computed name of a setting': [
 			"select set_config('search' || '_path', 'app', false)",
 			'select ssn from people',
@@ -257,6 +257,99 @@ export const names: readonly AttackCase[] = [
 		{ 'search_path by startup options, written the long way': 'select ssn from people' },
 		{ startup: { options: '--search_path=app\\,lab' } },
 	),
+	...attacks('names', 'no-secret', {
+		'a mask does not call what the path has': [
+			'set search_path = lab, pg_catalog',
+			'select ssn, email, bonus, born from app.people',
+		],
+		'a mask is not cast to a type of the path': [
+			'set search_path = lab, pg_catalog',
+			'select ssn, token, prefs, search, photo from app.people',
+		],
+		'a filter does not use an operator of the path': [
+			'set search_path = lab, pg_catalog',
+			'select id, name from app.people',
+		],
+		'a filter of a partition does not use an operator of the path': [
+			'set search_path = lab, pg_catalog',
+			'select id, kind from app.events',
+		],
+		'a filter of a child does not use an operator of the path': [
+			'set search_path = lab, pg_catalog',
+			'select id, title, body from app.papers',
+		],
+		'a view does not call what the path has': [
+			'set search_path = lab, pg_catalog',
+			'select code, label from app.people_vv',
+		],
+		'a view of JSON does not call what the path has': ['set search_path = lab, pg_catalog', 'select j from app.json_v'],
+		'a view does not compare by an operator of the path': [
+			'set search_path = lab, pg_catalog',
+			'select id, present from app.exists_v',
+			'select * from app.barrier_v',
+		],
+		'a recursive view does not concatenate by an operator of the path': [
+			'set search_path = lab, pg_catalog',
+			'select * from app.tree_v',
+		],
+		'a metadata mask does not use what the path has': [
+			'set search_path = lab, pg_catalog',
+			'select query from pg_stat_activity',
+			'select subconninfo from pg_subscription',
+		],
+		'a temporary table named like a type': [
+			'create temp table text (a int)',
+			'create temp table date (a int)',
+			'select ssn, born from app.people',
+		],
+		'a prepared statement is planned again under another path': [
+			'prepare q as select upper(name) from app.people',
+			'execute q',
+			'set search_path = lab, pg_catalog',
+			'execute q',
+		],
+		'an operator of a prepared statement is resolved again under another path': [
+			"prepare q as select id from app.people where name = 'x'",
+			'execute q',
+			'set search_path = lab, pg_catalog',
+			'execute q',
+		],
+		'a type of a prepared statement is resolved again under another path': [
+			'prepare q as select name::text from app.people',
+			'execute q',
+			'set search_path = lab, pg_catalog',
+			'execute q',
+		],
+		'a function is called after a savepoint brings the path back': [
+			'begin',
+			'set local search_path = lab, pg_catalog',
+			'savepoint a',
+			'set local search_path = pg_catalog',
+			'rollback to a',
+			'select upper(name) from app.people',
+			'rollback',
+		],
+		'a function is called after set_config': [
+			"select set_config('search_path', 'lab, pg_catalog', false)",
+			'select upper(name), name::text from app.people',
+		],
+	}),
+	...attacks(
+		'names',
+		'no-secret',
+		{
+			'a batch changes the path and calls': 'set search_path = lab, pg_catalog; select upper(name) from app.people',
+			'a batch changes the path and casts': 'set search_path = lab, pg_catalog; select name::text from app.people',
+			'a batch changes the path by set_config and calls':
+				"select set_config('search_path', 'lab, pg_catalog', false); select upper(name) from app.people",
+			'a batch changes the path and writes': [
+				'begin',
+				'set search_path = lab, pg_catalog; update lab.inbox set line = upper(p.name) from app.people p',
+				'rollback',
+			],
+		},
+		{ protocols: ['simple'] },
+	),
 	...attacks('names', 'denied', {
 		'a function of the path before pg_catalog': [
 			'set search_path = lab, pg_catalog',
@@ -328,6 +421,30 @@ export const names: readonly AttackCase[] = [
 			);
 			await client.waitFor('ReadyForQuery');
 			await client.run('select ssn from people');
+		},
+		'a function is parsed under one path and bound under another': async (client) => {
+			client.send(parse('s', 'select upper(name) from app.people'), sync());
+			await client.waitFor('ReadyForQuery');
+			await client.run('set search_path = lab, pg_catalog');
+			client.send(...bindExecute('s'), sync());
+			await client.waitFor('ReadyForQuery');
+		},
+		'a function is parsed in the pipeline that changes the path': async (client) => {
+			client.send(
+				parse('s', 'select upper(name) from app.people'),
+				parse('p', 'set search_path = lab, pg_catalog'),
+				...bindExecute('p'),
+				...bindExecute('s'),
+				sync(),
+			);
+			await client.waitFor('ReadyForQuery');
+		},
+		'a mask is bound under a path with other functions': async (client) => {
+			client.send(parse('s', 'select ssn, email, born from app.people'), sync());
+			await client.waitFor('ReadyForQuery');
+			await client.run('set search_path = lab, pg_catalog');
+			client.send(...bindExecute('s'), sync());
+			await client.waitFor('ReadyForQuery');
 		},
 		'set_config with a bound value in a pipeline': async (client) => {
 			await client.run('set search_path = lab');

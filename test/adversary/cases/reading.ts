@@ -95,6 +95,22 @@ const selectList = attacks('reading', 'masked', {
 	'a set-returning function of the column': "select regexp_split_to_table(ssn, ',') from app.people",
 	'generate_series with the number': 'select generate_series(salary, salary) from app.people',
 	'system columns beside': 'select tableoid, ctid, xmin, ssn from app.people',
+	'letters of several bytes before it': "select 'é😀ﬃ漢字', ssn from app.people -- ü",
+	'letters of several bytes in names':
+		'select "é😀".ssn as "漢字", "é😀".name from app.people as "é😀" where "é😀".id > 0',
+	'letters of several bytes in a comment': '/* 😀😀😀😀😀😀 */ select /* é */ ssn from /* ﬃ */ app.people /* 漢 */',
+	'letters of several bytes and several tables':
+		"with c as (select 'ééé' as e, ssn from app.people) select c.*, a.iban, '😀' from c, app.accounts a",
+	'a comment at the end': 'select ssn from app.people --',
+	'a comment at the end of a join': 'select p.ssn, a.iban from app.people p, app.accounts a --',
+	'JSON_EXISTS with PASSING':
+		"select json_exists(to_jsonb(p), '$.ssn ? (@ == $x)' passing ssn as x), ssn from app.people p",
+	'ROWS FROM with a column definition list':
+		'select r.ssn from app.people p, rows from (json_to_record(to_json(p)) as (ssn text)) r',
+	'a row of several tables':
+		'select (p, a, d) from app.people p, app.accounts a, app.depts d where a.owner_id = p.id and d.id = p.dept_id',
+	'a positional ORDER BY beyond a hidden column': 'select * from app.people order by 10, 9, 5',
+	'an alias that needs quotes': 'select "a""b; --".ssn from app.people as "a""b; --"',
 	'a parameter beside': [{ sql: 'select ssn, $1::int from app.people', params: ['1'], protocol: 'extended' }],
 });
 

@@ -21,6 +21,33 @@ const rows = attacks(
 		'UPDATE moves a row by FROM':
 			"update app.accounts a set tenant = v.t from (values ('globex')) v (t) where a.id = 10",
 		'UPDATE moves a row to nobody': "update app.accounts set tenant = 'nobody' where id = 10",
+		'UPDATE moves a row, with a comment at the end': "update app.accounts set tenant = 'globex' where id = 10 --",
+		'UPDATE moves a row, with a comment that opens at the end':
+			"update app.accounts set tenant = 'globex' where id = 10 /* x */ --;",
+		'UPDATE moves a row, with semicolons': "; ; update app.accounts set tenant = 'globex' where id = 10 ; ;",
+		'UPDATE moves a row, with letters of several bytes':
+			"/* 😀 */ update app.accounts set memo = 'é漢', tenant = 'globex' where id = 10",
+		'UPDATE moves a row, with a RETURNING of its own':
+			"update app.accounts set tenant = 'globex' where id = 10 returning id",
+		'UPDATE moves a row under a path with other operators': [
+			'set search_path = lab, pg_catalog',
+			"update app.accounts set tenant = 'globex' where id = 10",
+		],
+		'UPDATE moves a person': "update app.people set tenant = 'globex' where id = 2",
+		'UPDATE moves a row in a CTE':
+			"with u as (update app.accounts set tenant = 'globex' where id = 10 returning id) select 1 from u limit 0",
+		'UPDATE moves a row in a CTE that is not read':
+			"with u as (update app.accounts set tenant = 'globex' where id = 10) select 1",
+		'INSERT for others with a comment at the end':
+			"insert into app.accounts (id, tenant, owner_id, balance) values (9040, 'globex', 1, 1) --",
+		'INSERT for others under a path with other operators': [
+			'set search_path = lab, pg_catalog',
+			"insert into app.accounts (id, tenant, owner_id, balance) values (9041, 'globex', 1, 1)",
+		],
+		'DELETE under a path with other operators': [
+			'set search_path = lab, pg_catalog',
+			'delete from app.accounts where id = 1020',
+		],
 		'UPDATE of a denied column': "update app.accounts set approved_by = 'me' where id = 10",
 		'UPDATE of a denied column among others': "update app.accounts set memo = 'x', approved_by = 'me' where id = 10",
 		'UPDATE of a denied column to its default': 'update app.accounts set approved_by = default where id = 10',
@@ -173,6 +200,7 @@ const batches = attacks(
 			fetch c; update app.accounts set memo = 'mine' where current of c`,
 		'a batch of which one part is allowed':
 			"update app.accounts set memo = memo where id = 10; update app.accounts set memo = 'mine' where id = 1010",
+		'UPDATE in a batch behind a comment': "select 1; -- x\nupdate app.accounts set tenant = 'globex' where id = 10 --",
 		'a batch of which the first part is not allowed': "update app.depts set title = 'mine'; select 1",
 	},
 	{ as: 'wes', protocols: ['simple'] },
@@ -285,6 +313,22 @@ const told = attacks(
 		'SET in a row from a masked column': [
 			'begin',
 			'update app.people set (name, tenant) = (ssn, tenant) where id = 1 returning name',
+			'rollback',
+		],
+		'SET of a field from a masked column': [
+			'begin',
+			'update app.people set home.street = ssn where id = 1 returning home',
+			'select home, name from app.people where id = 1',
+			'rollback',
+		],
+		'SET of an element from a hidden column': [
+			'begin',
+			'update app.people set tags[1] = notes, name = tags[1] where id = 1 returning tags, name',
+			'rollback',
+		],
+		'SET to DEFAULT and back': [
+			'begin',
+			'update app.accounts set added = default, memo = added where id = 10 returning memo',
 			'rollback',
 		],
 		'SET from EXCLUDED and the target': [
