@@ -129,7 +129,10 @@ function describeStatement(statement: StatementDecision, colors: Paint): string[
 		for (const more of [error.detail, error.hint]) if (more !== undefined) lines.push(field('', more, colors));
 	}
 	lines.push(...statement.objects.flatMap((object) => describeObject(object, colors)));
-	lines.push(...list('rules', [...statement.rules].sort(byPlace).map(describeRule), colors));
+	// An error says by itself which rule it was, or that there is none.
+	if (error === undefined || statement.rules.length > 0) {
+		lines.push(...list('rules', [...statement.rules].sort(byPlace).map(describeRule), colors));
+	}
 	return lines;
 }
 
