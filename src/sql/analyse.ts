@@ -89,7 +89,7 @@ function refused(walk: Walk, node: string, sql: string, error: GatewayError): St
 		sql,
 		rewritten: sql,
 		objects,
-		rules: rulesOf(objects),
+		rules: [...new Set([...walk.denials, ...rulesOf(objects)])],
 		touchesProtected: walk.touchesProtected,
 		checks: [],
 		hidesRows: false,

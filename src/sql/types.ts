@@ -14,6 +14,22 @@ export function baseType(catalog: CatalogSnapshot, oid: number | null): number |
 	return at;
 }
 
+/**
+ * The type that UNION, VALUES, CASE, COALESCE and ARRAY give to values of these types. Several make a common one by rules
+ * that are not repeated here: null, so that nobody takes one of them for it.
+ */
+export function commonType(types: readonly (number | null)[]): number | null {
+	const known = new Set(types.filter((type) => type !== TYPE.unknown));
+	if (known.size > 1) return null;
+	const [only] = known;
+	return only === undefined && types.length > 0 ? TYPE.text : (only ?? null);
+}
+
+/** Untyped literals in the columns of a query are text to whoever reads it. */
+export function resolvedType(type: number | null): number | null {
+	return type === TYPE.unknown ? TYPE.text : type;
+}
+
 /** For finding exact operators: varchar has none of its own and uses text's. */
 export function operatorType(catalog: CatalogSnapshot, oid: number | null): number | null {
 	const base = baseType(catalog, oid);

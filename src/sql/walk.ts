@@ -74,6 +74,8 @@ export interface Walk {
 	/** A protected relation or column is masked or filtered in this statement. */
 	masks: boolean;
 	hidesRows: boolean;
+	/** Rules that made a denial. */
+	readonly denials: RuleRef[];
 	/** A name was not found where it ought to be: the catalogue may be behind. */
 	doubt: boolean;
 }
@@ -105,6 +107,7 @@ export function newWalk(
 		touchesProtected: false,
 		masks: false,
 		hidesRows: false,
+		denials: [],
 		doubt: false,
 	};
 }
@@ -175,6 +178,7 @@ export function denied(
 	object: string,
 	location?: number,
 ): GatewayError {
+	walk.denials.push(...answer.rules);
 	return new GatewayError('42501', `permission denied for ${what}: ${reasonOf(answer, action, object)}`, {
 		...(location === undefined ? {} : positionAt(walk, location)),
 	});
