@@ -1,0 +1,151 @@
+/** Stands before the pool of one database: operators hold leases back or shut the database, and leases are measured. */
+import type { BackendPool, Lease, LeaseRequest, PoolStats } from '../backend/lease.ts';
+import { GatewayError } from '../errors.ts';
+import { Histogram } from './histogram.ts';
+
+export interface GateOptions {
+	readonly database: string;
+	/** How long a lease is held back while the database is paused. */
+	readonly waitMs: number;
+	/** Leases held back at a time; the next is refused at once. */
+	readonly waitersMax: number;
+}
+
+/** What has become of the leases that were asked for. */
+export type LeaseResult = 'granted' | 'full' | 'paused' | 'left' | 'failed';
+
+/** A lease that waits for the end of a pause. */
+interface Held {
+	go(): void;
+	refuse(error: GatewayError): void;
+}
+
+export class Gate implements BackendPool {
+	readonly #pool: BackendPool;
+	readonly #options: GateOptions;
+	readonly #held = new Set<Held>();
+	/** When each of those that have asked and have no lease yet did so. */
+	readonly #waiting = new Set<{ readonly sinceMs: number }>();
+	#paused = false;
+	#disabled = false;
+	/** From asking for a lease to having it. */
+	readonly durations = new Histogram();
+	readonly results: Record<LeaseResult, number> = { granted: 0, full: 0, paused: 0, left: 0, failed: 0 };
+	/** Leases that had to wait because the pool was full or paused. */
+	waits = 0;
+
+	constructor(pool: BackendPool, options: GateOptions) {
+		this.#pool = pool;
+		this.#options = options;
+	}
+
+	/** Waits while the database is paused, then asks the pool. Rejects like the pool, and with 57P03 when the pause lasts too long. */
+	async lease(request: LeaseRequest): Promise<Lease> {
+		const begun = { sinceMs: performance.now() };
+		const { size, leased, connecting } = this.#pool.stats;
+		if (this.#paused || leased + connecting >= size) this.waits += 1;
+		this.#waiting.add(begun);
+		let failure: LeaseResult = 'paused';
+		try {
+			if (this.#paused) await this.#hold(request.signal);
+			failure = 'failed';
+			const lease = await this.#pool.lease(request);
+			this.results.granted += 1;
+			return lease;
+		} catch (error) {
+			if (request.signal?.aborted === true) failure = 'left';
+			else if (error instanceof GatewayError && error.sqlstate === '53300') failure = 'full';
+			this.results[failure] += 1;
+			throw error;
+		} finally {
+			this.#waiting.delete(begun);
+			this.durations.observe(performance.now() - begun.sinceMs);
+		}
+	}
+
+	/** Those that wait for the end of a pause wait too. */
+	get stats(): PoolStats {
+		const stats = this.#pool.stats;
+		return { ...stats, waiting: stats.waiting + this.#held.size };
+	}
+
+	/** How long the first of those that have asked and have nothing yet has been at it, in milliseconds. */
+	get longestWaitMs(): number {
+		const [first] = this.#waiting;
+		return first === undefined ? 0 : performance.now() - first.sinceMs;
+	}
+
+	get paused(): boolean {
+		return this.#paused;
+	}
+
+	get disabled(): boolean {
+		return this.#disabled;
+	}
+
+	/** Leases that are asked for from now on wait. */
+	pause(): void {
+		this.#paused = true;
+	}
+
+	/** Those that waited go on. */
+	resume(): void {
+		this.#paused = false;
+		for (const held of [...this.#held]) held.go();
+	}
+
+	/** New clients are refused from now on; `admit` says so. */
+	disable(): void {
+		this.#disabled = true;
+	}
+
+	enable(): void {
+		this.#disabled = false;
+	}
+
+	/** Throws FATAL 55000, in PostgreSQL's words, while the database is disabled. */
+	admit(): void {
+		if (!this.#disabled) return;
+		const words = `database "${this.#options.database}" is not currently accepting connections`;
+		throw new GatewayError('55000', words, { severity: 'FATAL', detail: 'An administrator of the gateway disabled it.' });
+	}
+
+	async close(): Promise<void> {
+		const error = new GatewayError('57P01', 'the gateway is shutting down', { severity: 'FATAL' });
+		for (const held of [...this.#held]) held.refuse(error);
+		await this.#pool.close();
+	}
+
+	#hold(signal: AbortSignal | undefined): Promise<void> {
+		const { database, waitMs, waitersMax } = this.#options;
+		if (this.#held.size >= waitersMax) return Promise.reject(pausedError(database));
+		return new Promise((resolve, reject) => {
+			const settle = (): void => {
+				clearTimeout(timer);
+				signal?.removeEventListener('abort', leave);
+				this.#held.delete(held);
+			};
+			const held: Held = {
+				go: () => {
+					settle();
+					resolve();
+				},
+				refuse: (error) => {
+					settle();
+					reject(error);
+				},
+			};
+			const leave = (): void => held.refuse(new GatewayError('08006', 'the client left', { severity: 'FATAL' }));
+			const timer = setTimeout(() => held.refuse(pausedError(database)), waitMs);
+			signal?.addEventListener('abort', leave, { once: true });
+			this.#held.add(held);
+		});
+	}
+}
+
+function pausedError(database: string): GatewayError {
+	return new GatewayError('57P03', `database "${database}" is paused by an administrator of the gateway`, {
+		severity: 'FATAL',
+		hint: 'Try again later.',
+	});
+}

@@ -1,0 +1,137 @@
+/** The admin port: /healthz, /readyz and /metrics over HTTP. No state, no secrets, nothing that changes anything. */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { GatewayError } from '../errors.ts';
+import { exposition, expositionType } from './exposition.ts';
+import { families } from './families.ts';
+import { readiness } from './readiness.ts';
+import type { GatewayView } from './view.ts';
+
+export interface AdminOptions {
+	readonly host: string;
+	/** 0: any free port. */
+	readonly port: number;
+}
+
+interface Answer {
+	readonly status: number;
+	readonly type: string;
+	readonly body: string;
+	readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** Whoever scrapes needs one connection; more than a few is a mistake. */
+const connectionsMax = 50;
+const requestTimeoutMs = 5_000;
+const headerBytesMax = 8 * 1024;
+
+export class AdminServer {
+	readonly #server: Server;
+	readonly #view: GatewayView;
+
+	/** Listens. Rejects with GatewayError 55006 when the port is taken, 42501 when it may not be opened, else 58000. */
+	static async listen(options: AdminOptions, view: GatewayView): Promise<AdminServer> {
+		const admin = new AdminServer(view);
+		const server = admin.#server;
+		await new Promise<void>((resolve, reject) => {
+			server.once('error', (error) => reject(listenError(error, options)));
+			server.listen({ host: options.host, port: options.port }, resolve);
+		});
+		server.removeAllListeners('error');
+		server.on('error', () => undefined);
+		return admin;
+	}
+
+	private constructor(view: GatewayView) {
+		this.#view = view;
+		this.#server = createServer(
+			{
+				maxHeaderSize: headerBytesMax,
+				requestTimeout: requestTimeoutMs,
+				headersTimeout: requestTimeoutMs,
+				keepAliveTimeout: requestTimeoutMs,
+				connectionsCheckingInterval: requestTimeoutMs,
+			},
+			(request, response) => this.#handle(request, response),
+		);
+		this.#server.maxConnections = connectionsMax;
+	}
+
+	get port(): number {
+		return (this.#server.address() as AddressInfo).port;
+	}
+
+	/** Ends every connection. */
+	async close(): Promise<void> {
+		const closed = new Promise<void>((resolve) => {
+			this.#server.close(() => resolve());
+		});
+		this.#server.closeAllConnections();
+		await closed;
+	}
+
+	#handle(request: IncomingMessage, response: ServerResponse): void {
+		request.resume();
+		const { status, type, body, headers } = this.#answer(request);
+		response.writeHead(status, {
+			'content-type': type,
+			'content-length': Buffer.byteLength(body),
+			'cache-control': 'no-store',
+			...headers,
+		});
+		response.end(request.method === 'HEAD' ? undefined : body);
+	}
+
+	#answer({ method, url = '/' }: IncomingMessage): Answer {
+		const at = url.indexOf('?');
+		const path = at < 0 ? url : url.slice(0, at);
+		const route = this.#route(path, new URLSearchParams(at < 0 ? '' : url.slice(at + 1)));
+		if (route === null) return json(404, { error: 'not found', paths: ['/healthz', '/readyz', '/metrics'] });
+		if (method === 'GET' || method === 'HEAD') return route();
+		return { ...json(405, { error: 'only GET and HEAD' }), headers: { allow: 'GET, HEAD' } };
+	}
+
+	#route(path: string, query: URLSearchParams): (() => Answer) | null {
+		const view = this.#view;
+		switch (path) {
+			case '/healthz':
+				return () => json(200, { status: 'ok', version: view.version, uptimeSeconds: uptimeSeconds(view) });
+			case '/readyz':
+				return () => ready(view, query.get('database'));
+			case '/metrics':
+				return () => ({ status: 200, type: expositionType, body: exposition(families(view)) });
+			default:
+				return null;
+		}
+	}
+}
+
+function ready(view: GatewayView, database: string | null): Answer {
+	if (database !== null && !view.databases.some(({ name }) => name === database)) {
+		return json(404, { error: `database "${database}" does not exist` });
+	}
+	const { ready: isReady, checks } = readiness(view, database);
+	return json(isReady ? 200 : 503, {
+		status: isReady ? 'ready' : 'not ready',
+		checks: Object.fromEntries(checks.map(({ name, ok, reason }) => [name, ok ? 'ok' : reason])),
+	});
+}
+
+function uptimeSeconds({ startedMs }: GatewayView): number {
+	return Math.round((Date.now() - startedMs) / 1000);
+}
+
+function json(status: number, value: object): Answer {
+	return { status, type: 'application/json; charset=utf-8', body: `${JSON.stringify(value)}\n` };
+}
+
+function listenError(error: NodeJS.ErrnoException, { host, port }: AdminOptions): GatewayError {
+	switch (error.code) {
+		case 'EADDRINUSE':
+			return new GatewayError('55006', `admin.port: port ${port} on ${host} is in use already`, { cause: error });
+		case 'EACCES':
+			return new GatewayError('42501', `admin.port: port ${port} on ${host} may not be opened by this user`, { cause: error });
+		default:
+			return new GatewayError('58000', `admin: cannot listen on ${host}:${port}: ${error.message}`, { cause: error });
+	}
+}

@@ -1,0 +1,50 @@
+/** What the operators' side sees of a running gateway. Types only; the command line puts it together. */
+import type { AuditStats } from '../audit/log.ts';
+import type { Catalog } from '../catalog/catalog.ts';
+import type { PipelineStats } from '../pipeline.ts';
+import type { LiveSession } from '../session/live.ts';
+import type { Gate } from './gate.ts';
+import type { Meters } from './meters.ts';
+
+/** One database as the configuration has it, and what stands before and behind it. */
+export interface DatabaseView {
+	readonly name: string;
+	readonly host: string;
+	readonly port: number;
+	/** Name on the server. */
+	readonly dbname: string;
+	/** Role that the gateway signs in with. */
+	readonly role: string;
+	readonly poolMode: string;
+	/** 0: as many as there is room for. */
+	readonly sessionsMax: number;
+	readonly gate: Gate;
+	readonly catalog: Pick<Catalog, 'stats'>;
+}
+
+export interface PolicyView {
+	readonly revision: string;
+	readonly rules: number;
+	/** Milliseconds since the epoch. */
+	readonly loadedMs: number;
+}
+
+export interface GatewayView {
+	/** Of this program. */
+	readonly version: string;
+	/** Milliseconds since the epoch. */
+	readonly startedMs: number;
+	readonly sessionsMax: number;
+	/** In the order of the configuration. */
+	readonly databases: readonly DatabaseView[];
+	readonly meters: Meters;
+	/** Sessions that are signed in, the console's included. */
+	sessions(): Iterable<LiveSession>;
+	/** Connections that have not signed in (yet). */
+	connecting(): number;
+	pipeline(): PipelineStats;
+	policy(): PolicyView;
+	audit(): AuditStats;
+	/** It is about to stop. */
+	draining(): boolean;
+}
