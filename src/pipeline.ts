@@ -53,10 +53,22 @@ export interface PipelineContext {
 
 export interface PipelineOptions {
 	/** null: nothing can be accepted, only decided (`explain`, `policy test`). */
-	readonly audit: AuditLog | null;
+	readonly audit: Pick<AuditLog, 'accept'> | null;
 	readonly limits?: Partial<SqlLimits>;
 	/** Bytes that remembered decisions may take together, roughly. */
 	readonly cacheBytesMax?: number;
+	/** Told how long each decision took that was not remembered, in milliseconds. */
+	readonly onDecision?: (durationMs: number) => void;
+}
+
+/** Since the start. */
+export interface PipelineStats {
+	/** Texts whose decision was remembered, and texts that had to be analysed. */
+	readonly hits: number;
+	readonly misses: number;
+	/** How often the catalogue was looked at again because of a name that was not known. */
+	readonly looks: number;
+	readonly remembered: { readonly decisions: number; readonly bytes: number };
 }
 
 interface Question {
@@ -84,14 +96,24 @@ const DECISION_BYTES = 2048;
 
 /** Decides statements and hands their records to the audit log. One for a gateway; it keeps no state of any session. */
 export class Pipeline {
-	readonly #audit: AuditLog | null;
+	readonly #audit: Pick<AuditLog, 'accept'> | null;
 	readonly #limits: SqlLimits;
 	readonly #decisions: LRUCache<string, Decision>;
+	readonly #onDecision: ((durationMs: number) => void) | undefined;
+	#hits = 0;
+	#misses = 0;
+	#looks = 0;
 
 	constructor(options: PipelineOptions) {
 		this.#audit = options.audit;
 		this.#limits = { ...defaultSqlLimits, ...options.limits };
 		this.#decisions = new LRUCache({ maxSize: options.cacheBytesMax ?? CACHE_BYTES_MAX });
+		this.#onDecision = options.onDecision;
+	}
+
+	get stats(): PipelineStats {
+		const { size: decisions, calculatedSize: bytes } = this.#decisions;
+		return { hits: this.#hits, misses: this.#misses, looks: this.#looks, remembered: { decisions, bytes } };
 	}
 
 	/**
@@ -105,8 +127,12 @@ export class Pipeline {
 		const key = `${context.access.database}\0${context.access.shape}\0${revision}\0${parameterTypes.join()}\0${sql}`;
 		// What only the session sees, or has prepared, is not in the key: such decisions are not remembered.
 		const known = context.names.own === undefined ? this.#decisions.get(key) : undefined;
-		if (known !== undefined) return known;
-		const first = this.#decideFresh({ context, snapshot, sql, parameterTypes, revision });
+		if (known !== undefined) {
+			this.#hits += 1;
+			return known;
+		}
+		this.#misses += 1;
+		const first = this.#decideTimed({ context, snapshot, sql, parameterTypes, revision });
 		if (first.doubt) return this.#decideAgain(context, sql, parameterTypes);
 		return first.ownOnly ? first.decision : this.#remember(key, first.decision);
 	}
@@ -152,10 +178,11 @@ export class Pipeline {
 
 	/** Looks at the catalogue once more, and where a relation is still missing, through the session's own eyes. */
 	async #decideAgain(context: PipelineContext, sql: string, parameterTypes: readonly number[]): Promise<Decision> {
+		this.#looks += 1;
 		try {
 			const snapshot = withOwn(context, await context.catalog.refresh());
 			const revision = revisionOf(context, snapshot);
-			const second = this.#decideFresh({ context, snapshot, sql, parameterTypes, revision });
+			const second = this.#decideTimed({ context, snapshot, sql, parameterTypes, revision });
 			if (second.missing.length === 0 || context.lookUp === undefined) return second.decision;
 			const found = await context.lookUp(second.missing);
 			if (found.length === 0) return second.decision;
@@ -168,6 +195,13 @@ export class Pipeline {
 			if (error instanceof GatewayError) return refusal(sql, 'Undecided', error, 'none');
 			throw error;
 		}
+	}
+
+	#decideTimed(question: Question): Answered {
+		const begunMs = performance.now();
+		const answered = this.#decideFresh(question);
+		this.#onDecision?.(performance.now() - begunMs);
+		return answered;
 	}
 
 	#decideFresh(question: Question): Answered {

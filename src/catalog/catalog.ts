@@ -24,6 +24,20 @@ export type CatalogState =
 	/** The last look failed: DDL may have happened unseen. */
 	| { readonly type: 'stale'; readonly error: Error };
 
+/** How well the catalogue is known. */
+export interface CatalogStats {
+	/** `stale` also when the last good look is too long ago. */
+	readonly state: CatalogState['type'];
+	/** Why the last look failed; null when it did not. */
+	readonly problem: string | null;
+	/** Of the snapshot; 0 before the first. */
+	readonly revision: number;
+	/** Since the last look that succeeded; null before the first. */
+	readonly ageMs: number | null;
+	readonly looks: number;
+	readonly failures: number;
+}
+
 interface Connected {
 	readonly session: CatalogSession;
 	readonly server: Server;
@@ -49,6 +63,9 @@ export class Catalog {
 	#cancelPoll: (() => void) | null = null;
 	#reconnectMs: number = CATALOG_LIMITS.reconnectMinMs;
 	#closed = false;
+	#lookedMs: number | null = null;
+	#looks = 0;
+	#failures = 0;
 
 	constructor(options: CatalogOptions) {
 		this.#options = options;
@@ -57,6 +74,19 @@ export class Catalog {
 
 	get state(): CatalogState {
 		return this.#state;
+	}
+
+	get stats(): CatalogStats {
+		const { type } = this.#state;
+		const nowMs = this.#clock.now();
+		return {
+			state: type === 'current' && nowMs > this.#trustedUntilMs ? 'stale' : type,
+			problem: this.#state.type === 'current' ? null : causeOf(this.#state.error),
+			revision: this.#loaded?.snapshot.revision ?? 0,
+			ageMs: this.#lookedMs === null ? null : nowMs - this.#lookedMs,
+			looks: this.#looks,
+			failures: this.#failures,
+		};
 	}
 
 	/** The latest snapshot. Throws GatewayError 57P03 while the catalogue is unknown or stale: nothing can be decided then. */
@@ -112,16 +142,19 @@ export class Catalog {
 
 	async #look(): Promise<CatalogSnapshot> {
 		const beganMs = this.#clock.now();
+		this.#looks += 1;
 		try {
 			const restMs = await this.#lookTwice();
 			const delayMs = Math.min(Math.max(restMs, CATALOG_LIMITS.pollMinMs), CATALOG_LIMITS.pollMaxMs);
-			this.#trustedUntilMs = this.#clock.now() + delayMs + CATALOG_LIMITS.staleGraceMs;
+			this.#lookedMs = this.#clock.now();
+			this.#trustedUntilMs = this.#lookedMs + delayMs + CATALOG_LIMITS.staleGraceMs;
 			this.#reconnectMs = CATALOG_LIMITS.reconnectMinMs;
 			this.#setState({ type: 'current' });
 			this.#poll(delayMs - (this.#clock.now() - beganMs));
 			return this.snapshot();
 		} catch (caught) {
 			const error = caught instanceof Error ? caught : new Error(String(caught));
+			this.#failures += 1;
 			this.#setState({ type: this.#loaded === null ? 'unknown' : 'stale', error });
 			this.#poll(this.#reconnectMs);
 			this.#reconnectMs = Math.min(this.#reconnectMs * 2, CATALOG_LIMITS.pollMaxMs);
@@ -206,4 +239,9 @@ export class Catalog {
 			},
 		);
 	}
+}
+
+/** What the server or the network said. */
+function causeOf(error: Error | null): string | null {
+	return error === null ? null : error.message;
 }
