@@ -104,12 +104,14 @@ export function handleDescribe(conversation: Conversation, message: Describe): P
 		expected.prepared = found.value;
 	} else {
 		const found = conversation.portals.lookup(message.name, conversation.segment);
-		if (found.type === 'absent') return conversation.refuse(noPortal(message.name));
 		if (found.type === 'unsure') return again(conversation);
-		expected.prepared = found.value.prepared;
-		expected.portal = found.value;
+		// A portal that the gateway has not seen may be a cursor of DECLARE: drivers describe those, and only that.
+		if (found.type === 'present') {
+			expected.prepared = found.value.prepared;
+			expected.portal = found.value;
+		}
 	}
-	expected.prepared.describedIn = conversation.segment;
+	if (expected.prepared !== null) expected.prepared.describedIn = conversation.segment;
 	return control(conversation, message.raw, expected);
 }
 

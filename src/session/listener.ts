@@ -232,7 +232,8 @@ class Connecting {
 		const application = message.params.get('application_name') ?? '';
 		const clientTls = opened.tls === null ? null : { version: opened.tls.version, cipher: opened.tls.cipher };
 		this.#info = { ...this.#info, application, database, tls: clientTls };
-		if (this.#isFull(database)) throw new GatewayError('53300', 'sorry, too many clients already', { severity: 'FATAL' });
+		if (this.#isFull(database))
+			throw new GatewayError('53300', 'sorry, too many clients already', { severity: 'FATAL' });
 		requireTls(tls, opened.tls);
 		let session: LiveSession | null = null;
 		const { signal } = this.#abort;

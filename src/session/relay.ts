@@ -8,11 +8,25 @@ import { encodeNoData } from '../wire/encode.ts';
 import { Framer } from '../wire/framer.ts';
 import { type Conversation, internalError } from './conversation.ts';
 import { Gather } from './gather.ts';
-import { hidesRows, type Prepared } from './prepared.ts';
+import type { Prepared } from './prepared.ts';
 import type { Expected, ExpectedKind } from './replies.ts';
 import { afterCommand, closePortal, confirm, fail, followParameter, ready } from './outcomes.ts';
 import { errorForClient, noticeForClient, type ServerError } from './responses.ts';
 import type { Run } from './run.ts';
+
+/** Stands for what a cursor of DECLARE runs, where the result guard wants to know what it looks at. */
+const cursor: StatementDecision = {
+	effect: 'allow',
+	node: 'DeclareCursorStmt',
+	sql: '',
+	rewritten: '',
+	objects: [],
+	rules: [],
+	touchesProtected: true,
+	checks: [],
+	hidesRows: false,
+	effects: [],
+};
 
 /** A RowDescription up to this long is remembered once the guard has passed it. */
 const rememberedBytesMax = 4096;
@@ -235,9 +249,9 @@ export class Relay implements ByteSink {
 			return !statement.hidesRows;
 		}
 		const prepared = this.#described(expected);
-		const statement = prepared.decision.statements[0];
+		const statement = prepared === null ? cursor : prepared.decision.statements[0];
 		if (statement !== undefined) this.#guard(statement);
-		if (expected.swallow || !hidesRows(prepared.decision)) return !expected.swallow;
+		if (expected.swallow || statement?.hidesRows !== true) return !expected.swallow;
 		return this.#replaced(encodeNoData());
 	}
 
@@ -247,11 +261,12 @@ export class Relay implements ByteSink {
 		return !expected.swallow;
 	}
 
-	/** The Describe at the head has its last reply, and the guard has nothing against it (it throws otherwise, later than this). */
-	#described(expected: Expected): Prepared {
+	/** The Describe at the head has its last reply. Null: it was of a cursor of DECLARE. */
+	#described(expected: Expected): Prepared | null {
 		const { prepared, kind } = expected;
-		if ((kind !== 'describe-portal' && kind !== 'describe-statement') || prepared === null) throw this.#unexpected();
-		prepared.verified = true;
+		if (kind !== 'describe-portal' && kind !== 'describe-statement') throw this.#unexpected();
+		// If the guard has something against it, the session ends, and this does not matter.
+		if (prepared !== null) prepared.verified = true;
 		this.#conversation.replies.shift();
 		return prepared;
 	}
@@ -270,7 +285,7 @@ export class Relay implements ByteSink {
 		if (passed?.equals(raw) === true) return;
 		const object = services.pipeline.breach(decodeRowDescription(raw), statement, this.#conversation.context());
 		if (object !== null) throw new Breach(object);
-		if (raw.length <= rememberedBytesMax) services.passedRows.set(statement, Buffer.from(raw));
+		if (statement !== cursor && raw.length <= rememberedBytesMax) services.passedRows.set(statement, Buffer.from(raw));
 	}
 
 	#error(): boolean {

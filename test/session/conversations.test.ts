@@ -237,6 +237,14 @@ describe.each([undefined, ...otherVersions()])('PostgreSQL (%s)', (native) => {
 			],
 		},
 		{
+			name: 'a Describe of a cursor of DECLARE',
+			turns: [
+				{ send: [Query('begin'), Query('declare c cursor for select id, name from items order by id')], until: 2 },
+				{ send: [DescribePortal('c'), Sync] },
+				{ send: [Query('fetch 2 from c'), Query('close c'), Query('commit')], until: 3 },
+			],
+		},
+		{
 			name: 'a Bind of nothing',
 			turns: [{ send: [Bind([], 'missing'), DescribePortal(), Execute(), Sync] }, { send: [Bind(), Sync] }],
 		},

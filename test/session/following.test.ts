@@ -347,6 +347,13 @@ describe.each([undefined, ...otherVersions()])('PostgreSQL (%s)', (native) => {
 			expect(gateway.logged.join()).toContain('ALARM');
 		});
 
+		it('stops a Describe of a cursor', async () => {
+			await client.query('begin');
+			await client.query(`declare c cursor for ${leak}`);
+			client.send(DescribePortal('c'), Sync);
+			expect(errorsOf(await client.rest())).toMatchObject([{ V: 'FATAL', C: '42501' }]);
+		});
+
 		it('looks once at a statement that is run without a Describe', async () => {
 			client.send(Parse('select 1', 'quiet'), Bind([], 'quiet'), Execute(), Sync, Bind([], 'quiet'), Execute(), Sync);
 			expect(kinds(await client.ready(2))).toEqual([

@@ -1,6 +1,13 @@
 /** Limits of time, look by look, on a clock that the test holds. */
 import { describe, expect, test } from 'vitest';
-import { cancelGraceMs, lookEveryMs, type Sight, type TimeLimits, type Verdict, Watch } from '../../src/session/watch.ts';
+import {
+	cancelGraceMs,
+	lookEveryMs,
+	type Sight,
+	type TimeLimits,
+	type Verdict,
+	Watch,
+} from '../../src/session/watch.ts';
 
 const off: TimeLimits = {
 	queryTimeoutMs: 0,
