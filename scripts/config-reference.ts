@@ -47,7 +47,7 @@ missing file is an error that names the key and the line, before any port is ope
 
 Paths are relative to the folder of the file. Secrets come from the environment (\`{ env: NAME }\`) or from a file
 (\`{ file: PATH }\`), and are never printed. Changes take effect at the next start, with three exceptions: the policies are
-followed while the gateway runs, the certificate of \`listen.tls\` is read again when it changes, and so is the password of
+followed while the gateway runs, the files of \`listen.tls\` are read again when they change, and so is the password of
 a database.
 
 \`<name>\` stands for a name of your own, \`[]\` for each item of a list.

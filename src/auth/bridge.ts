@@ -2,6 +2,7 @@
 import { randomBytes as systemRandomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { GatewayError, unreachable } from '../errors.ts';
+import { CertificateExchange } from './certificate-exchange.ts';
 import type { BaseContext, ExchangeContext, Refusal } from './context.ts';
 import { DeviceExchange, DeviceFlows } from './device-exchange.ts';
 import type { DeviceFlowDeps } from './device-flow.ts';
@@ -15,7 +16,7 @@ import { ScramExchange } from './scram-exchange.ts';
 import { type AuthSettings, authProblems, LOGIN_KINDS, type LoginKind } from './settings.ts';
 import { TokenExchange } from './token-exchange.ts';
 import { TokenVerifier } from './token.ts';
-import { Accounts } from './users.ts';
+import { type Account, Accounts } from './users.ts';
 
 /** Clock, randomness and network, passed in so that tests hold them; the defaults are the real ones. */
 export interface AuthDeps {
@@ -59,7 +60,10 @@ export class AuthBridge {
 		return asked.flatMap((answer) => (answer.status === 'rejected' ? [messageOf(answer.reason)] : []));
 	}
 
-	/** Starts one login. A name in `users` is asked for SCRAM, whatever the client wishes; so is everybody without issuers. */
+	/**
+	 * Starts one login. A name in `users` is asked for SCRAM, whatever the client wishes, unless its certificate will do;
+	 * so is everybody without issuers.
+	 */
 	begin(request: LoginRequest): Exchange {
 		const context = this.#context(request);
 		const wish = readLoginWish(request.options ?? '');
@@ -68,7 +72,9 @@ export class AuthBridge {
 		}
 		const issuers = this.#settings.issuers ?? [];
 		const [first] = issuers;
-		if (first === undefined || this.#accounts.get(request.user) !== undefined) return new ScramExchange(context);
+		const account = this.#accounts.get(request.user);
+		if (account !== undefined) return accountExchange(context, account);
+		if (first === undefined) return new ScramExchange(context);
 		const issuer = wish.issuer === null ? first : issuers.find((one) => one.issuer === wish.issuer);
 		const provider = issuer === undefined ? undefined : this.#tokens.provider(issuer.issuer);
 		if (issuer === undefined || provider === undefined) {
@@ -114,6 +120,17 @@ function exchangeFor(kind: LoginKind, context: ExchangeContext): Exchange {
 		default:
 			return unreachable(kind);
 	}
+}
+
+/** By certificate where it is trusted and names the account; else by SCRAM, which an account without password never passes. */
+function accountExchange(context: BaseContext, account: Account): Exchange {
+	if (!account.certificate) return new ScramExchange(context);
+	const certificate = context.request.tls?.clientCertificate;
+	if (certificate === undefined) return new ScramExchange(context, 'no client certificate was shown');
+	const { names, problem, fingerprint } = certificate;
+	if (names.includes(context.request.user)) return new CertificateExchange(context, account, certificate);
+	const why = problem ?? `it names ${names.map((name) => JSON.stringify(name)).join(', ')}`;
+	return new ScramExchange(context, `client certificate ${fingerprint}: ${why}`);
 }
 
 /** An exchange that ends at its first step, with PostgreSQL's error for a bad setting. */

@@ -1,6 +1,7 @@
 /** The contract of a login: what the session hands to the auth bridge and what it gets back, step by step. Types only. */
 import type { GatewayError } from '../errors.ts';
 import type { Identity, LoginMethod } from '../stages.ts';
+import type { ClientCertificate } from './client-certificate.ts';
 
 /** How the client's connection is encrypted; null (where this type is used) means plaintext. */
 export interface ClientTls {
@@ -12,6 +13,8 @@ export interface ClientTls {
 	 * Missing: SCRAM-SHA-256-PLUS is not offered.
 	 */
 	readonly serverCertHash?: Buffer | undefined;
+	/** What the client showed, trusted or not; missing: nothing. */
+	readonly clientCertificate?: ClientCertificate | undefined;
 }
 
 /** One login attempt: what is known when the startup packet has been read. */

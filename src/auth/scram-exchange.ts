@@ -30,11 +30,14 @@ type State =
 
 export class ScramExchange implements Exchange {
 	readonly #context: BaseContext;
+	readonly #note: string | undefined;
 	#state: State = { expects: 'start' };
 	#method: LoginMethod = 'scram-sha-256';
 
-	constructor(context: BaseContext) {
+	/** `note`: what else the operator should know if it fails. */
+	constructor(context: BaseContext, note?: string) {
 		this.#context = context;
+		this.#note = note;
 	}
 
 	step(input: Buffer | null): Step | Promise<Step> {
@@ -48,11 +51,11 @@ export class ScramExchange implements Exchange {
 		const { request, accounts, randomBytes } = this.#context;
 		const throttled = this.#context.throttled(this.#method);
 		if (throttled !== null) return throttled;
-		const account = accounts.get(request.user);
+		const verifier = accounts.get(request.user)?.verifier ?? null;
 		const serverCertHash = request.tls?.serverCertHash ?? null;
 		const offer: ScramOffer = {
-			verifier: account?.verifier ?? accounts.mock(request.user),
-			mock: account === undefined,
+			verifier: verifier ?? accounts.mock(request.user),
+			mock: verifier === null,
 			serverCertHash,
 			serverNonce: randomBytes(NONCE_BYTES).toString('base64'),
 		};
@@ -99,7 +102,10 @@ export class ScramExchange implements Exchange {
 		const error = guess
 			? passwordFailed(this.#context.request.user)
 			: new GatewayError(refusal.sqlstate, refusal.message, { severity: 'FATAL' });
-		return this.#context.fail({ error, reason: refusal.reason, method: this.#method, guess });
+		const account = this.#context.accounts.get(this.#context.request.user);
+		const why = guess && account?.verifier === null ? 'the account has no password' : refusal.reason;
+		const reason = this.#note === undefined ? why : `${why}; ${this.#note}`;
+		return this.#context.fail({ error, reason, method: this.#method, guess });
 	}
 
 	#malformed(error: unknown): Promise<LoginFailure> {

@@ -37,10 +37,11 @@ export interface IntrospectionSettings {
 	readonly always?: boolean | undefined;
 }
 
-/** A service account: SCRAM with a stored verifier. */
+/** A service account: SCRAM with a stored verifier, a client certificate with its name, or either of them. */
 export interface AccountSettings {
 	readonly name: string;
-	readonly password: { readonly scram: string };
+	readonly password?: { readonly scram: string } | undefined;
+	readonly certificate?: boolean | undefined;
 	readonly roles?: readonly string[] | undefined;
 	readonly claims?: Readonly<Record<string, ClaimValue>> | undefined;
 }
@@ -65,7 +66,10 @@ export function authProblems(settings: AuthSettings): string[] {
 	}
 	const users = settings.users ?? [];
 	for (const [at, user] of users.entries()) {
-		if (parseVerifier(user.password.scram) === null) {
+		if (user.password === undefined && user.certificate !== true) {
+			problems.push(`identity.users[${at}].password: missing`);
+		}
+		if (user.password !== undefined && parseVerifier(user.password.scram) === null) {
 			problems.push(`identity.users[${at}].password.scram: not a verifier (see portcullis hash-password)`);
 		}
 		if (users.findIndex((other) => other.name === user.name) !== at) {

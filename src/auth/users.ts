@@ -6,7 +6,10 @@ import type { AccountSettings } from './settings.ts';
 import { parseVerifier, type ScramVerifier } from './verifier.ts';
 
 export interface Account {
-	readonly verifier: ScramVerifier;
+	/** Null: no password will do. */
+	readonly verifier: ScramVerifier | null;
+	/** A client certificate with its name will do. */
+	readonly certificate: boolean;
 	identity(method: LoginMethod): Identity;
 }
 
@@ -18,16 +21,17 @@ export class Accounts {
 	/** `secret`: random, made once per process. The settings have passed `authProblems`; what has not is left out. */
 	constructor(settings: readonly AccountSettings[], secret: Buffer) {
 		this.#secret = secret;
-		for (const { name, password, roles = [], claims = {} } of settings) {
-			const verifier = parseVerifier(password.scram);
-			if (verifier === null) continue;
+		for (const { name, password, certificate = false, roles = [], claims = {} } of settings) {
+			const verifier = password === undefined ? null : parseVerifier(password.scram);
+			if (verifier === null && !certificate) continue;
 			const identity = (method: LoginMethod): Identity => ({ name, roles, groups: [], claims, method });
-			this.#accounts.set(name, { verifier, identity });
+			this.#accounts.set(name, { verifier, certificate, identity });
 		}
-		const [first] = this.#accounts.values();
+		const verifiers = [...this.#accounts.values()].map(({ verifier }) => verifier);
+		const first = verifiers.find((verifier) => verifier !== null);
 		this.#mockLike = {
-			iterations: first?.verifier.iterations ?? AUTH_LIMITS.scramIterationsDefault,
-			saltBytes: first?.verifier.salt.length ?? AUTH_LIMITS.scramSaltBytes,
+			iterations: first?.iterations ?? AUTH_LIMITS.scramIterationsDefault,
+			saltBytes: first?.salt.length ?? AUTH_LIMITS.scramSaltBytes,
 		};
 	}
 
@@ -35,7 +39,7 @@ export class Accounts {
 		return this.#accounts.get(name);
 	}
 
-	/** What a login with an unknown name is checked against, in vain: it looks like the first account's. */
+	/** What a login with an unknown name, or without a password, is checked against in vain: it looks like the first one. */
 	mock(name: string): ScramVerifier {
 		return mockVerifier(this.#secret, name, this.#mockLike);
 	}

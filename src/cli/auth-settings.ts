@@ -7,9 +7,10 @@ export function authSettings(config: Config): AuthSettings {
 	return {
 		login,
 		issuers: issuers.map(issuerSettings),
-		users: users.map(({ name, password, roles, claims }) => ({
+		users: users.map(({ name, password, certificate, roles, claims }) => ({
 			name,
-			password: { scram: password.reveal() },
+			password: password === null ? undefined : { scram: password.reveal() },
+			certificate,
 			roles,
 			claims,
 		})),

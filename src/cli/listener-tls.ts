@@ -1,9 +1,10 @@
-/** The gateway's own certificate and key, read again when their files change, so that a renewed one needs no restart. */
-import { X509Certificate } from 'node:crypto';
+/** The gateway's own certificate and key, and the authorities of its clients' certificates: read again when their files change, so that a renewed one needs no restart. */
+import { constants, X509Certificate } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
-import { createSecureContext, type SecureContext } from 'node:tls';
+import { createSecureContext, type SecureContext, type TLSSocket } from 'node:tls';
 import { serverEndPointHash } from '../auth/channel-binding.ts';
-import type { ListenConfig } from '../config/config.ts';
+import { type CertificateName, type ClientCertificate, readClientCertificate } from '../auth/client-certificate.ts';
+import type { ListenTlsConfig } from '../config/config.ts';
 import type { ListenerTls, SessionLog } from '../session/services.ts';
 import { CommandError } from './io.ts';
 
@@ -11,19 +12,19 @@ import { CommandError } from './io.ts';
 const LOOK_INTERVAL_MS = 1_000;
 
 interface Loaded {
-	/** Of both files: modification times and sizes. */
+	/** Of all files: modification times and sizes. */
 	readonly stamp: string;
 	readonly context: SecureContext;
 	readonly hash: Buffer | undefined;
 }
 
-/** Throws CommandError when certificate and key cannot be used together; later, a bad pair leaves the former in force. */
-export function listenerTls(tls: NonNullable<ListenConfig['tls']>, log: SessionLog, now: () => number): ListenerTls {
+/** Throws CommandError when the files cannot be used together; later, a bad set leaves the former in force. */
+export function listenerTls(tls: ListenTlsConfig, log: SessionLog, now: () => number): ListenerTls {
 	let loaded: Loaded;
 	try {
 		loaded = load(tls);
 	} catch (error) {
-		throw new CommandError(`listen.tls: ${tls.cert} and ${tls.key} cannot be used: ${messageOf(error)}`);
+		throw new CommandError(`listen.tls: ${filesOf(tls).join(' and ')} cannot be used: ${messageOf(error)}`);
 	}
 	let lookedAtMs = now();
 	let refused = '';
@@ -45,19 +46,57 @@ export function listenerTls(tls: NonNullable<ListenConfig['tls']>, log: SessionL
 		}
 		return loaded;
 	};
-	return { mode: tls.mode, secureContext: () => current().context, serverCertHash: () => current().hash };
+	return {
+		mode: tls.mode,
+		secureContext: () => current().context,
+		serverCertHash: () => current().hash,
+		...(tls.clientCa === null
+			? {}
+			: { clientCertificate: (secured: TLSSocket) => clientCertificateOf(secured, tls.clientName) }),
+	};
 }
 
-function load(tls: { readonly cert: string; readonly key: string }): Loaded {
+function load(tls: ListenTlsConfig): Loaded {
 	const stamp = stampOf(tls);
 	const cert = readFileSync(tls.cert);
-	// Throws when the two do not belong together.
-	const context = createSecureContext({ cert, key: readFileSync(tls.key), minVersion: 'TLSv1.2' });
+	const clients =
+		tls.clientCa === null
+			? {}
+			: {
+					ca: readFileSync(tls.clientCa),
+					...(tls.clientCrl === null ? {} : { crl: readFileSync(tls.clientCrl) }),
+					// As PostgreSQL: a resumed session would bring its certificate along without another look at it.
+					secureOptions: constants.SSL_OP_NO_TICKET,
+				};
+	// Throws when the key does not belong to the certificate.
+	const context = createSecureContext({ cert, key: readFileSync(tls.key), minVersion: 'TLSv1.2', ...clients });
 	return { stamp, context, hash: serverEndPointHash(new X509Certificate(cert).raw) ?? undefined };
 }
 
-function stampOf(tls: { readonly cert: string; readonly key: string }): string {
-	return [tls.cert, tls.key]
+function clientCertificateOf(secured: TLSSocket, rule: CertificateName): ClientCertificate | undefined {
+	const certificate = secured.getPeerX509Certificate();
+	return certificate === undefined ? undefined : readClientCertificate(certificate, verifyErrorOf(secured), rule);
+}
+
+/**
+ * OpenSSL's verdict on the chain. Node copies it to `authorized` only for sockets that a tls.Server has made, so it is
+ * asked where Node asks; should that ever be gone, no certificate is trusted.
+ */
+function verifyErrorOf(secured: TLSSocket): string | null {
+	const { _handle: handle } = secured as unknown as {
+		readonly _handle?: { verifyError?(): NodeJS.ErrnoException | null };
+	};
+	if (typeof handle?.verifyError !== 'function') return 'this version of Node does not tell';
+	const error = handle.verifyError();
+	return error === null || error === undefined ? null : (error.code ?? error.message);
+}
+
+function filesOf({ cert, key, clientCa, clientCrl }: ListenTlsConfig): string[] {
+	return [cert, key, clientCa, clientCrl].filter((file) => file !== null);
+}
+
+function stampOf(tls: ListenTlsConfig): string {
+	return filesOf(tls)
 		.map((file) => {
 			const { mtimeMs, size, ino } = statSync(file);
 			return `${mtimeMs}:${size}:${ino}`;

@@ -6,14 +6,25 @@ import type { Secret } from './secret.ts';
 export interface ListenConfig {
 	readonly host: string;
 	readonly port: number;
-	/** `cert` and `key`: absolute paths of readable files; null when the mode is off. */
-	readonly tls: { readonly mode: 'require' | 'allow'; readonly cert: string; readonly key: string } | null;
+	/** Null when the mode is off. */
+	readonly tls: ListenTlsConfig | null;
+}
+
+/** Paths are absolute, of readable files. */
+export interface ListenTlsConfig {
+	readonly mode: 'require' | 'allow';
+	readonly cert: string;
+	readonly key: string;
+	readonly clientCa: string | null;
+	readonly clientCrl: string | null;
+	readonly clientName: 'cn' | 'dns' | 'email' | 'uri';
 }
 
 export interface UserConfig {
 	readonly name: string;
 	/** The verifier, `SCRAM-SHA-256$...`. */
-	readonly password: Secret;
+	readonly password: Secret | null;
+	readonly certificate: boolean;
 	readonly roles: readonly string[];
 	readonly claims: Readonly<Record<string, ClaimValue>>;
 	/** Its sessions at a time; 0: as many as there is room for. Null: as for everybody. */

@@ -5,8 +5,8 @@ import type { RawConfig } from './schema.ts';
 
 type RawIdentity = RawConfig['identity'];
 
-export async function loadIdentity(reader: Reader, raw: RawIdentity): Promise<Config['identity']> {
-	const { login, issuers: rawIssuers, users: rawUsers } = raw;
+export async function loadIdentity(reader: Reader, { identity, listen }: RawConfig): Promise<Config['identity']> {
+	const { login, issuers: rawIssuers, users: rawUsers } = identity;
 	if (rawIssuers.length === 0 && rawUsers.length === 0)
 		reader.problem(['identity'], 'has neither issuers nor users, so nobody could sign in');
 	if (login !== 'password' && rawIssuers.length === 0)
@@ -17,16 +17,21 @@ export async function loadIdentity(reader: Reader, raw: RawIdentity): Promise<Co
 	reader.unique(['identity', 'users'], 'name', rawUsers);
 	const users: UserConfig[] = [];
 	for (const [index, user] of rawUsers.entries()) {
-		const source = 'scram' in user.password ? { text: user.password.scram } : user.password;
-		const password = await reader.secret(['identity', 'users', index, 'password'], source);
-		const { name, roles, claims, sessionsMax = null } = user;
-		if (password) users.push({ name, password, roles, claims, sessionsMax });
+		users.push(await loadUser(reader, ['identity', 'users', index], user));
+		if (user.certificate && (listen.tls.mode === 'off' || listen.tls.clientCa === undefined))
+			reader.problem(['identity', 'users', index, 'certificate'], 'needs listen.tls.clientCa');
 	}
 	const issuers: IssuerConfig[] = [];
 	for (const [index, issuer] of rawIssuers.entries()) {
 		issuers.push(await loadIssuer(reader, ['identity', 'issuers', index], issuer));
 	}
 	return { login, users, issuers };
+}
+
+async function loadUser(reader: Reader, at: Path, raw: RawIdentity['users'][number]): Promise<UserConfig> {
+	const { password, sessionsMax = null, ...rest } = raw;
+	const source = password !== undefined && 'scram' in password ? { text: password.scram } : password;
+	return { ...rest, sessionsMax, password: await reader.optionalSecret([...at, 'password'], source) };
 }
 
 async function loadIssuer(reader: Reader, at: Path, raw: RawIdentity['issuers'][number]): Promise<IssuerConfig> {

@@ -4,7 +4,7 @@ import type { Config, ListenConfig } from './config.ts';
 import { ConfigDocument, ConfigError } from './document.ts';
 import { loadDatabases } from './load-databases.ts';
 import { loadIdentity } from './load-identity.ts';
-import { isLoopback, messageOf, Reader, readText } from './reader.ts';
+import { isLoopback, messageOf, type Path, Reader, readText } from './reader.ts';
 import { configSchema, type RawConfig } from './schema.ts';
 import { Secret } from './secret.ts';
 
@@ -49,7 +49,7 @@ export async function parseConfig(text: string, options: ParseOptions): Promise<
 /** What the schema cannot tell: files, secrets, and keys that contradict each other. */
 async function load(reader: Reader, raw: RawConfig): Promise<Config> {
 	const listen = await loadListen(reader, raw.listen);
-	const identity = await loadIdentity(reader, raw.identity);
+	const identity = await loadIdentity(reader, raw);
 	const databases = await loadDatabases(reader, raw);
 	const policies = reader.path(raw.policies);
 	await reader.mustBeFolder(['policies'], policies);
@@ -78,8 +78,23 @@ async function loadListen(reader: Reader, raw: RawConfig['listen']): Promise<Lis
 		if (tls[key] === undefined) reader.problem(['listen', 'tls', key], `missing: mode ${tls.mode} needs it`);
 		else await reader.pem(['listen', 'tls', key], tls[key]);
 	}
-	const { cert = '', key = '' } = tls;
-	return { host, port, tls: { mode: tls.mode, cert: reader.path(cert), key: reader.path(key) } };
+	if (tls.clientCrl !== undefined && tls.clientCa === undefined)
+		reader.problem(['listen', 'tls', 'clientCrl'], 'is there without clientCa');
+	const { cert = '', key = '', mode, clientName } = tls;
+	const clientCa = await pathOf(reader, ['listen', 'tls', 'clientCa'], tls.clientCa);
+	const clientCrl = await pathOf(reader, ['listen', 'tls', 'clientCrl'], tls.clientCrl);
+	return {
+		host,
+		port,
+		tls: { mode, cert: reader.path(cert), key: reader.path(key), clientCa, clientCrl, clientName },
+	};
+}
+
+/** Absolute path of a PEM file that is there. */
+async function pathOf(reader: Reader, at: Path, file: string | undefined): Promise<string | null> {
+	if (file === undefined) return null;
+	await reader.pem(at, file);
+	return reader.path(file);
 }
 
 function deepFreeze<T>(value: T): T {

@@ -37,6 +37,14 @@ const listenTls = z.strictObject({
 		.enum(['require', 'allow', 'off'])
 		.default('require')
 		.describe('`require`: clients must use TLS. `allow`: they may. `off`: no TLS.'),
+	clientCa: text
+		.optional()
+		.describe('PEM file of the authorities whose client certificates are taken. Without it none is asked for.'),
+	clientCrl: text.optional().describe('PEM file of their revocation lists; then each of them needs a current one.'),
+	clientName: z
+		.enum(['cn', 'dns', 'email', 'uri'])
+		.default('cn')
+		.describe('Where a client certificate has the name: common name, or alternative name of that kind.'),
 });
 
 const listen = z.strictObject({
@@ -72,13 +80,26 @@ const issuer = z.strictObject({
 		.describe('Asks the issuer about tokens that only it can read (RFC 7662). Without it opaque tokens are refused.'),
 });
 
-const user = z.strictObject({
-	name: text.describe('Name that it signs in with, `user:NAME` of the policy.'),
-	password: verifier.describe('SCRAM verifier of its password.'),
-	roles: z.array(text).default([]).describe('`role:NAME` of the policy.'),
-	claims: z.record(z.string(), claim).default({}).describe('Attributes that policies may use.'),
-	sessionsMax: count(0).optional().describe('Its sessions at a time. Default: `limits.sessionsPerUserMax`.'),
-});
+const user = z
+	.strictObject({
+		name: text.describe('Name that it signs in with, `user:NAME` of the policy.'),
+		password: verifier.optional().describe('SCRAM verifier of its password. Required unless `certificate` is true.'),
+		certificate: z
+			.boolean()
+			.default(false)
+			.describe(
+				'Whether a client certificate with its name (`listen.tls.clientName`) signs it in; its password does too.',
+			),
+		roles: z.array(text).default([]).describe('`role:NAME` of the policy.'),
+		claims: z.record(z.string(), claim).default({}).describe('Attributes that policies may use.'),
+		sessionsMax: count(0).optional().describe('Its sessions at a time. Default: `limits.sessionsPerUserMax`.'),
+	})
+	.refine(hasProof, { path: ['password'], error: 'missing', when: () => true });
+
+/** Also asked of what the schema has found other faults with. */
+function hasProof(user: { readonly password?: unknown; readonly certificate?: unknown } | null): boolean {
+	return typeof user !== 'object' || user?.password !== undefined || user?.certificate === true;
+}
 
 const identity = z.strictObject({
 	login: z
@@ -90,7 +111,9 @@ const identity = z.strictObject({
 });
 
 const databaseLimits = z.strictObject({
-	sessionsMax: count(0).default(0).describe('Client sessions of this database at a time; 0: as many as there is room for.'),
+	sessionsMax: count(0)
+		.default(0)
+		.describe('Client sessions of this database at a time; 0: as many as there is room for.'),
 	queryTimeoutMs: count(0).optional().describe('Default: as under `limits`.'),
 	transactionTimeoutMs: count(0).optional().describe('Default: as under `limits`.'),
 	idleTransactionTimeoutMs: count(0).optional().describe('Default: as under `limits`.'),

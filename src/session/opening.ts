@@ -83,6 +83,9 @@ async function upgrade(inbox: Inbox, listener: ListenerTls, direct: boolean): Pr
 		isServer: true,
 		secureContext: listener.secureContext(),
 		ALPNProtocols: [alpn],
+		// Nobody has to show a certificate, and what one is worth is for the sign-in to judge.
+		requestCert: listener.clientCertificate !== undefined,
+		rejectUnauthorized: false,
 	});
 	secured.allowHalfOpen = true;
 	secured.on('error', () => undefined);
@@ -100,8 +103,13 @@ async function upgrade(inbox: Inbox, listener: ListenerTls, direct: boolean): Pr
 
 function tlsOf(secured: TLSSocket, listener: ListenerTls): ClientTls {
 	const serverCertHash = listener.serverCertHash();
-	const known = { version: secured.getProtocol() ?? 'unknown', cipher: secured.getCipher().name };
-	return serverCertHash === undefined ? known : { ...known, serverCertHash };
+	const clientCertificate = listener.clientCertificate?.(secured);
+	return {
+		version: secured.getProtocol() ?? 'unknown',
+		cipher: secured.getCipher().name,
+		serverCertHash,
+		clientCertificate,
+	};
 }
 
 /** FATAL unless the connection is encrypted as the listener demands. */

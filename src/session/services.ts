@@ -1,7 +1,8 @@
 /** What a session is given to work with: pipeline, login, pools, audit, limits. Types only, so that tests can stand in. */
-import type { SecureContext } from 'node:tls';
+import type { SecureContext, TLSSocket } from 'node:tls';
 import type { Accepted } from '../audit/log.ts';
 import type { Outcome, SessionEvent, SessionInfo, StatementRecord } from '../audit/event.ts';
+import type { ClientCertificate } from '../auth/client-certificate.ts';
 import type { Exchange, LoginRequest } from '../auth/exchange.ts';
 import type { BackendPool } from '../backend/lease.ts';
 import type { CancelRegistry } from '../backend/cancel.ts';
@@ -94,6 +95,8 @@ export interface ListenerTls {
 	readonly secureContext: () => SecureContext;
 	/** RFC 5929 tls-server-end-point of that certificate (`serverEndPointHash`). */
 	readonly serverCertHash: () => Buffer | undefined;
+	/** What the client showed, once the handshake is done. Missing: no certificate is asked for. */
+	readonly clientCertificate?: (secured: TLSSocket) => ClientCertificate | undefined;
 }
 
 export interface SessionServices {

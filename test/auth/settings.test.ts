@@ -32,6 +32,8 @@ describe('authProblems', () => {
 			settings: { users: [{ name: 'a', password: { scram: 'hunter2' } }] },
 			want: /users\[0\]\.password\.scram: not a/,
 		},
+		{ name: 'a certificate alone', settings: { users: [{ name: 'a', certificate: true }] }, want: null },
+		{ name: 'no proof', settings: { users: [{ name: 'a' }] }, want: /users\[0\]\.password: missing/ },
 		{
 			name: 'same user',
 			settings: { users: [1, 2].map(() => ({ name: 'a', password: { scram } })) },

@@ -68,7 +68,15 @@ databases: { shop: { host: localhost, user: u } }
 				introspection: { clientId: 'gateway', clientSecret: 'b secret', always: true },
 			},
 		],
-		users: [{ name: 'app', password: { scram: VERIFIER }, roles: ['writer'], claims: { tenant: 'acme' } }],
+		users: [
+			{
+				name: 'app',
+				password: { scram: VERIFIER },
+				certificate: false,
+				roles: ['writer'],
+				claims: { tenant: 'acme' },
+			},
+		],
 	});
 	expect(authProblems(settings)).toEqual([]);
 });

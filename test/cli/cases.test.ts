@@ -13,7 +13,16 @@ const PASSWORD = await Secret.read({ text: 'SCRAM-SHA-256$...' }, {});
 
 const WORLD: CaseWorld = {
 	databases: ['shop', 'other'],
-	users: [{ name: 'app', password: PASSWORD, roles: ['writer'], claims: { tenant: 'acme' }, sessionsMax: null }],
+	users: [
+		{
+			name: 'app',
+			password: PASSWORD,
+			roles: ['writer'],
+			claims: { tenant: 'acme' },
+			certificate: false,
+			sessionsMax: null,
+		},
+	],
 };
 
 function one(lines: string): PolicyCase {

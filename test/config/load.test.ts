@@ -48,7 +48,7 @@ const FULL = `
 listen:
   host: 0.0.0.0
   port: 6433
-  tls: { cert: ./tls/a.pem, key: tls/a.pem, mode: allow }
+  tls: { cert: ./tls/a.pem, key: tls/a.pem, mode: allow, clientCa: tls/a.pem, clientCrl: tls/a.pem, clientName: uri }
 identity:
   login: password
   issuers:
@@ -72,6 +72,8 @@ identity:
       claims: { tenant: acme, level: 3, admin: false, regions: [eu, us] }
     - name: other
       password: { file: verifier }
+    - name: spiffe://example.com/app
+      certificate: true
 databases:
   shop:
     host: 10.0.0.5
@@ -101,7 +103,14 @@ describe('what is read', () => {
 			listen: {
 				host: '0.0.0.0',
 				port: 6433,
-				tls: { mode: 'allow', cert: join(folder, 'tls/a.pem'), key: join(folder, 'tls/a.pem') },
+				tls: {
+					mode: 'allow',
+					cert: join(folder, 'tls/a.pem'),
+					key: join(folder, 'tls/a.pem'),
+					clientCa: join(folder, 'tls/a.pem'),
+					clientCrl: join(folder, 'tls/a.pem'),
+					clientName: 'uri',
+				},
 			},
 			identity: {
 				login: 'password',
@@ -129,7 +138,8 @@ describe('what is read', () => {
 				],
 				users: [
 					{ name: 'app', roles: ['writer'], claims: { tenant: 'acme', level: 3, admin: false, regions: ['eu', 'us'] } },
-					{ name: 'other', roles: [], claims: {} },
+					{ name: 'other', certificate: false, roles: [], claims: {} },
+					{ name: 'spiffe://example.com/app', certificate: true, password: null, roles: [], claims: {} },
 				],
 			},
 			databases: [
@@ -160,7 +170,7 @@ describe('what is read', () => {
 			warnings: [],
 		});
 		const secrets = [
-			...config.identity.users.map((user) => user.password),
+			...config.identity.users.slice(0, 2).map((user) => user.password),
 			...config.databases.map((one) => one.password),
 			config.audit.key,
 			config.identity.issuers[1]?.clientSecret,
@@ -452,6 +462,45 @@ describe('mistakes', () => {
 			name: 'a way for people to sign in, without an issuer',
 			text: `identity: { login: oauthbearer, users: [{ name: app, password: { scram: "${VERIFIER}" } }] }\n${DATABASES}`,
 			want: ['portcullis.yaml:1: identity.login: oauthbearer needs an issuer'],
+		},
+		{
+			name: 'client certificates that nobody could check',
+			text: [
+				'listen: { tls: { mode: allow, cert: tls/a.pem, key: tls/a.pem, clientCrl: tls/none.pem } }',
+				'identity:',
+				'  users:',
+				'    - { name: app, certificate: true }',
+				DATABASES,
+			].join('\n'),
+			want: [
+				'portcullis.yaml:1: listen.tls.clientCrl: is there without clientCa',
+				'portcullis.yaml:1: listen.tls.clientCrl: no such file: ./tls/none.pem',
+				'portcullis.yaml:4: identity.users[0].certificate: needs listen.tls.clientCa',
+			],
+		},
+		{
+			name: 'client certificates without TLS, and an account with neither',
+			text: [
+				'listen: { tls: { mode: off, clientCa: tls/a.pem } }',
+				'identity:',
+				'  users:',
+				'    - { name: app, certificate: true }',
+				DATABASES,
+			].join('\n'),
+			want: ['portcullis.yaml:4: identity.users[0].certificate: needs listen.tls.clientCa'],
+		},
+		{
+			name: 'an account without any proof, a name from nowhere',
+			text: [
+				'listen: { tls: { clientName: serial } }',
+				'identity: { users: [{ name: app }, { name: b, certificate: false }] }',
+				DATABASES,
+			].join('\n'),
+			want: [
+				'portcullis.yaml:1: listen.tls.clientName: invalid option: expected one of "cn"|"dns"|"email"|"uri"',
+				'portcullis.yaml:2: identity.users[0].password: missing',
+				'portcullis.yaml:2: identity.users[1].password: missing',
+			],
 		},
 		{
 			name: 'an alias that grows without end',

@@ -9,6 +9,8 @@ export interface TestCertificate {
 	readonly der: Buffer;
 	readonly name: string;
 	readonly privateKey: KeyObject;
+	/** As it stands in the certificate, big-endian. */
+	readonly serial: Buffer;
 }
 
 export type SignatureKind =
@@ -22,8 +24,14 @@ export type SignatureKind =
 
 export interface CertificateOptions {
 	readonly name: string;
+	/** More common names in the subject. */
+	readonly moreNames?: readonly string[];
 	/** Host names and addresses for subjectAltName. */
 	readonly hosts?: readonly string[];
+	readonly emails?: readonly string[];
+	readonly uris?: readonly string[];
+	/** extKeyUsage; missing: none, which is good for everything. */
+	readonly usage?: 'server' | 'client';
 	/** Signs it; missing: it signs itself. */
 	readonly issuer?: TestCertificate;
 	readonly authority?: boolean;
@@ -43,33 +51,57 @@ const SIGNATURES: Readonly<Record<SignatureKind, { readonly oid: string; readonl
 	ed25519: { oid: '1.3.101.112', hash: null },
 };
 
+const day = 86_400_000;
+
 /** The kind says what the key is and how the issuer's key signs; issuer and certificate are of one kind. */
 export function makeCertificate(options: CertificateOptions): TestCertificate {
 	const kind = options.kind ?? 'ecdsa-sha256';
 	const { publicKey, privateKey } = makeKeys(kind);
 	const issuerKey = options.issuer?.privateKey ?? privateKey;
-	const day = 86_400_000;
+	const serial = Buffer.concat([Buffer.from([1]), randomBytes(15)]);
 	const end = Date.now() + (options.days ?? 30) * day;
 	const tbs = sequence(
 		tagged(0, integer(Buffer.from([2]))),
-		integer(Buffer.concat([Buffer.from([1]), randomBytes(15)])),
+		integer(serial),
 		algorithmOf(kind),
 		nameOf(options.issuer?.name ?? options.name),
 		sequence(time(Math.min(Date.now(), end) - day), time(end)),
-		nameOf(options.name),
+		nameOf(options.name, ...(options.moreNames ?? [])),
 		publicKey.export({ type: 'spki', format: 'der' }),
 		tagged(3, sequence(...extensions(options))),
 	);
 	const signature = sign(SIGNATURES[kind].hash, tbs, signingKey(kind, issuerKey));
 	const der = sequence(tbs, algorithmOf(kind), element(0x03, Buffer.from([0]), signature));
-	const base64 = (der.toString('base64').match(/.{1,64}/g) ?? []).join('\n');
 	return {
-		cert: `-----BEGIN CERTIFICATE-----\n${base64}\n-----END CERTIFICATE-----\n`,
+		cert: pem('CERTIFICATE', der),
 		key: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
 		der,
 		name: options.name,
 		privateKey,
+		serial,
 	};
+}
+
+/** The authority's list of revoked certificates (RFC 5280, section 5), in PEM. The authority's key is of the default kind. */
+export function makeRevocationList(authority: TestCertificate, revoked: readonly TestCertificate[]): string {
+	const kind = 'ecdsa-sha256';
+	const since = time(Date.now() - day);
+	const entries = revoked.map(({ serial }) => sequence(integer(serial), since));
+	const list = sequence(
+		integer(Buffer.from([1])),
+		algorithmOf(kind),
+		nameOf(authority.name),
+		since,
+		time(Date.now() + day),
+		...(entries.length === 0 ? [] : [sequence(...entries)]),
+	);
+	const signature = sign(SIGNATURES[kind].hash, list, signingKey(kind, authority.privateKey));
+	return pem('X509 CRL', sequence(list, algorithmOf(kind), element(0x03, Buffer.from([0]), signature)));
+}
+
+function pem(label: string, der: Buffer): string {
+	const base64 = (der.toString('base64').match(/.{1,64}/g) ?? []).join('\n');
+	return `-----BEGIN ${label}-----\n${base64}\n-----END ${label}-----\n`;
 }
 
 function makeKeys(kind: SignatureKind): { publicKey: KeyObject; privateKey: KeyObject } {
@@ -94,9 +126,19 @@ function algorithmOf(kind: SignatureKind): Buffer {
 	return kind.startsWith('rsa') ? sequence(id, nul()) : sequence(id);
 }
 
-function extensions({ authority = false, hosts = [] }: CertificateOptions): Buffer[] {
+function extensions({ authority = false, usage, ...names }: CertificateOptions): Buffer[] {
+	const { hosts = [], emails = [], uris = [] } = names;
 	const list = [sequence(oid('2.5.29.19'), boolean(true), octets(authority ? sequence(boolean(true)) : sequence()))];
-	if (hosts.length > 0) list.push(sequence(oid('2.5.29.17'), octets(sequence(...hosts.map(generalName)))));
+	const alternatives = [
+		...hosts.map(generalName),
+		...emails.map((email) => element(0x81, Buffer.from(email))),
+		...uris.map((uri) => element(0x86, Buffer.from(uri))),
+	];
+	if (alternatives.length > 0) list.push(sequence(oid('2.5.29.17'), octets(sequence(...alternatives))));
+	if (usage !== undefined) {
+		const purpose = oid(`1.3.6.1.5.5.7.3.${usage === 'server' ? 1 : 2}`);
+		list.push(sequence(oid('2.5.29.37'), octets(sequence(purpose))));
+	}
 	return list;
 }
 
@@ -155,6 +197,8 @@ function time(ms: number): Buffer {
 	return element(0x18, Buffer.from(digits));
 }
 
-function nameOf(commonName: string): Buffer {
-	return sequence(element(0x31, sequence(oid('2.5.4.3'), element(0x0c, Buffer.from(commonName)))));
+function nameOf(...commonNames: readonly string[]): Buffer {
+	return sequence(
+		...commonNames.map((name) => element(0x31, sequence(oid('2.5.4.3'), element(0x0c, Buffer.from(name))))),
+	);
 }
