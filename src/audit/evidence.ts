@@ -56,37 +56,42 @@ export interface Content {
 
 /** What the reading of a segment reports to. */
 export interface Reading {
-	readonly origin: string;
-	/** Null where neither a key was given nor the log names one. */
-	readonly verifier: NoteVerifier | null;
+	/** Names that the log goes by or went by. */
+	readonly origins: readonly string[];
+	/** Empty where neither a key was given nor the log names one. */
+	readonly verifiers: readonly NoteVerifier[];
 	readonly lineBytesMax: number;
 	readonly find: (finding: Finding) => void;
 }
 
 /** Throws NoteError when it is no checkpoint of this log, or not signed by the key that there is. */
-export function readHead(text: string, from: string, { origin, verifier }: Pick<Reading, 'origin' | 'verifier'>): Head {
+export function readHead(
+	text: string,
+	from: string,
+	{ origins, verifiers }: Pick<Reading, 'origins' | 'verifiers'>,
+): Head {
 	let body = text;
-	if (verifier !== null) {
+	if (verifiers.length > 0) {
 		const note = parseNote(text);
-		verifyNote(note, verifier);
+		verifyNote(note, verifiers);
 		body = note.text;
 	}
 	const checkpoint = parseCheckpoint(body);
-	if (checkpoint.origin !== origin) {
-		throw new NoteError('ERR_NOTE_MALFORMED', `it is of the log ${checkpoint.origin}, not of ${origin}`);
+	if (!origins.includes(checkpoint.origin)) {
+		throw new NoteError('ERR_NOTE_MALFORMED', `it is of the log ${checkpoint.origin}, not of ${origins.join(', ')}`);
 	}
-	return { ...checkpoint, from, signed: verifier !== null };
+	return { ...checkpoint, from, signed: verifiers.length > 0 };
 }
 
 /** A checkpoint record as a head. Throws NoteError. */
-function headOfLine(line: Buffer, from: string, reading: Reading): Head {
+function headOfLine(line: Buffer, from: string, origin: string, reading: Reading): Head {
 	const unmapped = recordHeadOf(line)?.record.unmapped;
 	const root = isObject(unmapped) && typeof unmapped.root_hash === 'string' ? hashFromBase64(unmapped.root_hash) : null;
 	if (!isObject(unmapped) || typeof unmapped.tree_size !== 'number' || root === null) {
 		throw new NoteError('ERR_NOTE_MALFORMED', 'size or root are missing');
 	}
-	if (reading.verifier === null || typeof unmapped.note !== 'string') {
-		return { origin: reading.origin, size: unmapped.tree_size, root, from, signed: false };
+	if (reading.verifiers.length === 0 || typeof unmapped.note !== 'string') {
+		return { origin, size: unmapped.tree_size, root, from, signed: false };
 	}
 	const head = readHead(unmapped.note, from, reading);
 	if (head.size !== unmapped.tree_size || head.root !== root) {
@@ -147,7 +152,7 @@ export async function readContent(
 		const code = quickHead(line)?.code;
 		if (code === 'checkpoint') {
 			try {
-				heads.push(headOfLine(line, `the checkpoint in ${name} line ${leaves.length + 1}`, reading));
+				heads.push(headOfLine(line, `the checkpoint in ${name} line ${leaves.length + 1}`, header.origin, reading));
 			} catch (error) {
 				if (!(error instanceof NoteError)) throw error;
 				found('checkpoint', leaves.length + 1, `a checkpoint that does not hold: ${error.message}`);

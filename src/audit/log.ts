@@ -90,13 +90,14 @@ type Entry =
 			readonly done: Accepted | null;
 	  };
 
+const takenOver = 'another process has taken the audit directory';
 const diskFull = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);
 
 function writeError(cause: unknown): GatewayError {
 	const code = (cause as NodeJS.ErrnoException | null)?.code ?? '';
 	return diskFull.has(code)
-		? new GatewayError('53100', 'statement refused: the audit log cannot be written, its disk is full', { cause })
-		: new GatewayError('58030', 'statement refused: the audit log cannot be written', { cause });
+		? new GatewayError('53100', 'refused: the audit log cannot be written, its disk is full', { cause })
+		: new GatewayError('58030', 'refused: the audit log cannot be written', { cause });
 }
 
 /** One writer of one directory. Everything that is accepted in a turn of the event loop is written with one write. */
@@ -158,8 +159,9 @@ export class AuditLog {
 		const limits: AuditLimits = { ...auditLimits, ...options.limits };
 		makeDirectory(options.path);
 		const lock = await lockDirectory(options.path);
+		let chain: Chain | null = null;
 		try {
-			const chain = await Chain.open({
+			chain = await Chain.open({
 				directory: options.path,
 				durability: options.durability,
 				key: options.key ?? null,
@@ -173,6 +175,7 @@ export class AuditLog {
 			recordStart(chain, options.durability);
 			return new AuditLog(chain, lock, options, limits);
 		} catch (error) {
+			chain?.abandon();
 			await lock.release();
 			throw error instanceof NoteError ? new GatewayError('F0000', `audit.key: ${error.message}`) : error;
 		}
@@ -241,6 +244,7 @@ export class AuditLog {
 		});
 		this.#ended = true;
 		try {
+			if (!this.#owner) throw new Error(takenOver);
 			this.#chain.writeOwn('audit-stop', true, { pid: process.pid });
 			this.#chain.close();
 		} catch (error) {
@@ -266,14 +270,14 @@ export class AuditLog {
 	#refusal(entry: Entry): GatewayError | null {
 		const statement = entry.kind === 'statement';
 		if (this.#ended || (this.#closing !== null && statement)) {
-			return new GatewayError('57P01', 'statement refused: the audit log is closed');
+			return new GatewayError('57P01', 'refused: the audit log is closed');
 		}
 		if (this.#blockedBy !== null && statement) {
-			return new GatewayError('53100', `statement refused: the audit sink ${this.#blockedBy} is too far behind`);
+			return new GatewayError('53100', `refused: the audit sink ${this.#blockedBy} is too far behind`);
 		}
 		return this.#queue.length < this.#limits.queueRecordsMax
 			? null
-			: new GatewayError('53000', 'statement refused: too many records wait for the audit log');
+			: new GatewayError('53000', 'refused: too many records wait for the audit log');
 	}
 
 	#schedule(): void {
@@ -324,7 +328,7 @@ export class AuditLog {
 
 	/** What the log has to say of itself. */
 	#writeOwn(): void {
-		if (!this.#owner) throw new Error('another process has taken the audit directory');
+		if (!this.#owner) throw new Error(takenOver);
 		if (this.#checkpointDue && this.#chain.uncovered > 0) this.#chain.checkpoint();
 		this.#checkpointDue = false;
 		if (this.#lostUnrecorded === 0) return;
@@ -484,7 +488,6 @@ function recordStart(chain: Chain, durability: 'os' | 'disk'): void {
 			problems,
 		});
 	} catch (error) {
-		chain.abandon();
 		throw writeError(error);
 	}
 }

@@ -88,6 +88,18 @@ export function parseVerifier(text: string, name: string): NoteVerifier {
 }
 
 /**
+ * Reads the public keys of a text, one after the other: a log may have had several. `names`: those that PEM keys may go by.
+ * Throws NoteError ERR_NOTE_KEY, also when there is none.
+ */
+export function parseVerifiers(text: string, names: readonly string[]): NoteVerifier[] {
+	const pem = text.match(/-----BEGIN [A-Z ]+-----[^-]*-----END [A-Z ]+-----/g);
+	if (pem !== null) return pem.flatMap((block) => names.map((name) => parseVerifier(block, name)));
+	const lines = text.split('\n').filter((line) => line.trim() !== '');
+	if (lines.length === 0) throw new NoteError('ERR_NOTE_KEY', 'there is no public key');
+	return lines.map((line) => parseVerifier(line, ''));
+}
+
+/**
  * Reads a private key: PEM (PKCS#8, e.g. from `openssl genpkey -algorithm ed25519`) or 32 bytes of seed as base64.
  * Errors never repeat the text. Throws NoteError ERR_NOTE_KEY.
  */
@@ -143,15 +155,19 @@ export function parseNote(note: string): Note {
 	return { text: note.slice(0, gap + 1), signatures };
 }
 
-/** Throws NoteError ERR_NOTE_SIGNATURE unless the note carries a good signature of this key. */
-export function verifyNote(note: Note, verifier: NoteVerifier): void {
-	const own = note.signatures.find(
-		(candidate) => candidate.name === verifier.name && timingSafeEqual(candidate.keyId, verifier.keyId),
-	);
-	if (own === undefined) throw new NoteError('ERR_NOTE_SIGNATURE', `it is not signed by ${verifier.name}`);
-	if (!verify(null, Buffer.from(note.text), verifier.publicKey, own.signature)) {
-		throw new NoteError('ERR_NOTE_SIGNATURE', `its signature by ${verifier.name} is wrong`);
+/** Throws NoteError ERR_NOTE_SIGNATURE unless the note carries a good signature of one of these keys. */
+export function verifyNote(note: Note, verifiers: readonly NoteVerifier[]): void {
+	for (const { name, keyId, signature } of note.signatures) {
+		const verifier = verifiers.find((known) => known.name === name && timingSafeEqual(known.keyId, keyId));
+		if (verifier === undefined) continue;
+		if (verify(null, Buffer.from(note.text), verifier.publicKey, signature)) return;
+		throw new NoteError('ERR_NOTE_SIGNATURE', `its signature by ${name} is wrong`);
 	}
+	const names = [...new Set(verifiers.map(({ name }) => name))].join(', ');
+	throw new NoteError(
+		'ERR_NOTE_SIGNATURE',
+		`it is not signed by a key of ${names === '' ? 'anybody' : names} that is known`,
+	);
 }
 
 /** The head of a log's tree: its first `size` records have this root. */

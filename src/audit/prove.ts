@@ -22,7 +22,7 @@ import {
 	NoteError,
 	parseCheckpoint,
 	parseNote,
-	parseVerifier,
+	parseVerifiers,
 	verifyNote,
 } from './note.ts';
 import { readLines } from './reader.ts';
@@ -241,6 +241,6 @@ function readCheckpoint(text: string, publicKey: string | null): Checkpoint {
 	if (publicKey === null) return parseCheckpoint(text.split('\n\n')[0] ?? '');
 	const note = parseNote(text);
 	const checkpoint = parseCheckpoint(note.text);
-	verifyNote(note, parseVerifier(publicKey, checkpoint.origin));
+	verifyNote(note, parseVerifiers(publicKey, [checkpoint.origin]));
 	return checkpoint;
 }

@@ -49,15 +49,17 @@ export function parseSegmentName(name: string): Segment | null {
 	return match === null ? null : { number: Number(match[1]), name, compressed: match[2] !== undefined };
 }
 
-/** Segments of a directory in the order of their numbers. A compressed one stands aside while its original is still there. */
+/**
+ * Segments of a directory in the order of their numbers. A compressed one stands aside while its original is still there. Two of one
+ * number should not be; both are listed, so that whoever reads them sees it.
+ */
 export function listSegments(directory: string): Segment[] {
-	const byNumber = new Map<number, Segment>();
-	for (const name of fs.readdirSync(directory)) {
-		const segment = parseSegmentName(name);
-		if (segment === null || (segment.compressed && byNumber.has(segment.number))) continue;
-		byNumber.set(segment.number, segment);
-	}
-	return [...byNumber.values()].toSorted((left, right) => left.number - right.number);
+	const names = new Set(fs.readdirSync(directory));
+	return [...names]
+		.map(parseSegmentName)
+		.filter((segment) => segment !== null)
+		.filter(({ name, compressed }) => !compressed || !names.has(name.replace(/\.gz$/, '')))
+		.toSorted((left, right) => left.number - right.number || (left.name < right.name ? -1 : 1));
 }
 
 /** Makes an entry of a directory itself last (a new or renamed file). */

@@ -6,14 +6,14 @@ import { compare, type Comparison, type Difference } from './diff.ts';
 import { type Content, type Finding, type Head, readContent, readHead, readHeader } from './evidence.ts';
 import { auditLimits } from './limits.ts';
 import { Frontier, type Hash, hashToBase64 } from './merkle.ts';
-import { NoteError, type NoteVerifier, parseVerifier } from './note.ts';
+import { NoteError, type NoteVerifier, parseVerifiers } from './note.ts';
 import type { SegmentHeader } from './recover.ts';
 import { listSegments, type Segment } from './segment.ts';
 
 export type { Finding } from './evidence.ts';
 
 export interface VerifyOptions {
-	/** Public key: PEM, or the text of signed-note. Without it the log's own word for its key is taken. */
+	/** Public keys: PEM, or the text of signed-note, one or several. Without them the log's own word for its keys is taken. */
 	readonly publicKey?: string;
 	/** Text of a checkpoint that was kept elsewhere. */
 	readonly checkpoint?: string;
@@ -58,18 +58,17 @@ export async function verifyLog(directory: string, options: VerifyOptions = {}):
 		else findings.push(fault('segment', segment.name, null, 'does not begin with the header of a segment'));
 	}
 	const first = known[0]?.header;
-	const origin = first?.origin ?? null;
-	const keyText = options.publicKey ?? first?.publicKey ?? null;
-	const verifier = keyText === null ? null : parseVerifier(keyText, origin ?? 'none');
-	const outside = origin === null ? [] : outsideHeads(directory, options, { origin, verifier }, findings);
-	const walk = new Walk(outside, verifier !== null, findings);
+	const origins = [...new Set(known.map(({ header }) => header.origin))];
+	const stated = known.flatMap(({ header }) => header.publicKey ?? []);
+	const verifiers =
+		options.publicKey === undefined
+			? [...new Set(stated)].flatMap((key) => parseVerifiers(key, origins))
+			: parseVerifiers(options.publicKey, origins.length === 0 ? ['none'] : origins);
+	const log = { origins, verifiers };
+	const outside = first === undefined ? [] : outsideHeads(directory, options, log, findings);
+	const walk = new Walk(outside, verifiers.length > 0, findings);
 	for (const [index, { segment, header }] of known.entries()) {
-		const reading = {
-			origin: header.origin,
-			verifier,
-			lineBytesMax,
-			find: (finding: Finding) => findings.push(finding),
-		};
+		const reading = { ...log, lineBytesMax, find: (finding: Finding) => findings.push(finding) };
 		const content = await readContent(directory, segment, header, reading);
 		walk.take(content, known[index + 1] ?? null);
 	}
@@ -80,7 +79,7 @@ export async function verifyLog(directory: string, options: VerifyOptions = {}):
 	return {
 		ok: findings.length === 0,
 		findings,
-		origin,
+		origin: known.at(-1)?.header.origin ?? null,
 		segments: known.length,
 		first: first?.sequence ?? 0,
 		size: walk.size,
@@ -88,7 +87,7 @@ export async function verifyLog(directory: string, options: VerifyOptions = {}):
 		checkpoints: walk.checkpoints,
 		signed: walk.signed,
 		covered: walk.covered,
-		key: verifier === null ? 'none' : options.publicKey === undefined ? 'from the log' : 'given',
+		key: verifiers.length === 0 ? 'none' : options.publicKey === undefined ? 'from the log' : 'given',
 	};
 }
 
@@ -105,7 +104,7 @@ function fault(
 function outsideHeads(
 	directory: string,
 	options: VerifyOptions,
-	log: { readonly origin: string; readonly verifier: NoteVerifier | null },
+	log: { readonly origins: readonly string[]; readonly verifiers: readonly NoteVerifier[] },
 	findings: Finding[],
 ): Head[] {
 	const heads: Head[] = [];
@@ -116,7 +115,7 @@ function outsideHeads(
 	// A log that was unsigned for a while has unsigned copies: they still must fit.
 	const unsigned = !text.includes('\n\n');
 	try {
-		heads.push(readHead(text, `the file "${checkpointName}"`, unsigned ? { ...log, verifier: null } : log));
+		heads.push(readHead(text, `the file "${checkpointName}"`, unsigned ? { ...log, verifiers: [] } : log));
 	} catch (error) {
 		if (!(error instanceof NoteError)) throw error;
 		findings.push(fault('checkpoint', checkpointName, null, `does not hold: ${error.message}`));

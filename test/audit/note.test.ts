@@ -10,6 +10,7 @@ import {
 	parseNote,
 	parseSigner,
 	parseVerifier,
+	parseVerifiers,
 	signNote,
 	verifyNote,
 } from '../../src/audit/note.ts';
@@ -34,7 +35,7 @@ describe('C2SP signed-note', () => {
 		'— PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=\n';
 
 	it('verifies a note made by another implementation', () => {
-		expect(() => verifyNote(parseNote(goNote), parseVerifier(goKey, ''))).not.toThrow();
+		expect(() => verifyNote(parseNote(goNote), [parseVerifier(goKey, '')])).not.toThrow();
 	});
 
 	it('makes the same key text as another implementation', () => {
@@ -46,7 +47,7 @@ describe('C2SP signed-note', () => {
 	const note = signNote(text, signer);
 
 	it('signs what it verifies', () => {
-		expect(() => verifyNote(parseNote(note), signer.verifier)).not.toThrow();
+		expect(() => verifyNote(parseNote(note), [signer.verifier])).not.toThrow();
 		expect(parseCheckpoint(parseNote(note).text)).toEqual({
 			origin: 'log.example/audit',
 			size: 7,
@@ -68,7 +69,7 @@ describe('C2SP signed-note', () => {
 		{ name: 'nothing', note: '', want: 'ERR_NOTE_MALFORMED' },
 	];
 	it.each(spoiled)('refuses $name', ({ note: bad, want }) => {
-		expect(codeOf(() => verifyNote(parseNote(bad), signer.verifier))).toBe(want);
+		expect(codeOf(() => verifyNote(parseNote(bad), [signer.verifier]))).toBe(want);
 	});
 
 	it('refuses every flipped bit of a signature', () => {
@@ -78,7 +79,7 @@ describe('C2SP signed-note', () => {
 			const flipped = Buffer.from(bytes);
 			flipped[bit >> 3] = (flipped[bit >> 3] ?? 0) ^ (1 << (bit & 7));
 			const bad = `${note.slice(0, at)}${flipped.toString('base64')}\n`;
-			expect(codeOf(() => verifyNote(parseNote(bad), signer.verifier))).toBe('ERR_NOTE_SIGNATURE');
+			expect(codeOf(() => verifyNote(parseNote(bad), [signer.verifier]))).toBe('ERR_NOTE_SIGNATURE');
 		}
 	});
 });
@@ -92,8 +93,8 @@ describe('keys', () => {
 	it('come as PEM or as the text of signed-note', () => {
 		const signer = parseSigner(privatePem.toString(), 'n');
 		const note = parseNote(signNote('text\n', signer));
-		expect(() => verifyNote(note, parseVerifier(publicPem.toString(), 'n'))).not.toThrow();
-		expect(() => verifyNote(note, parseVerifier(signer.verifier.text, 'ignored'))).not.toThrow();
+		expect(() => verifyNote(note, [parseVerifier(publicPem.toString(), 'n')])).not.toThrow();
+		expect(() => verifyNote(note, [parseVerifier(signer.verifier.text, 'ignored')])).not.toThrow();
 	});
 
 	const bad: readonly { name: string; run: () => unknown }[] = [
@@ -120,6 +121,14 @@ describe('keys', () => {
 	];
 	it.each(bad)('refuses $name', ({ run }) => {
 		expect(codeOf(run)).toBe('ERR_NOTE_KEY');
+	});
+
+	it('can be several in one text', () => {
+		const other = generateKeyPairSync('ed25519').publicKey.export({ format: 'pem', type: 'spki' });
+		expect(parseVerifiers(`${publicPem.toString()}\n${other.toString()}`, ['a', 'b'])).toHaveLength(4);
+		const texts = ['a', 'b'].map((name) => parseSigner(testKey, name).verifier.text);
+		expect(parseVerifiers(`${texts.join('\n')}\n`, []).map((verifier) => verifier.text)).toEqual(texts);
+		expect(codeOf(() => parseVerifiers('\n', ['a']))).toBe('ERR_NOTE_KEY');
 	});
 
 	it('that openssl makes will do', ({ skip }) => {

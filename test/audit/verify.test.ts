@@ -113,6 +113,26 @@ describe('a log as it was written', () => {
 		expect(await verifyLog(path)).toMatchObject({ ok: true });
 	});
 
+	it("verifies over a change of key and of name, with both keys or the log's own word for them", async () => {
+		const keys = [testKey, Buffer.alloc(32, 9).toString('base64')];
+		const { log, path } = await openLog({ key: keys[0] ?? '', origin: 'first' });
+		await accept(log, record());
+		await log.close();
+		const again = await openLog({ path, key: keys[1] ?? '', origin: 'second' });
+		await accept(again.log, record());
+		await again.log.close();
+		const checkpoint = fs.readFileSync(join(path, 'checkpoint'), 'utf8');
+		const publicKeys = keys.map((key, index) => parseSigner(key, ['first', 'second'][index] ?? '').verifier.text);
+		expect(await verifyLog(path)).toMatchObject({ ok: true, signed: 2, origin: 'second' });
+		expect(await verifyLog(path, { publicKey: publicKeys.join('\n'), checkpoint })).toMatchObject({
+			ok: true,
+			signed: 2,
+		});
+		expect((await verifyLog(path, { publicKey: publicKeys[1] ?? '' })).findings).toMatchObject([
+			{ kind: 'checkpoint', line: 5 },
+		]);
+	});
+
 	it('that is empty is no failure', async () => {
 		expect(await verifyLog(temporaryDirectory())).toMatchObject({ ok: true, size: 0, origin: null });
 	});
@@ -324,6 +344,13 @@ describe('the tamper table', () => {
 		const path = copyOf(signed);
 		fs.appendFileSync(join(path, listSegments(path).at(-1)?.name ?? ''), '{"metadata":');
 		expect(brief((await verifyLog(path)).findings)).toEqual(['torn']);
+	});
+
+	it('a second file with the number of another is told', async () => {
+		const path = copyOf(signed);
+		const [, second] = listSegments(path);
+		fs.copyFileSync(join(path, second?.name ?? ''), join(path, (second?.name ?? '').replace(/-\d{8}T/, '-20990101T')));
+		expect((await verifyLog(path)).ok).toBe(false);
 	});
 
 	it('a damaged compressed segment is told', async () => {
