@@ -17,6 +17,8 @@ export interface PgbenchOptions {
 	readonly script: 'select-only' | 'tpcb-like' | { readonly file: string };
 	/** A new connection for every transaction. */
 	readonly reconnect?: boolean;
+	/** A reading of something that grows with the work: its growth for each transaction is `perTransaction`. */
+	readonly meter?: (() => number) | undefined;
 }
 
 export interface Percentiles {
@@ -31,30 +33,82 @@ export interface PgbenchResult {
 	readonly rate: number;
 	/** Milliseconds. */
 	readonly latency: Percentiles;
+	/** Of the meter; signing in does not count unless that is what is measured. Null without a meter. */
+	readonly perTransaction: number | null;
 }
 
 /** Transactions of the log are picked by chance so that writing it costs nothing that counts. */
 const sampledShare = 0.1;
 
+/** pgbench counts the time from before its clients connect, which takes a while with many of them. */
+const startSeconds = (clients: number): number => 1 + Math.ceil(clients / 16);
+
 /** Throws Error with pgbench's words when a client was aborted or a transaction failed. */
 export async function pgbench(options: PgbenchOptions): Promise<PgbenchResult> {
-	const { program, env, folder, mode, clients, seconds, script, reconnect = false } = options;
+	const { program, env, folder, mode, clients, seconds, script, reconnect = false, meter } = options;
 	const sampling = clients === 1 || reconnect ? [] : [`--sampling-rate=${sampledShare}`];
 	const args = [
 		'--no-vacuum',
 		`--protocol=${mode}`,
 		`--client=${clients}`,
-		`--time=${seconds}`,
+		`--time=${seconds + (reconnect ? 0 : startSeconds(clients))}`,
+		'--progress=1',
 		...(typeof script === 'string' ? [`--builtin=${script}`] : [`--file=${script.file}`]),
 		...(reconnect ? ['--connect'] : []),
 		'--log',
 		...sampling,
 	];
+	const progress = new Progress(meter ?? null);
+	const before = meter?.();
 	try {
-		const report = parseReport(await runProgram(program, args, { env, cwd: folder }));
-		return { ...report, latency: percentiles(await readLog(folder)) };
+		const onError = (text: string): void => progress.add(text);
+		const report = parseReport(await runProgram(program, args, { env, cwd: folder, onError }));
+		const whole = before === undefined || meter === undefined ? null : (meter() - before) / report.transactions;
+		const perTransaction = reconnect ? whole : (progress.perTransaction ?? whole);
+		return { ...report, latency: percentiles(await readLog(folder)), perTransaction };
 	} finally {
 		for (const name of await logs(folder)) await rm(join(folder, name));
+	}
+}
+
+/** Follows pgbench's reports of progress, one a second, from the first one on, when all clients have connected. */
+export class Progress {
+	readonly #meter: (() => number) | null;
+	#rest = '';
+	#first: { readonly reading: number; readonly second: number } | null = null;
+	#second = 0;
+	#reading = 0;
+	#transactions = 0;
+
+	constructor(meter: (() => number) | null) {
+		this.#meter = meter;
+	}
+
+	/** Text of standard error as it comes, in pieces of any size. */
+	add(text: string): void {
+		const lines = (this.#rest + text).split('\n');
+		this.#rest = lines.pop() ?? '';
+		for (const line of lines) this.#line(line);
+	}
+
+	/** Growth of the meter for each transaction between the first report and the last; null where there were not two. */
+	get perTransaction(): number | null {
+		if (this.#first === null || this.#transactions === 0) return null;
+		return (this.#reading - this.#first.reading) / this.#transactions;
+	}
+
+	#line(line: string): void {
+		const match = /^progress: ([\d.]+) s, ([\d.]+) tps/.exec(line);
+		if (match === null || this.#meter === null) return;
+		const [second, rate] = [Number(match[1]), Number(match[2])];
+		const reading = this.#meter();
+		if (this.#first === null) {
+			if (rate > 0) this.#first = { reading, second };
+		} else {
+			this.#transactions += rate * (second - this.#second);
+			this.#reading = reading;
+		}
+		this.#second = second;
 	}
 }
 

@@ -27,6 +27,8 @@ export interface RunOptions {
 	readonly stdin?: number;
 	/** Its output is of no interest. */
 	readonly discard?: boolean;
+	/** Gets what it writes to standard error, as it comes. */
+	readonly onError?: (text: string) => void;
 }
 
 /** Runs a program to its end and answers what it printed. Throws Error with its own words when it fails. */
@@ -34,6 +36,7 @@ export async function runProgram(path: string, args: readonly string[], options:
 	const { env, cwd, stdin = 'ignore', discard = false } = options;
 	const child = spawn(path, args, { env, cwd, stdio: [stdin, discard ? 'ignore' : 'pipe', 'pipe'] });
 	const said = collect(child);
+	if (options.onError !== undefined) child.stderr?.on('data', options.onError);
 	const code = await new Promise<number | NodeJS.Signals | null>((resolve, reject) => {
 		child.once('error', reject);
 		child.once('close', (status, signal) => resolve(status ?? signal));

@@ -57,10 +57,10 @@ function pgbenchRows(stage: Stage, program: Program | null, { seconds, masked }:
 		unit: id === 'connect' ? 'connections' : 'transactions',
 		run: async (target) => {
 			const common = { program: program.path, env: stage.env(target), folder: stage.folder, seconds };
-			return withCpu(target, async () => {
-				const { transactions, rate, latency } = await pgbench({ ...common, ...more(target) });
-				return { units: transactions, rate, latency };
-			});
+			const { proxy } = target;
+			const meter = proxy === null ? undefined : () => proxy.cpuMicros();
+			const { transactions, rate, latency, perTransaction } = await pgbench({ ...common, ...more(target), meter });
+			return { units: transactions, rate, latency, cpuMicros: perTransaction };
 		},
 	});
 	const select = modes.flatMap((mode) =>
@@ -132,17 +132,11 @@ function transferRows(stage: Stage, psql: Program | null, options: RowOptions): 
 	return [result, out, into];
 }
 
-async function timed(target: Target, units: number, work: () => Promise<unknown>): Promise<Sample> {
-	return withCpu(target, async () => {
-		const began = performance.now();
-		await work();
-		return { units, rate: (units * 1_000) / (performance.now() - began), latency: null };
-	});
-}
-
-async function withCpu(target: Target, work: () => Promise<Omit<Sample, 'cpuMicros'>>): Promise<Sample> {
-	const before = target.proxy?.cpuMicros() ?? null;
-	const sample = await work();
-	const after = target.proxy?.cpuMicros() ?? null;
-	return { ...sample, cpuMicros: before === null || after === null ? null : (after - before) / sample.units };
+async function timed({ proxy }: Target, units: number, work: () => Promise<unknown>): Promise<Sample> {
+	const before = proxy?.cpuMicros() ?? null;
+	const began = performance.now();
+	await work();
+	const rate = (units * 1_000) / (performance.now() - began);
+	const after = proxy?.cpuMicros() ?? null;
+	return { units, rate, latency: null, cpuMicros: before === null || after === null ? null : (after - before) / units };
 }
