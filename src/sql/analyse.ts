@@ -2,6 +2,7 @@
 import type { Node } from '@pgsql/types';
 import { GatewayError } from '../errors.ts';
 import type { Edit, ObjectUse, RuleRef, StatementDecision } from '../stages.ts';
+import { checkParameterTypes } from './casts.ts';
 import { applyEdits } from './edits.ts';
 import { MissingPolicyColumn } from './protection.ts';
 import { finishReads } from './protected-read.ts';
@@ -29,6 +30,7 @@ export function analyse(context: AnalysisContext, source: SourceText, parsed: Pa
 	const sql = source.slice(parsed.start, parsed.end).trim();
 	const node = tagOf(parsed.node);
 	try {
+		checkParameterTypes(walk);
 		statement(walk, parsed.node);
 		finishReads(walk);
 		const edits = walk.edits.sorted();

@@ -12,14 +12,18 @@ export function checkUserCasts(
 	source: number | null,
 	target: number | undefined,
 	location: number | undefined,
+	seen: ReadonlySet<number> = new Set(),
 ): void {
 	const { catalog } = walk.context;
-	if (source === TYPE.unknown || target === undefined) return;
+	if (source === TYPE.unknown || target === undefined || source === target || seen.has(target)) return;
+	// A row is cast field by field.
+	const fields = catalog.relationByOid(catalog.typeByOid(target)?.relation ?? 0)?.columns ?? [];
+	for (const field of fields) checkUserCasts(walk, null, field.typeOid, location, new Set([...seen, target]));
 	const element = catalog.typeByOid(target)?.element ?? 0;
 	if (element !== 0) {
 		// An array is cast element by element.
 		const from = source === null ? null : (catalog.typeByOid(baseType(catalog, source) ?? 0)?.element ?? null);
-		checkUserCasts(walk, from === 0 ? null : from, element, location);
+		checkUserCasts(walk, from === 0 ? null : from, element, location, seen);
 	}
 	const from = baseType(catalog, source);
 	const to = baseType(catalog, target);
@@ -39,6 +43,20 @@ export function usedType(walk: Walk, typeName: TypeName | undefined, location: n
 	const type = resolveType(walk, typeName);
 	if (type !== undefined) checkTypeRoutines(walk, type, location, new Set());
 	return type;
+}
+
+/** Types that a Parse declares for its parameters: values of them are made at Bind. */
+export function checkParameterTypes(walk: Walk): void {
+	for (const oid of walk.context.parameterTypes) {
+		const type = walk.context.catalog.typeByOid(oid);
+		if (type !== undefined) checkTypeRoutines(walk, type, undefined, new Set());
+	}
+}
+
+/** The type of a column that is made: whatever can be assigned to it runs the casts into it. */
+export function columnType(walk: Walk, typeName: TypeName | undefined, location: number | undefined): void {
+	const type = usedType(walk, typeName, location);
+	checkUserCasts(walk, null, type?.oid, location);
 }
 
 function checkTypeRoutines(walk: Walk, type: Type, location: number | undefined, seen: Set<number>): void {

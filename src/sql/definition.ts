@@ -1,6 +1,7 @@
 /** CREATE of relations, schemas, types, routines and what hangs on them. */
 import type { Node, RangeVar, SelectStmt } from '@pgsql/types';
 import { checkSetting, literalOf } from './call.ts';
+import { columnType } from './casts.ts';
 import { expression } from './expression.ts';
 import { mayCreateRelation, mayInSchema, mayOnDatabase, mayOnRelation, objectNames, schemaOf } from './may.ts';
 import { stringsOf, UnknownObject } from './names.ts';
@@ -52,6 +53,7 @@ export function tableElement(walk: Walk, node: Node | undefined): void {
 	const constraint = as(node, 'Constraint');
 	const like = as(node, 'TableLikeClause');
 	if (column !== undefined) {
+		columnType(walk, column.typeName, column.location);
 		expression(column.raw_default, { walk, scope: columnsUnknown(), place: 'output', writing: false });
 		for (const entry of column.constraints ?? []) tableElement(walk, entry);
 	} else if (constraint !== undefined) constraintOf(walk, constraint);
@@ -209,5 +211,6 @@ export function routineNamed(walk: Walk, names: readonly string[]): void {
 
 export function createDomain(walk: Walk, node: NodeOf<'CreateDomainStmt'>): void {
 	for (const constraint of node.constraints ?? []) tableElement(walk, constraint);
+	columnType(walk, node.typeName, undefined);
 	createNamed(walk, node.domainname, 'CREATE DOMAIN');
 }

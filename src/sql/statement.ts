@@ -1,6 +1,7 @@
 /** Every statement class of the grammar: who decides it, or that it is refused by name. */
 import type { Node } from '@pgsql/types';
 import { alterFunction, alterSequence, alterTable, comment, drop, grant, moveToSchema, rename } from './alteration.ts';
+import { columnType, usedType } from './casts.ts';
 import { copy } from './copy.ts';
 import {
 	createDomain,
@@ -22,7 +23,7 @@ import { explain } from './explain.ts';
 import { merge } from './merge.ts';
 import { checkpoint, cluster, lock, refresh, reindex, truncate, vacuum } from './maintenance.ts';
 import { mayCreateRelation, mayInSchema, mayOnDatabase, schemaOf } from './may.ts';
-import { resolveType, stringsOf } from './names.ts';
+import { stringsOf } from './names.ts';
 import { as, type NodeOf, type NodeTag, tagOf } from './nodes.ts';
 import { checkCall } from './routines.ts';
 import { newScope } from './scope.ts';
@@ -96,7 +97,11 @@ const HANDLERS: Handlers = {
 		routinesOf(walk, node.params);
 		createNamed(walk, node.typeName, 'CREATE TYPE');
 	},
-	CompositeTypeStmt: (walk, node) => mayCreateRelation(walk, node.typevar),
+	CompositeTypeStmt: (walk, node) => {
+		for (const entry of node.coldeflist ?? []) columnType(walk, as(entry, 'ColumnDef')?.typeName, undefined);
+		mayCreateRelation(walk, node.typevar);
+		walk.effects.push({ type: 'ddl' });
+	},
 	DefineStmt: (walk, node) => {
 		routinesOf(walk, node.definition);
 		createNamed(walk, node.defnames, 'CREATE');
@@ -158,7 +163,7 @@ const PREPARABLE: ReadonlySet<string> = new Set(['SelectStmt', 'InsertStmt', 'Up
 function prepare(walk: Walk, node: NodeOf<'PrepareStmt'>): void {
 	if (node.query === undefined || !PREPARABLE.has(tagOf(node.query)))
 		throw refuse(walk, 'PREPARE of this kind of statement');
-	const parameterTypes = (node.argtypes ?? []).map((type) => resolveType(walk, as(type, 'TypeName'))?.oid ?? 0);
+	const parameterTypes = (node.argtypes ?? []).map((type) => usedType(walk, as(type, 'TypeName'), undefined)?.oid ?? 0);
 	const inner: Walk = { ...walk, context: { ...walk.context, parameterTypes } };
 	statement(inner, node.query);
 	walk.leaky ||= inner.leaky;
