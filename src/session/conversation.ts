@@ -143,6 +143,11 @@ export class Conversation {
 		return this.#context;
 	}
 
+	/** Of the policy under which the latest decision was made or checked. */
+	get policyRevision(): string {
+		return (this.#context ?? this.context()).access.revision;
+	}
+
 	/** The decision on a text; null while it is being made: then the message has to be handled `again`. */
 	decide(sql: string, parameterTypes: readonly number[]): Decision | null {
 		const known = this.#takeDecided(sql);

@@ -53,8 +53,9 @@ export function handleParse(
 /** Puts a Parse on record by itself. */
 export function recordParse(conversation: Conversation, unrecorded: UnrecordedParse): void {
 	const { prepared, expected, held } = unrecorded;
-	const recording = { decision: prepared.decision, protocol: 'extended', phase: 'prepare' } as const;
-	expected.run = record(conversation, recording, (receipt) => held.forwardStatement(receipt));
+	expected.run = record(conversation, prepared.decision, 'extended', 'prepare', undefined, (receipt) => {
+		held.forwardStatement(receipt);
+	});
 }
 
 /**
@@ -251,9 +252,8 @@ function recordBind(
 		return new Run(decision, 0);
 	}
 	const held = conversation.outbox.holdStatement(bytes);
-	const recording = { decision, protocol: 'extended', phase: 'execute' } as const;
 	const parameters = boundParameters(message, prepared);
-	return record(conversation, parameters === undefined ? recording : { ...recording, parameters }, (receipt) => {
+	return record(conversation, decision, 'extended', 'execute', parameters, (receipt) => {
 		unrecorded?.held.forwardStatement(receipt);
 		held.forwardStatement(receipt);
 	});
@@ -298,7 +298,7 @@ function deny(
 		encodeParse(name ?? refusedStatement, refusedText(conversation, error)),
 	);
 	const expected = conversation.doom(error);
-	expected.run = record(conversation, { decision, protocol: 'extended', phase }, (receipt) => {
+	expected.run = record(conversation, decision, 'extended', phase, undefined, (receipt) => {
 		held.forwardStatement(receipt);
 	});
 	conversation.replies.push(expected);

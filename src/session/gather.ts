@@ -5,8 +5,13 @@ import type { Writable } from 'node:stream';
 const joinBytesMax = 32 * 1024;
 
 export class Gather {
+	/** Pieces that are complete. */
 	#parts: Buffer[] = [];
 	#bytes = 0;
+	/** The piece that may still grow: what it lies in, and from where to where. */
+	#memory: ArrayBufferLike | null = null;
+	#start = 0;
+	#end = 0;
 
 	get bytes(): number {
 		return this.#bytes;
@@ -14,19 +19,23 @@ export class Gather {
 
 	/** Neighbours in one received chunk go out as one slice of it. */
 	add(bytes: Buffer): void {
-		const parts = this.#parts;
 		this.#bytes += bytes.length;
-		const last = parts[parts.length - 1];
-		if (last !== undefined && last.buffer === bytes.buffer && last.byteOffset + last.length === bytes.byteOffset) {
-			parts[parts.length - 1] = Buffer.from(last.buffer, last.byteOffset, last.length + bytes.length);
-		} else parts.push(bytes);
+		if (bytes.buffer === this.#memory && bytes.byteOffset === this.#end) {
+			this.#end += bytes.length;
+			return;
+		}
+		this.#complete();
+		this.#memory = bytes.buffer;
+		this.#start = bytes.byteOffset;
+		this.#end = bytes.byteOffset + bytes.length;
 	}
 
 	/** False when the socket wants no more for now. */
 	writeTo(socket: Pick<Writable, 'write' | 'cork' | 'uncork'>): boolean {
-		const parts = this.#parts;
 		const bytes = this.#bytes;
-		if (parts.length === 0) return true;
+		if (bytes === 0) return true;
+		this.#complete();
+		const parts = this.#parts;
 		this.#parts = [];
 		this.#bytes = 0;
 		if (parts.length === 1) return socket.write(parts[0]);
@@ -41,5 +50,12 @@ export class Gather {
 	clear(): void {
 		this.#parts = [];
 		this.#bytes = 0;
+		this.#memory = null;
+	}
+
+	#complete(): void {
+		if (this.#memory === null) return;
+		if (this.#end > this.#start) this.#parts.push(Buffer.from(this.#memory, this.#start, this.#end - this.#start));
+		this.#memory = null;
 	}
 }

@@ -15,7 +15,9 @@ export interface Held {
 }
 
 class Item implements Held {
-	readonly bytes: Buffer;
+	bytes: Buffer;
+	/** Bytes behind `bytes` in the same memory that belong to the messages that follow. */
+	more = 0;
 	waiting: boolean;
 	act: (() => void) | null = null;
 	readonly #outbox: Outbox;
@@ -24,6 +26,21 @@ class Item implements Held {
 		this.#outbox = outbox;
 		this.bytes = bytes;
 		this.waiting = waiting;
+	}
+
+	/** Takes in what lies right behind it: what follows a statement in order and in memory goes out in one slice with it. */
+	extend(bytes: Buffer): boolean {
+		const own = this.bytes;
+		if (own.length === 0 || own.buffer !== bytes.buffer) return false;
+		if (own.byteOffset + own.length + this.more !== bytes.byteOffset) return false;
+		this.more += bytes.length;
+		return true;
+	}
+
+	/** All of it. */
+	get slice(): Buffer {
+		const { bytes, more } = this;
+		return more === 0 ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length + more);
 	}
 
 	forwardStatement(_receipt: AuditReceipt): void {
@@ -79,11 +96,14 @@ export class Outbox {
 
 	/** Messages that start nothing by themselves: Sync, Flush, Describe, Close, CopyData and the gateway's own. Written by `flush`. */
 	forwardControl(bytes: Buffer): void {
-		if (this.#head === this.#items.length) this.#batch.add(bytes);
-		else {
-			this.#items.push(new Item(this, bytes, false));
-			this.#bytes += bytes.length;
+		const items = this.#items;
+		if (this.#head === items.length) {
+			this.#batch.add(bytes);
+			return;
 		}
+		this.#bytes += bytes.length;
+		const last = items[items.length - 1] as Item;
+		if (last.act !== null || !last.extend(bytes)) items.push(new Item(this, bytes, false));
 	}
 
 	/** Writes what may go, at the end of a turn of whoever filled the outbox. */
@@ -122,8 +142,8 @@ export class Outbox {
 			const item = items[this.#head] as Item;
 			if (item.waiting) break;
 			this.#head += 1;
-			this.#bytes -= item.bytes.length;
-			if (item.act === null) this.#batch.add(item.bytes);
+			this.#bytes -= item.bytes.length + item.more;
+			if (item.act === null) this.#batch.add(item.slice);
 			else item.act();
 		}
 		if (this.#head === items.length) items.length = 0;

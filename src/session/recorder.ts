@@ -1,5 +1,5 @@
 /** Puts statements on record before they may go: one record for each, and the run that they begin. */
-import type { AuditParameter } from '../audit/event.ts';
+import type { AuditParameter, StatementRecord } from '../audit/event.ts';
 import { GatewayError } from '../errors.ts';
 import type { AuditReceipt, Decision } from '../stages.ts';
 import type { Bind } from '../wire/frontend.ts';
@@ -7,19 +7,22 @@ import type { Conversation } from './conversation.ts';
 import type { Prepared } from './prepared.ts';
 import { Run } from './run.ts';
 
-export interface Recording {
-	readonly decision: Decision;
-	readonly protocol: 'simple' | 'extended' | 'function-call';
-	readonly phase: 'prepare' | 'execute';
-	readonly parameters?: readonly AuditParameter[];
-}
+/** What is the same for all statements of a recording. */
+export type Protocol = StatementRecord['protocol'];
+export type Phase = StatementRecord['phase'];
 
 /**
  * Records every statement of the decision and answers the run at once. `go` gets the last receipt when all are written.
  * If one cannot be written, nothing goes and the session ends.
  */
-export function record(conversation: Conversation, recording: Recording, go: (receipt: AuditReceipt) => void): Run {
-	const { decision, protocol, phase, parameters } = recording;
+export function record(
+	conversation: Conversation,
+	decision: Decision,
+	protocol: Protocol,
+	phase: Phase,
+	parameters: readonly AuditParameter[] | undefined,
+	go: (receipt: AuditReceipt) => void,
+): Run {
 	const { statements } = decision;
 	const run = new Run(decision, 0);
 	const receipts: AuditReceipt[] = [];
@@ -37,20 +40,20 @@ export function record(conversation: Conversation, recording: Recording, go: (re
 			if (conversation.stalled) conversation.pump();
 		}
 	};
-	const session = conversation.info;
-	const { transaction } = conversation;
-	const policyRevision = conversation.context().access.revision;
+	const { transaction, info: session, services } = conversation;
+	const { policyRevision } = conversation;
 	for (const statement of statements) {
 		conversation.statement += 1;
 		const number = conversation.statement;
-		conversation.services.pipeline.accept(
-			parameters === undefined
-				? { session, transaction, statement: number, protocol, phase, decision: statement, policyRevision }
-				: { session, transaction, statement: number, protocol, phase, decision: statement, policyRevision, parameters },
-			done,
-		);
+		const told = { session, transaction, statement: number, protocol, phase, decision: statement, policyRevision };
+		services.pipeline.accept(parameters === undefined ? told : withParameters(told, parameters), done);
 	}
 	return run;
+}
+
+function withParameters(record: StatementRecord, parameters: readonly AuditParameter[]): StatementRecord {
+	const { session, transaction, statement, protocol, phase, decision, policyRevision } = record;
+	return { session, transaction, statement, protocol, phase, decision, policyRevision, parameters };
 }
 
 /** The values of a Bind for the record; those of a statement on protected relations are not written down. */

@@ -1,22 +1,30 @@
 /** The simple protocol: Query, and FunctionCall, which is answered in the same way (protocol, "Simple Query", "Function Call"). */
 import { GatewayError } from '../errors.ts';
-import type { Decision } from '../stages.ts';
+import type { AuditReceipt, Decision } from '../stages.ts';
 import { encodeGatewayError, encodeQuery, encodeReadyForQuery } from '../wire/encode.ts';
 import type { FunctionCall, Query } from '../wire/frontend.ts';
 import { type Conversation, type Progress, refusedText } from './conversation.ts';
-import { formatOf, record, type Recording } from './recorder.ts';
+import { formatOf, type Protocol, record } from './recorder.ts';
+import type { AuditParameter } from '../audit/event.ts';
 import { Expected } from './replies.ts';
+import type { Run } from './run.ts';
 
 const emptyQuery = encodeQuery('');
 
 const noTypes: readonly number[] = [];
+
+interface Recording {
+	readonly decision: Decision;
+	readonly protocol: Protocol;
+	readonly parameters?: readonly AuditParameter[];
+}
 
 /** Query: decided as a whole before any of it is forwarded. */
 export function handleQuery(conversation: Conversation, message: Query): Progress {
 	if (!conversation.settled()) return 'again';
 	const decision = conversation.decide(message.sql, noTypes);
 	if (decision === null) return 'again';
-	const recording: Recording = { decision, protocol: 'simple', phase: 'execute' };
+	const recording: Recording = { decision, protocol: 'simple' };
 	if (decision.effect === 'deny') deny(conversation, recording);
 	else {
 		const expected = conversation.expectRun('query', decision);
@@ -39,7 +47,7 @@ export function handleFunctionCall(conversation: Conversation, message: Function
 		value,
 		redact,
 	}));
-	const recording: Recording = { decision, protocol: 'function-call', phase: 'execute', parameters };
+	const recording: Recording = { decision, protocol: 'function-call', parameters };
 	if (decision.effect === 'deny') deny(conversation, recording);
 	else send(conversation, recording, message.raw, conversation.expectRun('function-call', decision));
 	conversation.endSegment();
@@ -59,6 +67,11 @@ export function refuseQuery(conversation: Conversation, error: GatewayError): Pr
 	return 'done';
 }
 
+function recordAll(conversation: Conversation, recording: Recording, go: (receipt: AuditReceipt) => void): Run {
+	const { decision, protocol, parameters } = recording;
+	return record(conversation, decision, protocol, 'execute', parameters, go);
+}
+
 /** Nothing but white space and comments has no record: then nothing at all is what is sent. */
 function queryBytes(message: Query, decision: Decision): Buffer {
 	if (decision.statements.length === 0) return emptyQuery;
@@ -70,7 +83,7 @@ function send(conversation: Conversation, recording: Recording, bytes: Buffer, e
 	if (decision.statements.length === 0) conversation.outbox.forwardControl(bytes);
 	else {
 		const held = conversation.outbox.holdStatement(bytes);
-		expected.run = record(conversation, recording, (receipt) => held.forwardStatement(receipt));
+		expected.run = recordAll(conversation, recording, (receipt) => held.forwardStatement(receipt));
 	}
 	conversation.followBlocks(decision);
 	conversation.replies.push(expected);
@@ -86,7 +99,7 @@ function deny(conversation: Conversation, recording: Recording): void {
 	const { outbox, replies, services } = conversation;
 	if (canAnswer(conversation)) {
 		const held = outbox.holdStatement(Buffer.alloc(0));
-		const run = record(conversation, recording, (receipt) => {
+		const run = recordAll(conversation, recording, (receipt) => {
 			held.answerInstead(receipt, () => {
 				run.endAll(services.audit, 'denied', error.sqlstate);
 				conversation.client.write(refusal(error));
@@ -97,7 +110,7 @@ function deny(conversation: Conversation, recording: Recording): void {
 	const held = outbox.holdStatement(encodeQuery(refusedText(conversation, error)));
 	const expected = new Expected('query', conversation.segment);
 	expected.denial = error;
-	expected.run = record(conversation, recording, (receipt) => held.forwardStatement(receipt));
+	expected.run = recordAll(conversation, recording, (receipt) => held.forwardStatement(receipt));
 	dropUnnamed(conversation, expected);
 	replies.push(expected);
 }

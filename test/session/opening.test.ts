@@ -364,8 +364,11 @@ describe('CancelRequest', () => {
 			}
 			const [one, other] = sessions as [(typeof sessions)[0], (typeof sessions)[0]];
 			one.client.send(Query('select pg_sleep(30)'));
-			other.client.send(Query('select pg_sleep(0.3)'));
-			await until(() => gateway.pipeline.recorded.length === 2);
+			other.client.send(Query('select pg_sleep(1)'));
+			// A CancelRequest that comes before the statement does nothing, as on a direct connection.
+			const running = `select pid from pg_stat_activity where state = 'active' and query like 'select pg_sleep(%'
+				and datname = current_database()`;
+			while ((await database.sql(running)).length < 2);
 			const wrong = Buffer.from(one.data.key);
 			wrong[0] = (wrong[0] ?? 0) ^ 1;
 			await cancel(gateway, encodeCancelRequest(one.data.pid, wrong));
