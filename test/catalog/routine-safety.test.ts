@@ -38,7 +38,6 @@ describe('verdicts', () => {
 			'pg_relation_size(regclass)',
 			'pg_try_advisory_lock(bigint)',
 			'current_setting(text)',
-			'pg_input_is_valid(text,text)',
 		],
 		...['ts_rewrite(tsquery,tsquery,tsquery)', 'pg_is_wal_replay_paused()', 'obj_description(oid,name)', 'pg_cursor()'],
 		...[
@@ -64,6 +63,7 @@ describe('verdicts', () => {
 				'ts_rewrite(tsquery,text)',
 			],
 			...['cursor_to_xml(refcursor,integer,boolean,boolean,text)', 'currtid2(text,tid)', 'ts_stat(text,text)'],
+			...['domain_in(cstring,oid,integer)', 'array_in(cstring,oid,integer)', 'pg_input_is_valid(text,text)'],
 		],
 		files: [
 			'pg_read_file(text)',
@@ -225,6 +225,10 @@ describe.each([undefined, ...otherVersions()])('a live server (%s)', (native) =>
 			.map((row) => snapshot.routineByOid(Number(row['oid'])))
 			.filter((routine) => routine !== undefined);
 		expect(behind.length).toBeGreaterThan(1000);
-		expect(behind.filter((routine) => !routineSafety(routine).safe).map(routineKey)).toEqual([]);
+		// The input of arrays, rows, ranges and domains runs that of another type: `x::type` is asked for that type instead.
+		const generic = /^(array|record|domain|range|multirange)_(in|recv)\(/;
+		const harmful = behind.filter((routine) => !routineSafety(routine).safe).map(routineKey);
+		expect(harmful.filter((key) => !generic.test(key.replace(/^pg_catalog\./, '')))).toEqual([]);
+		expect(harmful.length).toBeGreaterThan(0);
 	});
 });
