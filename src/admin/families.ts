@@ -102,7 +102,11 @@ function sessionFamilies(view: GatewayView): Family[] {
 		gauge('portcullis_sessions', 'Client sessions that are signed in.', now),
 		gauge('portcullis_sessions_max', 'Client sessions that there may be at a time.', view.sessionsMax),
 		gauge('portcullis_connecting', 'Client connections that have not signed in yet.', view.connecting()),
-		counter('portcullis_sessions_started_total', 'Sessions that signed in.', perMeter(view, ({ sessions }) => sessions)),
+		counter(
+			'portcullis_sessions_started_total',
+			'Sessions that signed in.',
+			perMeter(view, ({ sessions }) => sessions),
+		),
 		counter('portcullis_sessions_ended_total', 'Sessions that ended, by reason.', endSamples(view)),
 		...trafficFamilies(view, traffic),
 	];
@@ -126,7 +130,11 @@ function trafficFamilies(view: GatewayView, live: ReadonlyMap<string, readonly T
 		});
 	return [
 		counter('portcullis_client_bytes_total', 'Bytes on the connections of clients.', bytes('fromClient', 'toClient')),
-		counter('portcullis_backend_bytes_total', 'Bytes on the connections to servers.', bytes('fromBackend', 'toBackend')),
+		counter(
+			'portcullis_backend_bytes_total',
+			'Bytes on the connections to servers.',
+			bytes('fromBackend', 'toBackend'),
+		),
 	];
 }
 
@@ -161,8 +169,16 @@ function statementFamilies(view: GatewayView): Family[] {
 			'Statements that were forwarded, by how they ended.',
 			perKey(view, 'status', ({ outcomes }) => outcomes),
 		),
-		counter('portcullis_rows_total', 'Rows returned or affected.', perMeter(view, ({ rows }) => rows)),
-		counter('portcullis_result_bytes_total', 'Bytes of results.', perMeter(view, ({ resultBytes }) => resultBytes)),
+		counter(
+			'portcullis_rows_total',
+			'Rows returned or affected.',
+			perMeter(view, ({ rows }) => rows),
+		),
+		counter(
+			'portcullis_result_bytes_total',
+			'Bytes of results.',
+			perMeter(view, ({ resultBytes }) => resultBytes),
+		),
 		counter(
 			'portcullis_guard_breaches_total',
 			'Results that the guard stopped because a protected column was about to pass.',
@@ -216,7 +232,11 @@ function leaseFamilies(view: GatewayView): Family[] {
 	);
 	const gates = new Map(view.databases.map(({ name, gate }) => [name, gate]));
 	return [
-		gauge('portcullis_pool_size', 'Server connections that there may be.', perDatabase(view, ({ gate }) => gate.stats.size)),
+		gauge(
+			'portcullis_pool_size',
+			'Server connections that there may be.',
+			perDatabase(view, ({ gate }) => gate.stats.size),
+		),
 		gauge('portcullis_pool_connections', 'Server connections.', connections),
 		gauge(
 			'portcullis_pool_waiting',
@@ -240,8 +260,16 @@ function leaseFamilies(view: GatewayView): Family[] {
 			help: 'From asking for a server connection to having it, or not.',
 			histograms: histogramsOf(gates, ({ durations }) => durations),
 		},
-		gauge('portcullis_database_paused', '1 after PAUSE.', perDatabase(view, ({ gate }) => bit(gate.paused))),
-		gauge('portcullis_database_disabled', '1 after DISABLE.', perDatabase(view, ({ gate }) => bit(gate.disabled))),
+		gauge(
+			'portcullis_database_paused',
+			'1 after PAUSE.',
+			perDatabase(view, ({ gate }) => bit(gate.paused)),
+		),
+		gauge(
+			'portcullis_database_disabled',
+			'1 after DISABLE.',
+			perDatabase(view, ({ gate }) => bit(gate.disabled)),
+		),
 	];
 }
 
@@ -287,7 +315,11 @@ function auditFamilies(view: GatewayView): Family[] {
 		counter('portcullis_audit_lost_total', 'Outcomes and events that could not be kept.', audit.lost),
 		gauge('portcullis_audit_queued', 'Records that wait to be written.', audit.queued),
 		gauge('portcullis_audit_healthy', '0 since the last write failed: statements are refused.', bit(audit.healthy)),
-		gauge('portcullis_audit_blocked', '1 while a sink is so far behind that statements are refused.', bit(audit.blockedBy !== null)),
+		gauge(
+			'portcullis_audit_blocked',
+			'1 while a sink is so far behind that statements are refused.',
+			bit(audit.blockedBy !== null),
+		),
 		gauge('portcullis_audit_signed', '1 when checkpoints are signed.', bit(audit.signed)),
 	];
 }
@@ -297,11 +329,31 @@ function sinkFamilies(view: GatewayView): Family[] {
 	const perSink = (value: (sink: (typeof sinks)[number]) => number): Sample[] =>
 		sinks.map((sink) => ({ labels: { sink: sink.sink }, value: value(sink) }));
 	return [
-		counter('portcullis_audit_sink_delivered_total', 'Records handed over to a sink.', perSink((sink) => sink.delivered)),
-		counter('portcullis_audit_sink_retries_total', 'Deliveries that were tried again.', perSink((sink) => sink.retries)),
-		gauge('portcullis_audit_sink_lag_records', 'Records that a sink has not taken yet.', perSink((sink) => sink.lagRecords)),
-		gauge('portcullis_audit_sink_lag_bytes', 'Their size.', perSink((sink) => sink.lagBytes)),
-		gauge('portcullis_audit_sink_up', '0 since the last delivery failed.', perSink((sink) => bit(sink.lastError === null))),
+		counter(
+			'portcullis_audit_sink_delivered_total',
+			'Records handed over to a sink.',
+			perSink((sink) => sink.delivered),
+		),
+		counter(
+			'portcullis_audit_sink_retries_total',
+			'Deliveries that were tried again.',
+			perSink((sink) => sink.retries),
+		),
+		gauge(
+			'portcullis_audit_sink_lag_records',
+			'Records that a sink has not taken yet.',
+			perSink((sink) => sink.lagRecords),
+		),
+		gauge(
+			'portcullis_audit_sink_lag_bytes',
+			'Their size.',
+			perSink((sink) => sink.lagBytes),
+		),
+		gauge(
+			'portcullis_audit_sink_up',
+			'0 since the last delivery failed.',
+			perSink((sink) => bit(sink.lastError === null)),
+		),
 	];
 }
 
@@ -309,7 +361,9 @@ function policyFamilies(view: GatewayView): Family[] {
 	const { revision, rules, loadedMs } = view.policy();
 	const reloads = Object.entries(view.meters.reloads).map(([result, value]) => ({ labels: { result }, value }));
 	return [
-		gauge('portcullis_policy_info', 'Revision of the policy in force, as a label.', [{ labels: { revision }, value: 1 }]),
+		gauge('portcullis_policy_info', 'Revision of the policy in force, as a label.', [
+			{ labels: { revision }, value: 1 },
+		]),
 		gauge('portcullis_policy_rules', 'Rules of the policy in force.', rules),
 		gauge('portcullis_policy_loaded_timestamp_seconds', 'When it was loaded.', loadedMs / 1000),
 		counter('portcullis_policy_reloads_total', 'Loads of the policy, the one at the start included.', reloads),

@@ -107,7 +107,10 @@ export class Gate implements BackendPool {
 	admit(): void {
 		if (!this.#disabled) return;
 		const words = `database "${this.#options.database}" is not currently accepting connections`;
-		throw new GatewayError('55000', words, { severity: 'FATAL', detail: 'An administrator of the gateway disabled it.' });
+		throw new GatewayError('55000', words, {
+			severity: 'FATAL',
+			detail: 'An administrator of the gateway disabled it.',
+		});
 	}
 
 	async close(): Promise<void> {

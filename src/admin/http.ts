@@ -130,7 +130,9 @@ function listenError(error: NodeJS.ErrnoException, { host, port }: AdminOptions)
 		case 'EADDRINUSE':
 			return new GatewayError('55006', `admin.port: port ${port} on ${host} is in use already`, { cause: error });
 		case 'EACCES':
-			return new GatewayError('42501', `admin.port: port ${port} on ${host} may not be opened by this user`, { cause: error });
+			return new GatewayError('42501', `admin.port: port ${port} on ${host} may not be opened by this user`, {
+				cause: error,
+			});
 		default:
 			return new GatewayError('58000', `admin: cannot listen on ${host}:${port}: ${error.message}`, { cause: error });
 	}

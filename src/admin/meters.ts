@@ -38,7 +38,13 @@ const knownEnds: ReadonlySet<string> = new Set(sessionEnds);
 export class DatabaseMeter {
 	readonly effects: Record<'allow' | 'mask' | 'deny', number> = { allow: 0, mask: 0, deny: 0 };
 	readonly prepared: Record<'allow' | 'mask' | 'deny', number> = { allow: 0, mask: 0, deny: 0 };
-	readonly outcomes: Record<Outcome['status'], number> = { success: 0, failure: 0, denied: 0, cancelled: 0, unknown: 0 };
+	readonly outcomes: Record<Outcome['status'], number> = {
+		success: 0,
+		failure: 0,
+		denied: 0,
+		cancelled: 0,
+		unknown: 0,
+	};
 	readonly durations = new Histogram();
 	rows = 0;
 	resultBytes = 0;

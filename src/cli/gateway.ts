@@ -1,22 +1,28 @@
-/** Puts a running gateway together from its configuration: policy, audit, sign-in, databases, pipeline, listener. */
+/** Puts a running gateway together from its configuration: policy, audit, sign-in, databases, pipeline, listener, console. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Console, consoleDatabase } from '../admin/console/console.ts';
+import { Control } from '../admin/control.ts';
+import { Gate } from '../admin/gate.ts';
+import { AdminServer } from '../admin/http.ts';
+import { Meters } from '../admin/meters.ts';
+import type { DatabaseView, GatewayView } from '../admin/view.ts';
 import { AuditLog } from '../audit/log.ts';
 import { AuthBridge } from '../auth/bridge.ts';
-import { CancelRegistry } from '../backend/cancel.ts';
-import { isHarmlessFunctionName, settingSafety } from '../catalog/safety.ts';
-import type { Config, DatabaseConfig } from '../config/config.ts';
+import { isHarmlessFunctionName } from '../catalog/safety.ts';
+import type { Config } from '../config/config.ts';
 import { Pipeline } from '../pipeline.ts';
 import type { Policy } from '../policy/policy.ts';
 import { formatProblem, type PolicyProblem } from '../policy/problem.ts';
 import { PolicyStore } from '../policy/store.ts';
-import { Admission } from '../session/admission.ts';
-import { defaultSessionLimits, type SessionLimits } from '../session/limits.ts';
 import { Listener } from '../session/listener.ts';
-import type { DatabaseServices, SessionLog, SessionServices } from '../session/services.ts';
-import { lookEveryMs } from '../session/watch.ts';
-import { backendRules, frontendRules } from '../wire/framer.ts';
+import type { DatabaseServices, SessionLog } from '../session/services.ts';
+import type { Access, Identity } from '../stages.ts';
 import { authSettings } from './auth-settings.ts';
 import { databaseServices } from './backends.ts';
+import { configRows } from './config-rows.ts';
 import { listenerTls } from './listener-tls.ts';
+import { followPolicy, type PolicyFollower, reloadWords } from './policy-following.ts';
+import { type GatedDatabase, sessionServices } from './session-services.ts';
 import { version } from './version.ts';
 
 export interface GatewayOptions {
@@ -31,11 +37,16 @@ export interface Gateway {
 	readonly port: number;
 	/** Reads the policy again, as SIGHUP asks for; a broken one keeps the former in force, and the log says so. */
 	reload(): Promise<void>;
-	/** Takes no more clients, lets transactions finish for `deadlineMs`, then ends the rest. May be called twice. */
+	/** Where health and metrics are; null without `admin` in the configuration. */
+	readonly adminPort: number | null;
+	/**
+	 * Says that it is not ready, and waits for that to be noticed; takes no more clients, lets transactions finish, then ends
+	 * the rest. Times as configured; `deadlineMs` in their place for both. May be called twice.
+	 */
 	close(deadlineMs?: number): Promise<void>;
 }
 
-const DRAIN_MS = 10_000;
+type Closer = () => Promise<void> | void;
 
 /**
  * Starts everything; when it resolves, clients can connect. Throws PolicyError, CommandError or GatewayError with one
@@ -43,7 +54,7 @@ const DRAIN_MS = 10_000;
  * warning: it may be back before the first client needs it.
  */
 export async function startGateway(config: Config, options: GatewayOptions): Promise<Gateway> {
-	const closers: (() => Promise<void> | void)[] = [];
+	const closers: Closer[] = [];
 	const closeAll = async (): Promise<void> => {
 		for (let closer = closers.pop(); closer !== undefined; closer = closers.pop()) await closer();
 	};
@@ -58,20 +69,77 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
 async function start(
 	config: Config,
 	options: GatewayOptions,
-	closers: (() => Promise<void> | void)[],
+	closers: Closer[],
 	closeAll: () => Promise<void>,
 ): Promise<Gateway> {
 	const { log, now = Date.now } = options;
 	for (const warning of config.warnings) log.warn({}, warning);
-	if (config.admin !== null) log.warn({}, 'admin: this version has no admin port; the key has no effect');
 	const bridge = new AuthBridge(authSettings(config), { now });
 	const tls = config.listen.tls === null ? null : listenerTls(config.listen.tls, log, now);
 
+	const { databases, store } = await openDatabases(config, log, closers);
+	const audit = await openAudit(config, now);
+	closers.push(() => audit.close());
+	const meters = new Meters([...databases.keys(), consoleDatabase]);
+	const sink = meters.counting(audit, consoleDatabase);
+	const policy = followPolicy(store, sink, log, now);
+	const pipeline = new Pipeline({ audit: sink, onDecision: (ms) => meters.decisions.observe(ms) });
+	const running: Running = {
+		config,
+		databases,
+		meters,
+		audit,
+		store,
+		policy,
+		pipeline,
+		listener: null,
+		draining: false,
+	};
+	const view = viewOf(running, now());
+	const control = new Control({ view, reload: async () => reloadWords(await policy.reload('admin')) });
+	const rights = (identity: Identity): Access => store.current().accessFor(identity, consoleDatabase);
+	const console = new Console({ view, control, config: configRows(config), sink, accessFor: rights, now });
+	const services = sessionServices({ config, log, now, bridge, databases, store, audit, pipeline, meters, console });
+
+	const { host, port } = config.listen;
+	const listener = await Listener.listen({ host, port, tls }, services);
+	running.listener = listener;
+	closers.push(() => listener.close({ deadlineMs: 0 }));
+	const admin = config.admin === null ? null : await AdminServer.listen(config.admin, view);
+	// The last to go: until then it says that the gateway is draining.
+	if (admin !== null) closers.unshift(() => admin.close());
+	store.watch();
+	for (const problem of await bridge.probe()) log.warn({}, problem);
+	let closing: Promise<void> | undefined;
+	return {
+		host,
+		port: listener.address.port,
+		adminPort: admin?.port ?? null,
+		reload: async () => {
+			await policy.reload('signal');
+		},
+		close: (deadlineMs) => {
+			closing ??= drain(running, listener, deadlineMs).then(closeAll);
+			return closing;
+		},
+	};
+}
+
+/** Catalogues and policy: each is checked against the other as soon as both are known, and whenever one changes. */
+async function openDatabases(
+	config: Config,
+	log: SessionLog,
+	closers: Closer[],
+): Promise<{ readonly databases: ReadonlyMap<string, GatedDatabase>; readonly store: PolicyStore }> {
 	let opened: PolicyStore | null = null;
 	const recheck = (): void => {
 		for (const problem of opened?.recheck() ?? []) log.warn({}, formatProblem(problem));
 	};
-	const databases = new Map(config.databases.map((one) => [one.name, databaseServices(one, config, log, recheck)]));
+	const databases = new Map<string, GatedDatabase>();
+	for (const one of config.databases) {
+		const database = databaseServices(one, config, log, recheck);
+		databases.set(one.name, { ...database, pool: gateOf(database, config) });
+	}
 	closers.push(async () => {
 		await Promise.all([...databases.values()].flatMap(({ pool, catalog }) => [pool.close(), catalog.close()]));
 	});
@@ -85,27 +153,58 @@ async function start(
 	opened = store;
 	for (const problem of store.current().warnings) log.warn({}, formatProblem(problem));
 	recheck();
+	return { databases, store };
+}
 
-	const audit = await openAudit(config, now);
-	closers.push(() => audit.close());
-	const reload = followPolicy(store, audit, log);
+/** What the operators' side looks at, and what changes in it. */
+interface Running {
+	readonly config: Config;
+	readonly databases: ReadonlyMap<string, GatedDatabase>;
+	readonly meters: Meters;
+	readonly audit: AuditLog;
+	readonly store: PolicyStore;
+	readonly policy: PolicyFollower;
+	readonly pipeline: Pipeline;
+	listener: Listener | null;
+	draining: boolean;
+}
 
-	const services = sessionServices({ config, log, now, bridge, databases, store, audit });
-	const { host, port } = config.listen;
-	const listener = await Listener.listen({ host, port, tls }, services);
-	closers.push(() => listener.close({ deadlineMs: 0 }));
-	store.watch();
-	for (const problem of await bridge.probe()) log.warn({}, problem);
-	let closing: Promise<void> | undefined;
+async function drain(running: Running, listener: Listener, deadlineMs: number | undefined): Promise<void> {
+	const { drainNoticeMs, drainTimeoutMs } = running.config.limits;
+	running.draining = true;
+	if (deadlineMs === undefined && drainNoticeMs > 0) await sleep(drainNoticeMs);
+	await listener.close({ deadlineMs: deadlineMs ?? drainTimeoutMs });
+}
+
+function viewOf(running: Running, startedMs: number): GatewayView {
+	const { config, databases, meters, audit, store, policy, pipeline } = running;
+	const views = config.databases.flatMap((one): DatabaseView[] => {
+		const { name, host, port, dbname, user: role, pool, limits } = one;
+		const database = databases.get(name);
+		if (database === undefined) return [];
+		const { pool: gate, catalog } = database;
+		return [{ name, host, port, dbname, role, poolMode: pool.mode, sessionsMax: limits.sessionsMax, gate, catalog }];
+	});
 	return {
-		host,
-		port: listener.address.port,
-		reload,
-		close: (deadlineMs = DRAIN_MS) => {
-			closing ??= listener.close({ deadlineMs }).then(closeAll);
-			return closing;
+		version: version(),
+		startedMs,
+		sessionsMax: config.limits.sessionsMax,
+		databases: views,
+		meters,
+		sessions: () => running.listener?.sessions ?? [],
+		connecting: () => running.listener?.stats.connecting ?? 0,
+		pipeline: () => pipeline.stats,
+		policy: () => {
+			const { revision, rules } = store.current();
+			return { revision, rules: rules.length, loadedMs: policy.loadedMs() };
 		},
+		audit: () => audit.stats,
+		draining: () => running.draining,
 	};
+}
+
+function gateOf({ name, pool }: DatabaseServices, { limits }: Config): Gate {
+	return new Gate(pool, { database: name, waitMs: limits.poolWaitMs, waitersMax: limits.poolWaitersMax });
 }
 
 function problemsIn(policy: Policy, { name, catalog }: DatabaseServices): readonly PolicyProblem[] {
@@ -125,105 +224,4 @@ async function startCatalog({ name, catalog }: DatabaseServices, log: SessionLog
 async function openAudit(config: Config, now: () => number): Promise<AuditLog> {
 	const { path, durability, key, parameters } = config.audit;
 	return AuditLog.open({ path, durability, parameters, now, key: key?.reveal() ?? null, productVersion: version() });
-}
-
-/** Log and audit hear of each change of the policy. Answers how to ask for one. */
-function followPolicy(store: PolicyStore, audit: AuditLog, log: SessionLog): () => Promise<void> {
-	let trigger = 'start';
-	let revision: string | null = null;
-	const record = (ok: boolean, problems: readonly string[]): void => {
-		const { revision: current } = store.current();
-		audit.event({ type: 'policy-reload', ok, revision: current, previousRevision: revision, trigger, problems });
-		revision = current;
-	};
-	record(true, []);
-	trigger = 'file change';
-	store.onChange((policy) => {
-		record(true, []);
-		log.info({ revision: policy.revision, rules: policy.rules.length, trigger }, 'policy was reloaded');
-		for (const problem of [...policy.warnings, ...store.recheck()]) log.warn({}, formatProblem(problem));
-	});
-	store.onRefusal((error) => {
-		const problems = error.problems.map(formatProblem);
-		record(false, problems);
-		log.error(
-			{ problems, inForce: store.current().revision, trigger },
-			'policy cannot be used: the former stays in force',
-		);
-	});
-	return async () => {
-		trigger = 'signal';
-		try {
-			const { type } = await store.reload();
-			if (type === 'unchanged') log.info({ revision: store.current().revision }, 'policy is unchanged');
-		} finally {
-			trigger = 'file change';
-		}
-	};
-}
-
-interface Parts {
-	readonly config: Config;
-	readonly log: SessionLog;
-	readonly now: () => number;
-	readonly bridge: AuthBridge;
-	readonly databases: ReadonlyMap<string, DatabaseServices>;
-	readonly store: PolicyStore;
-	readonly audit: AuditLog;
-}
-
-/** Limits of time that a session of the database has. */
-function limitsOf(config: Config, database: DatabaseConfig): SessionLimits {
-	const { sessionsMax: _all, ...own } = database.limits;
-	return { ...defaultSessionLimits, ...config.limits, ...own };
-}
-
-/** What each session is given; `database` answers with services of its own, that have its limits. */
-function sessionServices(parts: Parts): SessionServices {
-	const { config, databases } = parts;
-	const shared = sharedServices(parts);
-	const served = new Map<string, DatabaseServices>();
-	for (const one of config.databases) {
-		const database = databases.get(one.name);
-		if (database === undefined) continue;
-		served.set(one.name, { ...database, services: { ...shared, limits: limitsOf(config, one) } });
-	}
-	return { ...shared, database: (name) => served.get(name) };
-}
-
-function admissionOf({ limits, databases, identity }: Config): Admission {
-	const ofUser = new Map(identity.users.map(({ name, sessionsMax }) => [name, sessionsMax]));
-	const ofDatabase = new Map(databases.map(({ name, limits: { sessionsMax } }) => [name, sessionsMax]));
-	return new Admission({
-		perUser: (user) => ofUser.get(user) ?? limits.sessionsPerUserMax,
-		perDatabase: (database) => ofDatabase.get(database) ?? 0,
-	});
-}
-
-function sharedServices({ config, log, now, bridge, databases, store, audit }: Parts): SessionServices {
-	const { queryBytesMax, bindBytesMax } = config.limits;
-	return {
-		limits: { ...defaultSessionLimits, ...config.limits },
-		clientRules: frontendRules({
-			Query: queryBytesMax,
-			Parse: queryBytesMax,
-			Bind: bindBytesMax,
-			FunctionCall: bindBytesMax,
-		}),
-		serverRules: backendRules(),
-		bridge,
-		database: (name) => databases.get(name),
-		accessFor: (identity, database) => store.current().accessFor(identity, database),
-		settingSafety,
-		pipeline: new Pipeline({ audit }),
-		audit,
-		passedRows: new WeakMap(),
-		cancels: new CancelRegistry(),
-		admission: admissionOf(config),
-		lookEveryMs: lookEveryMs(
-			config.databases.flatMap(({ limits: { sessionsMax: _all, ...times } }) => Object.values(times)),
-		),
-		log,
-		now,
-	};
 }

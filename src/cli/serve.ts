@@ -22,7 +22,10 @@ export async function serve(io: CommandIo, options: ServeOptions): Promise<numbe
 	const names = config.databases.map(({ name }) => name).join(', ');
 	const { host, port } = gateway;
 	io.out(`portcullis ${version()} listens on ${host}:${port} for ${names}\n`);
-	log.info({ host, port, databases: config.databases.length, tls: config.listen.tls?.mode ?? 'off' }, 'listening');
+	const { adminPort } = gateway;
+	if (config.admin !== null) io.out(`health and metrics on http://${config.admin.host}:${adminPort}\n`);
+	const fields = { host, port, databases: config.databases.length, tls: config.listen.tls?.mode ?? 'off' };
+	log.info({ ...fields, admin: adminPort }, 'listening');
 	const { signals } = options;
 	const reload = (): void => {
 		gateway.reload().catch((error: unknown) => log.error({ error }, 'policy could not be read again'));
@@ -31,7 +34,11 @@ export async function serve(io: CommandIo, options: ServeOptions): Promise<numbe
 	try {
 		const signal = await firstSignal(signals);
 		// Nobody listens for a second one any more, so it ends the process at once.
-		log.info({ signal }, 'stopping: transactions under way may finish; a second signal ends them');
+		const { drainNoticeMs, drainTimeoutMs } = config.limits;
+		log.info(
+			{ signal, drainNoticeMs, drainTimeoutMs },
+			'draining: transactions under way may finish; a second signal ends them',
+		);
 		await gateway.close();
 		log.info({}, 'stopped');
 		return 0;

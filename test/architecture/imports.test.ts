@@ -23,7 +23,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
 	backend: ['wire', 'auth'],
 	'pipeline.ts': ['sql', 'policy', 'audit', 'catalog'],
 	session: ['wire', 'auth', 'backend', 'pipeline.ts', 'types:audit', 'types:catalog'],
-	admin: ['types:backend', 'types:session'],
+	admin: ['wire', 'types:backend', 'types:session', 'types:audit', 'types:catalog', 'types:pipeline.ts'],
 	cli: ['wire', 'auth', 'catalog', 'policy', 'audit', 'config', 'sql', 'backend', 'pipeline.ts', 'session', 'admin'],
 };
 

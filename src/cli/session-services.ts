@@ -1,0 +1,103 @@
+/** What every session of a gateway is given, from its configuration: limits, rules, and the parts that all of them share. */
+import type { Gate } from '../admin/gate.ts';
+import type { Meters } from '../admin/meters.ts';
+import type { AuditLog } from '../audit/log.ts';
+import { CancelRegistry } from '../backend/cancel.ts';
+import { settingSafety } from '../catalog/safety.ts';
+import type { Config, DatabaseConfig } from '../config/config.ts';
+import type { Pipeline } from '../pipeline.ts';
+import type { PolicyStore } from '../policy/store.ts';
+import { Admission } from '../session/admission.ts';
+import { defaultSessionLimits, type SessionLimits } from '../session/limits.ts';
+import type { ConsoleServices } from '../session/live.ts';
+import type { DatabaseServices, SessionLog, SessionServices } from '../session/services.ts';
+import { lookEveryMs } from '../session/watch.ts';
+import { backendRules, frontendRules } from '../wire/framer.ts';
+
+/** A database behind the gate that operators hold. */
+export interface GatedDatabase extends DatabaseServices {
+	readonly pool: Gate;
+}
+
+export interface ServiceParts {
+	readonly config: Config;
+	readonly log: SessionLog;
+	/** Milliseconds since the epoch. */
+	readonly now: () => number;
+	readonly bridge: SessionServices['bridge'];
+	readonly databases: ReadonlyMap<string, GatedDatabase>;
+	readonly store: PolicyStore;
+	readonly audit: AuditLog;
+	readonly pipeline: Pipeline;
+	readonly meters: Meters;
+	readonly console: ConsoleServices;
+}
+
+/** `database` answers with services of its own, that have its limits and count for it. */
+export function sessionServices(parts: ServiceParts): SessionServices {
+	const { config, databases, meters, audit } = parts;
+	const shared = sharedServices(parts);
+	const served = new Map<string, GatedDatabase>();
+	for (const one of config.databases) {
+		const database = databases.get(one.name);
+		if (database === undefined) continue;
+		const services = { ...shared, limits: limitsOf(config, one), audit: meters.counting(audit, one.name) };
+		served.set(one.name, { ...database, services });
+	}
+	return {
+		...shared,
+		database: (name) => {
+			const database = served.get(name);
+			database?.pool.admit();
+			return database;
+		},
+	};
+}
+
+function sharedServices(parts: ServiceParts): SessionServices {
+	const { config, log, now, bridge, databases, store, audit, pipeline, meters, console } = parts;
+	const { queryBytesMax, bindBytesMax } = config.limits;
+	return {
+		limits: { ...defaultSessionLimits, ...config.limits },
+		clientRules: frontendRules({
+			Query: queryBytesMax,
+			Parse: queryBytesMax,
+			Bind: bindBytesMax,
+			FunctionCall: bindBytesMax,
+		}),
+		serverRules: backendRules(),
+		bridge,
+		database: (name) => databases.get(name),
+		accessFor: (identity, database) => store.current().accessFor(identity, database),
+		settingSafety,
+		pipeline,
+		audit: meters.counting(audit, console.database),
+		passedRows: new WeakMap(),
+		cancels: new CancelRegistry(),
+		admission: admissionOf(config),
+		console,
+		lookEveryMs: lookEveryMs(config.databases.flatMap((database) => Object.values(timesOf(database)))),
+		ended: (session) => meters.ended(session),
+		log,
+		now,
+	};
+}
+
+function limitsOf(config: Config, database: DatabaseConfig): SessionLimits {
+	return { ...defaultSessionLimits, ...config.limits, ...timesOf(database) };
+}
+
+/** Limits of time that the database has. */
+function timesOf({ limits }: DatabaseConfig): Omit<DatabaseConfig['limits'], 'sessionsMax'> {
+	const { sessionsMax: _count, ...times } = limits;
+	return times;
+}
+
+function admissionOf({ limits, databases, identity }: Config): Admission {
+	const ofUser = new Map(identity.users.map(({ name, sessionsMax }) => [name, sessionsMax]));
+	const ofDatabase = new Map(databases.map(({ name, limits: { sessionsMax } }) => [name, sessionsMax]));
+	return new Admission({
+		perUser: (user) => ofUser.get(user) ?? limits.sessionsPerUserMax,
+		perDatabase: (database) => ofDatabase.get(database) ?? 0,
+	});
+}
