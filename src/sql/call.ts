@@ -3,10 +3,12 @@ import type { FuncCall, Node } from '@pgsql/types';
 import { settingSafety } from '../catalog/safety.ts';
 import type { Routine } from '../catalog/snapshot.ts';
 import { GatewayError } from '../errors.ts';
+import { checkUserCasts, usedType } from './casts.ts';
 import { checkSequence } from './sequence.ts';
-import { stringsOf } from './names.ts';
+import { stringsOf, TYPE } from './names.ts';
 import { as } from './nodes.ts';
 import { type Call, type CallInfo, checkCall, findRoutines } from './routines.ts';
+import { commonType } from './types.ts';
 import { addRules, denied, type ExprInfo, noteUse, positionAt, type Walk } from './walk.ts';
 
 const SEQUENCE_ACTIONS: Readonly<Record<string, 'select' | 'update'>> = {
@@ -31,8 +33,21 @@ export function checkCallNode(walk: Walk, node: FuncCall, args: readonly ExprInf
 			if (special) return checkedSpecial(candidates);
 		}
 	}
+	const cast = castInstead(walk, call);
+	if (cast !== undefined) return cast;
 	const info = checkCall(walk, call);
 	return { ...info, type: polymorphicResult(walk, info, args) };
+}
+
+/** `type(value)` is a cast where no function of that name fits better: it needs what the cast needs, and is one where there is no function. */
+function castInstead(walk: Walk, call: Call): CallInfo | undefined {
+	const [arg] = call.args;
+	if (arg === undefined || call.args.length !== 1 || call.loose) return undefined;
+	const type = usedType(walk, { names: call.names.map((sval) => ({ String: { sval } })) }, call.location);
+	if (type === undefined) return undefined;
+	checkUserCasts(walk, arg.type, type.oid, call.location);
+	if (findRoutines(walk.context, call).length > 0) return undefined;
+	return { candidates: [], type: type.oid, leakproof: false, volatile: false, outColumns: [] };
 }
 
 function isBuiltin(routine: Routine): boolean {
@@ -116,7 +131,9 @@ export function literalOf(node: Node | undefined): string | undefined {
 	return undefined;
 }
 
-const ANY_ELEMENT: ReadonlySet<number> = new Set([2283, 5077, 3500, 2776]);
+/** anyelement, anynonarray, anyenum, anycompatible, anycompatiblenonarray. */
+const ANY_ELEMENT: ReadonlySet<number> = new Set([2283, 2776, 3500, 5077, 5079]);
+/** anyarray, anycompatiblearray. */
 const ANY_ARRAY: ReadonlySet<number> = new Set([2277, 5078]);
 
 /** The type that a polymorphic result stands for, where the arguments tell it. */
@@ -126,10 +143,17 @@ function polymorphicResult(walk: Walk, info: CallInfo, args: readonly ExprInfo[]
 	const { catalog } = walk.context;
 	if (catalog.typeByOid(info.type)?.kind !== 'p') return info.type;
 	if (routine === undefined) return null;
-	const element = args.find((_, i) => ANY_ELEMENT.has(routine.argTypes[i] ?? 0))?.type ?? null;
-	const array = args.find((_, i) => ANY_ARRAY.has(routine.argTypes[i] ?? 0))?.type ?? null;
-	if (ANY_ELEMENT.has(info.type))
-		return element ?? (array === null ? null : (catalog.typeByOid(array)?.element ?? null));
-	if (ANY_ARRAY.has(info.type)) return array ?? (element === null ? null : catalog.arrayTypeOf(element));
-	return null;
+	// Ranges and the like, domains, and arguments of several types are left untold rather than guessed at.
+	const elements = routine.argTypes.flatMap((declared, i): (number | null)[] => {
+		const type = args[i]?.type ?? null;
+		if (ANY_ELEMENT.has(declared))
+			return [type === TYPE.unknown || catalog.typeByOid(type ?? 0)?.kind !== 'd' ? type : null];
+		if (!ANY_ARRAY.has(declared)) return [];
+		const array = type === null ? undefined : catalog.typeByOid(type);
+		const isPlain = array !== undefined && array.element !== 0 && catalog.arrayTypeOf(array.element) === type;
+		return [type === TYPE.unknown ? TYPE.unknown : isPlain ? array.element : null];
+	});
+	const element = elements.every((type) => type === TYPE.unknown) ? null : commonType(elements);
+	if (element === null || ANY_ELEMENT.has(info.type)) return element;
+	return ANY_ARRAY.has(info.type) ? catalog.arrayTypeOf(element) || null : null;
 }

@@ -6,19 +6,23 @@ import { checkRoutine } from './routines.ts';
 import { baseType } from './types.ts';
 import type { Walk } from './walk.ts';
 
-/** Every user-defined cast that an explicit cast to `target` may run needs `execute` on its function. */
+/** Every user-defined cast that an explicit cast to `target` may run needs `execute` on its function. `given`: the type, or those of a row's fields. */
 export function checkUserCasts(
 	walk: Walk,
-	source: number | null,
+	given: number | null | readonly (number | null)[],
 	target: number | undefined,
 	location: number | undefined,
 	seen: ReadonlySet<number> = new Set(),
 ): void {
 	const { catalog } = walk.context;
+	const source = typeof given === 'number' ? given : null;
 	if (source === TYPE.unknown || target === undefined || source === target || seen.has(target)) return;
 	// A row is cast field by field.
 	const fields = catalog.relationByOid(catalog.typeByOid(target)?.relation ?? 0)?.columns ?? [];
-	for (const field of fields) checkUserCasts(walk, null, field.typeOid, location, new Set([...seen, target]));
+	for (const [i, field] of fields.entries()) {
+		const known = typeof given === 'object' && given?.length === fields.length ? given[i] : null;
+		checkUserCasts(walk, known ?? null, field.typeOid, location, new Set([...seen, target]));
+	}
 	const element = catalog.typeByOid(target)?.element ?? 0;
 	if (element !== 0) {
 		// An array is cast element by element.

@@ -116,7 +116,7 @@ class Frames {
 	symbol(byte: number): void {
 		const frame = this.#frame();
 		if (byte === 0x28 || byte === 0x5b) {
-			frame.operators += 1;
+			if (byte === 0x5b) frame.operators += 1;
 			this.#open(false);
 		} else if (byte === 0x29 || byte === 0x5d) {
 			while (this.#frame().isCase) this.#close();

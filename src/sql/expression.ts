@@ -1,5 +1,6 @@
 /** Walks an expression: what it reads and calls, of what type it is, and whether it may meet rows that a filter hides. */
 import type { Node, SortBy, WindowDef } from '@pgsql/types';
+import type { CatalogSnapshot } from '../catalog/snapshot.ts';
 import { checkCallNode } from './call.ts';
 import { checkUserCasts, isSafeCast, usedType } from './casts.ts';
 import { columnRef } from './column-ref.ts';
@@ -8,7 +9,9 @@ import { stringsOf, TYPE } from './names.ts';
 import { as, type NodeOf, type NodeTag, tagOf } from './nodes.ts';
 import { checkOperator } from './operators.ts';
 import { fieldFunction } from './field-function.ts';
+import { constantType } from './literal.ts';
 import { resolveBare, type Scope } from './scope.ts';
+import { commonType, resolvedType } from './types.ts';
 import { type ExprInfo, type Place, refuse, type Walk } from './walk.ts';
 
 /** What an expression is walked with. */
@@ -33,16 +36,15 @@ export function expression(node: Node | undefined, around: Around): ExprInfo {
 	return handler((node as Record<string, unknown>)[tag] as never, around);
 }
 
-/** Walks several; the type is that of the first one known. */
+/** Walks several; the type is the one that they have in common. */
 export function expressions(nodes: readonly (Node | undefined)[] | undefined, around: Around): ExprInfo {
 	return joined((nodes ?? []).map((node) => expression(node, around)));
 }
 
 /** Parts of one whole: constant or safe when all of them are. */
 export function joined(parts: readonly ExprInfo[], type?: number | null): ExprInfo {
-	const known = parts.find((part) => part.type !== null && part.type !== TYPE.unknown)?.type;
 	return {
-		type: type === undefined ? (known ?? parts[0]?.type ?? null) : type,
+		type: type === undefined ? commonType(parts.map((part) => part.type)) : type,
 		constant: parts.every((part) => part.constant),
 		safe: parts.every((part) => part.safe),
 	};
@@ -59,11 +61,7 @@ type Handlers = { [K in NodeTag]?: (value: NodeOf<K>, around: Around) => ExprInf
 
 const HANDLERS: Handlers = {
 	A_Const: (node) => ({ type: constantType(node), constant: true, safe: true }),
-	ParamRef: (node, { walk }) => ({
-		type: walk.context.parameterTypes[(node.number ?? 0) - 1] || TYPE.unknown,
-		constant: true,
-		safe: true,
-	}),
+	ParamRef: (node, { walk }) => ({ type: parameterType(walk, node.number ?? 0), constant: true, safe: true }),
 	ColumnRef: columnRef,
 	A_Expr: operation,
 	BoolExpr: (node, around) => ({ ...expressions(node.args, around), type: TYPE.bool }),
@@ -127,16 +125,11 @@ const SQL_VALUE_TYPES: Readonly<Record<string, number>> = {
 	SVFOP_CURRENT_SCHEMA: TYPE.name,
 };
 
-const INT8_MAX = 9223372036854775807n;
-
-/** As make_const of the server: integers that do not fit int4 are int8, others numeric; a string is untyped. */
-function constantType(node: NodeOf<'A_Const'>): number {
-	if (node.ival !== undefined) return TYPE.int4;
-	if (node.boolval !== undefined) return TYPE.bool;
-	if (node.bsval !== undefined) return TYPE.bit;
-	if (node.fval === undefined) return TYPE.unknown;
-	const text = node.fval.fval ?? '';
-	return /^-?\d+$/.test(text) && BigInt(text.replace('-', '')) <= INT8_MAX ? TYPE.int8 : TYPE.numeric;
+/** A parameter without a declared type is like an untyped literal, unless something else in the text gives it a type first. */
+function parameterType(walk: Walk, number: number): number | null {
+	const declared = walk.context.parameterTypes[number - 1] ?? 0;
+	if (declared !== 0) return declared;
+	return walk.source.occurrences(number) > 1 ? null : TYPE.unknown;
 }
 
 /** A function or cast over row values that is not known to be leakproof. */
@@ -145,10 +138,14 @@ export function unsafe(info: ExprInfo): ExprInfo {
 }
 
 function typeCast(node: NodeOf<'TypeCast'>, around: Around): ExprInfo {
-	const arg = expression(node.arg, around);
+	const parts = as(node.arg, 'RowExpr')?.args;
+	const row = parts?.map((part) => expression(part, around));
+	const arg = row === undefined ? expression(node.arg, around) : joined(row, null);
+	const isStar = (part: Node): boolean => as(part, 'ColumnRef')?.fields?.some((field) => 'A_Star' in field) === true;
+	const fields = parts?.some(isStar) === true ? null : row?.map((part) => part.type);
 	for (const modifier of node.typeName?.typmods ?? []) expression(modifier, around);
 	const target = usedType(around.walk, node.typeName, node.location);
-	checkUserCasts(around.walk, arg.type, target?.oid, node.location);
+	checkUserCasts(around.walk, fields ?? arg.type, target?.oid, node.location);
 	const harmless = target !== undefined && isSafeCast(around.walk.context.catalog, arg.type, target.oid);
 	return { type: target?.oid ?? null, constant: arg.constant, safe: arg.safe && (arg.constant || harmless) };
 }
@@ -244,7 +241,8 @@ function operation(node: NodeOf<'A_Expr'>, around: Around): ExprInfo {
 			return { ...binary(names, expression(node.lexpr, around), expression(node.rexpr, around)), type: TYPE.bool };
 		case 'AEXPR_NULLIF': {
 			const left = expression(node.lexpr, around);
-			return { ...binary(names, left, expression(node.rexpr, around)), type: left.type };
+			const right = expression(node.rexpr, around);
+			return { ...binary(names, left, right), type: nullifType(around.walk.context.catalog, left.type, right.type) };
 		}
 		case 'AEXPR_IN':
 			return inList(node, around, names);
@@ -260,6 +258,13 @@ function operation(node: NodeOf<'A_Expr'>, around: Around): ExprInfo {
 		default:
 			throw refuse(around.walk, `an operation of kind ${String(node.kind)}`, location);
 	}
+}
+
+/** The first value comes back as its = takes it: as it is where there is one for two of its type. */
+function nullifType(catalog: CatalogSnapshot, left: number | null, right: number | null): number | null {
+	if (left === null || commonType([left, right]) !== left) return null;
+	const kept = catalog.operators('pg_catalog', '=').some((one) => one.left === left && one.right === left);
+	return kept || catalog.typeByOid(left)?.kind === 'e' ? left : null;
 }
 
 function elementOf(around: Around, type: number): number | null {
@@ -329,7 +334,7 @@ function subLink(node: NodeOf<'SubLink'>, around: Around): ExprInfo {
 	const tests = as(node.testexpr, 'RowExpr')?.args ?? (node.testexpr === undefined ? [] : [node.testexpr]);
 	const lefts = tests.map((test) => expression(test, around));
 	const columns = walk.query(walk, node.subselect, scope, place);
-	const types = columns?.map((column) => column.type);
+	const types = columns?.map((column) => resolvedType(column.type));
 	switch (node.subLinkType) {
 		case 'EXISTS_SUBLINK':
 			return { type: TYPE.bool, constant: false, safe: true };

@@ -7,9 +7,12 @@ import { as, type NodeOf, tagOf } from './nodes.ts';
 import { checkOperator } from './operators.ts';
 import { findRoutines } from './routines.ts';
 import { readRelation, rename } from './read-relation.ts';
-import { findCte, type ItemColumn, type RangeItem, type Scope } from './scope.ts';
+import { bareColumns, findCte, type ItemColumn, type RangeItem, type Scope } from './scope.ts';
 import { isKeyword } from './source.ts';
+import { commonType, resolvedType } from './types.ts';
 import { refuse, type Walk } from './walk.ts';
+
+type Columns = readonly ItemColumn[] | null;
 
 /** Walks the items of FROM in order; later ones may see earlier ones (LATERAL). */
 export function fromClause(walk: Walk, nodes: readonly Node[] | undefined, scope: Scope): void {
@@ -67,7 +70,12 @@ export function withoutSiblings(scope: Scope): Scope {
 function subselect(walk: Walk, node: NodeOf<'RangeSubselect'>, scope: Scope): RangeItem {
 	if (node.subquery === undefined) throw refuse(walk, 'a subquery without a query');
 	const columns = walk.query(walk, node.subquery, node.lateral === true ? scope : withoutSiblings(scope), 'qual');
-	return computed(node.alias?.aliasname ?? null, columns, node.alias);
+	return computed(node.alias?.aliasname ?? null, resolved(columns), node.alias);
+}
+
+/** Columns of a query as who reads it sees them: no relation's own any more, and untyped literals are text. */
+export function resolved(columns: Columns): Columns {
+	return columns?.map(({ name, type, masked }) => ({ name, type: resolvedType(type), masked })) ?? null;
 }
 
 // ---------------------------------------------------------------- joins
@@ -80,40 +88,53 @@ function join(walk: Walk, node: NodeOf<'JoinExpr'>, scope: Scope): readonly Rang
 	const both: Scope = { ...inner, items: [...inner.items, ...right] };
 	condition(node.quals, { walk, scope: both, writing: false });
 	const merged = mergedColumns(walk, node, left, right);
+	const items = [...mergedItems(merged, left, right), ...left, ...right];
 	if (node.join_using_alias?.aliasname !== undefined) {
-		const using = { ...computed(node.join_using_alias.aliasname, merged, undefined), qualifiedOnly: true };
-		if (node.alias === undefined) return [...left, ...right, using];
+		items.push({ ...computed(node.join_using_alias.aliasname, merged, undefined), qualifiedOnly: true });
 	}
-	if (node.alias === undefined) return [...left, ...right];
+	if (node.alias === undefined) return items;
 	// What is read through the join's own name can't be told from here: all of it.
-	for (const item of [...left, ...right])
+	for (const item of items)
 		for (const column of item.columns ?? []) item.note?.columns.add(column.origin ?? column.name);
-	return [computed(node.alias.aliasname ?? null, joinColumns(left, right, merged), node.alias)];
+	// Whose column an alias of the join means is no longer told by its origin.
+	const columns = allColumns(items)?.map(({ name, type, masked }) => ({ name, type, masked })) ?? null;
+	return [computed(node.alias.aliasname ?? null, columns, node.alias)];
 }
 
-/** Columns that USING or NATURAL merge; each is a comparison of its own. */
+/** The join's own columns, which take the places of those that they were made of. */
+function mergedItems(merged: Columns, left: readonly RangeItem[], right: readonly RangeItem[]): readonly RangeItem[] {
+	if (merged?.length === 0) return [];
+	for (const item of [...left, ...right]) {
+		const names = (merged ?? item.columns ?? []).map((column) => column.name);
+		item.merged = new Set([...(item.merged ?? []), ...names]);
+	}
+	return [computed(null, merged, undefined)];
+}
+
+/** Columns that USING or NATURAL merge; each is a comparison of its own. Null when NATURAL cannot be told. */
 function mergedColumns(
 	walk: Walk,
 	node: NodeOf<'JoinExpr'>,
 	left: readonly RangeItem[],
 	right: readonly RangeItem[],
-): readonly ItemColumn[] {
+): Columns {
 	const names = node.isNatural === true ? commonNames(left, right) : stringsOf(node.usingClause);
 	if (names === null) {
 		walk.leaky = true;
-		return [];
+		return null;
 	}
 	return names.map((name) => {
 		const l = columnNamed(left, name);
 		const r = columnNamed(right, name);
-		const info = checkOperator(walk, {
-			names: ['='],
-			left: l?.type ?? null,
-			right: r?.type ?? null,
-			location: undefined,
-		});
-		if (!info.leakproof || l?.masked === true || r?.masked === true) walk.leaky = true;
-		return { name, type: l?.type ?? null, masked: l?.masked === true || r?.masked === true };
+		const types = [l?.column.type ?? null, r?.column.type ?? null] as const;
+		const info = checkOperator(walk, { names: ['='], left: types[0], right: types[1], location: undefined });
+		const masked = l?.column.masked === true || r?.column.masked === true;
+		if (!info.leakproof || masked) walk.leaky = true;
+		const type = commonType(types);
+		const side = type === null || node.jointype === 'JOIN_FULL' ? undefined : node.jointype === 'JOIN_RIGHT' ? r : l;
+		if (side === undefined) return { name, type, masked };
+		const { origin } = side.column;
+		return { name, type, masked, from: side.column.from ?? side.item, ...(origin === undefined ? {} : { origin }) };
 	});
 }
 
@@ -125,44 +146,32 @@ function commonNames(left: readonly RangeItem[], right: readonly RangeItem[]): r
 }
 
 /** Finds a column and notes that it is read. */
-function columnNamed(items: readonly RangeItem[], name: string): ItemColumn | undefined {
+function columnNamed(items: readonly RangeItem[], name: string): { item: RangeItem; column: ItemColumn } | undefined {
 	for (const item of items) {
-		const column = item.columns?.find((candidate) => candidate.name === name);
+		const column = bareColumns(item)?.find((candidate) => candidate.name === name);
 		if (column === undefined) continue;
 		item.note?.columns.add(column.origin ?? name);
-		return column;
+		return { item, column };
 	}
 	return undefined;
 }
 
-function allColumns(items: readonly RangeItem[]): readonly ItemColumn[] | null {
+function allColumns(items: readonly RangeItem[]): Columns {
 	const all: ItemColumn[] = [];
 	for (const item of items) {
-		if (item.qualifiedOnly) continue;
-		if (item.columns === null) return null;
-		all.push(...item.columns);
+		const columns = bareColumns(item);
+		if (columns === null) return null;
+		all.push(...columns);
 	}
 	return all;
-}
-
-function joinColumns(
-	left: readonly RangeItem[],
-	right: readonly RangeItem[],
-	merged: readonly ItemColumn[],
-): readonly ItemColumn[] | null {
-	const l = allColumns(left);
-	const r = allColumns(right);
-	if (l === null || r === null) return null;
-	const rest = [...l, ...r].filter((column) => !merged.some((other) => other.name === column.name));
-	// Whose column an alias of the join means is no longer told by its origin.
-	return [...merged, ...rest].map(({ name, type, masked }) => ({ name, type, masked }));
 }
 
 // ---------------------------------------------------------------- functions, samples, tables made of documents
 
 function rangeFunction(walk: Walk, node: NodeOf<'RangeFunction'>, scope: Scope): RangeItem {
-	const calls = (node.functions ?? []).map((entry) => as(entry, 'List')?.items ?? []);
-	let columns: readonly ItemColumn[] | null = null;
+	const calls = (node.functions ?? []).flatMap((entry) => separateUnnest(as(entry, 'List')?.items ?? []));
+	const alone = calls.length === 1;
+	let columns: Columns = [];
 	for (const [call, definitions] of calls) {
 		const info = expression(call, { walk, scope, place: 'qual', writing: false });
 		if (!info.safe && !info.constant) walk.leaky = true;
@@ -170,16 +179,31 @@ function rangeFunction(walk: Walk, node: NodeOf<'RangeFunction'>, scope: Scope):
 		const defined =
 			definitionNames(walk, definitions, computedPerRow) ??
 			definitionNames(walk, { List: { items: node.coldeflist ?? [] } }, computedPerRow);
-		columns =
+		const own =
 			defined ??
 			declaredColumns(walk, call, computedPerRow) ??
-			functionColumns(walk, call, info.type, node.alias, computedPerRow);
+			functionColumns(walk, call, info.type, alone ? node.alias : undefined, computedPerRow);
+		columns = columns === null || own === null ? null : [...columns, ...own];
 	}
-	if (calls.length !== 1) columns = null;
 	if (columns !== null && node.ordinality === true)
 		columns = [...columns, { name: 'ordinality', type: TYPE.int8, masked: false }];
 	const name = node.alias?.aliasname ?? functionName(calls[0]?.[0]);
 	return computed(name, columns, node.alias);
+}
+
+/** `unnest(a, b)` stands for ROWS FROM (unnest(a), unnest(b)) in FROM, and means the server's own unnest then. */
+function separateUnnest(items: readonly Node[]): readonly (readonly Node[])[] {
+	const [node, definitions] = items;
+	const call = as(node, 'FuncCall');
+	const args = call?.args ?? [];
+	const isPlain = call?.func_variadic !== true && call?.agg_order === undefined && call?.agg_filter === undefined;
+	if (call === undefined || !isPlain || args.length < 2 || stringsOf(call.funcname).join('.') !== 'unnest')
+		return [items];
+	const funcname = ['pg_catalog', 'unnest'].map((sval) => ({ String: { sval } }));
+	return args.map((arg) => [
+		{ FuncCall: { ...call, funcname, args: [arg] } },
+		...(definitions === undefined ? [] : [definitions]),
+	]);
 }
 
 /** Names of OUT and TABLE arguments, where every overload that may be meant has the same. */

@@ -48,7 +48,7 @@ function own(scope: Scope, item: RangeItem, node: Node | undefined): string | un
 					names.at(-2) ?? '',
 					names.at(-1) ?? '',
 				);
-	return found.kind === 'column' && found.item === item ? found.column.name : undefined;
+	return found.kind === 'column' && (found.column.from ?? found.item) === item ? found.column.name : undefined;
 }
 
 function groupedColumns(

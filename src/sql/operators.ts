@@ -2,7 +2,7 @@
 import type { Operator } from '../catalog/snapshot.ts';
 import { effectivePath, TYPE, UnknownObject } from './names.ts';
 import { checkRoutine } from './routines.ts';
-import { maybeCoercible, operatorType } from './types.ts';
+import { baseType, maybeCoercible, operatorType } from './types.ts';
 import { type AnalysisContext, positionAt, type Walk } from './walk.ts';
 
 export interface OperatorInfo {
@@ -68,6 +68,13 @@ function findOperators(walk: Walk, operation: Operation): readonly Operator[] {
 	// What the operands are, before anything is taken for another type.
 	const given = exactOperator(named, prefix ? 0 : (operation.left ?? null), operation.right);
 	if (given !== undefined) return [given];
+	// A domain counts as its base type then, and an exact fit wins again.
+	const based = exactOperator(
+		named,
+		prefix ? 0 : baseType(catalog, operation.left ?? null),
+		baseType(catalog, operation.right),
+	);
+	if (based !== undefined) return [based];
 	const left = prefix ? 0 : operatorType(catalog, operation.left ?? null);
 	const right = operatorType(catalog, operation.right);
 	const fitting = named.filter(
@@ -76,7 +83,7 @@ function findOperators(walk: Walk, operation: Operation): readonly Operator[] {
 	);
 	const exact = exactOperator(named, left, right);
 	if (exact === undefined) return fitting.length > 0 ? fitting : named;
-	// Domains and varchar: the base type's operator is meant, unless a user's own takes them too.
+	// Varchar: text's operator is meant, unless a user's own takes it too.
 	const isUsers = (operator: Operator): boolean => catalog.routineByOid(operator.routine)?.builtin !== true;
 	return [exact, ...fitting.filter((operator) => operator !== exact && isUsers(operator))];
 }

@@ -1,10 +1,11 @@
 /** Copies a query's simple leakproof conditions into the fenced subquery of a filtered relation, so that it keeps its index. */
 import type { Node } from '@pgsql/types';
+import { constantText } from './literal.ts';
 import { stringsOf, TYPE } from './names.ts';
 import { as } from './nodes.ts';
 import { operatorType } from './types.ts';
 import { INNER } from './protected-read.ts';
-import { quoteIdentifier, quoteLiteral } from './quote.ts';
+import { quoteIdentifier } from './quote.ts';
 import { type ItemColumn, type RangeItem, resolveBare, resolveQualified, type Scope } from './scope.ts';
 import type { Walk } from './walk.ts';
 
@@ -77,7 +78,8 @@ function reference(
 	if (names.length === 1) found = resolveBare(own, names[0] ?? '');
 	else if (names.length === 2) found = resolveQualified(own, null, names[0] ?? '', names[1] ?? '');
 	if (found?.kind !== 'column' || found.column.masked || found.column.origin === undefined) return undefined;
-	return walk.reads.has(found.item) ? found : undefined;
+	const item = found.column.from ?? found.item;
+	return walk.reads.has(item) ? { item, column: found.column } : undefined;
 }
 
 function isLeakproof(walk: Walk, name: string, column: ItemColumn, value: Node | undefined): boolean {
@@ -105,8 +107,5 @@ function plainValue(node: Node | undefined): string | undefined {
 	const parameter = as(node, 'ParamRef');
 	if (parameter !== undefined) return `$${parameter.number ?? 0}`;
 	const constant = as(node, 'A_Const');
-	if (constant?.ival !== undefined) return `(${constant.ival.ival ?? 0})`;
-	if (constant?.sval !== undefined) return quoteLiteral(constant.sval.sval ?? '');
-	if (constant?.boolval !== undefined) return constant.boolval.boolval === true ? 'true' : 'false';
-	return undefined;
+	return constant === undefined ? undefined : constantText(constant);
 }

@@ -42,15 +42,29 @@ export function findRoutines(context: AnalysisContext, call: Call): readonly Rou
 		.flatMap((candidate) => [...catalog.routines(candidate, name)])
 		.filter((routine) => fitsCount(routine, call));
 	if (call.loose) return byCount;
-	const exact = byCount.find(
-		(routine) =>
-			routine.argTypes.length === call.args.length && routine.argTypes.every((type, i) => call.args[i]?.type === type),
-	);
-	if (exact !== undefined) return [exact];
+	const exact = exactRoutines(byCount, call.args);
+	if (exact.length > 0) return exact;
 	const textual = byCount.find((routine) => routine.builtin && takesTextFor(routine, call.args));
 	if (textual !== undefined) return [textual];
 	const byType = byCount.filter((routine) => fitsTypes(context, routine, call.args));
 	return byType.length > 0 ? byType : byCount;
+}
+
+/**
+ * The first schema of the path that has an exact fit wins, also one by defaults or VARIADIC. Within a schema VARIADIC comes
+ * last, and two by defaults are ambiguous, which the server says.
+ */
+function exactRoutines(routines: readonly Routine[], args: readonly ExprInfo[]): readonly Routine[] {
+	const exact = routines.filter((routine) => args.every((arg, i) => arg.type === declaredType(routine, i)));
+	const inSchema = exact.filter((routine) => routine.schema === exact[0]?.schema);
+	const plain = inSchema.filter((routine) => routine.variadic === 0);
+	return plain.length > 0 ? plain : inSchema;
+}
+
+/** Type of the argument at `index` when VARIADIC is written out. */
+function declaredType(routine: Routine, index: number): number | undefined {
+	const isVariadic = routine.variadic !== 0 && index >= routine.argTypes.length - 1;
+	return isVariadic ? routine.variadic : routine.argTypes[index];
 }
 
 /** An untyped literal is a string first of all, and text is preferred among strings: such an overload wins over a user's. */
@@ -73,7 +87,7 @@ function fitsTypes(context: AnalysisContext, routine: Routine, args: readonly Ex
 	const { catalog } = context;
 	return args.every((arg, i) => {
 		const isVariadic = routine.variadic !== 0 && i >= routine.argTypes.length - 1;
-		const declared = isVariadic ? routine.variadic : routine.argTypes[i];
+		const declared = declaredType(routine, i);
 		if (declared === undefined) return true;
 		if (maybeCoercible(catalog, arg.type, declared)) return true;
 		return isVariadic && maybeCoercible(catalog, arg.type, routine.argTypes.at(-1) ?? declared);

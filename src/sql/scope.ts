@@ -10,6 +10,8 @@ export interface ItemColumn {
 	readonly masked: boolean;
 	/** Name of the relation's own column, where it is one (an alias list may have renamed it). */
 	readonly origin?: string;
+	/** For a column that USING made of two: the item whose column it is, value and type. */
+	readonly from?: RangeItem;
 }
 
 /** One thing that FROM (or the target of a write) brings into sight. */
@@ -30,6 +32,15 @@ export interface RangeItem {
 	readonly note?: UseNote;
 	/** Type oid of the row as a whole where it is a named composite type. */
 	readonly rowType: number | null;
+	/** Names of its columns that a join has merged with others: a bare name or star means the join's column instead. */
+	merged?: ReadonlySet<string>;
+}
+
+/** Columns that a bare name or a bare star means; null when they are not known. */
+export function bareColumns(item: RangeItem): readonly ItemColumn[] | null {
+	const { columns, merged } = item;
+	if (item.qualifiedOnly) return [];
+	return columns === null || merged === undefined ? columns : columns.filter((column) => !merged.has(column.name));
 }
 
 /** What is known of a CTE from outside. */
@@ -69,12 +80,12 @@ export function resolveBare(scope: Scope, name: string): Resolution {
 	for (let at: Scope | null = scope; at !== null; at = at.parent) {
 		let opaque: RangeItem | undefined;
 		for (const item of at.items) {
-			if (item.qualifiedOnly) continue;
-			if (item.columns === null) {
+			const columns = bareColumns(item);
+			if (columns === null) {
 				opaque ??= item;
 				continue;
 			}
-			const column = item.columns.find((candidate) => candidate.name === name);
+			const column = columns.find((candidate) => candidate.name === name);
 			if (column !== undefined) return { kind: 'column', item, column };
 		}
 		if (opaque !== undefined) return { kind: 'opaque', item: opaque };

@@ -1,27 +1,46 @@
 /** Walks SELECT, VALUES and set operations: clauses in the order in which names come into sight. */
 import type { Node, SelectStmt, WithClause } from '@pgsql/types';
-import { type Around, condition, expression, expressions, sortItems, windowDefinition } from './expression.ts';
+import { type Around, condition, expression, expressions, joined, sortItems, windowDefinition } from './expression.ts';
 import { stripSchema } from './column-ref.ts';
-import { fromClause, withoutSiblings } from './from.ts';
+import { fromClause, resolved, withoutSiblings } from './from.ts';
 import { keepFunctionalDependency } from './group-by.ts';
 import { stringsOf } from './names.ts';
 import { as, type NodeOf, tagOf } from './nodes.ts';
 import { outputName } from './output-name.ts';
 import { pushConditions } from './push.ts';
 import { quoteIdentifier } from './quote.ts';
-import { findItem, type ItemColumn, newScope, type RangeItem, resolveBare, type Scope } from './scope.ts';
+import {
+	bareColumns,
+	type CteInfo,
+	findItem,
+	type ItemColumn,
+	newScope,
+	type RangeItem,
+	resolveBare,
+	type Scope,
+} from './scope.ts';
+import { commonType } from './types.ts';
 import { type Place, refuse, type Walk } from './walk.ts';
 
 type Columns = readonly ItemColumn[] | null;
 
+/** Is told the columns of the first part of a set operation before the others are walked. */
+type OnFirst = (columns: Columns) => void;
+
 /** Walks a SelectStmt within `parent`; gives its output columns. */
-export function select(walk: Walk, statement: SelectStmt, parent: Scope | null, place: Place): Columns {
+export function select(
+	walk: Walk,
+	statement: SelectStmt,
+	parent: Scope | null,
+	place: Place,
+	onFirst?: OnFirst,
+): Columns {
 	if (statement.intoClause !== undefined) throw refuse(walk, 'SELECT INTO', undefined, 'Use CREATE TABLE ... AS.');
 	const scope = newScope(parent);
 	withClause(walk, statement.withClause, scope);
 	let columns: Columns;
 	if (statement.op !== undefined && statement.op !== 'SETOP_NONE')
-		columns = setOperation(walk, statement, scope, place);
+		columns = setOperation(walk, statement, scope, place, onFirst);
 	else if (statement.valuesLists !== undefined) columns = values(walk, statement, scope, place);
 	else columns = plain(walk, statement, scope, place);
 	const around: Around = { walk, scope: newScope(parent), place: 'output', writing: false };
@@ -34,23 +53,31 @@ export function select(walk: Walk, statement: SelectStmt, parent: Scope | null, 
 export function withClause(walk: Walk, clause: WithClause | undefined, scope: Scope): void {
 	const ctes = (clause?.ctes ?? []).flatMap((node) => as(node, 'CommonTableExpr') ?? []);
 	if (clause?.recursive === true) {
-		for (const cte of ctes) {
-			const names = stringsOf(cte.aliascolnames);
-			const columns = names.length === 0 ? null : names.map((name) => ({ name, type: null, masked: true }));
-			scope.ctes.push({ name: cte.ctename ?? '', columns });
-		}
+		for (const cte of ctes) scope.ctes.push({ name: cte.ctename ?? '', columns: null });
 	}
 	for (const cte of ctes) {
 		if (cte.ctequery === undefined) throw refuse(walk, 'a CTE without a query', cte.location);
-		const columns = walk.query(walk, cte.ctequery, withoutSiblings(scope), 'qual');
+		const inner = withoutSiblings(scope);
+		const recursive = clause?.recursive === true ? as(cte.ctequery, 'SelectStmt') : undefined;
+		const columns =
+			recursive === undefined
+				? walk.query(walk, cte.ctequery, inner, 'qual')
+				: select(walk, recursive, inner, 'qual', (first) => scope.ctes.push(recursiveCte(cte, first)));
 		scope.ctes.push({ name: cte.ctename ?? '', columns: cteColumns(walk, cte, columns, scope) });
 	}
+}
+
+/** What a recursive CTE looks like to itself: its columns have the types of the first part. */
+function recursiveCte(cte: NodeOf<'CommonTableExpr'>, first: Columns): CteInfo {
+	const names = stringsOf(cte.aliascolnames);
+	const columns = resolved(first)?.map((column, i) => ({ ...column, name: names[i] ?? column.name, masked: true }));
+	return { name: cte.ctename ?? '', columns: columns ?? null };
 }
 
 function cteColumns(walk: Walk, cte: NodeOf<'CommonTableExpr'>, columns: Columns, scope: Scope): Columns {
 	if (columns === null) return null;
 	const names = stringsOf(cte.aliascolnames);
-	const named = columns.map((column, i) => ({ ...column, name: names[i] ?? column.name }));
+	const named = (resolved(columns) ?? []).map((column, i) => ({ ...column, name: names[i] ?? column.name }));
 	const { search_clause: search, cycle_clause: cycle } = cte;
 	if (search?.search_seq_column !== undefined) named.push({ name: search.search_seq_column, type: null, masked: true });
 	if (cycle !== undefined) {
@@ -63,13 +90,18 @@ function cteColumns(walk: Walk, cte: NodeOf<'CommonTableExpr'>, columns: Columns
 	return named;
 }
 
-function setOperation(walk: Walk, statement: SelectStmt, scope: Scope, place: Place): Columns {
+function setOperation(walk: Walk, statement: SelectStmt, scope: Scope, place: Place, onFirst?: OnFirst): Columns {
 	if (statement.larg === undefined || statement.rarg === undefined)
 		throw refuse(walk, 'a set operation without two sides');
 	const left = select(walk, statement.larg, scope, place);
+	onFirst?.(left);
 	const right = select(walk, statement.rarg, scope, place);
 	const columns =
-		left?.map((column, i) => ({ ...column, masked: column.masked || right?.[i]?.masked !== false })) ?? null;
+		left?.map((column, i): ItemColumn => {
+			const other = right?.[i];
+			const type = commonType([column.type, other?.type ?? null]);
+			return { name: column.name, type, masked: column.masked || other?.masked !== false };
+		}) ?? null;
 	const output: RangeItem = { name: null, schema: null, columns, replaced: false, qualifiedOnly: false, rowType: null };
 	const around: Around = {
 		walk,
@@ -83,12 +115,15 @@ function setOperation(walk: Walk, statement: SelectStmt, scope: Scope, place: Pl
 
 function values(walk: Walk, statement: SelectStmt, scope: Scope, place: Place): Columns {
 	const around: Around = { walk, scope, place, writing: false };
-	let columns: ItemColumn[] = [];
-	for (const [i, row] of (statement.valuesLists ?? []).entries()) {
+	const rows = (statement.valuesLists ?? []).map((row) => {
 		const infos = (as(row, 'List')?.items ?? []).map((item) => expression(item, around));
 		if (place === 'qual' && infos.some((info) => !info.safe)) walk.leaky = true;
-		if (i === 0) columns = infos.map((info, n) => ({ name: `column${n + 1}`, type: info.type, masked: !info.safe }));
-	}
+		return infos;
+	});
+	const columns = (rows[0] ?? []).map((_, n): ItemColumn => {
+		const { type, safe } = joined(rows.flatMap((infos) => infos[n] ?? []));
+		return { name: `column${n + 1}`, type, masked: !safe };
+	});
 	sortItems(statement.sortClause, { ...around, scope: { parent: scope, items: [computedItem(columns)], ctes: [] } });
 	return columns;
 }
@@ -211,9 +246,9 @@ function noteStar(walk: Walk, node: Node, items: readonly RangeItem[]): void {
 function allItems(scope: Scope): Columns {
 	const columns: ItemColumn[] = [];
 	for (const item of scope.items) {
-		if (item.qualifiedOnly) continue;
-		const own = noted(item);
+		const own = bareColumns(item);
 		if (own === null) return null;
+		noted(item);
 		columns.push(...own);
 	}
 	return columns;

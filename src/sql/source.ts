@@ -16,6 +16,7 @@ export class SourceText {
 	readonly sql: string;
 	readonly bytes: Buffer;
 	#tokens: readonly Token[] | undefined;
+	#occurrences: ReadonlyMap<number, number> | undefined;
 
 	constructor(sql: string) {
 		this.sql = sql;
@@ -28,6 +29,12 @@ export class SourceText {
 			.tokens.filter((token) => !COMMENTS.has(token.tokenName))
 			.map((token) => ({ start: token.start, end: token.end, text: token.text, name: token.tokenName }));
 		return this.#tokens;
+	}
+
+	/** How often `$number` stands in the text, at most: literals and comments are not told apart. */
+	occurrences(number: number): number {
+		this.#occurrences ??= countParameters(this.sql);
+		return this.#occurrences.get(number) ?? 0;
 	}
 
 	slice(start: number, end: number): string {
@@ -65,6 +72,12 @@ export class SourceText {
 		}
 		return this.tokens.length - 1;
 	}
+}
+
+function countParameters(sql: string): Map<number, number> {
+	const counts = new Map<number, number>();
+	for (const [, digits] of sql.matchAll(/\$(\d+)/g)) counts.set(Number(digits), (counts.get(Number(digits)) ?? 0) + 1);
+	return counts;
 }
 
 /** True when token `text` is the keyword `word` (keywords are compared without case, as the scanner folds ASCII). */
