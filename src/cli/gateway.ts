@@ -6,7 +6,7 @@ import { Gate } from '../admin/gate.ts';
 import { AdminServer } from '../admin/http.ts';
 import { Meters } from '../admin/meters.ts';
 import type { DatabaseView, GatewayView } from '../admin/view.ts';
-import { AuditLog } from '../audit/log.ts';
+import type { AuditLog } from '../audit/log.ts';
 import { AuthBridge } from '../auth/bridge.ts';
 import { isHarmlessFunctionName } from '../catalog/safety.ts';
 import type { Config } from '../config/config.ts';
@@ -17,6 +17,7 @@ import { PolicyStore } from '../policy/store.ts';
 import { Listener } from '../session/listener.ts';
 import type { DatabaseServices, SessionLog } from '../session/services.ts';
 import type { Access, Identity } from '../stages.ts';
+import { openAudit } from './audit-log.ts';
 import { authSettings } from './auth-settings.ts';
 import { databaseServices } from './backends.ts';
 import { configRows } from './config-rows.ts';
@@ -78,7 +79,7 @@ async function start(
 	const tls = config.listen.tls === null ? null : listenerTls(config.listen.tls, log, now);
 
 	const { databases, store } = await openDatabases(config, log, closers);
-	const audit = await openAudit(config, now);
+	const audit = await openAudit(config.audit, { log, now, stdout: process.stdout });
 	closers.push(() => audit.close());
 	const meters = new Meters([...databases.keys(), consoleDatabase]);
 	const sink = meters.counting(audit, consoleDatabase);
@@ -219,9 +220,4 @@ async function startCatalog({ name, catalog }: DatabaseServices, log: SessionLog
 		const cause = error instanceof Error && error.cause instanceof Error ? error.cause.message : String(error);
 		log.warn({ database: name, problem: cause }, 'database cannot be reached; statements are refused until it can');
 	}
-}
-
-async function openAudit(config: Config, now: () => number): Promise<AuditLog> {
-	const { path, durability, key, parameters } = config.audit;
-	return AuditLog.open({ path, durability, parameters, now, key: key?.reveal() ?? null, productVersion: version() });
 }

@@ -80,6 +80,43 @@ export interface DatabaseLimits {
 	readonly backendLifetimeMs: number;
 }
 
+export interface AuditConfig {
+	/** Absolute path of the folder. */
+	readonly path: string;
+	readonly durability: 'os' | 'disk';
+	readonly key: Secret | null;
+	readonly parameters: 'on' | 'off';
+	readonly segmentBytesMax: number;
+	readonly segmentAgeMaxMs: number;
+	readonly compress: boolean;
+	/** Null: for ever. */
+	readonly keepMs: number | null;
+	/** Null: any size. */
+	readonly keepBytes: number | null;
+	readonly sinks: readonly SinkConfig[];
+}
+
+/** Only what belongs to its type means anything. */
+export interface SinkConfig {
+	readonly type: 'stdout' | 'syslog' | 'otlp' | 'nats' | 'postgres';
+	readonly spoolBytesMax: number;
+	readonly host: string;
+	readonly port: number;
+	readonly url: string;
+	readonly headers: Readonly<Record<string, Secret>>;
+	readonly servers: readonly string[];
+	readonly subject: string;
+	readonly database: string;
+	readonly schema: string;
+	readonly table: string;
+	readonly user: string | null;
+	readonly password: Secret | null;
+	readonly token: Secret | null;
+	readonly facility: number | null;
+	/** PEM text; null for plain TCP. */
+	readonly tls: { readonly ca: string | null; readonly cert: string | null; readonly key: string | null } | null;
+}
+
 /** Frozen, all the way down. */
 export interface Config {
 	/** Absolute path of the file; relative paths in it are relative to its folder. */
@@ -94,13 +131,7 @@ export interface Config {
 	readonly databases: readonly DatabaseConfig[];
 	/** Absolute path of the folder. */
 	readonly policies: string;
-	readonly audit: {
-		/** Absolute path of the folder. */
-		readonly path: string;
-		readonly durability: 'os' | 'disk';
-		readonly key: Secret | null;
-		readonly parameters: 'on' | 'off';
-	};
+	readonly audit: AuditConfig;
 	readonly admin: { readonly host: string; readonly port: number } | null;
 	readonly limits: Readonly<RawConfig['limits']>;
 	/** What is allowed but likely not meant, for the operator. */

@@ -2,6 +2,7 @@
 import { resolve } from 'node:path';
 import type { Config, ListenConfig } from './config.ts';
 import { ConfigDocument, ConfigError } from './document.ts';
+import { loadAudit } from './load-audit.ts';
 import { loadDatabases } from './load-databases.ts';
 import { loadIdentity } from './load-identity.ts';
 import { isLoopback, messageOf, type Path, Reader, readText } from './reader.ts';
@@ -53,15 +54,13 @@ async function load(reader: Reader, raw: RawConfig): Promise<Config> {
 	const databases = await loadDatabases(reader, raw);
 	const policies = reader.path(raw.policies);
 	await reader.mustBeFolder(['policies'], policies);
-	const key = await reader.optionalSecret(['audit', 'key'], raw.audit.key);
-	const { durability, parameters } = raw.audit;
 	return {
 		file: reader.file,
 		listen,
 		identity,
 		databases,
 		policies,
-		audit: { path: reader.path(raw.audit.path), durability, key, parameters },
+		audit: await loadAudit(reader, raw.audit),
 		admin: raw.admin ?? null,
 		limits: raw.limits,
 		warnings: reader.warnings,

@@ -1,15 +1,7 @@
 /** The configuration as a schema: every key with its type, its default and one sentence; docs/configuration.md is made from it. */
 import { z } from 'zod';
-
-const port = (least: number) => z.int().min(least).max(65_535);
-const text = z.string().min(1);
-const count = (least: number) => z.int().min(least);
-
-const secretFile = z.strictObject({
-	file: text.describe('Path of a file that holds it; a line feed at its end is dropped.'),
-});
-const secretEnv = z.strictObject({ env: text.describe('Name of an environment variable that holds it.') });
-const secret = z.union([secretEnv, secretFile], { error: 'must be { env: NAME } or { file: PATH }' });
+import { auditSchema } from './schema-audit.ts';
+import { count, port, secret, secretEnv, secretFile, text } from './schema-parts.ts';
 
 const VERIFIER = /^SCRAM-SHA-256\$[1-9][0-9]*:[A-Za-z0-9+/=]+\$[A-Za-z0-9+/=]+:[A-Za-z0-9+/=]+$/;
 const verifier = z.union(
@@ -161,16 +153,6 @@ const database = z.strictObject({
 	limits: databaseLimits.prefault({}).describe('Limits of sessions of this database.'),
 });
 
-const audit = z.strictObject({
-	path: text.default('./audit').describe('Folder of the audit log.'),
-	durability: z
-		.enum(['os', 'disk'])
-		.default('os')
-		.describe('`os`: a record survives a crash of the process. `disk`: also of the machine.'),
-	key: secret.optional().describe('Private key that signs checkpoints. Without it they are not signed.'),
-	parameters: z.enum(['on', 'off']).default('on').describe('Whether the values of bound parameters are recorded.'),
-});
-
 const admin = z.strictObject({
 	host: text.default('127.0.0.1').describe('Address of the admin port.'),
 	port: port(0).default(9432).describe('The admin port; 0 takes a free one.'),
@@ -232,7 +214,7 @@ export const configSchema = z.strictObject({
 		.refine((databases) => Object.keys(databases).length > 0, 'must hold at least one database')
 		.describe('Databases, by the name that clients connect to.'),
 	policies: text.default('./policies').describe('Folder with model.conf, policy.csv and masks.yaml.'),
-	audit: audit.prefault({}).describe('The audit log.'),
+	audit: auditSchema.prefault({}).describe('The audit log.'),
 	admin: admin.optional().describe('Health, metrics and console. Without it there is no admin port.'),
 	limits: limits.prefault({}).describe('Limits; times in milliseconds, sizes in bytes.'),
 });

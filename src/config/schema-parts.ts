@@ -1,0 +1,12 @@
+/** Pieces that sections of the schema share: text, numbers, ports, secrets. */
+import { z } from 'zod';
+
+export const port = (least: number) => z.int().min(least).max(65_535);
+export const text = z.string().min(1);
+export const count = (least: number) => z.int().min(least);
+
+export const secretFile = z.strictObject({
+	file: text.describe('Path of a file that holds it; a line feed at its end is dropped.'),
+});
+export const secretEnv = z.strictObject({ env: text.describe('Name of an environment variable that holds it.') });
+export const secret = z.union([secretEnv, secretFile], { error: 'must be { env: NAME } or { file: PATH }' });
