@@ -67,6 +67,8 @@ export class Session implements LiveSession {
 		connection.socket.on('drain', () => conversation.pump());
 		connection.attach(new Relay(conversation, socket, (error) => this.#backendGone(error)));
 		if (rest.length > 0) this.#intake.receive(rest);
+		// A client may have said everything, and that it is done, before its login was through.
+		if (socket.readableEnded) this.#intake.end();
 		socket.resume();
 	}
 
