@@ -167,13 +167,10 @@ function functionCall(node: NodeOf<'FuncCall'>, around: Around): ExprInfo {
 	const args = (node.args ?? []).map((arg) => expression(arg, around));
 	const field = fieldOf(node, around);
 	if (field !== undefined) return field;
-	sortItems(node.agg_order, around);
+	const order = sortItems(node.agg_order, around);
 	const filter = expression(node.agg_filter, around);
 	windowDefinition(node.over, around);
-	const within =
-		node.agg_within_group === true
-			? (node.agg_order ?? []).map((item) => expression(as(item, 'SortBy')?.node, around))
-			: [];
+	const within = node.agg_within_group === true ? order : [];
 	const info = checkCallNode(around.walk, node, [...args, ...within]);
 	const whole = joined([...args, filter], info.type);
 	const constant = whole.constant && !info.volatile && node.agg_star !== true;
@@ -375,8 +372,12 @@ function indirection(node: NodeOf<'A_Indirection'>, around: Around): ExprInfo {
 }
 
 /** ORDER BY items, of a query or of an aggregate. `USING operator` names an operator. */
-export function sortItems(nodes: readonly Node[] | undefined, around: Around, skip?: (node: Node) => boolean): void {
-	for (const node of nodes ?? []) {
+export function sortItems(
+	nodes: readonly Node[] | undefined,
+	around: Around,
+	skip?: (node: Node) => boolean,
+): readonly ExprInfo[] {
+	return (nodes ?? []).map((node) => {
 		const sort: SortBy | undefined = as(node, 'SortBy');
 		if (sort?.node === undefined) throw refuse(around.walk, 'an ORDER BY item without an expression');
 		const info = skip?.(sort.node) === true ? NOTHING : expression(sort.node, around);
@@ -388,7 +389,8 @@ export function sortItems(nodes: readonly Node[] | undefined, around: Around, sk
 				location: sort.location,
 			});
 		}
-	}
+		return info;
+	});
 }
 
 /** An OVER clause or an entry of WINDOW. */

@@ -1,5 +1,5 @@
 /** The name that the server gives to an output column without AS (FigureColname of the server). */
-import type { Node } from '@pgsql/types';
+import type { Node, SelectStmt } from '@pgsql/types';
 import { stringsOf } from './names.ts';
 import { as } from './nodes.ts';
 
@@ -45,10 +45,15 @@ function subLinkName(
 ): { name: string; strong: boolean } | undefined {
 	if (type === 'EXISTS_SUBLINK') return { name: 'exists', strong: true };
 	if (type === 'ARRAY_SUBLINK') return { name: 'array', strong: true };
-	if (type !== 'EXPR_SUBLINK') return undefined;
-	const target = as(as(subselect, 'SelectStmt')?.targetList?.[0], 'ResTarget');
-	if (target?.name !== undefined) return { name: target.name, strong: true };
-	return figure(target?.val);
+	return type === 'EXPR_SUBLINK' ? { name: firstColumn(as(subselect, 'SelectStmt')), strong: true } : undefined;
+}
+
+/** The name of a query's first column: that of its leftmost part. */
+function firstColumn(query: SelectStmt | undefined): string {
+	if (query?.larg !== undefined) return firstColumn(query.larg);
+	if (query?.valuesLists !== undefined) return 'column1';
+	const target = as(query?.targetList?.[0], 'ResTarget');
+	return target?.name ?? outputName(target?.val);
 }
 
 const FIXED: Readonly<Record<string, string>> = {

@@ -6,7 +6,7 @@ import { stringsOf } from './names.ts';
 import { as } from './nodes.ts';
 import { outputName } from './output-name.ts';
 import { quoteIdentifier } from './quote.ts';
-import { findItem, type ItemColumn, type RangeItem, type Scope } from './scope.ts';
+import { bareColumns, findItem, type ItemColumn, type RangeItem, type Scope } from './scope.ts';
 import { isKeyword } from './source.ts';
 import { refuse, type Walk } from './walk.ts';
 import { failingCheck, filterCondition, type WriteTarget } from './write-target.ts';
@@ -35,13 +35,16 @@ export function returning(
 	}
 	const inner: Scope = { ...scope, items: [...scope.items, ...oldAndNew(walk, clause, target)] };
 	const columns: ItemColumn[] = [];
+	let known = true;
 	let token = firstItem(walk, clause, location);
 	for (const [i, node] of (clause.exprs ?? []).entries()) {
 		const end = scanTo(walk, token, (at) => walk.source.tokens[at]?.text === ',');
-		columns.push(...returned(walk, node, inner, target, { first: token, end, check: check && i === 0 }));
+		const own = returned(walk, node, inner, target, { first: token, end, check: check && i === 0 });
+		if (own === null) known = false;
+		else columns.push(...own);
 		token = end + 1;
 	}
-	return columns;
+	return known ? columns : null;
 }
 
 /** PostgreSQL 18's old and new, under their own names or those of WITH (OLD AS o, NEW AS n). */
@@ -70,16 +73,20 @@ interface Place {
 	readonly check: boolean;
 }
 
-function returned(walk: Walk, node: Node, scope: Scope, target: WriteTarget, place: Place): readonly ItemColumn[] {
+function returned(walk: Walk, node: Node, scope: Scope, target: WriteTarget, place: Place): Columns {
 	const item = as(node, 'ResTarget');
 	const { tokens } = walk.source;
 	const start = tokens[place.first]?.start ?? 0;
 	const end = tokens[place.end - 1]?.end ?? start;
-	const star = starItems(item?.val, scope);
-	if (star !== undefined) return expandStar(walk, star, target, { start, end, check: place.check });
+	const star = starColumns(item?.val, scope);
+	if (star !== undefined) return expandStar(walk, star, scope, target, { start, end, check: place.check });
+	const before = walk.edits.length;
 	const info = expression(item?.val, { walk, scope, place: 'output', writing: false });
 	const name = item?.name ?? outputName(item?.val);
 	if (place.check) wrap(walk, target, item?.name, name, place);
+	// A mask in the place of a column would give the name of what it is made of.
+	else if (item?.name === undefined && walk.edits.length > before)
+		walk.edits.insert(end, ` AS ${quoteIdentifier(name)}`);
 	return [{ name, type: info.type, masked: !info.safe }];
 }
 
@@ -112,30 +119,43 @@ function failing(walk: Walk, target: WriteTarget): string {
 	return failingCheck(walk, target, `${target.qualifier}.${quoteIdentifier(column.name)}`);
 }
 
-function starItems(node: Node | undefined, scope: Scope): readonly RangeItem[] | undefined {
+interface StarColumn {
+	readonly item: RangeItem;
+	readonly column: ItemColumn;
+}
+
+/** The columns of `*` or `t.*`; undefined for anything else, null when they can't be told. */
+function starColumns(node: Node | undefined, scope: Scope): readonly StarColumn[] | null | undefined {
 	const fields = as(node, 'ColumnRef')?.fields;
 	const last = fields?.at(-1);
 	if (fields === undefined || last === undefined || !('A_Star' in last)) return undefined;
-	if (fields.length === 1) return scope.items.filter((item) => !item.qualifiedOnly);
+	if (fields.length === 1) return inOrder(scope.items.map((item) => [item, bareColumns(item)]));
 	const names = stringsOf(fields);
 	const item = findItem(scope, names.at(-2) ?? '', names.length > 2 ? (names.at(-3) ?? null) : null);
-	return item === undefined ? undefined : [item];
+	return item === undefined ? undefined : inOrder([[item, item.columns]]);
+}
+
+function inOrder(items: readonly (readonly [RangeItem, Columns])[]): readonly StarColumn[] | null {
+	const all: StarColumn[] = [];
+	for (const [item, columns] of items) {
+		if (columns === null) return null;
+		for (const column of columns) all.push({ item, column });
+	}
+	return all;
 }
 
 function expandStar(
 	walk: Walk,
-	items: readonly RangeItem[],
+	all: readonly StarColumn[] | null,
+	scope: Scope,
 	target: WriteTarget,
 	place: { start: number; end: number; check: boolean },
-): readonly ItemColumn[] {
-	const all = items.flatMap((item) => (item.columns ?? []).map((column) => ({ item, column })));
-	for (const { item, column } of all) item.note?.columns.add(column.name);
-	const unprotected = items.every((item) => item.inline === undefined || item.inline.protection.none);
-	if (unprotected && !place.check) return all.map(({ column }) => column);
-	if (items.some((item) => item.columns === null))
-		throw refuse(walk, 'RETURNING * over columns that the gateway does not know');
+): Columns {
+	for (const { item, column } of all ?? []) item.note?.columns.add(column.name);
+	if (target.protection.none && !place.check) return all?.map(({ column }) => column) ?? null;
+	if (all === null) throw refuse(walk, 'RETURNING * over columns that the gateway does not know');
 	const texts = all.map(({ item, column }, i) => {
-		const text = shown(walk, item, column.name);
+		const text = shown(walk, scope, item, column);
 		const value = place.check && i === 0 ? checked(walk, target, text) : text;
 		return `${value} AS ${quoteIdentifier(column.name)}`;
 	});
@@ -144,11 +164,22 @@ function expandStar(
 	return all.map(({ column }) => column);
 }
 
-function shown(walk: Walk, item: RangeItem, name: string): string {
+function shown(walk: Walk, scope: Scope, item: RangeItem, column: ItemColumn): string {
+	const { name } = column;
 	const protection = item.inline?.protection.byName.get(name);
-	const qualifier = item.inline?.qualifier ?? quoteIdentifier(item.name ?? '');
+	const of = item.name === null ? (column.from?.name ?? null) : item.name;
+	if (of === null) return bare(walk, scope, name);
+	const qualifier = item.inline?.qualifier ?? quoteIdentifier(of);
 	if (protection?.state === 'masked') return protection.render(qualifier);
 	if (protection?.state === 'refused')
 		throw refuse(walk, `RETURNING * with the column ${name}, which no rule lets you select,`);
 	return `${qualifier}.${quoteIdentifier(name)}`;
+}
+
+/** A column of what has no name of its own: an unnamed subquery, or what USING made of two columns. */
+function bare(walk: Walk, scope: Scope, name: string): string {
+	const isClear =
+		scope.items.flatMap((item) => bareColumns(item) ?? []).filter((column) => column.name === name).length === 1;
+	if (!isClear) throw refuse(walk, `RETURNING * with several columns ${name}`, undefined, 'Name the columns instead.');
+	return quoteIdentifier(name);
 }
