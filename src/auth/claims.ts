@@ -59,7 +59,7 @@ function refuse(reason: string): ClaimsResult {
 }
 
 /** A claim by its name, or by a path of names (`realm_access.roles`); the whole name wins. */
-function claimAt(claims: JsonObject, path: string): unknown {
+export function claimAt(claims: JsonObject, path: string): unknown {
 	if (Object.hasOwn(claims, path)) return claims[path];
 	let value: unknown = claims;
 	for (const part of path.split('.')) {

@@ -1,13 +1,14 @@
 /** A login in the terminal: a NOTICE shows an address and a code, and the login goes on when the person has approved it. */
 import { encodeAuthenticationOk, encodeNoticeResponse } from '../wire/encode.ts';
 import type { ExchangeContext } from './context.ts';
-import { authorizeDevice, awaitApproval, type DeviceAuthorization, type DeviceTokens } from './device-flow.ts';
+import { authorizeDevice, awaitApproval, type DeviceAuthorization } from './device-flow.ts';
 import type { Exchange, LoginFailure, Step } from './exchange.ts';
 import { ProviderError } from './fetch-json.ts';
 import { type Judgement, judgeResult, requirePrivacy } from './people.ts';
 import type { ProviderMetadata } from './provider.ts';
 import { loginRefused } from './refusals.ts';
 import type { TokenResult } from './token.ts';
+import type { TokenSet } from './token-endpoint.ts';
 
 /**
  * Nothing is asked of the client: AuthenticationOk goes out at once, because only after it do clients show a NOTICE
@@ -64,7 +65,7 @@ export class DeviceExchange implements Exchange {
 	}
 
 	/** The access token, where the gateway is its audience; else the ID token, whose audience is our own client. */
-	async #judge({ accessToken, idToken }: DeviceTokens): Promise<Step> {
+	async #judge({ accessToken, idToken }: TokenSet): Promise<Step> {
 		const { tokens, issuer } = this.#context;
 		const none: TokenResult = { ok: false, reason: 'the provider gave no token', fault: 'token' };
 		const expect = { issuer: issuer.issuer };

@@ -1,8 +1,17 @@
 /** The client's side of the device authorization grant (RFC 8628): asks for a code, then polls until it is approved. */
-import { type Fetch, fetchJson, type JsonAnswer, type JsonObject, ProviderError } from './fetch-json.ts';
+import { type Fetch, fetchJson, type JsonObject, ProviderError } from './fetch-json.ts';
 import { AUTH_LIMITS } from './limits.ts';
 import type { ProviderMetadata } from './provider.ts';
 import { endpointProblem, type IssuerSettings } from './settings.ts';
+import {
+	clientForm,
+	requestProblem,
+	requestTokens,
+	secondsIn,
+	type TokenAnswer,
+	type TokenSet,
+	textIn,
+} from './token-endpoint.ts';
 
 export interface DeviceFlowDeps {
 	readonly fetch: Fetch;
@@ -11,6 +20,9 @@ export interface DeviceFlowDeps {
 	/** Resolves early when the signal aborts. */
 	readonly delay: (ms: number, signal?: AbortSignal) => Promise<void>;
 }
+
+/** The client that asks, at its issuer. */
+export type DeviceClient = Pick<IssuerSettings, 'issuer' | 'clientId' | 'clientSecret' | 'scopes' | 'parameters'>;
 
 /** RFC 8628, section 3.2. */
 export interface DeviceAuthorization {
@@ -24,13 +36,8 @@ export interface DeviceAuthorization {
 	readonly intervalMs: number;
 }
 
-export interface DeviceTokens {
-	readonly accessToken: string | null;
-	readonly idToken: string | null;
-}
-
 export type DeviceOutcome =
-	| { readonly type: 'approved'; readonly tokens: DeviceTokens }
+	| { readonly type: 'approved'; readonly tokens: TokenSet }
 	| { readonly type: 'denied' }
 	| { readonly type: 'expired' }
 	/** The client left, or its deadline passed. */
@@ -42,14 +49,16 @@ const GRANT = 'urn:ietf:params:oauth:grant-type:device_code';
 export async function authorizeDevice(
 	deps: DeviceFlowDeps,
 	metadata: ProviderMetadata,
-	settings: IssuerSettings,
+	settings: DeviceClient,
 	signal?: AbortSignal,
 ): Promise<DeviceAuthorization> {
 	const url = metadata.deviceAuthorizationEndpoint;
 	if (url === null) throw new ProviderError(`${settings.issuer}: has no device_authorization_endpoint`);
-	const form = { ...clientForm(settings), scope: (settings.scopes ?? []).join(' ') };
-	const { status, body } = await fetchJson(deps.fetch, url, { form, signal });
-	if (status !== 200) throw new ProviderError(`${url}: status ${status}, ${errorOf(body)}`);
+	const { scopes = [], parameters = {} } = settings;
+	const form = { ...parameters, ...clientForm(settings.issuer, settings), scope: scopes.join(' ') };
+	const answer = await fetchJson(deps.fetch, url, { form, signal });
+	if (answer.status !== 200) throw new ProviderError(requestProblem(url, answer));
+	const { body } = answer;
 	const deviceCode = textIn(body, 'device_code');
 	const userCode = textIn(body, 'user_code');
 	const verificationUri = pageIn(body, 'verification_uri');
@@ -72,25 +81,24 @@ export async function authorizeDevice(
 export async function awaitApproval(
 	deps: DeviceFlowDeps,
 	metadata: ProviderMetadata,
-	settings: IssuerSettings,
+	settings: DeviceClient,
 	authorization: DeviceAuthorization,
 	signal?: AbortSignal,
 ): Promise<DeviceOutcome> {
-	const url = metadata.tokenEndpoint;
-	if (url === null) throw new ProviderError(`${settings.issuer}: has no token_endpoint`);
-	const form = { ...clientForm(settings), grant_type: GRANT, device_code: authorization.deviceCode };
+	if (metadata.tokenEndpoint === null) throw new ProviderError(`${settings.issuer}: has no token_endpoint`);
+	const { deviceCode } = authorization;
 	let { intervalMs } = authorization;
 	for (;;) {
 		await deps.delay(intervalMs, signal);
 		if (signal?.aborted === true) return { type: 'aborted' };
 		if (deps.now() >= authorization.expiresAtMs) return { type: 'expired' };
-		const answer = await poll(deps.fetch, url, form, signal);
+		const answer = await poll(deps, metadata, settings, deviceCode, signal);
 		if (answer === null) {
 			intervalMs = Math.min(intervalMs * 2, AUTH_LIMITS.deviceIntervalMsMax);
 			continue;
 		}
-		if (answer.status === 200) return { type: 'approved', tokens: tokensIn(answer.body) };
-		switch (answer.body['error']) {
+		if (answer.ok) return { type: 'approved', tokens: answer.tokens };
+		switch (answer.error) {
 			case 'authorization_pending':
 				break;
 			case 'slow_down':
@@ -101,58 +109,28 @@ export async function awaitApproval(
 			case 'expired_token':
 				return { type: 'expired' };
 			default:
-				throw new ProviderError(`${url}: status ${answer.status}, ${errorOf(answer.body)}`);
+				throw new ProviderError(answer.words);
 		}
 	}
 }
 
 /** Null for a failure that may pass: no answer, or one that says that the provider itself is in trouble. */
 async function poll(
-	fetch: Fetch,
-	url: string,
-	form: Readonly<Record<string, string>>,
+	deps: DeviceFlowDeps,
+	metadata: ProviderMetadata,
+	settings: DeviceClient,
+	deviceCode: string,
 	signal?: AbortSignal,
-): Promise<JsonAnswer | null> {
+): Promise<TokenAnswer | null> {
 	try {
-		const answer = await fetchJson(fetch, url, { form, signal });
-		return answer.status >= 500 || answer.status === 429 ? null : answer;
+		return await requestTokens(deps.fetch, metadata, settings, { grant_type: GRANT, device_code: deviceCode }, signal);
 	} catch (error) {
 		if (error instanceof ProviderError) return null;
 		throw error;
 	}
 }
 
-function clientForm(settings: IssuerSettings): Readonly<Record<string, string>> {
-	if (settings.clientId === undefined) throw new ProviderError(`${settings.issuer}: no clientId is configured`);
-	return {
-		client_id: settings.clientId,
-		...(settings.clientSecret === undefined ? {} : { client_secret: settings.clientSecret }),
-	};
-}
-
-function tokensIn(body: JsonObject): DeviceTokens {
-	return { accessToken: textIn(body, 'access_token'), idToken: textIn(body, 'id_token') };
-}
-
-/** Printable, because it is shown to a person. */
-function textIn(body: JsonObject, name: string): string | null {
-	const value = body[name];
-	return typeof value === 'string' && value !== '' && !/\p{Cc}/u.test(value) ? value : null;
-}
-
 function pageIn(body: JsonObject, name: string): string | null {
 	const value = textIn(body, name);
 	return value !== null && endpointProblem(value) === null ? value : null;
-}
-
-/** Milliseconds. */
-function secondsIn(body: JsonObject, name: string): number | null {
-	const value = body[name];
-	return typeof value === 'number' && Number.isFinite(value) && value > 0 ? value * 1000 : null;
-}
-
-function errorOf(body: JsonObject): string {
-	const { error, error_description: description } = body;
-	const words = [error, description].filter((word) => typeof word === 'string').join(': ');
-	return words === '' ? 'without an error code' : words.slice(0, 300);
 }

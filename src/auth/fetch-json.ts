@@ -20,6 +20,8 @@ export interface JsonRequest {
 	readonly form?: Readonly<Record<string, string>>;
 	readonly headers?: Readonly<Record<string, string>>;
 	readonly signal?: AbortSignal | undefined;
+	/** The answer need not be JSON (RFC 7009 wants none); it is an empty object then. */
+	readonly anyBody?: boolean;
 }
 
 /** GET, or POST of a form. Answers of any status that carry a JSON object; throws ProviderError for everything else. */
@@ -37,6 +39,7 @@ export async function fetchJson(fetch: Fetch, url: string, request: JsonRequest 
 			signal,
 		});
 		const text = await readBounded(response, url);
+		if (request.anyBody === true) return { status: response.status, body: {} };
 		return { status: response.status, body: parseObject(text, url, response.status) };
 	} catch (error) {
 		if (error instanceof ProviderError) throw error;

@@ -16,6 +16,10 @@ export interface ProviderMetadata {
 	readonly deviceAuthorizationEndpoint: string | null;
 	readonly tokenEndpoint: string | null;
 	readonly introspectionEndpoint: string | null;
+	readonly authorizationEndpoint: string | null;
+	readonly revocationEndpoint: string | null;
+	/** Empty when the provider does not say. */
+	readonly scopesSupported: readonly string[];
 }
 
 type LocalKeys = ReturnType<typeof createLocalJWKSet>;
@@ -114,6 +118,9 @@ export class Provider {
 			deviceAuthorizationEndpoint: endpoint('device_authorization_endpoint'),
 			tokenEndpoint: endpoint('token_endpoint'),
 			introspectionEndpoint: endpoint('introspection_endpoint'),
+			authorizationEndpoint: endpoint('authorization_endpoint'),
+			revocationEndpoint: endpoint('revocation_endpoint'),
+			scopesSupported: textsIn(body['scopes_supported']),
 		};
 	}
 
@@ -130,6 +137,10 @@ export class Provider {
 		if (status !== 200) throw new ProviderError(`${url}: status ${status}`);
 		return body;
 	}
+}
+
+function textsIn(value: unknown): string[] {
+	return Array.isArray(value) ? value.filter((one) => typeof one === 'string') : [];
 }
 
 function isPublicKey(key: unknown): key is JWK {

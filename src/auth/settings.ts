@@ -17,6 +17,8 @@ export interface IssuerSettings {
 	/** For a provider that wants one; never sent to clients. */
 	readonly clientSecret?: string | undefined;
 	readonly scopes?: readonly string[] | undefined;
+	/** More parameters for the provider where a login begins, such as `resource` or `audience`. */
+	readonly parameters?: Readonly<Record<string, string>> | undefined;
 	/** Claim that becomes the user name; may be a path such as `profile.login`. */
 	readonly username: string;
 	/** Claim that becomes the groups: a list, or one string with commas or spaces; may be a path. */

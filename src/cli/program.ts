@@ -4,6 +4,7 @@ import type { ExplainOptions } from './explain.ts';
 import { addAudit } from './audit-program.ts';
 import { examples, type Run } from './command.ts';
 import { CommandError, type CommandIo } from './io.ts';
+import { addPerson } from './person-program.ts';
 import { describeFailure } from './problem.ts';
 import { version } from './version.ts';
 
@@ -30,6 +31,7 @@ function buildProgram(io: CommandIo, run: Run): Command {
 		.description('A security and policy gateway for PostgreSQL: sign-in, row and column masking, audit, on the wire.')
 		.version(version())
 		.exitOverride()
+		.enablePositionalOptions()
 		.configureOutput({ writeOut: io.out, writeErr: io.err, getOutHasColors: () => io.color })
 		.showHelpAfterError('(--help shows how)');
 	addServe(program, io, run);
@@ -38,6 +40,7 @@ function buildProgram(io: CommandIo, run: Run): Command {
 	addPolicy(program, io, run);
 	addAudit(program, io, run);
 	addHashPassword(program, io, run);
+	addPerson(program, io, run);
 	addDemo(program, io, run);
 	return program;
 }

@@ -37,6 +37,7 @@ export interface IssuerConfig {
 	readonly clientId: string | null;
 	readonly clientSecret: Secret | null;
 	readonly scopes: readonly string[];
+	readonly parameters: Readonly<Record<string, string>>;
 	readonly username: string;
 	readonly groups: string | null;
 	readonly claims: readonly string[];

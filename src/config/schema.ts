@@ -55,6 +55,10 @@ const issuer = z.strictObject({
 	clientId: text.optional().describe('Client of the device flow and of OAUTHBEARER discovery.'),
 	clientSecret: secret.optional().describe('Secret of that client, for a provider that wants one.'),
 	scopes: z.array(text).default(['openid']).describe('Scopes that are asked for.'),
+	parameters: z
+		.record(text, z.string())
+		.default({})
+		.describe('More parameters for the provider where the device flow begins, such as `resource` or `audience`.'),
 	username: text.default('sub').describe('Claim that becomes `user:NAME`.'),
 	groups: text.optional().describe('Claim that becomes `group:NAME`: a list, or one string with commas or spaces.'),
 	claims: z.array(text).default([]).describe('Claims that policies may use.'),

@@ -30,6 +30,7 @@ identity:
       clientId: psql
       clientSecret: { env: A }
       scopes: [openid, groups]
+      parameters: { resource: 'urn:db' }
       username: email
       groups: groups
       claims: [tenant]
@@ -49,6 +50,7 @@ databases: { shop: { host: localhost, user: u } }
 				clientId: 'psql',
 				clientSecret: undefined,
 				scopes: ['openid'],
+				parameters: {},
 				username: 'sub',
 				groups: undefined,
 				claims: [],
@@ -61,6 +63,7 @@ databases: { shop: { host: localhost, user: u } }
 				clientId: 'psql',
 				clientSecret: 'a secret',
 				scopes: ['openid', 'groups'],
+				parameters: { resource: 'urn:db' },
 				username: 'email',
 				groups: 'groups',
 				claims: ['tenant'],

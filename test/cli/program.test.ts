@@ -64,6 +64,10 @@ describe('help and usage', () => {
 		'audit report',
 		'audit prove',
 		'hash-password',
+		'login',
+		'token',
+		'psql',
+		'logout',
 		'demo',
 	];
 	for (const command of commands) {

@@ -6,7 +6,11 @@ export type { IdentityProvider, Person } from '../../src/cli/demo/identity.ts';
 
 /** Starts in some 10 ms; `signIn(name)` is a whole authorization code flow in about 20 ms. Stop it in afterAll. */
 export async function startOidc(
-	options: { readonly people?: readonly Person[]; readonly tokenLifetimeS?: number } = {},
+	options: {
+		readonly people?: readonly Person[];
+		readonly tokenLifetimeS?: number;
+		readonly opaqueTokens?: boolean;
+	} = {},
 ): Promise<IdentityProvider> {
 	return startIdentityProvider({ people: options.people ?? PEOPLE, ...options });
 }

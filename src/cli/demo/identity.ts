@@ -39,6 +39,12 @@ export interface IdentityProvider {
 	startDevice(): Promise<DeviceAuthorization>;
 	/** What the person does in the browser: enters the code and signs in. */
 	approveDevice(userCode: string, name: string): Promise<void>;
+	/** What the browser of that person does with an address of the provider: answers the redirect that leaves it. */
+	authorize(url: string, name: string): Promise<string>;
+	/** A client with a secret, which may ask about tokens (RFC 7662) and revoke them (RFC 7009). */
+	readonly resourceServer: { readonly clientId: string; readonly clientSecret: string };
+	/** Takes back an access or refresh token of `clientId`. */
+	revoke(token: string): Promise<void>;
 	/** A token for the person that departs from a good one in what is asked for. */
 	forge(name: string, forgery?: Forgery): Promise<string>;
 	stop(): Promise<void>;
@@ -59,6 +65,8 @@ export interface IdentityOptions {
 	readonly port?: number;
 	readonly people: readonly Person[];
 	readonly tokenLifetimeS?: number;
+	/** Access tokens that only the provider can read; default: JSON Web Tokens. */
+	readonly opaqueTokens?: boolean;
 	readonly clientId?: string;
 	readonly audience?: string;
 }
@@ -78,6 +86,8 @@ export async function startIdentityProvider(options: IdentityOptions): Promise<I
 		clientId: options.clientId ?? 'psql',
 		audience: options.audience ?? 'portcullis',
 		lifetimeS: options.tokenLifetimeS ?? 12 * 3600,
+		opaque: options.opaqueTokens ?? false,
+		resourceServer: { clientId: 'portcullis', clientSecret: randomBytes(18).toString('base64url') },
 		people: new Map(options.people.map((person) => [person.name, person])),
 	};
 	const keys = await generateKeyPair(ALGORITHM, { extractable: true });
@@ -97,7 +107,10 @@ export async function startIdentityProvider(options: IdentityOptions): Promise<I
 		clientId: settings.clientId,
 		audience: settings.audience,
 		people: options.people,
+		resourceServer: settings.resourceServer,
 		signIn: (name) => authorizationCode(browser(name), settings),
+		authorize: async (url, name) => (await browser(name).open(url)).url,
+		revoke: (token) => revoke(settings, token),
 		startDevice: () => startDevice(settings),
 		approveDevice: (userCode, name) => browser(name).approveDevice(userCode),
 		forge: (name, forgery = {}) => forge(settings, keys.privateKey, name, forgery),
@@ -124,6 +137,8 @@ interface Settings {
 	readonly clientId: string;
 	readonly audience: string;
 	readonly lifetimeS: number;
+	readonly opaque: boolean;
+	readonly resourceServer: IdentityProvider['resourceServer'];
 	readonly people: ReadonlyMap<string, Person>;
 }
 
@@ -140,6 +155,14 @@ function configure(settings: Settings, jwk: object): Configuration {
 				redirect_uris: [`http://${HOST}/callback`],
 				response_types: ['code'],
 				grant_types: ['authorization_code', 'refresh_token', 'urn:ietf:params:oauth:grant-type:device_code'],
+				id_token_signed_response_alg: ALGORITHM,
+			},
+			{
+				client_id: settings.resourceServer.clientId,
+				client_secret: settings.resourceServer.clientSecret,
+				redirect_uris: [],
+				response_types: [],
+				grant_types: [],
 				id_token_signed_response_alg: ALGORITHM,
 			},
 		],
@@ -204,10 +227,18 @@ function features(settings: Settings): NonNullable<Configuration['features']> {
 			getResourceServerInfo: () => ({
 				scope: SCOPES.join(' '),
 				audience: settings.audience,
-				accessTokenFormat: 'jwt',
+				accessTokenFormat: settings.opaque ? 'opaque' : 'jwt',
 				accessTokenTTL: settings.lifetimeS,
 				jwt: { sign: { alg: ALGORITHM } },
 			}),
+		},
+		introspection: {
+			enabled: true,
+			allowedPolicy: async (_ctx, client) => client.clientId === settings.resourceServer.clientId,
+		},
+		revocation: {
+			enabled: true,
+			allowedPolicy: async (_ctx, client, token) => token.clientId === client.clientId,
 		},
 		rpInitiatedLogout: { enabled: false },
 	};
@@ -358,6 +389,12 @@ async function startDevice(settings: Settings): Promise<DeviceAuthorization> {
 		resource: RESOURCE,
 	});
 	return answer as unknown as DeviceAuthorization;
+}
+
+async function revoke(settings: Settings, token: string): Promise<void> {
+	const body = new URLSearchParams({ client_id: settings.clientId, token });
+	const response = await fetch(`${settings.issuer}/token/revocation`, { method: 'POST', body });
+	if (!response.ok) throw new Error(`the token was not revoked: ${response.status} ${await response.text()}`);
 }
 
 async function post(url: string, fields: Record<string, string>): Promise<Record<string, unknown>> {
