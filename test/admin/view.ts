@@ -1,0 +1,97 @@
+/** A gateway as the operators' side sees it, made of plain values, for tests that have no gateway. */
+import { Gate } from '../../src/admin/gate.ts';
+import { Meters } from '../../src/admin/meters.ts';
+import type { DatabaseView, GatewayView } from '../../src/admin/view.ts';
+import type { AuditStats } from '../../src/audit/log.ts';
+import type { BackendPool, Lease, PoolStats } from '../../src/backend/lease.ts';
+import type { CatalogStats } from '../../src/catalog/catalog.ts';
+import type { LiveSession } from '../../src/session/live.ts';
+
+export const goodAudit: AuditStats = {
+	records: 12,
+	bytes: 3456,
+	writes: 7,
+	failures: 0,
+	queued: 0,
+	lost: 0,
+	healthy: true,
+	lastError: null,
+	segment: 'audit-1.jsonl',
+	signed: true,
+	sinks: [],
+	blockedBy: null,
+};
+
+export const goodCatalog: CatalogStats = {
+	state: 'current',
+	problem: null,
+	revision: 3,
+	ageMs: 250,
+	looks: 9,
+	failures: 0,
+};
+
+/** A pool that grants at once, as many as asked for. */
+export class EasyPool implements BackendPool {
+	leased = 0;
+	/** Set: what the next leases reject with. */
+	failure: Error | null = null;
+	closed = false;
+
+	lease(): Promise<Lease> {
+		if (this.failure !== null) return Promise.reject(this.failure);
+		this.leased += 1;
+		return Promise.resolve({
+			connection: null as never,
+			release: () => {
+				this.leased -= 1;
+				return Promise.resolve();
+			},
+		});
+	}
+
+	get stats(): PoolStats {
+		return { size: 2, leased: this.leased, connecting: 0, waiting: 0 };
+	}
+
+	close(): Promise<void> {
+		this.closed = true;
+		return Promise.resolve();
+	}
+}
+
+export interface ViewOptions {
+	readonly databases?: Readonly<Record<string, Partial<CatalogStats>>>;
+	readonly audit?: Partial<AuditStats>;
+	readonly sessions?: readonly LiveSession[];
+	readonly draining?: boolean;
+}
+
+export function testView(options: ViewOptions = {}): GatewayView {
+	const databases = Object.entries(options.databases ?? { shop: {} }).map(
+		([name, catalog]): DatabaseView => ({
+			name,
+			host: '10.0.0.5',
+			port: 5432,
+			dbname: name,
+			role: 'gateway',
+			poolMode: 'session',
+			sessionsMax: 0,
+			gate: new Gate(new EasyPool(), { database: name, waitMs: 1_000, waitersMax: 10 }),
+			catalog: { stats: { ...goodCatalog, ...catalog } },
+		}),
+	);
+	return {
+		version: '1.2.3',
+		startedMs: 1_700_000_000_000,
+		sessionsMax: 5_000,
+		databases,
+		meters: new Meters([...databases.map(({ name }) => name), 'portcullis']),
+		sessions: () => options.sessions ?? [],
+		connecting: () => 4,
+		pipeline: () => ({ hits: 90, misses: 10, looks: 1, remembered: { decisions: 8, bytes: 20_000 } }),
+		policy: () => ({ revision: '0123456789abcdef', rules: 71, loadedMs: 1_700_000_001_000 }),
+		audit: () => ({ ...goodAudit, ...options.audit }),
+		draining: () => options.draining ?? false,
+	};
+}
