@@ -48,6 +48,8 @@ export class Relay implements ByteSink {
 	#run: Buffer | null = null;
 	#runStart = 0;
 	#runEnd = 0;
+	/** The client has had the beginning of a message, and not its end. */
+	#inMessage = false;
 
 	/** `closed`: the backend has gone. */
 	constructor(conversation: Conversation, client: ClientStream, closed: (error: Error | null) => void) {
@@ -70,6 +72,11 @@ export class Relay implements ByteSink {
 		}
 		this.#write();
 		if (conversation.stalled && !conversation.ended) conversation.pump();
+	}
+
+	/** True while nothing can be said to the client: it would take it for a part of the message that it is reading. */
+	get inMessage(): boolean {
+		return this.#inMessage;
 	}
 
 	closed(error: Error | null): void {
@@ -348,7 +355,8 @@ export class Relay implements ByteSink {
 	}
 
 	#pass(): void {
-		const { buffer, start, end } = this.#framer;
+		const { buffer, start, end, last } = this.#framer;
+		this.#inMessage = !last;
 		if (this.#run === buffer && this.#runEnd === start) {
 			this.#runEnd = end;
 			return;

@@ -31,6 +31,7 @@ export class Session implements LiveSession {
 	readonly #parts: SessionParts;
 	readonly #conversation: Conversation;
 	readonly #intake: Intake;
+	readonly #relay: Relay;
 	readonly #begunMs: number;
 	readonly #watch: Watch;
 	#lastHeardMs: number;
@@ -48,6 +49,7 @@ export class Session implements LiveSession {
 			client: { write: (bytes) => socket.write(bytes) },
 			ending: { fail: (error, reason) => this.#end(reason, 'broken', error) },
 		});
+		this.#relay = new Relay(this.#conversation, socket, (error) => this.#backendGone(error));
 		this.#intake = new Intake(this.#conversation, socket, () => this.#leave());
 	}
 
@@ -65,7 +67,7 @@ export class Session implements LiveSession {
 		socket.once('error', () => this.#end('connection lost', 'broken'));
 		socket.once('close', () => this.#end('connection lost', 'broken'));
 		connection.socket.on('drain', () => conversation.pump());
-		connection.attach(new Relay(conversation, socket, (error) => this.#backendGone(error)));
+		connection.attach(this.#relay);
 		if (rest.length > 0) this.#intake.receive(rest);
 		// A client may have said everything, and that it is done, before its login was through.
 		if (socket.readableEnded) this.#intake.end();
@@ -201,7 +203,7 @@ export class Session implements LiveSession {
 		if (error !== undefined) {
 			log.warn({ session: conversation.info.id, sqlstate: error.sqlstate, error, reason }, 'session ended by an error');
 		}
-		sayGoodbye(socket, error);
+		sayGoodbye(socket, this.#relay.inMessage ? undefined : error);
 		cancel.release();
 		const durationMs = performance.now() - this.#begunMs;
 		audit.event({ type: 'logout', session: conversation.info, reason, durationMs });
