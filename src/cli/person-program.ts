@@ -11,7 +11,10 @@ export function addPerson(program: Command, io: CommandIo, run: Run): void {
 		.description('print the token of the sign-in, renewed if it is about to end')
 		.addHelpText(
 			'after',
-			examples('PGPASSWORD="$(portcullis token)" psql "host=gateway.example.com user=ana dbname=shop"'),
+			examples(
+				'portcullis token',
+				'PGPASSWORD="$(portcullis token)" psql "host=gateway.example.com user=ana dbname=shop"',
+			),
 		)
 		.action((options: PersonOptions) => run(async () => (await import('./person/commands.ts')).token(io, options)));
 	withProfile(program.command('logout'))
