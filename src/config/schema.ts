@@ -176,7 +176,7 @@ const limits = z.strictObject({
 		.describe('Client sessions of one user at a time, over all databases; 0: as many as there is room for.'),
 	queryTimeoutMs: count(0)
 		.default(0)
-		.describe('How long a statement may run before it is cancelled (57014); 0: as long as it likes.'),
+		.describe('How long a statement, or a pipeline up to its Sync, may run before it is cancelled (57014); 0: as long as it likes.'),
 	transactionTimeoutMs: count(0)
 		.default(0)
 		.describe('How long a transaction may last before its session is ended (25P04); 0: as long as it likes.'),

@@ -81,8 +81,8 @@ export class Conversation {
 	inBlock = false;
 	/** The backend has said (FATAL) why it closes the connection. */
 	backendSaidWhy = false;
-	/** What has run for too long and is being cancelled, and what the client is told of it. */
-	overdue: { readonly head: Expected; readonly error: GatewayError } | null = null;
+	/** The pipeline segment that has run for too long and is being cancelled, and what the client is told of it. */
+	overdue: { readonly segment: number; readonly error: GatewayError } | null = null;
 	/** The session is over: nothing is sent, recorded or decided any more. */
 	ended = false;
 	/** Something asynchronous has to finish before the next message of the client is handled. */

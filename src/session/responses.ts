@@ -26,7 +26,7 @@ export function errorForClient(conversation: Conversation, expected: Expected | 
 		return { sqlstate: expected.denial.sqlstate, fields, fatal, forClient: encodeGatewayError(expected.denial) };
 	}
 	const { overdue } = conversation;
-	if (overdue !== null && overdue.head === expected && sqlstate === overdue.error.sqlstate) {
+	if (overdue !== null && overdue.segment === expected?.segment && sqlstate === overdue.error.sqlstate) {
 		return { sqlstate, fields, fatal, forClient: encodeGatewayError(overdue.error) };
 	}
 	const told = tell(conversation, expected, fields);

@@ -162,7 +162,7 @@ export class Session implements LiveSession {
 		const conversation = this.#conversation;
 		const { head } = conversation.replies;
 		if (head === undefined) return;
-		conversation.overdue = { head, error };
+		conversation.overdue = { segment: head.segment, error };
 		conversation.wait(conversation.services.cancels.cancel(pid, key));
 	}
 

@@ -3,7 +3,7 @@ import { GatewayError } from '../errors.ts';
 
 /** Limits of time, in milliseconds; 0 switches one off. */
 export interface TimeLimits {
-	/** A statement, from the moment that it is the first of those that the backend works on. */
+	/** A statement, from the moment that all before it are answered; the server answers a pipeline when that is done, up to its Sync. */
 	readonly queryTimeoutMs: number;
 	/** A transaction block, from its begin. */
 	readonly transactionTimeoutMs: number;

@@ -39,7 +39,7 @@ export function readExposition(page: string): Map<string, ReadFamily> {
 		const sample = readSample(line) ?? fail('no sample');
 		const family = [...families.values()].at(-1);
 		if (family === undefined || !belongs(sample.name, family)) fail('sample outside of its family');
-		const key = sample.name + JSON.stringify(Object.entries(sample.labels).sort());
+		const key = sample.name + JSON.stringify(Object.entries(sample.labels).toSorted(([a], [b]) => (a < b ? -1 : 1)));
 		if (seen.has(key)) fail('series is there twice');
 		seen.add(key);
 		family?.samples.push(sample);

@@ -2,7 +2,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import pg from 'pg';
+import type pg from 'pg';
 import postgres from 'postgres';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { startGateway, type TestGateway } from '../support/gateway.ts';
@@ -86,7 +86,9 @@ describe('reachable', () => {
 		expect(shown.stdout).toMatch(/^Portcullis \d/);
 		expect(shown.stdout).toMatch(/^shop\|/m);
 		expect(shown.stdout).toMatch(/connected to database "portcullis"/);
-		expect(shown.stderr).toMatch(/ERROR: {2}syntax error at or near "nonsense"\nLINE 1: nonsense;\n {8}\^\nHINT: {2}SHOW HELP/);
+		expect(shown.stderr).toMatch(
+			/ERROR: {2}syntax error at or near "nonsense"\nLINE 1: nonsense;\n {8}\^\nHINT: {2}SHOW HELP/,
+		);
 	});
 });
 
@@ -127,7 +129,9 @@ describe('who may do what', () => {
 			const query = (record['query_info'] as { query_string?: string } | undefined)?.query_string;
 			return query === undefined ? [] : [`${String(record['action'])} ${query}`];
 		});
-		expect(seen).toEqual(expect.arrayContaining(['Allowed PAUSE shop', 'Allowed RESUME shop', 'Denied SHUTDOWN', 'Denied pause']));
+		expect(seen).toEqual(
+			expect.arrayContaining(['Allowed PAUSE shop', 'Allowed RESUME shop', 'Denied SHUTDOWN', 'Denied pause']),
+		);
 		const pause = records.find((record) => JSON.stringify(record).includes('"query_string":"PAUSE shop"'));
 		expect(JSON.stringify(pause)).toContain('portcullis, alter, allow');
 		expect(pause).toMatchObject({ actor: { user: { name: 'ana' } } });

@@ -1,0 +1,68 @@
+/** Limits of databases and accounts: what they say for themselves goes before what holds for all; and the reserved name. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { consoleDatabase } from '../../src/admin/console/console.ts';
+import type { Config } from '../../src/config/config.ts';
+import { parseConfig } from '../../src/config/load.ts';
+
+let folder: string;
+beforeAll(async () => {
+	folder = await mkdtemp(join(tmpdir(), 'portcullis-config-'));
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+const SECRET = 'PASSWORD';
+
+/** `rest` follows a user and the key `databases:`. */
+function load(rest: string, user = ''): Promise<Config> {
+	const head = `identity: { users: [{ name: app, password: { env: ${SECRET} }${user} }] }\npolicies: .\ndatabases:\n`;
+	const options = { file: join(folder, 'portcullis.yaml'), shown: 'portcullis.yaml', env: { [SECRET]: 'x' } };
+	return parseConfig(head + rest, options);
+}
+
+test('a database has the limits that hold for all, but for those that it has of its own', async () => {
+	const { databases } = await load(`
+  shop: { host: localhost, user: u, limits: { queryTimeoutMs: 5, idleTransactionTimeoutMs: 0, sessionsMax: 7 } }
+  crm: { host: localhost, user: u }
+limits: { queryTimeoutMs: 100, idleTransactionTimeoutMs: 200, backendLifetimeMs: 300 }
+`);
+	expect(databases.map(({ limits }) => limits)).toEqual([
+		{
+			sessionsMax: 7,
+			queryTimeoutMs: 5,
+			transactionTimeoutMs: 0,
+			idleTransactionTimeoutMs: 0,
+			backendLifetimeMs: 300,
+		},
+		{
+			sessionsMax: 0,
+			queryTimeoutMs: 100,
+			transactionTimeoutMs: 0,
+			idleTransactionTimeoutMs: 200,
+			backendLifetimeMs: 300,
+		},
+	]);
+});
+
+test('an account may have a number of sessions of its own', async () => {
+	const database = '  shop: { host: localhost, user: u }\n';
+	expect((await load(database)).identity.users[0]?.sessionsMax).toBeNull();
+	expect((await load(database, ', sessionsMax: 3')).identity.users[0]?.sessionsMax).toBe(3);
+});
+
+test("the console's name cannot be given to a database", async () => {
+	await expect(load(`  ${consoleDatabase}: { host: localhost, user: u }\n`)).rejects.toThrow(
+		/^portcullis\.yaml:4: databases\.portcullis: is the gateway's own database: choose another name$/,
+	);
+});
+
+test.each(['queryTimeoutMs: -1', 'queryTimeoutMs: 1.5', 'sessionsMax: many', 'poolWaitMs: 5'])(
+	'%s is a mistake',
+	async (limit) => {
+		await expect(load(`  shop: { host: localhost, user: u, limits: { ${limit} } }\n`)).rejects.toThrow(
+			/databases\.shop\.limits\./,
+		);
+	},
+);
