@@ -16,6 +16,8 @@ import { functionCall } from './sql/function-call.ts';
 import type { RelationName } from './sql/names.ts';
 import { defaultSqlLimits, type Parsed, parse, type SqlLimits } from './sql/parse.ts';
 import { clientFields, type Fields, redactedFields } from './sql/redact.ts';
+import { ShapeCache, type Shaped } from './sql/shape-cache.ts';
+import type { AnalysisContext } from './sql/walk.ts';
 
 export { loadRelations, type RelationSearch } from './catalog/overlay.ts';
 
@@ -57,6 +59,8 @@ export interface PipelineOptions {
 	readonly limits?: Partial<SqlLimits>;
 	/** Bytes that remembered decisions may take together, roughly. */
 	readonly cacheBytesMax?: number;
+	/** Bytes that remembered shapes of statements may take together, roughly; 0: every new text is analysed by itself. */
+	readonly shapesBytesMax?: number;
 	/** Told how long each decision took that was not remembered, in milliseconds. */
 	readonly onDecision?: (durationMs: number) => void;
 }
@@ -89,6 +93,7 @@ interface Answered {
 }
 
 const CACHE_BYTES_MAX = 64 * 1024 * 1024;
+const SHAPES_BYTES_MAX = 16 * 1024 * 1024;
 /** A longer text is not worth remembering: it will hardly come again. */
 const CACHED_TEXT_MAX = 64 * 1024;
 /** What a remembered decision takes besides its texts, roughly. */
@@ -99,6 +104,7 @@ export class Pipeline {
 	readonly #audit: Pick<AuditLog, 'accept'> | null;
 	readonly #limits: SqlLimits;
 	readonly #decisions: LRUCache<string, Decision>;
+	readonly #shapes: ShapeCache | null;
 	readonly #onDecision: ((durationMs: number) => void) | undefined;
 	#hits = 0;
 	#misses = 0;
@@ -108,12 +114,19 @@ export class Pipeline {
 		this.#audit = options.audit;
 		this.#limits = { ...defaultSqlLimits, ...options.limits };
 		this.#decisions = new LRUCache({ maxSize: options.cacheBytesMax ?? CACHE_BYTES_MAX });
+		const bytesMax = options.shapesBytesMax ?? SHAPES_BYTES_MAX;
+		this.#shapes = bytesMax === 0 ? null : new ShapeCache({ bytesMax, limits: this.#limits, mark: nonce });
 		this.#onDecision = options.onDecision;
 	}
 
 	get stats(): PipelineStats {
 		const { size: decisions, calculatedSize: bytes } = this.#decisions;
 		return { hits: this.#hits, misses: this.#misses, looks: this.#looks, remembered: { decisions, bytes } };
+	}
+
+	/** Shapes of statements that are remembered. */
+	get shapesRemembered(): number {
+		return this.#shapes?.size ?? 0;
 	}
 
 	/**
@@ -124,17 +137,22 @@ export class Pipeline {
 		const snapshot = snapshotOf(context);
 		if (snapshot instanceof GatewayError) return refusal(sql, 'Undecided', snapshot, 'none');
 		const revision = revisionOf(context, snapshot);
-		const key = `${context.access.database}\0${context.access.shape}\0${revision}\0${parameterTypes.join()}\0${sql}`;
-		// What only the session sees, or has prepared, is not in the key: such decisions are not remembered.
-		const known = context.names.own === undefined ? this.#decisions.get(key) : undefined;
+		const scope = `${context.access.database}\0${context.access.shape}\0${revision}\0${parameterTypes.join()}`;
+		// What only the session sees, or has prepared, is not in the scope: such decisions are not remembered.
+		if (context.names.own !== undefined) return this.#decideNew({ context, snapshot, sql, parameterTypes, revision });
+		const key = `${scope}\0${sql}`;
+		const known = this.#decisions.get(key);
 		if (known !== undefined) {
 			this.#hits += 1;
 			return known;
 		}
-		this.#misses += 1;
-		const first = this.#decideTimed({ context, snapshot, sql, parameterTypes, revision });
-		if (first.doubt) return this.#decideAgain(context, sql, parameterTypes);
-		return first.ownOnly ? first.decision : this.#remember(key, first.decision);
+		const shaped = this.#shapes?.look(scope, sql) ?? null;
+		const filled = shaped === null ? undefined : this.#shapes?.decision(shaped, sql, revision);
+		if (filled !== undefined) {
+			this.#hits += 1;
+			return filled;
+		}
+		return this.#decideNew({ context, snapshot, sql, parameterTypes, revision }, key, shaped);
 	}
 
 	/** The decision on a FunctionCall message: the routine with this oid needs `execute`, whoever made it. */
@@ -176,6 +194,19 @@ export class Pipeline {
 		return breach(fields, context.access, snapshot);
 	}
 
+	/** `key` and `shaped`: to be remembered by; without a key it is not. */
+	#decideNew(question: Question, key?: string, shaped: Shaped | null = null): Decision | Promise<Decision> {
+		const { context, sql, parameterTypes } = question;
+		this.#misses += 1;
+		const first = this.#decideTimed(question);
+		if (first.doubt) return this.#decideAgain(context, sql, parameterTypes);
+		if (first.ownOnly || key === undefined) return first.decision;
+		const inputs = inputsOf(question);
+		if (shaped !== null && inputs !== null && first.decision.effect !== 'deny')
+			this.#shapes?.learn(shaped, sql, inputs);
+		return this.#remember(key, first.decision);
+	}
+
 	/** Looks at the catalogue once more, and where a relation is still missing, through the session's own eyes. */
 	async #decideAgain(context: PipelineContext, sql: string, parameterTypes: readonly number[]): Promise<Decision> {
 		this.#looks += 1;
@@ -205,7 +236,7 @@ export class Pipeline {
 	}
 
 	#decideFresh(question: Question): Answered {
-		const { context, snapshot, sql, parameterTypes, revision } = question;
+		const { context, sql, revision } = question;
 		const final = (decision: Decision): Answered => ({ decision, doubt: false, ownOnly: false, missing: [] });
 		let parsed: Parsed;
 		try {
@@ -214,11 +245,10 @@ export class Pipeline {
 			if (!(error instanceof GatewayError)) throw error;
 			return final(refusal(sql, 'Unparsable', error, revision));
 		}
-		const { searchPath, tempSchema } = context.names;
-		if (searchPath === null) return final(refusal(sql, 'Undecided', namesUnknown(), revision));
+		const inputs = inputsOf(question);
+		if (inputs === null) return final(refusal(sql, 'Undecided', namesUnknown(), revision));
 		const followed = pathChange(parsed);
 		if (followed !== undefined) return final(refusal(sql, 'Undecided', followed, revision));
-		const inputs = { catalog: snapshot, access: context.access, searchPath, tempSchema, parameterTypes, nonce };
 		const analyses = parsed.statements.map((statement) => analyse(inputs, parsed.source, statement));
 		const current = (decision: Decision): boolean => this.isCurrent(decision, context);
 		const statements = analyses.map(({ decision }) => executed(decision, context.prepared, current));
@@ -240,6 +270,13 @@ export class Pipeline {
 		if (size <= CACHED_TEXT_MAX) this.#decisions.set(key, decision, { size: size + DECISION_BYTES });
 		return decision;
 	}
+}
+
+/** Null while nobody knows what names mean. */
+function inputsOf({ context, snapshot, parameterTypes }: Question): AnalysisContext | null {
+	const { searchPath, tempSchema } = context.names;
+	if (searchPath === null) return null;
+	return { catalog: snapshot, access: context.access, searchPath, tempSchema, parameterTypes, nonce };
 }
 
 /** One decision for the whole text: a denial of one statement denies all of it, before any of it is forwarded. */
