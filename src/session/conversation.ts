@@ -85,6 +85,8 @@ export class Conversation {
 	overdue: { readonly segment: number; readonly error: GatewayError } | null = null;
 	/** The session is over: nothing is sent, recorded or decided any more. */
 	ended = false;
+	/** search_path was asked for on behalf of the message at hand, without an answer. */
+	askedInVain = false;
 	/** Something asynchronous has to finish before the next message of the client is handled. */
 	pending = 0;
 	/** Messages of the client wait in the intake until something moves. */
@@ -108,8 +110,6 @@ export class Conversation {
 	};
 	#decided: { readonly key: string; readonly decision: Decision } | null = null;
 	#flushedAfter: Expected | undefined;
-	/** The path was asked for on behalf of the message at hand, without an answer. */
-	#askedInVain = false;
 
 	constructor(parts: ConversationParts) {
 		this.services = parts.services;
@@ -178,10 +178,7 @@ export class Conversation {
 			this.wait(lookUp(this, 'temporary').then((found) => names.learnTemporary(found)));
 			return false;
 		}
-		if (!names.stale || this.status === 'E' || this.#askedInVain) {
-			this.#askedInVain = false;
-			return true;
-		}
+		if (!names.stale || this.status === 'E' || this.askedInVain) return true;
 		if (replies.length > 0) return this.drain();
 		this.#ask();
 		return false;
@@ -303,7 +300,7 @@ export class Conversation {
 		const question = new Question((rows) => {
 			const answer = rows?.[0]?.[0] ?? null;
 			this.pending -= 1;
-			this.#askedInVain = answer === null;
+			this.askedInVain = answer === null;
 			this.names.answered(answer);
 			// The intake goes on after the chunk of replies is dealt with.
 		});

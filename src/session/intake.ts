@@ -16,6 +16,8 @@ export interface ClientSource {
 	resume(): unknown;
 }
 
+const opensSegment: ReadonlySet<Frontend['type']> = new Set(['Parse', 'Bind', 'Describe', 'Execute', 'Close']);
+
 export class Intake {
 	readonly #conversation: Conversation;
 	readonly #source: ClientSource;
@@ -86,6 +88,7 @@ export class Intake {
 				// By now the backend may be known to skip it.
 				if (!this.#ignored(message.raw[0] as number) && this.#handle(message) === 'again') return false;
 				this.#deferred = null;
+				conversation.askedInVain = false;
 			} else if (!this.#framer.next()) {
 				const chunk = this.#backlog.shift();
 				if (chunk === undefined) return true;
@@ -144,6 +147,9 @@ export class Intake {
 		const shared = message.type === 'Bind' && message.statement === '' ? this.#unrecorded : null;
 		if (shared === null) this.#recordLeft();
 		if (!conversation.admits(message.type)) return 'again';
+		// A question inside of the client's pipeline makes it one to the server, which refuses some statements there.
+		const { names, segmentOpen } = conversation;
+		if (names.stale && !segmentOpen && opensSegment.has(message.type) && !conversation.settled()) return 'again';
 		switch (message.type) {
 			case 'Query':
 				return simple.handleQuery(conversation, message);
