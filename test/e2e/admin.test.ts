@@ -62,7 +62,8 @@ test('without the key there is no admin port', async () => {
 });
 
 test('metrics follow what clients do', async () => {
-	const { connect } = await start();
+	const parts = await start();
+	const connect: TestGateway['connect'] = (...all) => parts.connect(...all);
 	const ben = await connect('ben');
 	await ben.query('select id, ssn from hr.employees where id < 5');
 	await ben.query('select 1');
@@ -125,7 +126,9 @@ test('it is not ready while the database cannot be asked, and says so', async ()
 });
 
 test('a drain: readiness goes first, then no more clients, then idle ones go, and a transaction may finish', async () => {
-	const { connect, gateway: running } = await start({ drainNoticeMs: 300, drainTimeoutMs: 10_000 });
+	const parts = await start({ drainNoticeMs: 300, drainTimeoutMs: 10_000 });
+	const { gateway: running } = parts;
+	const connect: TestGateway['connect'] = (...all) => parts.connect(...all);
 	const [idle, busy] = [await connect('ben'), await connect('app')];
 	const idleEnds = once(idle, 'error');
 	const busyEnds = once(busy, 'error');
@@ -152,7 +155,9 @@ test('a drain: readiness goes first, then no more clients, then idle ones go, an
 });
 
 test('a transaction that does not finish in time is cut off', async () => {
-	const { connect, gateway: running } = await start({ drainTimeoutMs: 200 });
+	const parts = await start({ drainTimeoutMs: 200 });
+	const { gateway: running } = parts;
+	const connect: TestGateway['connect'] = (...all) => parts.connect(...all);
 	const busy = await connect('app');
 	const ends = once(busy, 'error');
 	await busy.query('begin');
