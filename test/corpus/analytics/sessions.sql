@@ -251,3 +251,13 @@ delete from lab.notes n using crm.customers c where n.id = c.id + 1000;
 update lab.notes n set body = c.name from crm.customers c where c.id = n.id;
 select body from lab.notes order by id;
 update lab.notes set body = 'body ' || id;
+
+set client_encoding = 'UNICODE';
+select 'é', name from crm.customers order by id limit 1;
+set names 'utf-8';
+select 'é', name from crm.customers order by id limit 1;
+reset client_encoding;
+select 1;
+
+set row_security = on;
+select count(*) from crm.customers;
