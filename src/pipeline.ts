@@ -260,7 +260,7 @@ export class Pipeline {
 				revision,
 			),
 			doubt: analyses.some((analysis) => analysis.doubt),
-			ownOnly: parsed.statements.some(({ node }) => 'ExecuteStmt' in node),
+			ownOnly: analyses.some(({ decision }) => decision.effects.some((effect) => effect.type === 'execute')),
 			missing: analyses.flatMap(({ missing }) => missing),
 		};
 	}

@@ -8,6 +8,7 @@ import { stringsOf, UnknownObject } from './names.ts';
 import { as, type NodeOf, tagOf } from './nodes.ts';
 import { readRelation } from './read-relation.ts';
 import { checkRoutine } from './routines.ts';
+import { execute } from './session-statements.ts';
 import { newScope, type RangeItem, type Scope } from './scope.ts';
 import { select } from './select.ts';
 import { refuse, type Walk } from './walk.ts';
@@ -80,8 +81,9 @@ function constraintOf(walk: Walk, constraint: NodeOf<'Constraint'>): void {
 export function createTableAs(walk: Walk, node: NodeOf<'CreateTableAsStmt'>): void {
 	mayCreateRelation(walk, node.into?.rel);
 	if (node.query === undefined) throw refuse(walk, 'CREATE TABLE AS without a query');
-	if ('ExecuteStmt' in node.query) throw refuse(walk, 'CREATE TABLE AS EXECUTE');
-	walk.query(walk, node.query, null, 'output');
+	// What was prepared was decided then, and is asked for again before it runs.
+	if ('ExecuteStmt' in node.query) execute(walk, node.query.ExecuteStmt);
+	else walk.query(walk, node.query, null, 'output');
 	walk.effects.push({ type: 'ddl' });
 }
 
