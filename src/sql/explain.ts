@@ -11,8 +11,8 @@ const TRUE_WORDS: ReadonlySet<string> = new Set(['true', 'on', '1', 'yes', 't', 
 export function explain(walk: Walk, node: ExplainStmt, inside: (walk: Walk, node: Node) => void): void {
 	if (node.query === undefined) throw refuse(walk, 'EXPLAIN without a statement');
 	// What EXECUTE runs was decided elsewhere: whether it touches something protected is not known here.
-	if ('ExecuteStmt' in node.query) throw refuse(walk, 'EXPLAIN EXECUTE');
 	inside(walk, node.query);
+	if (walk.effects.some((effect) => effect.type === 'execute')) throw refuse(walk, 'EXPLAIN EXECUTE');
 	if (!walk.touchesProtected) return;
 	if (isOn(node, 'analyze')) {
 		throw refuse(
