@@ -100,13 +100,18 @@ export function followParameter(conversation: Conversation, raw: Buffer): void {
 	}
 }
 
+/** The server reports the name as it was given, and compares names by their letters and digits alone; UNICODE is UTF8. */
+function isReadable(encoding: string): boolean {
+	return ['utf8', 'unicode', 'sqlascii'].includes(encoding.toLowerCase().replaceAll(/[^a-z0-9]/g, ''));
+}
+
 function isSafeParameter(name: string, value: string): boolean {
 	switch (name) {
 		case 'standard_conforming_strings':
 			return value === 'on';
 		case 'client_encoding':
 		case 'server_encoding':
-			return value === 'UTF8' || value === 'SQL_ASCII';
+			return isReadable(value);
 		default:
 			return true;
 	}
