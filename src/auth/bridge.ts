@@ -14,6 +14,7 @@ import { BearerExchange } from './oauth-exchange.ts';
 import { readLoginWish } from './options.ts';
 import { ScramExchange } from './scram-exchange.ts';
 import { type AuthSettings, authProblems, LOGIN_KINDS, type LoginKind } from './settings.ts';
+import { LiveStanding } from './standing.ts';
 import { TokenExchange } from './token-exchange.ts';
 import { TokenVerifier } from './token.ts';
 import { type Account, Accounts } from './users.ts';
@@ -80,7 +81,8 @@ export class AuthBridge {
 		if (issuer === undefined || provider === undefined) {
 			return misconfigured(context, 'portcullis.issuer', wish.issuer ?? '', 'No such issuer is configured.');
 		}
-		const own = { issuer, provider, tokens: this.#tokens, flows: this.#flows, deps: this.#deps };
+		const { expiry = {} } = this.#settings;
+		const own = { issuer, provider, tokens: this.#tokens, flows: this.#flows, deps: this.#deps, expiry };
 		return exchangeFor(wish.login ?? this.#settings.login ?? 'password', { ...context, ...own });
 	}
 
@@ -105,6 +107,8 @@ export class AuthBridge {
 				return { type: 'fail', messages: [], error, reason, method };
 			},
 			succeeded: () => this.#failures.succeed(address, user),
+			standing: (identity, evidence = {}) =>
+				new LiveStanding(identity, this.#settings.expiry ?? {}, evidence, this.#deps),
 		};
 	}
 }

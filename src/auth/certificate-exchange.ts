@@ -22,6 +22,7 @@ export class CertificateExchange implements Exchange {
 		const { subject, issuer, fingerprint, expiresAtMs } = this.#certificate;
 		const identity = { ...this.#account.identity('certificate'), subject, issuer, tokenId: fingerprint, expiresAtMs };
 		this.#context.succeeded();
-		return { type: 'done', messages: [encodeAuthenticationOk()], identity };
+		const standing = this.#context.standing(identity);
+		return { type: 'done', messages: [encodeAuthenticationOk()], identity, standing };
 	}
 }

@@ -1,11 +1,12 @@
 /** What the bridge gives to each exchange: the request, the stores, and how to fail. Types only. */
 import type { GatewayError } from '../errors.ts';
-import type { LoginMethod } from '../stages.ts';
+import type { Identity, LoginMethod } from '../stages.ts';
 import type { DeviceFlows } from './device-exchange.ts';
 import type { DeviceFlowDeps } from './device-flow.ts';
 import type { LoginFailure, LoginRequest } from './exchange.ts';
 import type { Provider } from './provider.ts';
 import type { IssuerSettings } from './settings.ts';
+import type { Evidence, ExpirySettings, Standing } from './standing.ts';
 import type { TokenVerifier } from './token.ts';
 import type { Accounts } from './users.ts';
 
@@ -20,6 +21,8 @@ export interface BaseContext {
 	fail(failure: Refusal): Promise<LoginFailure>;
 	/** Makes this user known from this address. */
 	succeeded(): void;
+	/** What the session is given to ask whether the sign-in still holds. */
+	standing(identity: Identity, evidence?: Evidence): Standing;
 }
 
 /** For the ways in for people. */
@@ -30,6 +33,7 @@ export interface ExchangeContext extends BaseContext {
 	readonly provider: Provider;
 	readonly flows: DeviceFlows;
 	readonly deps: DeviceFlowDeps;
+	readonly expiry: ExpirySettings;
 }
 
 export interface Refusal {

@@ -4,11 +4,11 @@ import type { ExchangeContext } from './context.ts';
 import { authorizeDevice, awaitApproval, type DeviceAuthorization } from './device-flow.ts';
 import type { Exchange, LoginFailure, Step } from './exchange.ts';
 import { ProviderError } from './fetch-json.ts';
-import { type Judgement, judgeResult, requirePrivacy } from './people.ts';
+import { judgeResult, requirePrivacy } from './people.ts';
 import type { ProviderMetadata } from './provider.ts';
 import { loginRefused } from './refusals.ts';
 import type { TokenResult } from './token.ts';
-import type { TokenSet } from './token-endpoint.ts';
+import { requestTokens, type TokenSet } from './token-endpoint.ts';
 
 /**
  * Nothing is asked of the client: AuthenticationOk goes out at once, because only after it do clients show a NOTICE
@@ -51,7 +51,7 @@ export class DeviceExchange implements Exchange {
 			const outcome = await awaitApproval(deps, metadata, issuer, authorization, request.signal);
 			switch (outcome.type) {
 				case 'approved':
-					return await this.#judge(outcome.tokens);
+					return await this.#judge(metadata, outcome.tokens);
 				case 'denied':
 					return await this.#fail('the login was denied', 'the person denied the login');
 				case 'expired':
@@ -64,21 +64,44 @@ export class DeviceExchange implements Exchange {
 		}
 	}
 
+	async #judge(metadata: ProviderMetadata, given: TokenSet): Promise<Step> {
+		const { expiry, request } = this.#context;
+		const ask = (): Promise<TokenResult> => this.#verify(given);
+		const renew = expiry.action === 'refresh' ? this.#renewal(metadata, given) : undefined;
+		const failed = loginRefused(`device login failed for user "${request.user}"`);
+		const judged = judgeResult(this.#context, { result: await ask(), ask, renew }, 'device', failed);
+		if (!judged.ok) return this.#context.fail(judged.refusal);
+		return { type: 'done', messages: [], identity: judged.identity, standing: judged.standing };
+	}
+
 	/** The access token, where the gateway is its audience; else the ID token, whose audience is our own client. */
-	async #judge({ accessToken, idToken }: TokenSet): Promise<Step> {
+	async #verify({ accessToken, idToken }: TokenSet): Promise<TokenResult> {
 		const { tokens, issuer } = this.#context;
 		const none: TokenResult = { ok: false, reason: 'the provider gave no token', fault: 'token' };
 		const expect = { issuer: issuer.issuer };
-		let result = accessToken === null ? none : await tokens.verify(accessToken, 'device', expect);
-		if (!result.ok && idToken !== null) {
-			const second = await tokens.verify(idToken, 'device', { ...expect, audience: issuer.clientId });
-			const reason = `access token: ${result.reason}; ID token: ${second.ok ? '' : second.reason}`;
-			result = second.ok ? second : { ...second, reason };
-		}
-		const failed = loginRefused(`device login failed for user "${this.#context.request.user}"`);
-		const judged: Judgement = judgeResult(this.#context, result, 'device', failed);
-		if (judged.ok) return { type: 'done', messages: [], identity: judged.identity };
-		return this.#context.fail(judged.refusal);
+		const result = accessToken === null ? none : await tokens.verify(accessToken, 'device', expect);
+		if (result.ok || idToken === null) return result;
+		const second = await tokens.verify(idToken, 'device', { ...expect, audience: issuer.clientId });
+		if (second.ok) return second;
+		return { ...second, reason: `access token: ${result.reason}; ID token: ${second.reason}` };
+	}
+
+	/** Renews by the refresh token, which is a new one after each time with most providers. */
+	#renewal(metadata: ProviderMetadata, { refreshToken }: TokenSet): (() => Promise<TokenResult>) | undefined {
+		if (refreshToken === null) return undefined;
+		const { deps, issuer } = this.#context;
+		let current = refreshToken;
+		return async () => {
+			try {
+				const grant = { grant_type: 'refresh_token', refresh_token: current };
+				const answer = await requestTokens(deps.fetch, metadata, issuer, grant);
+				if (!answer.ok) return { ok: false, reason: answer.words, fault: 'token' };
+				current = answer.tokens.refreshToken ?? current;
+				return await this.#verify(answer.tokens);
+			} catch (error) {
+				return { ok: false, reason: error instanceof Error ? error.message : String(error), fault: 'provider' };
+			}
+		};
 	}
 
 	#providerFailed(error: unknown): Promise<LoginFailure> {

@@ -2,6 +2,7 @@
 import type { GatewayError } from '../errors.ts';
 import type { Identity, LoginMethod } from '../stages.ts';
 import type { ClientCertificate } from './client-certificate.ts';
+import type { Standing } from './standing.ts';
 
 /** How the client's connection is encrypted; null (where this type is used) means plaintext. */
 export interface ClientTls {
@@ -52,9 +53,14 @@ export type Step =
 	| { readonly type: 'wait'; readonly messages: readonly Buffer[]; readonly next: Promise<Step> }
 	/**
 	 * Signed in. `messages` end with AuthenticationOk unless an earlier step has sent it already; the session never makes
-	 * an AuthenticationOk of its own.
+	 * an AuthenticationOk of its own. `standing`: whether it still holds, for the session to ask.
 	 */
-	| { readonly type: 'done'; readonly messages: readonly Buffer[]; readonly identity: Identity }
+	| {
+			readonly type: 'done';
+			readonly messages: readonly Buffer[];
+			readonly identity: Identity;
+			readonly standing?: Standing;
+	  }
 	| LoginFailure;
 
 /** One login in progress. Not reusable; after `done` or `fail` it must not be stepped again. */

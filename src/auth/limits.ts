@@ -35,6 +35,15 @@ export const AUTH_LIMITS = {
 	/** Keys in one set. */
 	keysMax: 100,
 
+	/** How often an issuer is asked again about a token of a session, where it can be asked. */
+	recheckMs: 5 * 60_000,
+	/** How long a transaction may go on after the sign-in has ended. */
+	transactionGraceMs: 5 * 60_000,
+	/** A token is renewed after four fifths of its time, but no earlier than this before its end. */
+	renewBeforeMsMax: 5 * 60_000,
+	/** Pause after a renewal to which the provider gave no answer. */
+	renewRetryMs: 30_000,
+
 	/** A device login waits this long at most, whatever the provider allows. */
 	deviceWaitMsMax: 15 * 60_000,
 	/** Pause between polls where the provider names none (RFC 8628, section 3.2). */

@@ -71,7 +71,10 @@ export class BearerExchange implements Exchange {
 			return this.#explain({ error, reason, method: 'oauthbearer', guess: false, discovery: true });
 		}
 		const judged = await judgeToken(this.#context, message.token, 'oauthbearer', error);
-		if (judged.ok) return { type: 'done', messages: [encodeAuthenticationOk()], identity: judged.identity };
+		if (judged.ok) {
+			const { identity, standing } = judged;
+			return { type: 'done', messages: [encodeAuthenticationOk()], identity, standing };
+		}
 		// A new token can only help where this one was at fault.
 		return judged.renewable ? this.#explain(judged.refusal) : this.#context.fail(judged.refusal);
 	}

@@ -5,10 +5,11 @@ import type { ExchangeContext, Refusal } from './context.ts';
 import type { LoginFailure } from './exchange.ts';
 import { detailed, loginRefused } from './refusals.ts';
 import { isLoopback } from './settings.ts';
+import type { Evidence, Standing } from './standing.ts';
 import type { TokenResult } from './token.ts';
 
 export type Judgement =
-	| { readonly ok: true; readonly identity: Identity }
+	| { readonly ok: true; readonly identity: Identity; readonly standing: Standing }
 	/** `renewable`: another token may do. */
 	| { readonly ok: false; readonly refusal: Refusal; readonly renewable: boolean };
 
@@ -34,17 +35,19 @@ export async function judgeToken(
 	method: LoginMethod,
 	failed: GatewayError,
 ): Promise<Judgement> {
-	return judgeResult(
-		context,
-		await context.tokens.verify(token, method, { preferred: context.issuer.issuer }),
-		method,
-		failed,
-	);
+	const ask = (): Promise<TokenResult> => context.tokens.verify(token, method, { preferred: context.issuer.issuer });
+	return judgeResult(context, { result: await ask(), ask }, method, failed);
+}
+
+/** A token's result, and how to have it checked again or get another one in its place. */
+export interface Judged extends Pick<Evidence, 'renew'> {
+	readonly result: TokenResult;
+	readonly ask: () => Promise<TokenResult>;
 }
 
 export function judgeResult(
 	context: ExchangeContext,
-	result: TokenResult,
+	{ result, ask, renew }: Judged,
 	method: LoginMethod,
 	failed: GatewayError,
 ): Judgement {
@@ -66,7 +69,7 @@ export function judgeResult(
 				return unreachable(fault);
 		}
 	}
-	const { identity } = result;
+	const { identity, recheckMs } = result;
 	const problem = nameProblem(context, identity.name);
 	if (problem !== null) {
 		const error = loginRefused(`the token does not belong to user "${context.request.user}"`);
@@ -79,7 +82,8 @@ export function judgeResult(
 		return { ok: false, refusal: { error, reason, method, guess: false }, renewable: false };
 	}
 	context.succeeded();
-	return { ok: true, identity };
+	const recheck = recheckMs === undefined ? undefined : { everyMs: recheckMs, ask };
+	return { ok: true, identity, standing: context.standing(identity, { recheck, renew }) };
 }
 
 /**

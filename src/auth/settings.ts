@@ -1,5 +1,6 @@
 /** What the auth bridge is configured with (`identity` of the configuration), and the checks that need no network. */
 import type { ClaimValue } from '../stages.ts';
+import type { ExpirySettings } from './standing.ts';
 import { parseVerifier } from './verifier.ts';
 
 /** How people who are not in `users` sign in. */
@@ -37,6 +38,8 @@ export interface IntrospectionSettings {
 	readonly clientSecret: string;
 	/** Ask about JSON Web Tokens too, so that a revoked one is refused before it expires. Default: only opaque ones. */
 	readonly always?: boolean | undefined;
+	/** Milliseconds between questions about the token of a session; 0: it is asked at sign-in only. */
+	readonly everyMs?: number | undefined;
 }
 
 /** A service account: SCRAM with a stored verifier, a client certificate with its name, or either of them. */
@@ -53,6 +56,8 @@ export interface AuthSettings {
 	readonly login?: LoginKind | undefined;
 	readonly issuers?: readonly IssuerSettings[] | undefined;
 	readonly users?: readonly AccountSettings[] | undefined;
+	/** What happens to a session whose token has expired or was revoked. */
+	readonly expiry?: ExpirySettings | undefined;
 }
 
 /** Problems of the settings, each naming its key under `identity`; empty when all is well. Prints no secret. */

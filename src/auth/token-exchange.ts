@@ -41,6 +41,7 @@ export class TokenExchange implements Exchange {
 		}
 		const judged = await judgeToken(this.#context, token, 'token', error);
 		if (!judged.ok) return this.#context.fail(judged.refusal);
-		return { type: 'done', messages: [encodeAuthenticationOk()], identity: judged.identity };
+		const { identity, standing } = judged;
+		return { type: 'done', messages: [encodeAuthenticationOk()], identity, standing };
 	}
 }

@@ -10,7 +10,9 @@ import type { IntrospectionSettings, IssuerSettings } from './settings.ts';
 
 export type { TokenRefusal } from './jwt.ts';
 
-export type TokenResult = { readonly ok: true; readonly identity: Identity } | TokenRefusal;
+export type TokenResult =
+	/** `recheckMs`: the issuer can take the token back, and is to be asked again so often. */
+	{ readonly ok: true; readonly identity: Identity; readonly recheckMs?: number } | TokenRefusal;
 
 export interface TokenExpectation {
 	/** The only issuer that will do. */
@@ -64,7 +66,11 @@ export class TokenVerifier {
 		const missing = missingScope(checked.claims, issuer.settings.requiredScopes ?? []);
 		if (missing !== null) return refuse(`the token lacks scope ${missing}${words}`);
 		const result = identityFromClaims(checked.claims, issuer.settings, method);
-		return result.ok ? result : refuse(result.reason + words);
+		if (!result.ok) return refuse(result.reason + words);
+		const { introspection } = issuer.settings;
+		const everyMs = introspection?.everyMs ?? AUTH_LIMITS.recheckMs;
+		const asked = introspection !== undefined && (about === null || introspection.always === true);
+		return asked && everyMs > 0 ? { ...result, recheckMs: everyMs } : result;
 	}
 
 	#issuerOf(about: JwtAbout, expect: TokenExpectation): Issuer | TokenRefusal {

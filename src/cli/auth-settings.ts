@@ -3,9 +3,10 @@ import type { AuthSettings, IssuerSettings } from '../auth/settings.ts';
 import type { Config, IssuerConfig } from '../config/config.ts';
 
 export function authSettings(config: Config): AuthSettings {
-	const { login, issuers, users } = config.identity;
+	const { login, issuers, users, expiry } = config.identity;
 	return {
 		login,
+		expiry,
 		issuers: issuers.map(issuerSettings),
 		users: users.map(({ name, password, certificate, roles, claims }) => ({
 			name,

@@ -46,6 +46,7 @@ export interface IssuerConfig {
 		readonly clientId: string;
 		readonly clientSecret: Secret;
 		readonly always: boolean;
+		readonly everyMs: number;
 	} | null;
 }
 
@@ -127,6 +128,7 @@ export interface Config {
 		readonly login: 'password' | 'oauthbearer' | 'device';
 		readonly issuers: readonly IssuerConfig[];
 		readonly users: readonly UserConfig[];
+		readonly expiry: { readonly action: 'end' | 'refuse' | 'refresh'; readonly graceMs: number };
 	};
 	/** In the order of the file. */
 	readonly databases: readonly DatabaseConfig[];

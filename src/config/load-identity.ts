@@ -25,7 +25,7 @@ export async function loadIdentity(reader: Reader, { identity, listen }: RawConf
 	for (const [index, issuer] of rawIssuers.entries()) {
 		issuers.push(await loadIssuer(reader, ['identity', 'issuers', index], issuer));
 	}
-	return { login, users, issuers };
+	return { login, users, issuers, expiry: identity.expiry };
 }
 
 async function loadUser(reader: Reader, at: Path, raw: RawIdentity['users'][number]): Promise<UserConfig> {

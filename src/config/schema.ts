@@ -71,6 +71,9 @@ const issuer = z.strictObject({
 				.boolean()
 				.default(false)
 				.describe('Ask about JSON Web Tokens too, so that a revoked one is refused before it expires.'),
+			everyMs: count(0)
+				.default(300_000)
+				.describe('Milliseconds between questions about the token of a session; 0 asks at sign-in only.'),
 		})
 		.optional()
 		.describe('Asks the issuer about tokens that only it can read (RFC 7662). Without it opaque tokens are refused.'),
@@ -97,6 +100,18 @@ function hasProof(user: { readonly password?: unknown; readonly certificate?: un
 	return typeof user !== 'object' || user?.password !== undefined || user?.certificate === true;
 }
 
+const expiry = z.strictObject({
+	action: z
+		.enum(['end', 'refuse', 'refresh'])
+		.default('refuse')
+		.describe(
+			'`end`: the session ends at once. `refuse`: its next statement outside of a transaction ends it. `refresh`: so too, where no refresh token of the device flow renews it.',
+		),
+	graceMs: count(0)
+		.default(300_000)
+		.describe('How long a transaction under way may go on, in milliseconds; with `end` not at all.'),
+});
+
 const identity = z.strictObject({
 	login: z
 		.enum(['password', 'oauthbearer', 'device'])
@@ -104,6 +119,7 @@ const identity = z.strictObject({
 		.describe('How people sign in who are not in `users`; `password` takes a token as the password.'),
 	issuers: z.array(issuer).default([]).describe('OpenID providers whose tokens are taken.'),
 	users: z.array(user).default([]).describe('Service accounts.'),
+	expiry: expiry.prefault({}).describe('What happens to a session whose token has expired or was revoked.'),
 });
 
 const databaseLimits = z.strictObject({

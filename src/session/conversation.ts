@@ -1,5 +1,6 @@
 /** The state of one signed-in session that both directions share, and the few moves that they have in common. */
 import type { SessionInfo } from '../audit/event.ts';
+import { lapseOf, type Standing } from '../auth/standing.ts';
 import type { Lease } from '../backend/lease.ts';
 import { GatewayError } from '../errors.ts';
 import type { Access, Decision, Identity } from '../stages.ts';
@@ -40,6 +41,8 @@ export interface ConversationParts {
 	readonly lease: Lease;
 	readonly client: ClientEnd;
 	readonly ending: Ending;
+	/** Missing: the sign-in holds until `identity.expiresAtMs`. */
+	readonly standing?: Standing | undefined;
 }
 
 /** Never a name that a client's statement could have by accident; nothing is ever stored under it. */
@@ -54,6 +57,7 @@ export class Conversation {
 	readonly lease: Lease;
 	readonly client: ClientEnd;
 	readonly ending: Ending;
+	readonly standing: Standing | undefined;
 	readonly outbox: Outbox;
 	readonly replies = new ReplyQueue();
 	readonly statements = new PendingMap<Prepared>(statementWeight);
@@ -119,6 +123,7 @@ export class Conversation {
 		this.lease = parts.lease;
 		this.client = parts.client;
 		this.ending = parts.ending;
+		this.standing = parts.standing;
 		this.outbox = new Outbox(parts.lease.connection.socket);
 		this.names = new SessionNames(parts.lease.connection.parameters.get('search_path'));
 	}
@@ -197,13 +202,16 @@ export class Conversation {
 
 	/** False: the message has to wait. Once the sign-in has expired, no statement begins outside of a transaction any more. */
 	admits(type: Frontend['type']): boolean {
-		const { expiresAtMs } = this.identity;
-		if (expiresAtMs === undefined || this.services.now() < expiresAtMs) return true;
-		if (this.segmentOpen || !beginsStatement.has(type)) return true;
-		if (this.replies.length > 0) return this.drain();
-		if (this.status !== 'I') return true;
-		const words = 'the sign-in has expired: sign in again';
-		this.fail(new GatewayError('28000', words, { severity: 'FATAL' }), 'token expired');
+		const nowMs = this.services.now();
+		const lapse = lapseOf(this.standing, this.identity, nowMs);
+		if (lapse === null) return true;
+		// A client that never lets its transaction end would never have to sign in again.
+		if (nowMs < lapse.sinceMs + (this.standing?.graceMs ?? Number.POSITIVE_INFINITY)) {
+			if (this.segmentOpen || !beginsStatement.has(type)) return true;
+			if (this.replies.length > 0) return this.drain();
+			if (this.status !== 'I') return true;
+		}
+		this.fail(lapse.error, lapse.reason);
 		return false;
 	}
 

@@ -1,6 +1,7 @@
 /** From the startup packet to the greeting: who it is, whether they may connect, a backend for them, and the record of it. */
 import type { SessionInfo } from '../audit/event.ts';
 import type { ClientTls, Step } from '../auth/exchange.ts';
+import type { Standing } from '../auth/standing.ts';
 import type { Lease } from '../backend/lease.ts';
 import { GatewayError, unreachable } from '../errors.ts';
 import type { Access, Identity, LoginMethod } from '../stages.ts';
@@ -61,6 +62,7 @@ interface SignedIn {
 	readonly identity: Identity;
 	/** Ends with AuthenticationOk, unless the client has had that; kept back until the backend is there. */
 	readonly welcome: readonly Buffer[];
+	readonly standing?: Standing | undefined;
 }
 
 /** The user and database that a startup packet names. FATAL 28000 without a user. */
@@ -79,7 +81,7 @@ export async function login(parts: LoginParts): Promise<LiveSession> {
 	if (mustTell) inbox.socket.write(encodeNegotiateProtocolVersion(protocol, unrecognized));
 	refuseReplication(message);
 	const signedIn = await authenticate(parts, databaseName);
-	const { identity, welcome } = signedIn;
+	const { identity, welcome, standing } = signedIn;
 	parts.known(identity);
 	if (services.console?.database === databaseName) return enterConsole(parts, services.console, signedIn, protocol);
 	const database = services.database(databaseName);
@@ -98,7 +100,7 @@ export async function login(parts: LoginParts): Promise<LiveSession> {
 		const info = leasedInfo(parts.info, identity, database, lease);
 		await recordLogin(services, info);
 		signal.throwIfAborted();
-		return greet(parts, { identity, database, info, lease, welcome, protocol, leave });
+		return greet(parts, { identity, standing, database, info, lease, welcome, protocol, leave });
 	} catch (error) {
 		leave();
 		await lease.release('broken');
@@ -116,7 +118,7 @@ async function authenticate(parts: LoginParts, database: string): Promise<Signed
 	for (;;) {
 		switch (step.type) {
 			case 'done':
-				return { identity: step.identity, welcome: step.messages };
+				return { identity: step.identity, welcome: step.messages, standing: step.standing };
 			case 'fail':
 				for (const bytes of step.messages) inbox.socket.write(bytes);
 				throw new LoginRefused(step.error, step.reason, step.method);
@@ -190,6 +192,7 @@ function recordLogin(services: SessionServices, session: SessionInfo): Promise<v
 
 interface Greeting {
 	readonly identity: Identity;
+	readonly standing: Standing | undefined;
 	readonly database: DatabaseServices;
 	readonly info: SessionInfo;
 	readonly lease: Lease;
@@ -202,7 +205,7 @@ interface Greeting {
 /** In libpq's order: AuthenticationOk, ParameterStatus, BackendKeyData, ReadyForQuery. */
 function greet(parts: LoginParts, greeting: Greeting): Session {
 	const { inbox } = parts;
-	const { identity, database, info, lease, welcome, protocol, leave } = greeting;
+	const { identity, standing, database, info, lease, welcome, protocol, leave } = greeting;
 	const services = database.services ?? parts.services;
 	const { connection } = lease;
 	const cancel = services.cancels.register(connection.pid, protocol === protocolVersions.v3_2 ? 32 : 4);
@@ -216,7 +219,7 @@ function greet(parts: LoginParts, greeting: Greeting): Session {
 		leave();
 		parts.over();
 	};
-	const session = new Session({ services, database, identity, info, lease, socket, cancel, rest, over });
+	const session = new Session({ services, database, identity, standing, info, lease, socket, cancel, rest, over });
 	session.start();
 	return session;
 }

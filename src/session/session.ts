@@ -68,6 +68,7 @@ export class Session implements LiveSession {
 		socket.once('close', () => this.#end('connection lost', 'broken'));
 		connection.socket.on('drain', () => conversation.pump());
 		connection.attach(this.#relay);
+		this.#parts.standing?.watch(({ error, reason }) => this.#end(reason, 'broken', error));
 		if (rest.length > 0) this.#intake.receive(rest);
 		// A client may have said everything, and that it is done, before its login was through.
 		if (socket.readableEnded) this.#intake.end();
@@ -191,6 +192,7 @@ export class Session implements LiveSession {
 		conversation.ended = true;
 		const { socket, lease, cancel, services, over } = this.#parts;
 		services.ended?.(this);
+		this.#parts.standing?.close();
 		if (this.#lingering !== null) clearTimeout(this.#lingering);
 		const { audit, log } = services;
 		conversation.outbox.close();

@@ -54,6 +54,7 @@ test('an active token signs in, and the question is put as RFC 7662 says', async
 			subject: 'u1',
 			expiresAtMs: (nowS + 60 + 30) * 1000,
 		},
+		recheckMs: 300_000,
 	});
 	const authorization = `Basic ${Buffer.from('gate+way:a%3Ab%26c').toString('base64')}`;
 	expect(asked).toEqual([{ form: { token: opaque, token_type_hint: 'access_token' }, authorization }]);

@@ -23,6 +23,7 @@ test('identity', async () => {
 	const config = await parse(`
 identity:
   login: device
+  expiry: { action: refresh, graceMs: 1000 }
   issuers:
     - { issuer: https://a.example.com, audience: portcullis, clientId: psql }
     - issuer: https://b.example.com
@@ -35,7 +36,7 @@ identity:
       groups: groups
       claims: [tenant]
       requiredScopes: [db]
-      introspection: { clientId: gateway, clientSecret: { env: B }, always: true }
+      introspection: { clientId: gateway, clientSecret: { env: B }, always: true, everyMs: 60000 }
   users:
     - { name: app, password: { scram: "${VERIFIER}" }, roles: [writer], claims: { tenant: acme } }
 databases: { shop: { host: localhost, user: u } }
@@ -43,6 +44,7 @@ databases: { shop: { host: localhost, user: u } }
 	const settings = authSettings(config);
 	expect(settings).toEqual({
 		login: 'device',
+		expiry: { action: 'refresh', graceMs: 1000 },
 		issuers: [
 			{
 				issuer: 'https://a.example.com',
@@ -68,7 +70,7 @@ databases: { shop: { host: localhost, user: u } }
 				groups: 'groups',
 				claims: ['tenant'],
 				requiredScopes: ['db'],
-				introspection: { clientId: 'gateway', clientSecret: 'b secret', always: true },
+				introspection: { clientId: 'gateway', clientSecret: 'b secret', always: true, everyMs: 60_000 },
 			},
 		],
 		users: [

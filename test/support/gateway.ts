@@ -56,6 +56,10 @@ export interface TestGatewayOptions {
 	readonly configure?: (config: TestConfig) => void;
 	/** Replaces files of policies/, e.g. `{ 'policy.csv': '...' }`. */
 	readonly policies?: Readonly<Record<string, string>>;
+	/** The gateway's clock, milliseconds since the epoch; missing: the real one. */
+	readonly now?: () => number;
+	/** How the provider gives tokens. */
+	readonly oidc?: Parameters<typeof startOidc>[0];
 	/** SQL to run in the database before the gateway starts, as superuser. */
 	readonly setup?: string;
 }
@@ -84,7 +88,7 @@ export async function startGateway(options: TestGatewayOptions = {}): Promise<Te
 	for (const [name, text] of Object.entries(options.policies ?? {}))
 		await writeFile(join(folder, 'policies', name), text);
 	const backend = await shopDatabase(options.setup);
-	const provider = await startOidc();
+	const provider = await startOidc(options.oidc);
 	const config = await testConfig(backend, provider);
 	options.configure?.(config);
 	const configFile = join(folder, 'portcullis.yaml');
@@ -92,9 +96,16 @@ export async function startGateway(options: TestGatewayOptions = {}): Promise<Te
 	const log: LogLine[] = [];
 	let gateway: Gateway;
 	try {
-		gateway = await startRealGateway(await loadConfig(configFile, { SHOP_PASSWORD: GATEWAY_PASSWORD }), {
-			log: recorder(log),
-		});
+		gateway = await startRealGateway(
+			await loadConfig(configFile, {
+				SHOP_PASSWORD: GATEWAY_PASSWORD,
+				INTROSPECTION_SECRET: provider.resourceServer.clientSecret,
+			}),
+			{
+				log: recorder(log),
+				...(options.now === undefined ? {} : { now: options.now }),
+			},
+		);
 	} catch (error) {
 		await Promise.all([provider.stop(), backend.drop(), rm(folder, { recursive: true, force: true })]);
 		throw error;

@@ -43,6 +43,8 @@ export interface IdentityProvider {
 	authorize(url: string, name: string): Promise<string>;
 	/** A client with a secret, which may ask about tokens (RFC 7662) and revoke them (RFC 7009). */
 	readonly resourceServer: { readonly clientId: string; readonly clientSecret: string };
+	/** Grant types of the tokens given so far, in order. */
+	readonly grants: readonly string[];
 	/** Takes back an access or refresh token of `clientId`. */
 	revoke(token: string): Promise<void>;
 	/** A token for the person that departs from a good one in what is asked for. */
@@ -75,6 +77,8 @@ const HOST = '127.0.0.1';
 const RESOURCE = 'urn:portcullis';
 const ALGORITHM = 'ES256';
 const KEY_ID = 'demo';
+/** How long a sign-in lasts at the provider, however short its tokens live. */
+const SIGN_IN_S = 12 * 3600;
 const SCOPES = ['openid', 'email', 'profile', 'groups'];
 
 /** Starts the provider. Its keys live as long as it does. */
@@ -85,7 +89,7 @@ export async function startIdentityProvider(options: IdentityOptions): Promise<I
 		issuer,
 		clientId: options.clientId ?? 'psql',
 		audience: options.audience ?? 'portcullis',
-		lifetimeS: options.tokenLifetimeS ?? 12 * 3600,
+		lifetimeS: options.tokenLifetimeS ?? SIGN_IN_S,
 		opaque: options.opaqueTokens ?? false,
 		resourceServer: { clientId: 'portcullis', clientSecret: randomBytes(18).toString('base64url') },
 		people: new Map(options.people.map((person) => [person.name, person])),
@@ -97,6 +101,8 @@ export async function startIdentityProvider(options: IdentityOptions): Promise<I
 		return new oidc.Provider(issuer, configure(settings, jwk));
 	});
 	const server = createServer(handler(provider, settings.people));
+	const grants: string[] = [];
+	provider.on('grant.success', (ctx) => grants.push(String(ctx.oidc.params?.['grant_type'])));
 	await new Promise<void>((resolve, reject) => {
 		server.once('error', reject);
 		server.listen(port, HOST, resolve);
@@ -108,6 +114,7 @@ export async function startIdentityProvider(options: IdentityOptions): Promise<I
 		audience: settings.audience,
 		people: options.people,
 		resourceServer: settings.resourceServer,
+		grants,
 		signIn: (name) => authorizationCode(browser(name), settings),
 		authorize: async (url, name) => (await browser(name).open(url)).url,
 		revoke: (token) => revoke(settings, token),
@@ -177,10 +184,10 @@ function configure(settings: Settings, jwk: object): Configuration {
 		ttl: {
 			AccessToken: lifetime,
 			IdToken: lifetime,
-			RefreshToken: lifetime,
-			Interaction: lifetime,
-			Session: lifetime,
-			Grant: lifetime,
+			RefreshToken: () => SIGN_IN_S,
+			Interaction: () => SIGN_IN_S,
+			Session: () => SIGN_IN_S,
+			Grant: () => SIGN_IN_S,
 			DeviceCode: () => 600,
 			AuthorizationCode: () => 60,
 		},
