@@ -41,6 +41,7 @@ function buildProgram(io: CommandIo, run: Run): Command {
 	addAudit(program, io, run);
 	addHashPassword(program, io, run);
 	addPerson(program, io, run);
+	addMigrate(program, io, run);
 	addDemo(program, io, run);
 	return program;
 }
@@ -103,6 +104,19 @@ function addExplain(program: Command, io: CommandIo, run: Run): void {
 		)
 		.action((sql: string, options: ExplainOptions) =>
 			run(async () => (await import('./explain.ts')).explain(io, sql, options)),
+		);
+}
+
+function addMigrate(program: Command, io: CommandIo, run: Run): void {
+	const migrate = program.command('migrate').description('come from another pooler');
+	migrate
+		.command('pgbouncer')
+		.description('make portcullis.yaml of a pgbouncer.ini, and list what has no counterpart, with the reason')
+		.argument('<file>', 'the pgbouncer.ini; what it includes and its auth_file are read too')
+		.option('-o, --output <file>', 'write there instead of to standard output')
+		.addHelpText('after', examples('portcullis migrate pgbouncer /etc/pgbouncer/pgbouncer.ini > portcullis.yaml'))
+		.action((file: string, options: { output?: string }) =>
+			run(async () => (await import('./migrate/command.ts')).migratePgbouncer(io, file, options)),
 		);
 }
 

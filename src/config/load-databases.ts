@@ -7,7 +7,7 @@ import type { RawConfig } from './schema.ts';
 const RESERVED = 'portcullis';
 
 /** Words of the format that this version does not do yet. Taking them and doing something else would be a trap. */
-const POOLS_NOT_YET: ReadonlySet<string> = new Set(['transaction']);
+export const poolModesNotYet: ReadonlySet<string> = new Set(['transaction']);
 
 type RawDatabase = RawConfig['databases'][string];
 
@@ -33,7 +33,7 @@ function limitsOf({ limits: own }: RawDatabase, limits: RawConfig['limits']): Da
 async function loadDatabase(reader: Reader, name: string, raw: RawDatabase): Promise<Omit<DatabaseConfig, 'limits'>> {
 	const at: Path = ['databases', name];
 	if (name === RESERVED) reader.problem(at, "is the gateway's own database: choose another name");
-	if (POOLS_NOT_YET.has(raw.pool.mode))
+	if (poolModesNotYet.has(raw.pool.mode))
 		reader.problem([...at, 'pool', 'mode'], `${raw.pool.mode} is not available in this version`);
 	return {
 		name,
