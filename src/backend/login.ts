@@ -9,7 +9,7 @@ import {
 	type ScramClientStart,
 	startScram,
 } from '../auth/scram-client.ts';
-import type { GatewayError } from '../errors.ts';
+import { GatewayError } from '../errors.ts';
 import type { AuthenticationMD5Password, Backend } from '../wire/backend.ts';
 import { protocolVersions } from '../wire/codes.ts';
 import { encodeFrontend, encodeStartupMessage } from '../wire/encode.ts';
@@ -47,6 +47,7 @@ export async function login(
 		await authenticate(dialled, target);
 		return await readWelcome(dialled);
 	} catch (error) {
+		if (error instanceof GatewayError && error.sqlstate === '08004') target.passwordRefused?.();
 		if (!(error instanceof ScramClientError)) throw error;
 		throw backendFailure('08004', `signing in at the database server failed: ${error.message}`, error);
 	}

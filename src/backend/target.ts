@@ -20,6 +20,8 @@ export interface BackendTarget {
 	readonly user: string;
 	/** Called for each login, so that a rotated secret is taken up; null when none is configured (trust, certificate). */
 	readonly password: () => Promise<string | null> | string | null;
+	/** The server did not take that password: one that is kept somewhere is stale. */
+	readonly passwordRefused?: (() => void) | undefined;
 	readonly tls: BackendTls;
 	/** Milliseconds for TCP, TLS and login together; default BACKEND_LIMITS.connectTimeoutMs. */
 	readonly connectTimeoutMs?: number | undefined;

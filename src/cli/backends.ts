@@ -16,6 +16,7 @@ export function targetOf(database: DatabaseConfig, config: Config): BackendTarge
 		dbname,
 		user,
 		password: () => password?.current() ?? null,
+		passwordRefused: () => password?.refused(),
 		allowPassword,
 		tls: {
 			mode: tls.mode,

@@ -2,6 +2,7 @@
 import type { DatabaseConfig, DatabaseLimits } from './config.ts';
 import { isLoopback, type Path, type Reader } from './reader.ts';
 import type { RawConfig } from './schema.ts';
+import type { Secret } from './secret.ts';
 
 /** The gateway's own database: what clients reach under this name is the console. */
 const RESERVED = 'portcullis';
@@ -41,12 +42,20 @@ async function loadDatabase(reader: Reader, name: string, raw: RawDatabase): Pro
 		port: raw.port,
 		dbname: raw.dbname ?? name,
 		user: raw.user,
-		password: await reader.optionalSecret([...at, 'password'], raw.password),
+		password: await loadPassword(reader, [...at, 'password'], raw.password),
 		allowPassword: raw.allowPassword,
 		tellUser: raw.tellUser,
 		tls: await loadTls(reader, name, raw),
 		pool: raw.pool,
 	};
+}
+
+async function loadPassword(reader: Reader, at: Path, raw: RawDatabase['password']): Promise<Secret | null> {
+	if (raw === undefined || !('command' in raw)) return reader.optionalSecret(at, raw);
+	const [program, ...args] = raw.command;
+	// The schema wants a program.
+	if (program === undefined) return null;
+	return reader.command([program, ...args], raw.keepMs);
 }
 
 async function loadTls(reader: Reader, name: string, raw: RawDatabase): Promise<DatabaseConfig['tls']> {

@@ -2,6 +2,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import type { ConfigDocument, ConfigProblem } from './document.ts';
+import { PasswordCommand } from './password-command.ts';
 import { describeFileError, Secret, type SecretSource } from './secret.ts';
 
 /** Largest configuration file, and largest PEM file that it names. */
@@ -55,6 +56,11 @@ export class Reader {
 	/** The same for a key that may be missing. */
 	async optionalSecret(path: Path, source: SecretSource | undefined): Promise<Secret | null> {
 		return source === undefined ? null : ((await this.secret(path, source)) ?? null);
+	}
+
+	/** What a program prints; it runs in the folder of the configuration, when it is needed and not before. */
+	command(command: readonly [string, ...string[]], keepMs: number): Secret {
+		return Secret.late(new PasswordCommand({ command, keepMs, folder: dirname(this.file), env: this.#env }));
 	}
 
 	/** Text of a PEM file. */

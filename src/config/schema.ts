@@ -132,12 +132,28 @@ const databaseLimits = z.strictObject({
 	backendLifetimeMs: count(0).optional().describe('Default: as under `limits`.'),
 });
 
+const databasePassword = z.union(
+	[
+		secretEnv,
+		secretFile,
+		z.strictObject({
+			command: z.array(text).min(1).describe('Program and arguments that print it; no shell reads them.'),
+			keepMs: count(0).default(60_000).describe('How long what was printed is used again, in milliseconds.'),
+		}),
+	],
+	{ error: 'must be { env: NAME }, { file: PATH } or { command: [PROGRAM, ...] }' },
+);
+
 const database = z.strictObject({
 	host: text.describe('Name or address of the server, or the folder of its Unix socket.'),
 	port: port(1).default(5432).describe('Port of the server.'),
 	dbname: text.optional().describe('Database on the server. Default: the name under `databases`.'),
 	user: text.describe('Role that the gateway signs in with.'),
-	password: secret.optional().describe('Its password; none for servers that ask for none.'),
+	password: databasePassword
+		.optional()
+		.describe(
+			'Its password; none for servers that ask for none. `command`: program and arguments that print it, used for `keepMs` (60000).',
+		),
 	allowPassword: z
 		.array(z.enum(['cleartext', 'md5']))
 		.default([])
@@ -192,7 +208,9 @@ const limits = z.strictObject({
 		.describe('Client sessions of one user at a time, over all databases; 0: as many as there is room for.'),
 	queryTimeoutMs: count(0)
 		.default(0)
-		.describe('How long a statement, or a pipeline up to its Sync, may run before it is cancelled (57014); 0: as long as it likes.'),
+		.describe(
+			'How long a statement, or a pipeline up to its Sync, may run before it is cancelled (57014); 0: as long as it likes.',
+		),
 	transactionTimeoutMs: count(0)
 		.default(0)
 		.describe('How long a transaction may last before its session is ended (25P04); 0: as long as it likes.'),

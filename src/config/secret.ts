@@ -11,31 +11,46 @@ export type SecretSource =
 	/** Stands in the configuration itself, which is right only for what is safe to show there: a SCRAM verifier. */
 	| { readonly text: string };
 
+/** Where a secret comes from each time. */
+export interface LateSecret {
+	current(): Promise<string>;
+	forget?(): void;
+}
+
 /** Holds the value as it was at load. Prints as `[redacted]` through String, JSON and inspect. */
 export class Secret {
-	readonly #source: SecretSource;
-	readonly #env: NodeJS.ProcessEnv;
-	readonly #value: string;
+	readonly #value: string | null;
+	readonly #source: LateSecret;
 
-	private constructor(source: SecretSource, env: NodeJS.ProcessEnv, value: string) {
-		this.#source = source;
-		this.#env = env;
+	private constructor(value: string | null, source: LateSecret) {
 		this.#value = value;
+		this.#source = source;
 	}
 
 	/** `file` of the source is absolute. Throws Error with a reason that names variable or file, not the value. */
 	static async read(source: SecretSource, env: NodeJS.ProcessEnv): Promise<Secret> {
-		return new Secret(source, env, await readSource(source, env));
+		return new Secret(await readSource(source, env), { current: () => readSource(source, env) });
 	}
 
-	/** The value as it was when the configuration was loaded. */
+	/** One that is not known before it is needed. */
+	static late(source: LateSecret): Secret {
+		return new Secret(null, source);
+	}
+
+	/** The value as it was when the configuration was loaded. Throws Error for one that came late. */
 	reveal(): string {
+		if (this.#value === null) throw new Error('this secret is known only when it is needed');
 		return this.#value;
 	}
 
 	/** The value as it is now: a secret that was rotated in its file is taken up. Throws like `read`. */
 	current(): Promise<string> {
-		return readSource(this.#source, this.#env);
+		return this.#source.current();
+	}
+
+	/** It was not taken: where it is kept for a while, that ends. */
+	refused(): void {
+		this.#source.forget?.();
 	}
 
 	toString(): string {

@@ -190,6 +190,20 @@ describe('login', () => {
 		expect(shown).toEqual([['scram_user', 'postgres', '7MB']]);
 	});
 
+	test('a password that the server refuses is reported, so that a kept one is not tried for ever', async () => {
+		let refused = 0;
+		let password = 'stale';
+		const fields = { password: () => password, passwordRefused: () => (refused += 1) };
+		await expect(connectBackend(target(fields), {})).rejects.toMatchObject({ sqlstate: '08004' });
+		expect(refused).toBe(1);
+		password = PASSWORD;
+		await (await connectBackend(target(fields), {})).close();
+		await expect(connectBackend(target({ ...fields, dbname: 'nowhere' }), {})).rejects.toMatchObject({
+			sqlstate: '3D000',
+		});
+		expect(refused).toBe(1);
+	});
+
 	test('channel binding finds a man in the middle even where no certificate is verified', async () => {
 		const port = await interpose(server);
 		const to = target({ port, tls: { mode: 'require' } });

@@ -253,6 +253,18 @@ describe('what is read', () => {
 			expect(printed).not.toContain(secret);
 	});
 
+	test('a password that a program prints is asked for when it is needed, and not before', async () => {
+		const config = await parse(
+			`${USERS}\ndatabases: { shop: { host: localhost, user: gateway, password: { command: [cat, ./printed] } } }`,
+		);
+		const password = config.databases[0]?.password;
+		// The folder of the configuration is where it runs.
+		await writeFile(join(folder, 'printed'), 'hunter5\n');
+		expect(await password?.current()).toBe('hunter5');
+		expect(() => password?.reveal()).toThrow(/only when it is needed/);
+		expect(`${JSON.stringify(config)}${inspect(config, { depth: 9, showHidden: true })}`).not.toContain('hunter5');
+	});
+
 	test('a secret that was rotated in its file is taken up', async () => {
 		await writeFile(join(folder, 'rotating'), 'one\r\n');
 		const config = await parse(
@@ -361,9 +373,17 @@ describe('mistakes', () => {
 			want: [
 				'portcullis.yaml:3: identity.users[0].password: must be { scram: VERIFIER }, { env: NAME } or { file: PATH }',
 				'portcullis.yaml:4: identity.users[1].password.scram: not a SCRAM-SHA-256 verifier: make one with portcullis hash-password',
-				'portcullis.yaml:6: databases.shop.password: must be { env: NAME } or { file: PATH }',
-				'portcullis.yaml:7: databases.more.password: must be { env: NAME } or { file: PATH }',
-				'portcullis.yaml:8: databases.other.password: must be { env: NAME } or { file: PATH }',
+				'portcullis.yaml:6: databases.shop.password: must be { env: NAME }, { file: PATH } or { command: [PROGRAM, ...] }',
+				'portcullis.yaml:7: databases.more.password: must be { env: NAME }, { file: PATH } or { command',
+				'portcullis.yaml:8: databases.other.password: must be { env: NAME }, { file: PATH } or { command',
+			],
+		},
+		{
+			name: 'a program that is none',
+			text: `${USERS}\ndatabases:\n  shop: { host: h, user: u, password: { command: [] } }\n  more: { host: h, user: u, password: { command: cat hunter } }`,
+			want: [
+				'portcullis.yaml:3: databases.shop.password.command: too small: expected array to have >=1 items',
+				'portcullis.yaml:4: databases.more.password: must be { env: NAME }, { file: PATH } or { command',
 			],
 		},
 		{
