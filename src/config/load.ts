@@ -52,6 +52,8 @@ async function load(reader: Reader, raw: RawConfig): Promise<Config> {
 	const listen = await loadListen(reader, raw.listen);
 	const identity = await loadIdentity(reader, raw);
 	const databases = await loadDatabases(reader, raw);
+	if (raw.admin !== undefined && !isLoopback(raw.admin.host))
+		reader.warn(`admin.host: ${raw.admin.host}: whoever reaches it can read health and metrics, without signing in`);
 	const policies = reader.path(raw.policies);
 	await reader.mustBeFolder(['policies'], policies);
 	return {

@@ -1,4 +1,4 @@
-/** Limits of databases and accounts: what they say for themselves goes before what holds for all; and the reserved name. */
+/** Limits of databases and accounts: what they say for themselves goes before what holds for all; the reserved name, the admin port. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -50,6 +50,14 @@ test('an account may have a number of sessions of its own', async () => {
 	const database = '  shop: { host: localhost, user: u }\n';
 	expect((await load(database)).identity.users[0]?.sessionsMax).toBeNull();
 	expect((await load(database, ', sessionsMax: 3')).identity.users[0]?.sessionsMax).toBe(3);
+});
+
+test.each([
+	{ host: '127.0.0.1', want: [] },
+	{ host: '0.0.0.0', want: [expect.stringMatching(/^admin\.host: 0\.0\.0\.0: /) as string] },
+])('an admin port on $host is worth $want.length warnings', async ({ host, want }) => {
+	const { warnings } = await load(`  shop: { host: localhost, user: u }\nadmin: { host: ${host} }\n`);
+	expect(warnings).toEqual(want);
 });
 
 test("the console's name cannot be given to a database", async () => {

@@ -1,4 +1,5 @@
 /** One session of the console: the simple and the extended protocol, message by message, each answered before the next is read. */
+import { timingSafeEqual } from 'node:crypto';
 import { GatewayError } from '../../errors.ts';
 import type { SessionInfo } from '../../audit/event.ts';
 import type { ConsoleParts, LiveSession, SessionState, Traffic } from '../../session/live.ts';
@@ -123,8 +124,9 @@ export class ConsoleSession implements LiveSession {
 		return { fromClient: bytesRead, toClient: bytesWritten, fromBackend: 0, toBackend: 0 };
 	}
 
-	hasKey(): boolean {
-		return false;
+	hasKey(pid: number, key: Buffer): boolean {
+		const own = this.#parts;
+		return own.pid === pid && own.key.length === key.length && timingSafeEqual(own.key, key);
 	}
 
 	look(): void {
