@@ -332,6 +332,8 @@ function subLink(node: NodeOf<'SubLink'>, around: Around): ExprInfo {
 	const lefts = tests.map((test) => expression(test, around));
 	const columns = walk.query(walk, node.subselect, scope, place);
 	const types = columns?.map((column) => resolvedType(column.type));
+	const [first] = columns ?? [];
+	if (first !== undefined) walk.firstColumns.set(node.subselect, first.name);
 	switch (node.subLinkType) {
 		case 'EXISTS_SUBLINK':
 			return { type: TYPE.bool, constant: false, safe: true };

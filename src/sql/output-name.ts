@@ -3,32 +3,37 @@ import type { Node, SelectStmt } from '@pgsql/types';
 import { stringsOf } from './names.ts';
 import { as } from './nodes.ts';
 
-/** `?column?` where nothing gives a name. */
-export function outputName(node: Node | undefined): string {
-	return figure(node)?.name ?? '?column?';
+/** Names of the first columns of subqueries that have been walked: what a star in them stands for. */
+export type FirstColumns = Pick<WeakMap<Node, string>, 'get'>;
+
+const NONE: FirstColumns = new WeakMap();
+
+/** `?column?` where nothing gives a name. `known`: what is known of subqueries in it. */
+export function outputName(node: Node | undefined, known: FirstColumns = NONE): string {
+	return figure(node, known)?.name ?? '?column?';
 }
 
 /** `strong` names win over those of a cast's type or a CASE. */
-function figure(node: Node | undefined): { name: string; strong: boolean } | undefined {
+function figure(node: Node | undefined, known: FirstColumns): { name: string; strong: boolean } | undefined {
 	if (node === undefined) return undefined;
 	const strong = (name: string): { name: string; strong: boolean } => ({ name, strong: true });
 	if ('ColumnRef' in node) return lastName(stringsOf(node.ColumnRef.fields));
 	if ('A_Indirection' in node)
-		return lastName(stringsOf(node.A_Indirection.indirection)) ?? figure(node.A_Indirection.arg);
+		return lastName(stringsOf(node.A_Indirection.indirection)) ?? figure(node.A_Indirection.arg, known);
 	if ('FuncCall' in node) return strong(stringsOf(node.FuncCall.funcname).at(-1) ?? '');
 	if ('A_Expr' in node && node.A_Expr.kind === 'AEXPR_NULLIF') return strong('nullif');
 	if ('TypeCast' in node) {
-		const arg = figure(node.TypeCast.arg);
+		const arg = figure(node.TypeCast.arg, known);
 		if (arg?.strong === true) return arg;
 		const type = stringsOf(node.TypeCast.typeName?.names).at(-1);
 		return type === undefined ? arg : { name: type, strong: false };
 	}
-	if ('CollateClause' in node) return figure(node.CollateClause.arg);
+	if ('CollateClause' in node) return figure(node.CollateClause.arg, known);
 	if ('GroupingFunc' in node) return strong('grouping');
 	if ('MergeSupportFunc' in node) return strong('merge_action');
-	if ('SubLink' in node) return subLinkName(node.SubLink.subLinkType, node.SubLink.subselect);
+	if ('SubLink' in node) return subLinkName(node.SubLink.subLinkType, node.SubLink.subselect, known);
 	if ('CaseExpr' in node) {
-		const otherwise = figure(node.CaseExpr.defresult);
+		const otherwise = figure(node.CaseExpr.defresult, known);
 		return otherwise?.strong === true ? otherwise : { name: 'case', strong: false };
 	}
 	return fixedName(node);
@@ -42,10 +47,12 @@ function lastName(names: readonly string[]): { name: string; strong: boolean } |
 function subLinkName(
 	type: string | undefined,
 	subselect: Node | undefined,
+	known: FirstColumns,
 ): { name: string; strong: boolean } | undefined {
 	if (type === 'EXISTS_SUBLINK') return { name: 'exists', strong: true };
 	if (type === 'ARRAY_SUBLINK') return { name: 'array', strong: true };
-	return type === 'EXPR_SUBLINK' ? { name: firstColumn(as(subselect, 'SelectStmt')), strong: true } : undefined;
+	if (type !== 'EXPR_SUBLINK' || subselect === undefined) return undefined;
+	return { name: known.get(subselect) ?? firstColumn(as(subselect, 'SelectStmt')), strong: true };
 }
 
 /** The name of a query's first column: that of its leftmost part. */

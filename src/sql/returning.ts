@@ -82,7 +82,7 @@ function returned(walk: Walk, node: Node, scope: Scope, target: WriteTarget, pla
 	if (star !== undefined) return expandStar(walk, star, scope, target, { start, end, check: place.check });
 	const before = walk.edits.length;
 	const info = expression(item?.val, { walk, scope, place: 'output', writing: false });
-	const name = item?.name ?? outputName(item?.val);
+	const name = item?.name ?? outputName(item?.val, walk.firstColumns);
 	if (place.check) wrap(walk, target, item?.name, name, place);
 	// A mask in the place of a column would give the name of what it is made of.
 	else if (item?.name === undefined && walk.edits.length > before)

@@ -198,7 +198,11 @@ export function targetList(walk: Walk, nodes: readonly Node[] | undefined, scope
 		}
 		const info = expression(target.val, { walk, scope, place, writing: false });
 		if (place === 'qual' && !info.safe) walk.leaky = true;
-		columns.push({ name: target.name ?? outputName(target.val), type: info.type, masked: !info.safe });
+		columns.push({
+			name: target.name ?? outputName(target.val, walk.firstColumns),
+			type: info.type,
+			masked: !info.safe,
+		});
 		if ('A_Indirection' in target.val && (target.val.A_Indirection.indirection ?? []).some((step) => 'A_Star' in step))
 			known = false;
 	}

@@ -69,6 +69,8 @@ export interface Walk {
 	leaky: boolean;
 	/** A user's own operator is named: the planner would try it on sampled values of hidden rows. */
 	usersOperator: boolean;
+	/** Names of the first columns of subqueries in expressions, by their node. */
+	readonly firstColumns: WeakMap<Node, string>;
 	/** A protected relation is touched. */
 	touchesProtected: boolean;
 	/** A protected relation or column is masked or filtered in this statement. */
@@ -104,6 +106,7 @@ export function newWalk(
 		views,
 		leaky: false,
 		usersOperator: false,
+		firstColumns: new WeakMap(),
 		touchesProtected: false,
 		masks: false,
 		hidesRows: false,

@@ -208,7 +208,7 @@ describe('a column without AS', () => {
 
 describe('a masked column', () => {
 	const list =
-		'ssn, salary, people.ssn, upper(ssn), ssn::text, ssn::varchar(5), (ssn), ssn collate "C", (ssn) is null, case when true then 1 else salary end, case when true then salary else 1 end, coalesce(ssn, \'\'), ssn || \'x\', array[ssn], (array[ssn])[1], row(ssn), ssn as x, ssn y, "ssn", SSN, (select ssn), array(select ssn), name';
+		'ssn, salary, people.ssn, upper(ssn), ssn::text, ssn::varchar(5), (ssn), ssn collate "C", (ssn) is null, case when true then 1 else salary end, case when true then salary else 1 end, coalesce(ssn, \'\'), ssn || \'x\', array[ssn], (array[ssn])[1], row(ssn), ssn as x, ssn y, "ssn", SSN, (select ssn), array(select ssn), (select * from (select ssn as z) q), name';
 	const want = [
 		'ssn',
 		'salary',
@@ -232,6 +232,7 @@ describe('a masked column', () => {
 		'ssn',
 		'ssn',
 		'array',
+		'z',
 		'name',
 	];
 	const rows = [
