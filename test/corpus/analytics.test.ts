@@ -84,6 +84,7 @@ const FILES: readonly { readonly file: string; readonly user: GateUser }[] = [
 	{ file: 'select.sql', user: 'ana' },
 	{ file: 'json-text.sql', user: 'ana' },
 	{ file: 'cte.sql', user: 'ana' },
+	{ file: 'unusual.sql', user: 'ana' },
 	{ file: 'sessions.sql', user: 'ana' },
 	{ file: 'writer.sql', user: 'wes' },
 ];
@@ -91,7 +92,9 @@ const FILES: readonly { readonly file: string; readonly user: GateUser }[] = [
 for (const { file, user } of FILES) {
 	describe(file, () => {
 		for (const script of scriptsOf(file)) {
-			for (const protocol of ['simple', 'extended', 'binary'] as const) {
+			// Several commands in one text can only be sent as a Query.
+			const batch = script.statements.some((sql) => /;\s/.test(sql));
+			for (const protocol of batch ? (['simple'] as const) : (['simple', 'extended', 'binary'] as const)) {
 				it(`${script.place} ${script.statements[0]?.slice(0, 90)} (${protocol})`, async () => {
 					const { host, port, user: superuser, password, database } = masked;
 					const want = await play({ host, port, user: superuser, password, database }, script, protocol);
@@ -110,7 +113,7 @@ describe('the corpus itself', () => {
 			for (const script of scriptsOf(file)) {
 				const answers = await play({ host, port, user: superuser, password, database }, script, 'simple');
 				for (const [sql, answer] of answers as [string, { errors: string[] }][]) {
-					if (answer.errors.length > 0 && sql !== 'select 1/0')
+					if (answer.errors.length > 0 && !sql.includes('1/0'))
 						failed.push(`${script.place} ${sql}: ${answer.errors.join()}`);
 				}
 			}
