@@ -33,8 +33,8 @@ export const SQL_TYPE: Readonly<Record<ValueType, string>> = {
 };
 
 const LITERALS: Readonly<Record<ValueType, readonly string[]>> = {
-	int: ['1', '2', '0', '5', '-3', '12', 'null::int'],
-	num: ['1.5', '0.0', '100.25', '-2.5', 'null::numeric'],
+	int: ['1', '2', '0', '5', '(-3)', '12', 'null::int'],
+	num: ['1.5', '0.0', '100.25', '(-2.5)', 'null::numeric'],
 	text: ["'p1'", "'a'", "''", "'XXX-XX-1001'", "'acme'", "'ü€😀'", "e'\\''", '$$q$$', 'null::text', "'Ops'"],
 	bool: ['true', 'false', 'null::boolean'],
 	date: ["date '1981-02-04'", "date '2023-10-29'", "'2024-01-27'::date", 'null::date'],
@@ -70,16 +70,19 @@ export class Expressions {
 			case 'date':
 				return `(${this.of('date', scopes, depth - 1)} + ${tape.below(9)})`;
 			case 'bool':
-				return this.condition(scopes, depth - 1);
+				return `(${this.condition(scopes, depth - 1)})`;
 		}
 	}
 
 	/** A column of that type, or a literal. */
 	#leaf(type: ValueType, scopes: Scopes): string {
 		const tape = this.#tape;
-		const columns = scopes.flatMap((scope, level) =>
-			this.columns(scope, level > 0).filter((column) => column.type === type),
-		);
+		const columns = scopes.flatMap((scope, level) => {
+			// An inner item of the same name would be meant instead.
+			const hidden = new Set(scopes.slice(0, level).flatMap((inner) => inner.map((source) => source.alias)));
+			const seen = scope.filter((source) => !hidden.has(source.alias));
+			return this.columns(seen, level > 0).filter((column) => column.type === type);
+		});
 		if (columns.length > 0 && !tape.chance(18)) return tape.pick(columns).text;
 		return this.literal(type);
 	}
@@ -87,7 +90,7 @@ export class Expressions {
 	literal(type: ValueType): string {
 		const text = this.#tape.pick(LITERALS[type]);
 		if (!this.#tape.chance(15)) return text;
-		const value = /^(?:date )?'([^'\\]*)'(?:::date)?$|^(-?[\d.]+|true|false)$/.exec(text);
+		const value = /^(?:date )?'([^'\\]*)'(?:::date)?$|^\(?(-?[\d.]+|true|false)\)?$/.exec(text);
 		const given = value?.[1] ?? value?.[2];
 		if (given === undefined) return text;
 		this.#parameters.push(given);
@@ -158,7 +161,7 @@ export class Expressions {
 						.filter((column) => column.type === 'int')
 						.map((column) => `(${row.alias}).${quoted(column.name)}`),
 				);
-				return fields.length > 0 ? tape.pick(fields) : `-${a}`;
+				return fields.length > 0 ? tape.pick(fields) : `- ${a}`;
 			}
 			default:
 				return `(select count(*)::int from (${this.#query(['int', 'text'], scopes, depth, false)}) as q(x, y))`;

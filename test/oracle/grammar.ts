@@ -19,7 +19,17 @@ interface Cte {
 }
 
 export function statementOf(numbers: readonly number[]): Statement {
-	return new Grammar(new Tape(numbers)).statement();
+	return withParametersInOrder(new Grammar(new Tape(numbers)).statement());
+}
+
+/** Choices that were not taken may have taken parameters: those that stand in the text are numbered anew. */
+function withParametersInOrder(statement: Statement): Statement {
+	const values: string[] = [];
+	const sql = statement.sql.replaceAll(/\$(\d+)::/g, (_, number: string) => {
+		values.push(statement.values[Number(number) - 1] ?? '');
+		return `$${values.length}::`;
+	});
+	return { ...statement, sql, values };
 }
 
 class Grammar {
@@ -228,33 +238,37 @@ class Grammar {
 		const first = this.#item(scopes, depth, []);
 		let { text } = first;
 		let sources: readonly Source[] = [first.source];
+		/** Items of the list before the last comma: a join after it does not see them. */
+		let before: readonly Source[] = [];
 		const more = depth <= 1 ? tape.below(2) : tape.below(3);
 		for (let i = 0; i < more; i += 1) {
-			const next = this.#item(scopes, depth, sources);
-			if (sources.some((source) => source.alias === next.source.alias)) continue;
-			const both = [...sources, next.source];
+			const next = this.#item(scopes, depth, [...before, ...sources]);
+			if ([...before, ...sources].some((source) => source.alias === next.source.alias)) continue;
 			const kind = tape.pick(['join', 'left join', ',', 'cross join', 'right join', 'full join', 'using']);
 			const lateral = next.text.startsWith('lateral');
-			if (kind === 'using') {
-				const merged = this.#using(text, sources, next);
-				if (merged !== undefined) {
-					({ text, sources } = merged);
-					continue;
-				}
+			const merged = kind === 'using' && before.length === 0 ? this.#using(text, sources, next) : undefined;
+			if (merged !== undefined) {
+				({ text, sources } = merged);
+				continue;
 			}
-			if (kind === 'full join' || kind === 'using') {
-				const on = lateral ? undefined : this.#equality(sources, next.source);
-				if (on === undefined) text = `${text} cross join ${next.text}`;
-				else text = `${text} full join ${next.text} on ${on}`;
-			} else if (kind === ',' && !/ (join|using) /.test(text)) text = `${text}, ${next.text}`;
-			else if (kind === ',' || kind === 'cross join') text = `${text} cross join ${next.text}`;
+			if (kind === ',') {
+				text = `${text}, ${next.text}`;
+				before = [...before, ...sources];
+				sources = [next.source];
+				continue;
+			}
+			const both = [...sources, next.source];
+			const on = kind === 'full join' && !lateral ? this.#equality(sources, next.source) : undefined;
+			if (on !== undefined) text = `${text} full join ${next.text} on ${on}`;
+			else if (kind === 'cross join' || kind === 'full join' || kind === 'using')
+				text = `${text} cross join ${next.text}`;
 			else {
 				const join = lateral && kind === 'right join' ? 'join' : kind;
 				text = `${text} ${join} ${next.text} on ${this.#expr.condition([both, ...scopes], Math.min(depth, 2))}`;
 			}
 			sources = both;
 		}
-		return { text, sources };
+		return { text, sources: [...before, ...sources] };
 	}
 
 	/** JOIN ... USING, when both sides have a column of one name and type, once each. */
