@@ -72,6 +72,7 @@ const TAIL = `
 | \`result\` | \`portcullis_decisions_total\` | \`hit\`: remembered; \`miss\`: analysed |
 | \`result\` | \`portcullis_cancel_requests_total\` | \`matched\`, \`unmatched\`: whether a session has the key |
 | \`result\` | \`portcullis_policy_reloads_total\` | \`success\`, \`failure\`: a broken policy keeps the former in force |
+| \`result\` | \`portcullis_spans_total\` | \`sent\`, \`dropped\`: the collector did not take them in time |
 | \`le\` | histograms | 50 µs to 60 s |
 
 ## What it costs

@@ -26,6 +26,7 @@ export function families(view: GatewayView): Family[] {
 		...sinkFamilies(view),
 		...catalogFamilies(view),
 		...policyFamilies(view),
+		...traceFamilies(view),
 		...processFamilies(view.startedMs),
 	];
 }
@@ -367,5 +368,12 @@ function policyFamilies(view: GatewayView): Family[] {
 		gauge('portcullis_policy_rules', 'Rules of the policy in force.', rules),
 		gauge('portcullis_policy_loaded_timestamp_seconds', 'When it was loaded.', loadedMs / 1000),
 		counter('portcullis_policy_reloads_total', 'Loads of the policy, the one at the start included.', reloads),
+	];
+}
+
+function traceFamilies({ spans }: GatewayView): Family[] {
+	const samples = Object.entries(spans ?? {}).map(([result, value]) => ({ labels: { result }, value }));
+	return [
+		counter('portcullis_spans_total', 'Spans of traced statements, by whether the collector took them.', samples),
 	];
 }

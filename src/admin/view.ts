@@ -38,6 +38,8 @@ export interface GatewayView {
 	/** In the order of the configuration. */
 	readonly databases: readonly DatabaseView[];
 	readonly meters: Meters;
+	/** Spans sent and dropped; null where nothing is traced. */
+	readonly spans: { readonly sent: number; readonly dropped: number } | null;
 	/** Sessions that are signed in, the console's included. */
 	sessions(): Iterable<LiveSession>;
 	/** Connections that have not signed in (yet). */

@@ -45,6 +45,8 @@ export interface StatementRecord {
 	/** Hand over the same object for the same cached decision: what it serialises to is cached by identity. */
 	readonly decision: StatementDecision;
 	readonly policyRevision: string;
+	/** The whole text that the statement came in, comments and other statements included. */
+	readonly text?: string | undefined;
 	readonly parameters?: readonly AuditParameter[];
 }
 

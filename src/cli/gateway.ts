@@ -24,6 +24,7 @@ import { configRows } from './config-rows.ts';
 import { listenerTls } from './listener-tls.ts';
 import { followPolicy, type PolicyFollower, reloadWords } from './policy-following.ts';
 import { type GatedDatabase, sessionServices } from './session-services.ts';
+import { startTracing } from './tracing.ts';
 import { version } from './version.ts';
 
 export interface GatewayOptions {
@@ -82,7 +83,10 @@ async function start(
 	const audit = await openAudit(config.audit, { log, now, stdout: process.stdout });
 	closers.push(() => audit.close());
 	const meters = new Meters([...databases.keys(), consoleDatabase]);
-	const sink = meters.counting(audit, consoleDatabase);
+	const tracing = startTracing(config, log);
+	closers.push(() => tracing?.exporter.close());
+	const recorded = tracing === null ? audit : tracing.tracer.tracing(audit);
+	const sink = meters.counting(recorded, consoleDatabase);
 	const policy = followPolicy(store, sink, log, now);
 	const pipeline = new Pipeline({ audit: sink, onDecision: (ms) => meters.decisions.observe(ms) });
 	const running: Running = {
@@ -93,6 +97,7 @@ async function start(
 		store,
 		policy,
 		pipeline,
+		spans: tracing?.exporter.counts ?? null,
 		listener: null,
 		draining: false,
 	};
@@ -100,7 +105,18 @@ async function start(
 	const control = new Control({ view, reload: async () => reloadWords(await policy.reload('admin')) });
 	const rights = (identity: Identity): Access => store.current().accessFor(identity, consoleDatabase);
 	const console = new Console({ view, control, config: configRows(config), sink, accessFor: rights, now });
-	const services = sessionServices({ config, log, now, bridge, databases, store, audit, pipeline, meters, console });
+	const services = sessionServices({
+		config,
+		log,
+		now,
+		bridge,
+		databases,
+		store,
+		audit: recorded,
+		pipeline,
+		meters,
+		console,
+	});
 
 	const { host, port } = config.listen;
 	const listener = await Listener.listen({ host, port, tls }, services);
@@ -166,6 +182,7 @@ interface Running {
 	readonly store: PolicyStore;
 	readonly policy: PolicyFollower;
 	readonly pipeline: Pipeline;
+	readonly spans: GatewayView['spans'];
 	listener: Listener | null;
 	draining: boolean;
 }
@@ -178,7 +195,7 @@ async function drain(running: Running, listener: Listener, deadlineMs: number | 
 }
 
 function viewOf(running: Running, startedMs: number): GatewayView {
-	const { config, databases, meters, audit, store, policy, pipeline } = running;
+	const { config, databases, meters, audit, store, policy, pipeline, spans } = running;
 	const views = config.databases.flatMap((one): DatabaseView[] => {
 		const { name, host, port, dbname, user: role, pool, limits } = one;
 		const database = databases.get(name);
@@ -192,6 +209,7 @@ function viewOf(running: Running, startedMs: number): GatewayView {
 		sessionsMax: config.limits.sessionsMax,
 		databases: views,
 		meters,
+		spans,
 		sessions: () => running.listener?.sessions ?? [],
 		connecting: () => running.listener?.stats.connecting ?? 0,
 		pipeline: () => pipeline.stats,

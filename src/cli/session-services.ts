@@ -1,7 +1,6 @@
 /** What every session of a gateway is given, from its configuration: limits, rules, and the parts that all of them share. */
 import type { Gate } from '../admin/gate.ts';
-import type { Meters } from '../admin/meters.ts';
-import type { AuditLog } from '../audit/log.ts';
+import type { Meters, RecordSink } from '../admin/meters.ts';
 import { CancelRegistry } from '../backend/cancel.ts';
 import { settingSafety } from '../catalog/safety.ts';
 import type { Config, DatabaseConfig } from '../config/config.ts';
@@ -27,7 +26,8 @@ export interface ServiceParts {
 	readonly bridge: SessionServices['bridge'];
 	readonly databases: ReadonlyMap<string, GatedDatabase>;
 	readonly store: PolicyStore;
-	readonly audit: AuditLog;
+	/** Where records go to. */
+	readonly audit: RecordSink;
 	readonly pipeline: Pipeline;
 	readonly meters: Meters;
 	readonly console: ConsoleServices;

@@ -136,6 +136,13 @@ export interface Config {
 	readonly policies: string;
 	readonly audit: AuditConfig;
 	readonly admin: { readonly host: string; readonly port: number } | null;
+	readonly tracing: {
+		readonly endpoint: string;
+		/** Value of the Authorization header. */
+		readonly authorization: Secret | null;
+		readonly sampleRatio: number;
+		readonly statementText: 'on' | 'off';
+	} | null;
 	readonly limits: Readonly<RawConfig['limits']>;
 	/** What is allowed but likely not meant, for the operator. */
 	readonly warnings: readonly string[];

@@ -47,6 +47,16 @@ export async function parseConfig(text: string, options: ParseOptions): Promise<
 	return deepFreeze(config);
 }
 
+async function loadTracing(reader: Reader, raw: RawConfig['tracing']): Promise<Config['tracing']> {
+	if (raw === undefined) return null;
+	const { endpoint, sampleRatio, statementText } = raw;
+	const authorization = await reader.optionalSecret(['tracing', 'authorization'], raw.authorization);
+	const { protocol, hostname } = new URL(endpoint);
+	if (protocol === 'http:' && !isLoopback(hostname.replace(/^\[|\]$/g, '')))
+		reader.warn(`tracing.endpoint: ${hostname} is reached without TLS: what goes there can be read on the network`);
+	return { endpoint, authorization, sampleRatio, statementText };
+}
+
 /** What the schema cannot tell: files, secrets, and keys that contradict each other. */
 async function load(reader: Reader, raw: RawConfig): Promise<Config> {
 	const listen = await loadListen(reader, raw.listen);
@@ -64,6 +74,7 @@ async function load(reader: Reader, raw: RawConfig): Promise<Config> {
 		policies,
 		audit: await loadAudit(reader, raw.audit),
 		admin: raw.admin ?? null,
+		tracing: await loadTracing(reader, raw.tracing),
 		limits: raw.limits,
 		warnings: reader.warnings,
 	};

@@ -194,6 +194,25 @@ const admin = z.strictObject({
 	port: port(0).default(9432).describe('The admin port; 0 takes a free one.'),
 });
 
+const tracing = z.strictObject({
+	endpoint: z
+		.url({ protocol: /^https?$/ })
+		.describe(
+			'Where an OpenTelemetry collector takes traces (OTLP over HTTP), e.g. `http://localhost:4318/v1/traces`.',
+		),
+	authorization: secret.optional().describe('Value of the Authorization header that it asks for.'),
+	sampleRatio: z
+		.number()
+		.min(0)
+		.max(1)
+		.default(0)
+		.describe('Share of statements that begin a trace, of those that no comment with a `traceparent` gives one.'),
+	statementText: z
+		.enum(['on', 'off'])
+		.default('off')
+		.describe('Whether the text goes with it, as the client wrote it, and so the values that it wrote into it.'),
+});
+
 const mib = 1024 * 1024;
 
 const limits = z.strictObject({
@@ -254,6 +273,7 @@ export const configSchema = z.strictObject({
 	policies: text.default('./policies').describe('Folder with model.conf, policy.csv and masks.yaml.'),
 	audit: auditSchema.prefault({}).describe('The audit log.'),
 	admin: admin.optional().describe('Health, metrics and console. Without it there is no admin port.'),
+	tracing: tracing.optional().describe('Traces of statements. Without it there are none.'),
 	limits: limits.prefault({}).describe('Limits; times in milliseconds, sizes in bytes.'),
 });
 

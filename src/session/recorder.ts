@@ -42,18 +42,19 @@ export function record(
 	};
 	const { transaction, info: session, services } = conversation;
 	const { policyRevision } = conversation;
+	const text = decision.sql;
 	for (const statement of statements) {
 		conversation.statement += 1;
 		const number = conversation.statement;
-		const told = { session, transaction, statement: number, protocol, phase, decision: statement, policyRevision };
+		const told = { session, transaction, statement: number, protocol, phase, decision: statement, policyRevision, text };
 		services.pipeline.accept(parameters === undefined ? told : withParameters(told, parameters), done);
 	}
 	return run;
 }
 
 function withParameters(record: StatementRecord, parameters: readonly AuditParameter[]): StatementRecord {
-	const { session, transaction, statement, protocol, phase, decision, policyRevision } = record;
-	return { session, transaction, statement, protocol, phase, decision, policyRevision, parameters };
+	const { session, transaction, statement, protocol, phase, decision, policyRevision, text } = record;
+	return { session, transaction, statement, protocol, phase, decision, policyRevision, text, parameters };
 }
 
 /** The values of a Bind for the record; those of a statement on protected relations are not written down. */

@@ -87,6 +87,7 @@ export function testView(options: ViewOptions = {}): GatewayView {
 		sessionsMax: 5_000,
 		databases,
 		meters: new Meters([...databases.map(({ name }) => name), 'portcullis']),
+		spans: { sent: 5, dropped: 1 },
 		sessions: () => options.sessions ?? [],
 		connecting: () => 4,
 		pipeline: () => ({ hits: 90, misses: 10, looks: 1, remembered: { decisions: 8, bytes: 20_000 } }),
