@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { connect as connectTcp } from 'node:net';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import pg from 'pg';
+import postgres from 'postgres';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { formatVerifier, makeVerifier } from '../../src/auth/verifier.ts';
 import { encodeSSLRequest } from '../../src/wire/encode.ts';
@@ -173,6 +174,15 @@ describe('pg', () => {
 		const one = client({ user: 'somebody', certificate: 'of somebody unknown', secret: 'x' });
 		await expect(one.connect()).rejects.toMatchObject({ code: '28P01' });
 	});
+});
+
+test('postgres.js by certificate', async () => {
+	const { host, port } = gateway;
+	const { cert, key } = certificates.robot;
+	const ssl = { ca: own.cert, cert, key };
+	const sql = postgres({ host, port, user: 'robot', database: 'shop', ssl, max: 1, fetch_types: false });
+	onTestFinished(() => sql.end({ timeout: 1 }));
+	expect([...(await sql`select current_setting('portcullis.user') as who`)]).toEqual([{ who: 'robot' }]);
 });
 
 describe.runIf(hasPsql())('psql', () => {

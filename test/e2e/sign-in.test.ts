@@ -4,6 +4,7 @@ import { copyFile, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/pro
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
+import postgres from 'postgres';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { formatVerifier, makeVerifier } from '../../src/auth/verifier.ts';
 import { type Gateway, startGateway } from '../../src/cli/gateway.ts';
@@ -145,6 +146,25 @@ describe('pg', () => {
 	test.each(refused)('$name: $code', async ({ user, secret, code }) => {
 		await expect(client(user, await secret()).connect()).rejects.toMatchObject({ code, severity: 'FATAL' });
 	});
+});
+
+test('postgres.js by the device flow', async () => {
+	const { host, port } = gateway;
+	const sql = postgres({
+		host,
+		port,
+		user: 'ana',
+		database: 'shop',
+		connection: { options: '-c portcullis.login=device' },
+		max: 1,
+		fetch_types: false,
+		onnotice: ({ message }) => {
+			const code = /confirm the code (\S+)/.exec(message ?? '')?.[1];
+			if (code !== undefined) void oidc.approveDevice(code, 'ana');
+		},
+	});
+	onTestFinished(() => sql.end({ timeout: 1 }));
+	expect([...(await sql`select n from t`)]).toEqual(rows);
 });
 
 describe('the server knows whose session it is', () => {
