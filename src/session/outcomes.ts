@@ -45,6 +45,11 @@ export function ready(conversation: Conversation, expected: Expected | null, sta
 	conversation.names.ready(idle);
 	if (expected !== null) {
 		if (expected.run !== null) expected.run.endAll(services.audit, 'success', null);
+		// A Query that fails early enough leaves the unnamed portal; believing in it is harmless, the server knows better.
+		if (expected.failed && expected.portalChange !== null) {
+			conversation.portals.undo(expected.portalChange);
+			expected.portalChange = null;
+		}
 		confirm(conversation, expected);
 		expected.finishQuestion(replies.head);
 	}

@@ -138,20 +138,22 @@ describe.each([undefined, ...otherVersions()])('PostgreSQL (%s)', (native) => {
 			denied: (sql: string) => sql.replaceAll('nonsense', "select 'deny_me'"),
 			without: 'SVCMP',
 		},
-	])('$name', { timeout: 20_000 + 100 * runs }, async ({ denied, without }) => {
+	])('$name', { timeout: 60_000 + 300 * runs }, async ({ denied, without }) => {
 		const property = fc.asyncProperty(
 			fc.array(message, { minLength: 1, maxLength: 14 }).map((lists) => lists.flat()),
 			fc.array(fc.nat({ max: 4_000 }), { maxLength: 6 }),
 			async (messages, cuts) => {
 				const wanted = await hear(await openDirect(database), messages, [], without);
 				await database.sql('delete from items; delete from once');
+				// A Query in an open pipeline can upset the server itself ("StartTransactionCommand: unexpected state").
+				fc.pre(!JSON.stringify(wanted).includes('StartTransactionCommand'));
 				const mapped = messages.map((one) => ('sql' in one ? { ...one, sql: denied(one.sql) } : one));
 				const got = await hear(await WireClient.open({ port: gateway.port }), mapped, cuts, without);
 				await database.sql('delete from items; delete from once');
 				expect(got).toEqual(wanted);
 			},
 		);
-		await fc.assert(property, { numRuns: runs, timeout: 5_000 });
+		await fc.assert(property, { numRuns: runs, timeout: 30_000 });
 		const { recorded } = gateway.pipeline;
 		await until(() =>
 			recorded.every(({ record, outcomes }) => outcomes.length === (record.decision.effect === 'deny' ? 0 : 1)),

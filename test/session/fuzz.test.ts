@@ -131,7 +131,7 @@ describe('a client', () => {
 	it.each([
 		['before it is signed in', (damages: readonly Damage[]) => damaged(startup, damages)],
 		['once it is signed in', (damages: readonly Damage[]) => Buffer.concat([startup, damaged(messages, damages)])],
-	])('%s', { timeout: 20_000 + 100 * runs }, async (_, make) => {
+	])('%s', { timeout: 60_000 + 300 * runs }, async (_, make) => {
 		await fc.assert(
 			fc.asyncProperty(fc.array(damage, { minLength: 1, maxLength: 4 }), async (damages) => {
 				await pour(gateway.port, make(damages), true);
@@ -144,7 +144,7 @@ describe('a client', () => {
 					]);
 				}
 			}),
-			{ numRuns: runs, timeout: 10_000 },
+			{ numRuns: runs, timeout: 30_000 },
 		);
 	});
 });
@@ -239,7 +239,7 @@ describe('a server', () => {
 	});
 
 	it('that is not ends its session, and shows no rows of anything that was not asked', {
-		timeout: 20_000 + 50 * runs,
+		timeout: 60_000 + 300 * runs,
 	}, async () => {
 		await fc.assert(
 			fc.asyncProperty(fc.array(damage, { minLength: 1, maxLength: 3 }), async (damages) => {
@@ -250,7 +250,7 @@ describe('a server', () => {
 				expect(rows).toBeLessThanOrEqual(damages.filter(({ type }) => type === 'repeat').length + 1);
 				await until(() => gateway.listener.stats.sessions === 0 && gateway.pool.stats.leased === 0);
 			}),
-			{ numRuns: runs, timeout: 10_000 },
+			{ numRuns: runs, timeout: 30_000 },
 		);
 	});
 });
