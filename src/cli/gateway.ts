@@ -4,7 +4,7 @@ import { Console, consoleDatabase } from '../admin/console/console.ts';
 import { Control } from '../admin/control.ts';
 import { Gate } from '../admin/gate.ts';
 import { AdminServer } from '../admin/http.ts';
-import { Meters } from '../admin/meters.ts';
+import { Meters, type RecordSink } from '../admin/meters.ts';
 import type { DatabaseView, GatewayView } from '../admin/view.ts';
 import type { AuditLog } from '../audit/log.ts';
 import { AuthBridge } from '../auth/bridge.ts';
@@ -102,9 +102,7 @@ async function start(
 		draining: false,
 	};
 	const view = viewOf(running, now());
-	const control = new Control({ view, reload: async () => reloadWords(await policy.reload('admin')) });
-	const rights = (identity: Identity): Access => store.current().accessFor(identity, consoleDatabase);
-	const console = new Console({ view, control, config: configRows(config), sink, accessFor: rights, now });
+	const console = consoleOf(running, view, sink, now);
 	const services = sessionServices({
 		config,
 		log,
@@ -185,6 +183,13 @@ interface Running {
 	readonly spans: GatewayView['spans'];
 	listener: Listener | null;
 	draining: boolean;
+}
+
+function consoleOf(running: Running, view: GatewayView, sink: RecordSink, now: () => number): Console {
+	const { config, policy, store } = running;
+	const control = new Control({ view, reload: async () => reloadWords(await policy.reload('admin')) });
+	const rights = (identity: Identity): Access => store.current().accessFor(identity, consoleDatabase);
+	return new Console({ view, control, config: configRows(config), sink, accessFor: rights, now });
 }
 
 async function drain(running: Running, listener: Listener, deadlineMs: number | undefined): Promise<void> {
