@@ -95,8 +95,8 @@ export class PendingMap<T> {
 
 	/** Forgets everything, for DISCARD ALL, DEALLOCATE ALL and the end of the session. */
 	clear(): void {
+		for (const change of this.#latest.values()) this.#forget(change);
 		this.#latest.clear();
-		this.#weight = 0;
 	}
 
 	/** What every name stands for if all goes well. */

@@ -129,7 +129,8 @@ describe('sessions that are dropped at random', () => {
 		const before = used();
 		await some(drops.slice(runs / 3));
 		const grown = used() - before;
-		expect(grown / runs).toBeLessThan(4_000);
+		// Two megabytes for what V8 has compiled meanwhile; a leaked session would be 20,000 bytes.
+		expect(grown).toBeLessThan(2_000_000 + 2_000 * runs);
 		expect(process.getActiveResourcesInfo().filter((kind) => kind === 'TCPSocketWrap').length).toBeLessThan(10);
 		const client = await WireClient.open({ port: gateway.port });
 		expect((await client.query('select 1')).length).toBe(4);
