@@ -89,32 +89,12 @@ async function start(
 	const sink = meters.counting(recorded, consoleDatabase);
 	const policy = followPolicy(store, sink, log, now);
 	const pipeline = new Pipeline({ audit: sink, onDecision: (ms) => meters.decisions.observe(ms) });
-	const running: Running = {
-		config,
-		databases,
-		meters,
-		audit,
-		store,
-		policy,
-		pipeline,
-		spans: tracing?.exporter.counts ?? null,
-		listener: null,
-		draining: false,
-	};
+	const shared = { config, databases, meters, store, pipeline };
+	const spans = tracing?.exporter.counts ?? null;
+	const running: Running = { ...shared, audit, policy, spans, listener: null, draining: false };
 	const view = viewOf(running, now());
 	const console = consoleOf(running, view, sink, now);
-	const services = sessionServices({
-		config,
-		log,
-		now,
-		bridge,
-		databases,
-		store,
-		audit: recorded,
-		pipeline,
-		meters,
-		console,
-	});
+	const services = sessionServices({ ...shared, log, now, bridge, audit: recorded, console });
 
 	const { host, port } = config.listen;
 	const listener = await Listener.listen({ host, port, tls }, services);
