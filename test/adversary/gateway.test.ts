@@ -10,6 +10,8 @@ import { play, type Result, type Scene, waysOf } from './run.ts';
 let bank: Bank;
 let gate: Gate;
 let scene: Scene;
+/** Plays by what came of them, for the summary at the end. */
+const tally = { denied: 0, answered: 0, same: 0, leaks: 0 };
 
 beforeAll(async () => {
 	bank = await makeBank();
@@ -28,7 +30,18 @@ afterAll(async () => {
 	for (const client of scene?.sessions.values() ?? []) client.destroy();
 	await gate?.stop();
 	await bank?.close();
+	const { denied, answered, same, leaks } = tally;
+	console.info(
+		`${allCases.length} attacks: denied ${denied}, answered without a secret ${answered}, guesses alike ${same}, leaks ${leaks}`,
+	);
 });
+
+function count(attack: AttackCase, result: Result): void {
+	if (result.leaks.length > 0) tally.leaks += 1;
+	else if (attack.type === 'probe') tally.same += 1;
+	else if (result.sqlstates.includes('42501')) tally.denied += 1;
+	else tally.answered += 1;
+}
 
 /** What is wrong with the result; empty when the gateway held. */
 function faults(attack: AttackCase, result: Result): string[] {
@@ -46,6 +59,7 @@ describe('attacks on the gateway fail', () => {
 		for (const protocol of waysOf(attack)) {
 			it(`${attack.section}: ${attack.name} (${protocol})`, async () => {
 				const result = await play(scene, attack, protocol);
+				count(attack, result);
 				expect(faults(attack, result), result.said).toEqual([]);
 			});
 		}

@@ -117,6 +117,39 @@ const errors = probes('barriers', {
 		guesses: otherId,
 		sql: (g) => `select distinct on (1 / (id - ${g})) id from app.people order by 1 / (id - ${g}), id`,
 	},
+	'an integer that overflows': {
+		guesses: () => ({ right: '2147483546', wrong: '2147483000' }),
+		sql: (g) => `select id from app.people where id + ${g} > 0`,
+	},
+	'a smallint that overflows': {
+		guesses: () => ({ right: '330', wrong: '110' }),
+		sql: (g) => `select id from app.people where (id * ${g})::int2 >= 0`,
+	},
+	'a letter of a wrong number': {
+		guesses: otherId,
+		sql: (g) => `select id from app.people where chr(case when id = ${g} then -1 else 65 end) <> ''`,
+	},
+	'a time zone that is unknown': {
+		guesses: otherName,
+		sql: (g) =>
+			`select id from app.people where hired at time zone (case when name = '${g}' then 'nowhere' else 'utc' end) is not null`,
+	},
+	'a generate_series of step zero': {
+		guesses: otherId,
+		sql: (g) => `select count(*) from app.people p, lateral generate_series(1, 2, p.id - ${g}) n`,
+	},
+	'ntile of a wrong number': {
+		guesses: otherName,
+		sql: (g) => `select ntile(case when exists (select from app.people where name = '${g}') then 0 else 1 end) over () from app.depts`,
+	},
+	'IN with an expression': {
+		guesses: otherId,
+		sql: (g) => `select id from app.people where id in (1, 1 / (id - ${g}))`,
+	},
+	'a row comparison that fails': {
+		guesses: otherId,
+		sql: (g) => `select id from app.people where (id, 1) > (1 / (id - ${g}), 2)`,
+	},
 	'a cast that fails': {
 		guesses: ownSsnStart,
 		sql: (g) => `select id from app.people where (case when ssn like '${g}%' then 'x' else '1' end)::int = 1`,

@@ -2,6 +2,13 @@
 import { type AttackCase, attacks, probes } from '../case.ts';
 import { otherId, otherMemo, otherName, otherSsn, ownSsn } from '../guesses.ts';
 
+const ownedThere: Readonly<Record<string, string>> = {
+	'an index of an own table that calls': 'the function must be immutable there',
+	'a partition key that calls': 'the function must be immutable there',
+	'a range that calls': 'the function is of the wrong kind there',
+	'a copy from a file into an own table': 'the row has no key there',
+};
+
 const through = attacks('views', 'no-secret', {
 	'a view of all columns': 'select * from app.people_v',
 	'a hidden column of a view': 'select photo, notes from app.people_v',
@@ -255,7 +262,128 @@ const guesses = probes('views', {
 	},
 });
 
+/** What an owner of the schema lab may try with objects that are the own. */
+const owned = attacks(
+	'views',
+	'denied',
+	{
+		'a trigger of an own function': [
+			'begin',
+			"create function lab.trg() returns trigger language plpgsql security definer as 'begin raise notice ''%'', (select ssn from app.people where id = 101); return new; end'",
+			'create trigger t before insert on lab.inbox for each row execute function lab.trg()',
+			"insert into lab.inbox values (800, 'x')",
+			'rollback',
+		],
+		'a rule on an own table': [
+			'begin',
+			'create rule r as on insert to lab.inbox do also select ssn from app.people',
+			"insert into lab.inbox values (801, 'x')",
+			'rollback',
+		],
+		'an index of an own table that calls': ['begin', "create index on lab.inbox (app.give('x', id))", 'rollback'],
+		'a column whose default tells': [
+			'begin',
+			'alter table lab.inbox add column x text default app.ssn_of(101)',
+			'select x from lab.inbox',
+			'rollback',
+		],
+		'a column that is rewritten by a function': [
+			'begin',
+			'alter table lab.inbox alter column line type text using app.ssn_of(101)',
+			'select line from lab.inbox',
+			'rollback',
+		],
+		'a check that tells': ['begin', 'alter table lab.inbox add check (app.check_steal(line))', 'rollback'],
+		'a column of a domain that tells': [
+			'begin',
+			"alter table lab.inbox add column y app.stealing default 'x'",
+			'rollback',
+		],
+		'an own table becomes a child': [
+			'begin',
+			'create table lab.kid (id int not null, title text, body text)',
+			'alter table lab.kid inherit app.papers',
+			'rollback',
+		],
+		'an own table becomes a partition': [
+			'begin',
+			'create table lab.part9 (like app.depts)',
+			'drop table lab.part9',
+			'create table lab.part9 (id bigint, tenant text not null, at date not null, kind text, payload text)',
+			"alter table app.events attach partition lab.part9 for values from ('2040-01-01') to ('2041-01-01')",
+			'rollback',
+		],
+		'an own table moves into another schema': ['begin', 'alter table lab.inbox set schema app', 'rollback'],
+		'an own view moves into another schema': [
+			'begin',
+			'create view lab.mine as select ssn from app.people',
+			'alter view lab.mine set schema app',
+			'rollback',
+		],
+		'an own function moves into another schema': [
+			'begin',
+			"create function lab.f() returns int language sql as 'select 1'",
+			'alter function lab.f() set schema app',
+			'rollback',
+		],
+		'an own function replaces one that is granted': [
+			'begin',
+			"create function lab.note_row(a text, b text) returns text language sql security definer as 'select ssn from app.people where id = 101'",
+			'alter function lab.note_row(text, text) set schema app',
+			"select app.note_row('x', 'y')",
+			'rollback',
+		],
+		'a foreign key of an own table': [
+			'begin',
+			'create table lab.guess (s text references app.people (ssn))',
+			'rollback',
+		],
+		'a foreign key of an own table, later': [
+			'begin',
+			'create table lab.guess (s int)',
+			'alter table lab.guess add foreign key (s) references app.people',
+			'rollback',
+		],
+		'a partition key that calls': [
+			'begin',
+			'create table lab.z (a text) partition by list (app.give(a, 101))',
+			'rollback',
+		],
+		'a range that calls': [
+			'begin',
+			'create type lab.rng as range (subtype = text, subtype_diff = app.give)',
+			'rollback',
+		],
+		'a domain of the own that tells, later': [
+			'begin',
+			'create domain lab.d1 as text',
+			'alter domain lab.d1 add check (app.check_steal(value))',
+			"select 'x'::lab.d1",
+			'rollback',
+		],
+		'a type of the own with a domain that tells': [
+			'begin',
+			'create type lab.t1 as (a text)',
+			'alter type lab.t1 add attribute b app.stealing',
+			"select '(x,y)'::lab.t1",
+			'rollback',
+		],
+		'an own function as language internal': [
+			'begin',
+			"create function lab.read(text) returns text language internal as 'pg_read_file_all'",
+			"select lab.read('PG_VERSION')",
+			'rollback',
+		],
+		'an own schema under another name': ['begin', 'alter schema lab rename to lab2', 'rollback'],
+		'rights on what is not the own': ['begin', 'grant select on all tables in schema app to public', 'rollback'],
+		'a copy from a file into an own table': ['begin', "copy lab.inbox (line) from '/etc/hostname'", 'rollback'],
+		'a statement that is run for ever': ['begin', 'create publication own for table lab.inbox', 'rollback'],
+	},
+	{ sqlstates: ['42501', '42883', '42704'] },
+).map((attack) => ({ ...attack, bare: ownedThere[attack.name] ?? null }));
+
 export const views: readonly AttackCase[] = [
+	...owned,
 	...through,
 	...denied.map((attack) => ({ ...attack, bare: never[attack.name] ?? null })),
 	...guesses,

@@ -553,6 +553,54 @@ const counts = probes(
 	{ as: 'wes', transaction: true },
 );
 
+const byCreating = [
+	...attacks('writing', 'unwritten', {
+		'an own child adds rows to its parent': [
+			'create table lab.kid () inherits (app.people)',
+			"insert into lab.kid (id, tenant, name, salary) values (999, 'globex', 'x', 1)",
+		],
+		'an own partition adds rows to its parent': [
+			"create table lab.part8 partition of app.events for values from ('2050-01-01') to ('2051-01-01')",
+			"insert into lab.part8 values (1, 'globex', '2050-05-05', 'x', 'y')",
+		],
+		'an own view writes to what it reads': [
+			'create view lab.up as select * from app.accounts',
+			"update lab.up set memo = 'mine'",
+			'drop view lab.up',
+		],
+		'an own view writes to an open table': [
+			'create view lab.up2 as select * from app.depts',
+			"update lab.up2 set title = 'mine'",
+			'drop view lab.up2',
+		],
+		'an own foreign key holds a row': [
+			'create table lab.hold (s int references app.depts (id) on update cascade)',
+			"update app.depts set title = 'mine'",
+		],
+	}),
+	...probes('writing', {
+		'a foreign key of the own is an oracle': {
+			guesses: ownSsn,
+			sql: (g) => [
+				'begin',
+				'create table lab.guess (s text references app.people (ssn))',
+				`insert into lab.guess values ('${g}')`,
+				'rollback',
+			],
+		},
+		'an exclusion of the own is none': {
+			guesses: ownSsn,
+			sql: (g) => [
+				'begin',
+				'create temp table t (s text unique)',
+				'insert into t select ssn from app.people',
+				`insert into t values ('${g}') on conflict do nothing`,
+				'rollback',
+			],
+		},
+	}),
+];
+
 const foreign = attacks('writing', 'denied', {
 	'an analyst who inserts': [
 		'begin',
@@ -583,4 +631,4 @@ const foreign = attacks('writing', 'denied', {
 	'an analyst who assigns to a masked column': ['begin', "update app.people set ssn = 'x' where id = 1", 'rollback'],
 });
 
-export const writing: readonly AttackCase[] = [...rows, ...batches, ...told, ...counts, ...foreign];
+export const writing: readonly AttackCase[] = [...rows, ...batches, ...told, ...counts, ...byCreating, ...foreign];
