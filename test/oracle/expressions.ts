@@ -97,6 +97,23 @@ export class Expressions {
 		return `$${this.#parameters.length}::${SQL_TYPE[type]}`;
 	}
 
+	/** `column = $1` without a cast: the server has to find the parameter's type by itself, as it would have without the gateway. */
+	#untyped(scopes: Scopes): string | undefined {
+		const columns = this.columns(scopes[0] ?? [], false).filter(({ type }) => type === 'int' || type === 'text');
+		if (columns.length === 0) return undefined;
+		const column = this.#tape.pick(columns);
+		this.#parameters.push(
+			this.#tape.pick(column.type === 'int' ? ['1', '2', '5'] : ['p1', 'acme', 'XXX-XX-1001', 'doc 1']),
+		);
+		const parameter = `$${this.#parameters.length}`;
+		return this.#tape.pick([
+			`${column.text} = ${parameter}`,
+			`${column.text} in (${parameter})`,
+			`${column.text} < ${parameter}`,
+			`${parameter} = ${column.text}`,
+		]);
+	}
+
 	/** How each column can be written. `outer`: qualified, or an inner column of the same name would be meant. */
 	columns(scope: readonly Source[], outer: boolean): readonly (Column & { text: string })[] {
 		const names = scope.flatMap((source) => source.columns.map((column) => column.name));
@@ -227,7 +244,7 @@ export class Expressions {
 		const type = tape.pick(TYPES);
 		const arg = (of: ValueType = type): string => this.of(of, scopes, depth - 1);
 		const rows = this.#rows(scopes);
-		switch (tape.below(16)) {
+		switch (tape.below(18)) {
 			case 0:
 				return `${arg()} ${tape.pick(['=', '<', '>=', '<>'])} ${arg()}`;
 			case 1:
@@ -256,6 +273,9 @@ export class Expressions {
 				return `${arg('text')} ${tape.pick(['like', 'not like', 'ilike', '~', 'similar to'])} ${tape.pick(["'p%'", "'XXX%'", "'%e%'", "'doc _'"])}`;
 			case 13:
 				return `(${arg('int')}, ${arg()}) ${tape.pick(['=', '<'])} (${arg('int')}, ${arg()})`;
+			case 16:
+			case 17:
+				return this.#untyped(scopes) ?? 'true';
 			case 14:
 				return `(${arg('int')}, ${arg()}) in (${this.#query(['int', type], scopes, depth - 1, false)})`;
 			default:

@@ -25,9 +25,9 @@ export function statementOf(numbers: readonly number[]): Statement {
 /** Choices that were not taken may have taken parameters: those that stand in the text are numbered anew. */
 function withParametersInOrder(statement: Statement): Statement {
 	const values: string[] = [];
-	const sql = statement.sql.replaceAll(/\$(\d+)::/g, (_, number: string) => {
+	const sql = statement.sql.replaceAll(/\$(\d+)/g, (_, number: string) => {
 		values.push(statement.values[Number(number) - 1] ?? '');
-		return `$${values.length}::`;
+		return `$${values.length}`;
 	});
 	return { ...statement, sql, values };
 }
@@ -51,7 +51,10 @@ class Grammar {
 	statement(): Statement {
 		const tape = this.#tape;
 		const writes = tape.chance(25);
-		if (writes) return { sql: this.#write(), values: this.#parameters, ordered: false, writes };
+		if (writes) {
+			const sql = tape.chance(20) ? this.#writingWith() : this.#write();
+			return { sql, values: this.#parameters, ordered: false, writes };
+		}
 		const types = tape.times(1, 4, () => tape.pick(TYPES));
 		const ordered = tape.chance(30);
 		const withs = tape.chance(25) ? this.#with() : '';
@@ -380,7 +383,9 @@ class Grammar {
 	#write(): string {
 		const tape = this.#tape;
 		const relation = tape.pick(RELATIONS.filter((candidate) => candidate.writable === true));
-		switch (tape.below(4)) {
+		switch (tape.below(5)) {
+			case 4:
+				return this.#settable(relation).length > 0 ? this.#merge(relation) : this.#insert(relation);
 			case 0:
 				return this.#update(relation);
 			case 1:
@@ -390,6 +395,69 @@ class Grammar {
 			default:
 				return this.#upsert(relation);
 		}
+	}
+
+	/** WITH w AS (a write) and a query over what it returns. */
+	#writingWith(): string {
+		const tape = this.#tape;
+		const relation = tape.pick(RELATIONS.filter((candidate) => this.#settable(candidate).length > 0));
+		const { text, source } = this.#target(relation);
+		const columns = tape
+			.times(1, 3, (i) => ({ ...tape.pick(relation.columns), name: `r${i}`, from: tape.pick(relation.columns) }))
+			.map(({ name, from }) => ({ name, type: from.type, from: from.name }));
+		const list = columns.map(({ name, from }) => `${source.alias}.${quoted(from)} as ${name}`).join(', ');
+		const column = tape.pick(this.#writable(relation).filter((candidate) => candidate.name !== 'tenant'));
+		const write = tape.chance(50)
+			? `delete from ${text}${this.#where([[source]], 2)} returning ${list}`
+			: `update ${text} set ${quoted(column.name)} = ${this.#value(column, [[this.#plainTarget(source, relation)]])}${this.#where([[source]], 2)} returning ${list}`;
+		this.#ctes = [{ name: 'w', columns }];
+		return `with w as (${write}) ${
+			this.#query(
+				tape.times(1, 3, () => tape.pick(TYPES)),
+				[],
+				2,
+			).sql
+		}`;
+	}
+
+	#merge(relation: WorldRelation): string {
+		const tape = this.#tape;
+		const { text, source } = this.#target(relation);
+		const columns: readonly Column[] = [
+			{ name: 'k', type: 'int' },
+			{ name: 's', type: 'text' },
+		];
+		const using: Source = { alias: 'src', columns, hasRow: false };
+		const plain = [this.#plainTarget(source, relation), using];
+		const settable = this.#writable(relation).filter((column) => column.name !== 'tenant');
+		const column = tape.pick(settable);
+		const and = (scope: readonly Source[]): string =>
+			tape.chance(40) ? ` and ${this.#expr.condition([[], scope], 1)}` : '';
+		const inserted = this.#inserted(relation);
+		const insert = `insert (${inserted.map(({ name }) => quoted(name)).join(', ')}) values (${this.#row(inserted, 0, []).replace(/^0/, 'src.k + 900')})`;
+		const clauses = tape.pick([
+			[
+				`when matched${and([source, using])} then update set ${quoted(column.name)} = ${this.#expr.of(column.type, [[], plain], 1)}`,
+			],
+			[`when matched${and([source, using])} then delete`],
+			['when matched then do nothing', `when not matched${and([using])} then ${insert}`],
+			[
+				`when matched then update set ${quoted(column.name)} = ${this.#expr.of(column.type, [[], plain], 1)}`,
+				`when not matched then ${insert}`,
+			],
+			[`when not matched by source${and([source])} then delete`],
+			[
+				`when not matched by source${and([source])} then update set ${quoted(column.name)} = ${this.#expr.of(column.type, [[], [plain[0] ?? source]], 1)}`,
+				`when matched and false then delete`,
+			],
+		]);
+		// Each number once, so that no row is merged twice.
+		const rows = `(select x as k, max(y) as s from (${this.#query(['int', 'text'], [], 1).sql}) as q(x, y) group by x)`;
+		const on = `${source.alias}.id = src.k${tape.chance(30) ? ` and ${this.#expr.condition([[], [source, using]], 1)}` : ''}`;
+		const returning = tape.chance(50)
+			? ` returning merge_action(), ${source.alias}.id, ${source.alias}.${quoted(tape.pick(relation.columns).name)}`
+			: '';
+		return `merge into ${text} using ${rows} as src on ${on} ${clauses.join(' ')}${returning}`;
 	}
 
 	#returning(target: Source, others: readonly Source[]): string {
@@ -414,6 +482,11 @@ class Grammar {
 	/** Columns that both sides can write, and that no other row depends on. */
 	#writable(relation: WorldRelation): readonly WorldColumn[] {
 		return relation.columns.filter((column) => column.masked !== true && column.name !== 'id' && column.name !== 'at');
+	}
+
+	/** Those of them that are not the tenant, for writable relations. */
+	#settable(relation: WorldRelation): readonly WorldColumn[] {
+		return relation.writable === true ? this.#writable(relation).filter((column) => column.name !== 'tenant') : [];
 	}
 
 	/** What is written must not be computed from a mask of the target. */
@@ -491,9 +564,14 @@ class Grammar {
 		const { text, source } = this.#target(relation);
 		const columns = this.#inserted(relation);
 		const list = columns.map((column) => quoted(column.name)).join(', ');
-		const rows = this.#tape.chance(40)
-			? `select ${this.#row(columns, 900, [])} where ${this.#expr.condition([], 2)}`
-			: `values ${this.#tape.times(1, 2, (i) => `(${this.#row(columns, 900 + i, [])})`).join(', ')}`;
+		const types = columns.slice(1).map((column) => column.type);
+		const plain = columns.slice(1).every((column) => column.name !== 'at' && column.name !== 'tenant');
+		const rows =
+			this.#tape.chance(30) && plain && types.length > 0
+				? `select 900 + row_number() over (order by ${types.map((_, i) => i + 1).join(', ')}), q.* from (${this.#subquery(types, [], 2, true)}) q`
+				: this.#tape.chance(40)
+					? `select ${this.#row(columns, 900, [])} where ${this.#expr.condition([], 2)}`
+					: `values ${this.#tape.times(1, 2, (i) => `(${this.#row(columns, 900 + i, [])})`).join(', ')}`;
 		return `insert into ${text} (${list}) ${rows}${this.#returning(source, [])}`;
 	}
 

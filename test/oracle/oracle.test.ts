@@ -1,6 +1,6 @@
 /** Random statements give the same rows through the gateway's rewriting as on a database where security_barrier views stand for the policy. */
 import fc from 'fast-check';
-import pg from 'pg';
+import type pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Answer, ask, type Bench, openBench } from '../sql/bench.ts';
 import { type Statement, statementOf } from './grammar.ts';
@@ -12,12 +12,17 @@ const SEED = Number(
 	process.env['ORACLE_SEED'] ?? (process.env['ORACLE_RUNS'] === undefined ? 1 : Date.now() % 2 ** 31),
 );
 
+const TIMEOUT_MS = 3000;
+const TIMED_OUT = '57014';
+
 let bench: Bench;
 let oracle: Bench;
 beforeAll(async () => {
 	const common = { rules: RULES, masks: MASKS, who: WHO, path: ['lab'] };
 	bench = await openBench({ ...common, setup: GATEWAY_SETUP });
 	oracle = await openBench({ ...common, setup: ORACLE_SETUP });
+	// A statement that takes long proves nothing by it; it is left out on both sides.
+	for (const { client } of [bench, oracle]) await client.query(`set statement_timeout = ${TIMEOUT_MS}`);
 });
 afterAll(async () => {
 	await bench?.close();
@@ -85,6 +90,7 @@ async function difference(statement: Statement): Promise<string | null> {
 	);
 	count(statement, mine, theirs);
 	const [got, want] = [comparable(mine, statement.ordered), comparable(theirs, statement.ordered)];
+	if ([mine, theirs].some(({ answer }) => answer.kind === 'error' && answer.sqlstate === TIMED_OUT)) return null;
 	const isSame = JSON.stringify(got) === JSON.stringify(want);
 	if (isSame) return null;
 	const show = ({ answer, state }: Result, other: Result): string => {
