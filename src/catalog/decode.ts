@@ -153,7 +153,10 @@ export function decodeType(row: Row, intern: Intern): { type: Type; array: numbe
 		element: int(row[6]),
 		base: int(row[7]),
 		relation: int(row[8]),
-		routines: text(row[10]).split(' ').filter((oid) => oid !== '').map(Number),
+		routines: text(row[10])
+			.split(' ')
+			.filter((oid) => oid !== '')
+			.map(Number),
 	};
 	return { type, array: int(row[9]) };
 }

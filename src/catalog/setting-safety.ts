@@ -22,7 +22,9 @@ export function settingSafety(name: string, value?: string | null): SettingSafet
 	if (harmless.has(key)) return SAFE;
 	if (key === 'client_encoding') return encodingSafety(value);
 	const limited = own(harmlessValues, key);
-	if (limited !== undefined) return valueSafety(limited.values, limited.reason, value);
+	if (limited !== undefined) {
+		return valueSafety(limited.values, limited.reason, value, limited.grantable === true);
+	}
 	const refused = own(refusedSettings, key);
 	if (refused !== undefined) return { safe: false, grantable: false, reason: refused };
 	const dot = key.indexOf('.');
@@ -32,10 +34,15 @@ export function settingSafety(name: string, value?: string | null): SettingSafet
 
 const UNKNOWN = 'it is not among the settings known to be harmless';
 
-function valueSafety(values: readonly string[], reason: string, value: string | null | undefined): SettingSafety {
+function valueSafety(
+	values: readonly string[],
+	reason: string,
+	value: string | null | undefined,
+	grantable: boolean,
+): SettingSafety {
 	if (value === null) return SAFE;
 	if (value !== undefined && values.includes(lowerAscii(value))) return SAFE;
-	return { safe: false, grantable: false, reason };
+	return { safe: false, grantable, reason };
 }
 
 /** pg_encname_tbl of the server: names are compared by their letters and digits alone. */

@@ -80,7 +80,8 @@ function specialCall(walk: Walk, node: FuncCall, name: string): boolean {
 
 /** set_config('name', value, local): as good as SET, so the name has to be in the text. */
 function setConfig(walk: Walk, node: FuncCall): boolean {
-	const name = literalOf(node.args?.[0]);
+	const isColumn = stringsOf(as(node.args?.[0], 'ColumnRef')?.fields).join('.') === 'name';
+	const name = isColumn ? walk.settingName : literalOf(node.args?.[0]);
 	const value = literalOf(node.args?.[1]);
 	if (name === undefined) {
 		throw new GatewayError(

@@ -56,6 +56,12 @@ export function systemProtection(relation: Relation): Protection | 'harmless' | 
 	return make(columns, filters, []);
 }
 
+/** Of a relation that no rule narrows: all of its columns as they are. */
+export function unprotected(relation: Relation): Protection {
+	const columns = relation.columns.map((column): ColumnProtection => ({ column, state: 'plain' }));
+	return make(columns, [], []);
+}
+
 /** Protection of a relation of the user's. `only`: rows of children are not read. */
 export function protectionOf(catalog: CatalogSnapshot, access: Access, relation: Relation, only: boolean): Protection {
 	const ancestors = related(catalog, relation, 'parents');

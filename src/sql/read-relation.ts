@@ -4,7 +4,7 @@ import { needsNamedRule } from '../catalog/safety.ts';
 import type { Relation } from '../catalog/snapshot.ts';
 import { GatewayError } from '../errors.ts';
 import { displayRelation, isOwnTemporary, resolveRelation, stringsOf } from './names.ts';
-import { MissingPolicyColumn, type Protection, protectionOf, systemProtection } from './protection.ts';
+import { MissingPolicyColumn, type Protection, protectionOf, systemProtection, unprotected } from './protection.ts';
 import { noteProtection } from './note-protection.ts';
 import { type PendingRead, type Span, spanOf, visible } from './protected-read.ts';
 import { quoteIdentifier } from './quote.ts';
@@ -132,7 +132,7 @@ function read(walk: Walk, relation: Relation, only: boolean, location: number | 
 			positionAt(walk, location),
 		);
 	}
-	if (isOwnTemporary(walk, relation)) return { protection: null, view: null, note };
+	if (isOwnTemporary(walk, relation)) return readOwn(walk, relation, note);
 	if (relation.temporary)
 		throw refuse(walk, `another session's temporary relation ${displayRelation(relation)}`, location);
 	if (isSystem(relation.schema)) return readSystem(walk, relation, note, location);
@@ -145,6 +145,12 @@ function read(walk: Walk, relation: Relation, only: boolean, location: number | 
 	if (isPlain(walk, protection) && inlined === null) return { protection: null, view: null, note };
 	noteProtection(walk, note, protection);
 	return { protection, view: inlined, note };
+}
+
+/** The session's own: what is in a temporary table was its to see; a temporary view shows what its tables show now. */
+function readOwn(walk: Walk, relation: Relation, note: UseNote): Reading {
+	const view = relation.kind === 'view' ? inlineView(walk, relation) : null;
+	return { protection: view === null ? null : unprotected(relation), view, note };
 }
 
 /** Below a view, columns that no rule allows are its author's choice; what is denied, masked or filtered is not. */

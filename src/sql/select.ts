@@ -136,7 +136,10 @@ function plain(walk: Walk, statement: SelectStmt, scope: Scope, place: Place): C
 	fromClause(walk, statement.fromClause, scope);
 	condition(statement.whereClause, { walk, scope, writing: false });
 	pushConditions(walk, statement.whereClause, scope);
+	const outer = walk.settingName;
+	walk.settingName = settingAsked(walk, statement, scope);
 	const columns = targetList(walk, statement.targetList, scope, place);
+	walk.settingName = outer;
 	const around: Around = { walk, scope, place: 'output', writing: false };
 	const names = new Set((statement.targetList ?? []).map((node) => targetName(node)));
 	// In GROUP BY an input column wins over an output name, in ORDER BY the output name does.
@@ -151,6 +154,22 @@ function plain(walk: Walk, statement: SelectStmt, scope: Scope, place: Place): C
 	}
 	keepFunctionalDependency(walk, statement, scope);
 	return columns;
+}
+
+/**
+ * pg_dump sets a setting only where the server has it: `select set_config(name, ...) from pg_settings where name = '...'`.
+ * The name of the one row that this reads; undefined for any other query.
+ */
+function settingAsked(walk: Walk, statement: SelectStmt, scope: Scope): string | undefined {
+	// Equality has to be the server's own.
+	if (walk.usersOperator) return undefined;
+	const [item] = scope.items;
+	const settings = walk.context.catalog.relation('pg_catalog', 'pg_settings');
+	if (scope.items.length !== 1 || item?.note?.schema !== 'pg_catalog' || item.note.name !== settings?.name) return undefined;
+	const where = as(statement.whereClause, 'A_Expr');
+	const isName = stringsOf(as(where?.lexpr, 'ColumnRef')?.fields).join('.') === 'name';
+	const isEqual = where?.kind === 'AEXPR_OP' && stringsOf(where.name).join('.') === '=';
+	return isName && isEqual ? as(where.rexpr, 'A_Const')?.sval?.sval : undefined;
 }
 
 function grouping(node: Node, around: Around, skip: (node: Node) => boolean): void {

@@ -1,7 +1,7 @@
 /** Asks the policy for the sequence that nextval and the like name. */
 import type { Node } from '@pgsql/types';
 import { GatewayError } from '../errors.ts';
-import { displayRelation, effectivePath, UnknownObject } from './names.ts';
+import { displayRelation, effectivePath, isOwnTemporary, UnknownObject } from './names.ts';
 import { as } from './nodes.ts';
 import { addRules, denied, noteUse, positionAt, type Walk } from './walk.ts';
 
@@ -29,6 +29,7 @@ export function checkSequence(
 		.find((found) => found !== undefined);
 	if (relation === undefined)
 		throw new UnknownObject('42P01', `relation "${text}" does not exist`, positionAt(walk, location));
+	if (isOwnTemporary(walk, relation)) return true;
 	const answer = access.onRelation(relation.schema, relation.name, action);
 	addRules(noteUse(walk, 'relation', relation.schema, relation.name, action), answer.rules);
 	if (answer.allowed) return true;

@@ -76,6 +76,8 @@ export interface Walk {
 	/** A protected relation or column is masked or filtered in this statement. */
 	masks: boolean;
 	hidesRows: boolean;
+	/** In `select ... from pg_settings where name = '...'`: that name. */
+	settingName: string | undefined;
 	/** Rules that made a denial. */
 	readonly denials: RuleRef[];
 	/** A name was not found where it ought to be: the catalogue may be behind. */
@@ -110,6 +112,7 @@ export function newWalk(
 		touchesProtected: false,
 		masks: false,
 		hidesRows: false,
+		settingName: undefined,
 		denials: [],
 		doubt: false,
 	};

@@ -43,7 +43,8 @@ export function writeTarget(walk: Walk, range: RangeVar | undefined, action: Act
 	const protection = own
 		? NOTHING
 		: guarded(walk, relation, () => protectionOf(walk.context.catalog, access, relation, range.inh !== true));
-	if (!own) {
+	if (own) refuseProtectedView(walk, relation, protection, location);
+	else {
 		const answer = access.onRelation(relation.schema, relation.name, action);
 		addRules(note, answer.rules);
 		const some =

@@ -33,17 +33,23 @@ export const harmlessSettings = `
 	pg_trgm.word_similarity_threshold`;
 
 /** Harmless with these values only (lower case), and where they go back to what the session began with. */
-export const harmlessValues: Readonly<Record<string, { readonly values: readonly string[]; readonly reason: string }>> =
-	{
-		client_min_messages: {
-			values: ['info', 'notice', 'warning', 'error'],
-			reason: "it sends the server's log messages, plans and statements among them, to the client",
-		},
-		standard_conforming_strings: {
-			values: ['on', 'true', 'tru', 'tr', 't', 'yes', 'ye', 'y', '1'],
-			reason: 'it changes how string literals are read',
-		},
-	};
+export const harmlessValues: Readonly<
+	Record<string, { readonly values: readonly string[]; readonly reason: string; readonly grantable?: true }>
+> = {
+	client_min_messages: {
+		values: ['info', 'notice', 'warning', 'error'],
+		reason: "it sends the server's log messages, plans and statements among them, to the client",
+	},
+	row_security: {
+		grantable: true,
+		values: ['on', 'true', 'tru', 'tr', 't', 'yes', 'ye', 'y', '1'],
+		reason: 'it decides whether row-level security filters or fails',
+	},
+	standard_conforming_strings: {
+		values: ['on', 'true', 'tru', 'tr', 't', 'yes', 'ye', 'y', '1'],
+		reason: 'it changes how string literals are read',
+	},
+};
 
 /** Never, whatever the policy says: the gateway relies on them. */
 export const refusedSettings: Readonly<Record<string, string>> = {
@@ -69,7 +75,6 @@ export const refusedSettings: Readonly<Record<string, string>> = {
 
 /** Only where a `set` rule allows it. What is on no list is refused the same way. */
 export const grantableSettings: Readonly<Record<string, string>> = {
-	row_security: 'it decides whether row-level security filters or fails',
 	createrole_self_grant: 'it decides about roles',
 	password_encryption: 'it decides about passwords',
 	scram_iterations: 'it decides about passwords',
