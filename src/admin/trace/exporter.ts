@@ -62,31 +62,35 @@ export class SpanExporter {
 			return;
 		}
 		this.#queue.push(span);
-		if (this.#queue.length >= this.#limits.batchMax) this.#send();
-		else this.#timer ??= setTimeout(() => this.#send(), this.#limits.intervalMs).unref();
+		this.#schedule();
 	}
 
 	/** Sends what is left, for a while. */
 	async close(): Promise<void> {
-		this.#send();
 		const late = AbortSignal.timeout(this.#limits.closeMs);
 		late.addEventListener('abort', () => this.#closing.abort(), { once: true });
-		while (this.#sending !== null) await this.#sending;
+		for (this.#send(); this.#sending !== null; this.#send()) await this.#sending;
 		this.#closing.abort();
 		this.counts.dropped += this.#queue.length;
 		this.#queue = [];
 	}
 
+	/** A batch that is full goes now, another one in a while. */
+	#schedule(): void {
+		if (this.#queue.length >= this.#limits.batchMax) this.#send();
+		else if (this.#queue.length > 0) this.#timer ??= setTimeout(() => this.#send(), this.#limits.intervalMs).unref();
+	}
+
 	#send(): void {
 		if (this.#timer !== null) clearTimeout(this.#timer);
 		this.#timer = null;
-		if (this.#queue.length === 0 || this.#sending !== null) return;
+		if (this.#queue.length === 0 || this.#sending !== null || this.#closing.signal.aborted) return;
 		const batch = this.#queue.splice(0, this.#limits.batchMax);
 		this.#sending = this.#deliver(batch).then((ok) => {
 			if (ok) this.counts.sent += batch.length;
 			else this.counts.dropped += batch.length;
 			this.#sending = null;
-			if (this.#queue.length > 0 && !this.#closing.signal.aborted) this.#send();
+			this.#schedule();
 		});
 	}
 
