@@ -17,7 +17,8 @@ beforeAll(async () => {
 	const texts = tools().flatMap(({ statements }) => statements.flatMap(({ sql, params }) => [sql, ...(params ?? [])]));
 	const casts = [...placeholdersOf(texts.filter((text) => text !== null))];
 	const [row] = await real.sql(`select array[${casts.map(([, cast]) => `${cast}::oid::text`).join()}] as oids`);
-	oids = new Map(casts.map(([placeholder], at) => [placeholder, (row?.['oids'] as string[])[at] ?? '0']));
+	const found = row?.['oids'] as string[] | undefined;
+	oids = new Map(casts.map(([placeholder], at) => [placeholder, found?.[at] ?? '0']));
 });
 
 afterAll(async () => {

@@ -7,6 +7,7 @@ import { metadata } from './metadata.ts';
 import { names } from './names.ts';
 import { protocol } from './protocol.ts';
 import { reading } from './reading.ts';
+import { remembered } from './remembered.ts';
 import { session } from './session.ts';
 import { views } from './views.ts';
 import { writing } from './writing.ts';
@@ -21,5 +22,6 @@ export const allCases: readonly AttackCase[] = [
 	...writing,
 	...session,
 	...protocol,
+	...remembered,
 	...answers,
 ];

@@ -140,7 +140,8 @@ const errors = probes('barriers', {
 	},
 	'ntile of a wrong number': {
 		guesses: otherName,
-		sql: (g) => `select ntile(case when exists (select from app.people where name = '${g}') then 0 else 1 end) over () from app.depts`,
+		sql: (g) =>
+			`select ntile(case when exists (select from app.people where name = '${g}') then 0 else 1 end) over () from app.depts`,
 	},
 	'IN with an expression': {
 		guesses: otherId,
