@@ -8,6 +8,8 @@ import type { BackendTarget } from './target.ts';
 export interface LeaseRequest {
 	/** Startup parameters of this client that the backend is to be started with (session mode). */
 	readonly startup: Readonly<Record<string, string>>;
+	/** Key of `PoolOptions.targets`: signs in as that one says; missing: as the pool's own target says. */
+	readonly as?: string | undefined;
 	/** Aborted when the client leaves: its place in the queue, or its dialling, is given up. */
 	readonly signal?: AbortSignal | undefined;
 	readonly readBuffer?: Buffer | undefined;
@@ -45,6 +47,8 @@ export interface BackendPool {
 }
 
 export interface PoolOptions {
+	/** Other roles that sign in at the same server, counted together. */
+	readonly targets?: ReadonlyMap<string, BackendTarget> | undefined;
 	/** Backends at a time, those being dialled or closed included. */
 	readonly size: number;
 	readonly queueTimeoutMs?: number | undefined;
@@ -113,13 +117,15 @@ export class SessionPool implements BackendPool {
 		await Promise.all([...this.#leased].map((connection) => this.#release(connection)));
 	}
 
-	#connect({ startup, signal, readBuffer }: LeaseRequest): Promise<BackendConnection> {
+	#connect({ startup, as, signal, readBuffer }: LeaseRequest): Promise<BackendConnection> {
 		const closing = this.#closing.signal;
+		const target = as === undefined ? this.#target : this.#options.targets?.get(as);
+		if (target === undefined) throw new Error(`the pool has no target ${as}`);
 		const options: ConnectOptions = {
 			signal: signal === undefined ? closing : AbortSignal.any([signal, closing]),
 			readBuffer,
 		};
-		return this.#dial(this.#target, startup, options);
+		return this.#dial(target, startup, options);
 	}
 
 	/** The place is free when the server has seen the end, so that its own limit is not overrun. */

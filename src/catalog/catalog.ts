@@ -15,6 +15,8 @@ export interface CatalogOptions {
 	/** Told of each change of the state. */
 	readonly onState?: (state: CatalogState) => void;
 	readonly clock?: Clock;
+	/** Numbers the snapshots. Catalogues whose decisions are remembered together share one; default: 1, 2, 3. */
+	readonly nextRevision?: () => number;
 }
 
 export type CatalogState =
@@ -50,6 +52,7 @@ interface Connected {
 export class Catalog {
 	readonly #options: CatalogOptions;
 	readonly #clock: Clock;
+	readonly #nextRevision: () => number;
 	#state: CatalogState = { type: 'unknown', error: null };
 	#connected: Connected | null = null;
 	#loaded: (Load & { readonly server: Server }) | null = null;
@@ -70,6 +73,7 @@ export class Catalog {
 	constructor(options: CatalogOptions) {
 		this.#options = options;
 		this.#clock = options.clock ?? systemClock;
+		this.#nextRevision = options.nextRevision ?? (() => (this.#loaded?.snapshot.revision ?? 0) + 1);
 	}
 
 	get state(): CatalogState {
@@ -188,7 +192,7 @@ export class Catalog {
 			if (fingerprint.text === last.fingerprint.text) return fingerprint.costMs * CATALOG_LIMITS.pollCostFactor;
 		}
 		const beganMs = this.#clock.now();
-		const load = await loadSnapshot(session, server, (last?.snapshot.revision ?? 0) + 1);
+		const load = await loadSnapshot(session, server, this.#nextRevision());
 		this.#loaded = { ...load, server };
 		return Math.max(
 			load.fingerprint.costMs * CATALOG_LIMITS.pollCostFactor,

@@ -19,7 +19,7 @@ import type { DatabaseServices, SessionLog } from '../session/services.ts';
 import type { Access, Identity } from '../stages.ts';
 import { openAudit } from './audit-log.ts';
 import { authSettings } from './auth-settings.ts';
-import { databaseServices } from './backends.ts';
+import { databaseServices, type OpenedDatabase } from './backends.ts';
 import { configRows } from './config-rows.ts';
 import { listenerTls } from './listener-tls.ts';
 import { followPolicy, type PolicyFollower, reloadWords } from './policy-following.ts';
@@ -130,15 +130,20 @@ async function openDatabases(
 	const recheck = (): void => {
 		for (const problem of opened?.recheck() ?? []) log.warn({}, formatProblem(problem));
 	};
-	const databases = new Map<string, GatedDatabase>();
+	const rolesOf = (identity: Identity): ReadonlySet<string> => opened?.current().rolesOf(identity) ?? new Set();
+	const databases = new Map<string, GatedDatabase & OpenedDatabase>();
 	for (const one of config.databases) {
-		const database = databaseServices(one, config, log, recheck);
+		const database = databaseServices(one, config, { log, rolesOf, onCurrent: recheck });
 		databases.set(one.name, { ...database, pool: gateOf(database, config) });
 	}
+	const catalogs = [...databases.values()].flatMap(({ name, catalogs }) =>
+		catalogs.map((catalog) => ({ name, catalog })),
+	);
 	closers.push(async () => {
-		await Promise.all([...databases.values()].flatMap(({ pool, catalog }) => [pool.close(), catalog.close()]));
+		await Promise.all([...databases.values()].map(({ pool }) => pool.close()));
+		await Promise.all(catalogs.map(({ catalog }) => catalog.close()));
 	});
-	await Promise.all([...databases.values()].map((database) => startCatalog(database, log)));
+	await Promise.all(catalogs.map((one) => startCatalog(one, log)));
 
 	const store = await PolicyStore.open(config.policies, {
 		isHarmlessFunction: isHarmlessFunctionName,
@@ -216,7 +221,10 @@ function problemsIn(policy: Policy, { name, catalog }: DatabaseServices): readon
 	return catalog.state.type === 'current' ? policy.problems(name, catalog.snapshot().relations()) : [];
 }
 
-async function startCatalog({ name, catalog }: DatabaseServices, log: SessionLog): Promise<void> {
+async function startCatalog(
+	{ name, catalog }: Pick<DatabaseServices, 'name' | 'catalog'>,
+	log: SessionLog,
+): Promise<void> {
 	try {
 		await catalog.start();
 	} catch (error) {

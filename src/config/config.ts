@@ -58,6 +58,8 @@ export interface DatabaseConfig {
 	readonly dbname: string;
 	readonly user: string;
 	readonly password: Secret | null;
+	/** Who signs in at the server, by NAME of `role:NAME` in the policy; the first that somebody has holds. */
+	readonly users: Readonly<Record<string, BackendUserConfig>>;
 	readonly allowPassword: readonly ('cleartext' | 'md5')[];
 	readonly tellUser: readonly ('setting' | 'application_name')[];
 	readonly tls: {
@@ -71,6 +73,11 @@ export interface DatabaseConfig {
 	};
 	readonly pool: { readonly mode: 'session' | 'transaction'; readonly size: number };
 	readonly limits: DatabaseLimits;
+}
+
+export interface BackendUserConfig {
+	readonly user: string;
+	readonly password: Secret | null;
 }
 
 export interface DatabaseLimits {

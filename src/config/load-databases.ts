@@ -1,5 +1,5 @@
 /** The section `databases`: where each is, and how the gateway signs in there. */
-import type { DatabaseConfig, DatabaseLimits } from './config.ts';
+import type { BackendUserConfig, DatabaseConfig, DatabaseLimits } from './config.ts';
 import { isLoopback, type Path, type Reader } from './reader.ts';
 import type { RawConfig } from './schema.ts';
 import type { Secret } from './secret.ts';
@@ -36,8 +36,14 @@ async function loadDatabase(reader: Reader, name: string, raw: RawDatabase): Pro
 	if (name === RESERVED) reader.problem(at, "is the gateway's own database: choose another name");
 	if (poolModesNotYet.has(raw.pool.mode))
 		reader.problem([...at, 'pool', 'mode'], `${raw.pool.mode} is not available in this version`);
+	const users: Record<string, BackendUserConfig> = {};
+	for (const [role, own] of Object.entries(raw.users)) {
+		const password = await loadPassword(reader, [...at, 'users', role, 'password'], own.password);
+		users[role] = { user: own.user, password };
+	}
 	return {
 		name,
+		users,
 		host: raw.host,
 		port: raw.port,
 		dbname: raw.dbname ?? name,

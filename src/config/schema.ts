@@ -154,6 +154,16 @@ const database = z.strictObject({
 		.describe(
 			'Its password; none for servers that ask for none. `command`: program and arguments that print it, used for `keepMs` (60000).',
 		),
+	users: z
+		.record(
+			text,
+			z.strictObject({
+				user: text.describe('Role on the server.'),
+				password: databasePassword.optional().describe('Its password, as above.'),
+			}),
+		)
+		.default({})
+		.describe('Other roles on the server, by `role:NAME` of the policy: the first that somebody has is theirs.'),
 	allowPassword: z
 		.array(z.enum(['cleartext', 'md5']))
 		.default([])

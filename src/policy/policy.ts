@@ -90,13 +90,22 @@ export class Policy {
 		return catalogProblems(this.rules, this.#expressions, database, relations);
 	}
 
-	#accessOf(identity: Identity, database: string): Access {
-		const names = [
+	/** Every NAME of `role:NAME` that the identity has, by the configuration or by g lines. */
+	rolesOf(identity: Identity): ReadonlySet<string> {
+		const roles = [...this.#principalsOf(identity)].filter((principal) => principal.startsWith('role:'));
+		return new Set(roles.map((role) => role.slice('role:'.length)));
+	}
+
+	#principalsOf(identity: Identity): Set<string> {
+		return this.#engine.principals([
 			`user:${identity.name}`,
 			...identity.roles.map((role) => `role:${role}`),
 			...identity.groups.map((group) => `group:${group}`),
-		];
-		const all = this.#engine.principals(names);
+		]);
+	}
+
+	#accessOf(identity: Identity, database: string): Access {
+		const all = this.#principalsOf(identity);
 		const who = new Set([...all].filter((principal) => this.#subjects.has(principal)).sort());
 		const claims: Record<string, Identity['claims'][string]> = {};
 		for (const name of this.#claims) {

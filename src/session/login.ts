@@ -84,14 +84,15 @@ export async function login(parts: LoginParts): Promise<LiveSession> {
 	const { identity, welcome, standing } = signedIn;
 	parts.known(identity);
 	if (services.console?.database === databaseName) return enterConsole(parts, services.console, signedIn, protocol);
-	const database = services.database(databaseName);
-	if (database === undefined) throw fatal('3D000', `database "${databaseName}" does not exist`);
+	const named = services.database(databaseName);
+	if (named === undefined) throw fatal('3D000', `database "${databaseName}" does not exist`);
+	const database: DatabaseServices = { ...named, ...named.asRole?.(identity) };
 	const access = services.accessFor(identity, databaseName);
 	requireConnect(access, databaseName);
 	const asked = startupSettings(services, message, access);
 	const startup = tellUser(asked, database.tellUser ?? [], { user: identity.name, session: parts.info.id });
 	const leave = services.admission.enter(identity.name, databaseName);
-	const lease = await database.pool.lease({ startup, signal }).catch((error: unknown) => {
+	const lease = await database.pool.lease({ startup, signal, as: database.leaseAs }).catch((error: unknown) => {
 		leave();
 		throw error;
 	});
@@ -176,8 +177,11 @@ function startupSettings(
 }
 
 function leasedInfo(info: SessionInfo, identity: Identity, database: DatabaseServices, lease: Lease): SessionInfo {
-	const { address, pid } = lease.connection;
-	return { ...info, identity, backendAddress: address, backendPid: pid, backendRole: database.backendRole };
+	const { address, pid, target } = lease.connection;
+	// Decisions are made for this role: by another, names would mean something else.
+	if (target.user !== database.backendRole)
+		throw new Error(`leased as ${target.user} in place of ${database.backendRole}`);
+	return { ...info, identity, backendAddress: address, backendPid: pid, backendRole: target.user };
 }
 
 /** Nobody is let in whose login is not on record. */

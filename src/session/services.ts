@@ -70,11 +70,18 @@ export interface DatabaseServices {
 	readonly catalog: Catalog;
 	/** Role that the gateway signs in with. */
 	readonly backendRole: string;
+	/** Which of the pool's targets signs in at the server; missing: the pool's own. */
+	readonly leaseAs?: string;
+	/** What is another for this person, who works as another role on the server; undefined: nothing. */
+	readonly asRole?: (identity: Identity) => RoleServices | undefined;
 	/** What its sessions are given, where limits or audit are the database's own. */
 	readonly services?: SessionServices;
 	/** How the server is told who a session is for; missing: not at all. */
 	readonly tellUser?: readonly TellUser[];
 }
+
+/** The same database by another role, to which names may mean something else: so it has a catalogue of its own. */
+export type RoleServices = Required<Pick<DatabaseServices, 'catalog' | 'backendRole' | 'leaseAs'>>;
 
 export interface SessionAudit {
 	outcome(receipt: AuditReceipt, outcome: Outcome): void;

@@ -81,6 +81,7 @@ databases:
     dbname: shop_prod
     user: gateway
     password: { env: SHOP_PASSWORD }
+    users: { writer: { user: shop_writer, password: { env: CLIENT_SECRET } }, reader: { user: shop_reader } }
     tls: { mode: verify-ca, ca: ./tls/a.pem }
     pool: { mode: session, size: 5 }
   local: { host: 127.0.0.1, user: gateway, password: { file: ./secret }, allowPassword: [md5] }
@@ -149,6 +150,7 @@ describe('what is read', () => {
 					port: 5433,
 					dbname: 'shop_prod',
 					user: 'gateway',
+					users: { writer: { user: 'shop_writer' }, reader: { user: 'shop_reader', password: null } },
 					tls: { mode: 'verify-ca', ca: PEM, cert: null, key: null },
 					pool: { mode: 'session', size: 5 },
 					allowPassword: [],
@@ -169,6 +171,8 @@ describe('what is read', () => {
 			limits: { sessionsMax: 10, loginTimeoutMs: 60_000 },
 			warnings: [],
 		});
+		expect(Object.keys(config.databases[0]?.users ?? {})).toEqual(['writer', 'reader']);
+		expect(config.databases[0]?.users['writer']?.password?.reveal()).toBe('hunter4');
 		const secrets = [
 			...config.identity.users.slice(0, 2).map((user) => user.password),
 			...config.databases.map((one) => one.password),
@@ -376,6 +380,14 @@ describe('mistakes', () => {
 				'portcullis.yaml:6: databases.shop.password: must be { env: NAME }, { file: PATH } or { command: [PROGRAM, ...] }',
 				'portcullis.yaml:7: databases.more.password: must be { env: NAME }, { file: PATH } or { command',
 				'portcullis.yaml:8: databases.other.password: must be { env: NAME }, { file: PATH } or { command',
+			],
+		},
+		{
+			name: 'roles on the server without a name, or with a password that stands in the file',
+			text: `${USERS}\ndatabases:\n  shop: { host: h, user: u, users: { a: {}, b: { user: c, password: hunter } } }`,
+			want: [
+				'portcullis.yaml:3: databases.shop.users.a.user: missing',
+				'portcullis.yaml:3: databases.shop.users.b.password: must be { env: NAME }, { file: PATH } or { command',
 			],
 		},
 		{

@@ -100,6 +100,7 @@ export async function startGateway(options: TestGatewayOptions = {}): Promise<Te
 			await loadConfig(configFile, {
 				SHOP_PASSWORD: GATEWAY_PASSWORD,
 				INTROSPECTION_SECRET: provider.resourceServer.clientSecret,
+				ROLE_PASSWORD: 'role password',
 			}),
 			{
 				log: recorder(log),
