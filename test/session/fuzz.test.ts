@@ -1,6 +1,5 @@
 /** Bytes that nobody meant, from clients and from servers: the session ends or goes on, and nothing else notices. */
-import { connect, createServer, type Server, type Socket } from 'node:net';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { protocolVersions } from '../../src/wire/codes.ts';
