@@ -1,10 +1,11 @@
 /** The records of everything but statements, as attributes of the schema: sessions, policies, configuration, the log itself. */
 import { unreachable } from '../errors.ts';
 import type { SessionEvent, SessionInfo } from './event.ts';
-import { datastoreClass, type EventCode } from './lines.ts';
+import type { EventCode } from './lines.ts';
 import {
 	authProtocolOf,
 	databasePart,
+	datastoreClass,
 	effects,
 	endpointOf,
 	eventClass,

@@ -15,7 +15,13 @@ export function toJson(value: unknown): string {
 	return unsafe.test(text) ? text.replace(unsafeAll, escaped) : text;
 }
 
-/** The same for text that is shown as it is, without quotes: what would act on a terminal comes as \uXXXX. */
+/** Members of an object as JSON text, each after a comma: `,"a":1,"b":2`; '' for an empty object. */
+export function members(value: object): string {
+	const text = toJson(value);
+	return text === '{}' ? '' : `,${text.slice(1, -1)}`;
+}
+
+/** JSON text of a text that is shown as it is, without quotes: what would act on a terminal comes as \uXXXX. */
 export function printable(text: string): string {
 	return toJson(text).slice(1, -1).replaceAll('\\"', '"').replaceAll('\\\\', '\\');
 }

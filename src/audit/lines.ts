@@ -1,25 +1,10 @@
 /** Writes records as lines of JSON in the OCSF schema. What repeats (log, session, decision) is serialised once and kept. */
-import { hash } from 'node:crypto';
-import type { StatementDecision } from '../stages.ts';
 import type { Batch } from './batch.ts';
+import { DecisionPartsCache } from './decision-parts.ts';
 import type { AuditParameter, Outcome, SessionInfo, StatementRecord } from './event.ts';
-import { toJson } from './json.ts';
-import {
-	activityOf,
-	authorizationOf,
-	type DatastoreActivity,
-	databasePart,
-	datastoreActivity,
-	effects,
-	eventClass,
-	objectPart,
-	ocsfVersion,
-	sessionUnmapped,
-	severity,
-	status,
-	whoParts,
-} from './ocsf.ts';
-import { renderParameter } from './parameters.ts';
+import { members, toJson } from './json.ts';
+import { databasePart, ocsfVersion, sessionUnmapped, status, whoParts } from './ocsf.ts';
+import { parameterText } from './parameters.ts';
 
 /** What `metadata.event_code` can be. */
 export type EventCode =
@@ -57,78 +42,6 @@ const outcomeStatus = {
 	unknown: status.Unknown,
 } as const satisfies Record<Outcome['status'], number>;
 
-interface DecisionParts {
-	/** Attributes, from `,"category_uid"` on. */
-	readonly attributes: Buffer;
-	/** Members of `unmapped`. */
-	readonly unmapped: Buffer;
-	/** The class and activity alone, for the outcome. */
-	readonly activity: Buffer;
-}
-
-/** Members of an object as JSON text, each after a comma: `,"a":1,"b":2`; '' for an empty object. */
-function members(value: object): string {
-	const text = toJson(value);
-	return text === '{}' ? '' : `,${text.slice(1, -1)}`;
-}
-
-/** What every event says of its class (OCSF, base event). */
-export interface ClassPart {
-	readonly category_uid: number;
-	readonly class_uid: number;
-	readonly activity_id: number;
-	readonly activity_name: string;
-	/** class_uid * 100 + activity_id */
-	readonly type_uid: number;
-}
-
-export function datastoreClass(activity: DatastoreActivity): ClassPart {
-	const { category_uid, class_uid } = eventClass.datastore;
-	const activity_id = datastoreActivity[activity];
-	return {
-		category_uid,
-		class_uid,
-		activity_id,
-		activity_name: activity,
-		type_uid: class_uid * 100 + activity_id,
-	};
-}
-
-function decisionParts(decision: StatementDecision): DecisionParts {
-	const activity = datastoreClass(activityOf(decision));
-	const { activity_name: _name, ...withoutName } = activity;
-	const table = decision.objects.find((use) => use.kind === 'relation');
-	const denied = decision.effect === 'deny';
-	const attributes = {
-		...activity,
-		severity_id: denied ? severity.Medium : severity.Informational,
-		...effects[decision.effect],
-		...(denied
-			? {
-					status_id: status.Failure,
-					status: 'Failure',
-					status_code: decision.error?.sqlstate ?? '42501',
-					status_detail: decision.error?.message ?? 'denied',
-				}
-			: {}),
-		query_info: { query_string: decision.sql, uid: hash('sha256', decision.sql, 'hex').slice(0, 16) },
-		...(table === undefined ? {} : { table: { name: `${table.schema}.${table.name}` } }),
-		...(decision.rules.length === 0
-			? {}
-			: { authorizations: decision.rules.map((rule) => authorizationOf(rule, decision.effect)) }),
-	};
-	const unmapped = {
-		node: decision.node,
-		...(decision.objects.length === 0 ? {} : { objects: decision.objects.map(objectPart) }),
-		...(decision.rewritten === decision.sql ? {} : { rewritten: decision.rewritten }),
-	};
-	return {
-		attributes: Buffer.from(members(attributes)),
-		unmapped: Buffer.from(members(unmapped)),
-		activity: Buffer.from(members(withoutName)),
-	};
-}
-
 /** Who, from where, to which database; `unmapped` comes last and is left open. */
 function sessionPart(session: SessionInfo): Buffer {
 	const text = members({ ...whoParts(session), database: databasePart(session), unmapped: sessionUnmapped(session) });
@@ -161,7 +74,7 @@ interface SessionParts {
 export class Lines {
 	readonly #options: LinesOptions;
 	readonly #sessions = new WeakMap<SessionInfo, SessionParts>();
-	readonly #decisions = new WeakMap<StatementDecision, DecisionParts>();
+	readonly #decisions: DecisionPartsCache;
 	readonly #heads = new Map<EventCode, Buffer>();
 	#timeMs = Number.NaN;
 	#time = '';
@@ -170,6 +83,7 @@ export class Lines {
 
 	constructor(options: LinesOptions) {
 		this.#options = options;
+		this.#decisions = new DecisionPartsCache(options.cachedPartBytesMax);
 	}
 
 	uid(sequence: number): string {
@@ -178,12 +92,12 @@ export class Lines {
 
 	/** Writes the line of a statement. `parameters`: what `parameters` below made of them. */
 	statement(to: Batch, record: StatementRecord, parameters: string, timeMs: number, sequence: number): void {
-		const decision = this.#decision(record.decision);
+		const decision = this.#decisions.of(record.decision);
 		this.#head(to, 'statement', timeMs, sequence, null);
-		to.piece(decision.attributes);
+		decision.attributes(to);
 		to.piece(this.#policyPart(record.policyRevision));
 		to.piece(this.#session(record.session).full);
-		to.piece(decision.unmapped);
+		decision.unmapped(to);
 		to.text(`,${place(record)},"protocol":"${record.protocol}","phase":"${record.phase}"${parameters}}}`);
 		to.endLine();
 	}
@@ -198,7 +112,7 @@ export class Lines {
 	): void {
 		const { status: how, sqlstate, tag, rows, bytes, durationMs } = outcome;
 		this.#head(to, 'outcome', timeMs, sequence, of.id);
-		to.piece(this.#decision(of.record.decision).activity);
+		to.piece(this.#decisions.activity(of.record.decision));
 		const code = sqlstate === null ? '' : `,"status_code":${toJson(sqlstate)}`;
 		const duration = Math.round(durationMs);
 		to.text(`,"severity_id":1,"status_id":${outcomeStatus[how]}${code},"duration":${duration}`);
@@ -229,7 +143,7 @@ export class Lines {
 		if (parameters === undefined || parameters.length === 0) return '';
 		if (this.#options.parameters === 'off') return `,"parameter_count":${parameters.length}`;
 		const max = this.#options.parameterBytesMax;
-		return `,"parameters":${toJson(parameters.map((parameter) => renderParameter(parameter, max)))}`;
+		return `,"parameters":[${parameters.map((parameter) => parameterText(parameter, max)).join()}]`;
 	}
 
 	/** The beginning of every line, up to and with `time`. */
@@ -270,16 +184,6 @@ export class Lines {
 		if (parts === undefined) {
 			parts = { full: sessionPart(session), short: shortSessionPart(session) };
 			this.#sessions.set(session, parts);
-		}
-		return parts;
-	}
-
-	#decision(decision: StatementDecision): DecisionParts {
-		let parts = this.#decisions.get(decision);
-		if (parts === undefined) {
-			parts = decisionParts(decision);
-			const bytes = parts.attributes.length + parts.unmapped.length;
-			if (bytes <= this.#options.cachedPartBytesMax) this.#decisions.set(decision, parts);
 		}
 		return parts;
 	}

@@ -153,6 +153,28 @@ export function activityOf(decision: StatementDecision): DatastoreActivity {
 	return 'Query';
 }
 
+/** What every event says of its class (OCSF, base event). */
+export interface ClassPart {
+	readonly category_uid: number;
+	readonly class_uid: number;
+	readonly activity_id: number;
+	readonly activity_name: string;
+	/** class_uid * 100 + activity_id */
+	readonly type_uid: number;
+}
+
+export function datastoreClass(activity: DatastoreActivity): ClassPart {
+	const { category_uid, class_uid } = eventClass.datastore;
+	const activity_id = datastoreActivity[activity];
+	return {
+		category_uid,
+		class_uid,
+		activity_id,
+		activity_name: activity,
+		type_uid: class_uid * 100 + activity_id,
+	};
+}
+
 export const effects = {
 	allow: { action_id: 1, action: 'Allowed' },
 	mask: { action_id: 4, action: 'Modified' },

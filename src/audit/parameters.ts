@@ -1,6 +1,8 @@
 /** Bind parameters as they stand in a record: readable where the type is known, bounded, redacted where they must be. */
+import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
 import type { AuditParameter } from './event.ts';
+import { toJson } from './json.ts';
 
 interface Rendered {
 	readonly oid: number;
@@ -15,14 +17,8 @@ interface Rendered {
 	readonly sha256?: string;
 }
 
-const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
-
 function asText(bytes: Buffer): string | null {
-	try {
-		return utf8.decode(bytes);
-	} catch {
-		return null;
-	}
+	return isUtf8(bytes) ? bytes.toString('utf8') : null;
 }
 
 function uuidText(bytes: Buffer): string {
@@ -89,4 +85,28 @@ export function renderParameter(parameter: AuditParameter, bytesMax: number): Re
 		...(text === null ? { base64: shown.toString('base64') } : { value: text }),
 		...(whole ? {} : { bytes: value.length, sha256: createHash('sha256').update(value).digest('hex') }),
 	};
+}
+
+/** Most values are numbers and words: so short, and without anything that JSON or a terminal would take for more. */
+const plainBytesMax = 32;
+
+/** JSON text of `renderParameter`. */
+export function parameterText(parameter: AuditParameter, bytesMax: number): string {
+	const { oid, value, format, redact } = parameter;
+	if (
+		!redact &&
+		format === 0 &&
+		value !== null &&
+		value.length <= Math.min(plainBytesMax, bytesMax) &&
+		isPlain(value)
+	) {
+		return `{"oid":${oid},"value":"${value.toString('latin1')}"}`;
+	}
+	return toJson(renderParameter(parameter, bytesMax));
+}
+
+/** Printable ASCII without quotes and backslashes. */
+function isPlain(bytes: Buffer): boolean {
+	for (const byte of bytes) if (byte < 0x20 || byte > 0x7e || byte === 0x22 || byte === 0x5c) return false;
+	return true;
 }

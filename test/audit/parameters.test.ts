@@ -1,8 +1,10 @@
 /** Bind parameters as they stand in a record: readable, bounded, redacted. */
 import { createHash } from 'node:crypto';
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { AuditParameter } from '../../src/audit/event.ts';
-import { renderParameter } from '../../src/audit/parameters.ts';
+import { toJson } from '../../src/audit/json.ts';
+import { parameterText, renderParameter } from '../../src/audit/parameters.ts';
 import { record } from './samples.ts';
 import { accept, only, openLog } from './support.ts';
 
@@ -52,6 +54,23 @@ const rows: readonly { name: string; of: AuditParameter; want: object }[] = [
 describe('a bind parameter', () => {
 	it.each(rows)('$name', ({ of, want }) => {
 		expect(renderParameter(of, 1024)).toEqual(want);
+	});
+
+	it.each(rows)('as text says the same: $name', ({ of }) => {
+		for (const max of [0, 3, 1024]) expect(parameterText(of, max)).toBe(toJson(renderParameter(of, max)));
+	});
+
+	it('of any bytes says the same as text', () => {
+		const anyBytes = fc.oneof(
+			fc.uint8Array({ maxLength: 40 }).map((taken) => Buffer.from(taken)),
+			fc.string({ maxLength: 40 }).map((text) => Buffer.from(text)),
+		);
+		fc.assert(
+			fc.property(anyBytes, fc.constantFrom(0, 23, 25), fc.constantFrom<0 | 1>(0, 1), (value, oid, format) => {
+				const of = parameter(oid, format, value);
+				expect(parameterText(of, 34)).toBe(toJson(renderParameter(of, 34)));
+			}),
+		);
 	});
 
 	it('that is long is cut at a character, with its length and digest', () => {
