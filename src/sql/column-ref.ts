@@ -4,7 +4,15 @@ import { GatewayError } from '../errors.ts';
 import { displayRelation, stringsOf } from './names.ts';
 import { fieldFunction } from './field-function.ts';
 import type { InlineTarget } from './inline-target.ts';
-import { findItem, type ItemColumn, type RangeItem, resolveBare, resolveQualified, type Scope } from './scope.ts';
+import {
+	bareColumns,
+	findItem,
+	type ItemColumn,
+	type RangeItem,
+	resolveBare,
+	resolveQualified,
+	type Scope,
+} from './scope.ts';
 import { denied, type ExprInfo, positionAt, refuse, type Walk } from './walk.ts';
 
 interface Around {
@@ -164,6 +172,7 @@ function inlineColumn(node: ColumnRef, target: InlineTarget, name: string, aroun
 	const { walk } = around;
 	const protection = target.protection.byName.get(name);
 	if (protection === undefined || protection.state === 'plain') return;
+	if ((node.fields ?? []).length === 1) refuseAmbiguous(node, name, around);
 	if (protection.state === 'hidden') throw noSuchColumn(node, name, target, walk);
 	const object = `${walk.context.access.database}.${displayRelation(target.relation)}.${name}`;
 	if (protection.state === 'refused') {
@@ -191,6 +200,21 @@ function inlineColumn(node: ColumnRef, target: InlineTarget, name: string, aroun
 	if (end === undefined || tokens[first]?.name === 'UIDENT')
 		throw refuse(walk, 'a column reference that the gateway cannot place', node.location);
 	walk.edits.replace(node.location ?? 0, end, protection.render(target.qualifier));
+}
+
+/** In the place of a bare name stands a qualified mask, so the server would no longer see that the name was ambiguous. */
+function refuseAmbiguous(node: ColumnRef, name: string, around: Around): void {
+	for (let scope: Scope | null = around.scope; scope !== null; scope = scope.parent) {
+		const having = scope.items.filter((item) => bareColumns(item)?.some((column) => column.name === name) === true);
+		if (having.length > 1) {
+			throw new GatewayError(
+				'42702',
+				`column reference "${name}" is ambiguous`,
+				positionAt(around.walk, node.location),
+			);
+		}
+		if (having.length > 0) return;
+	}
 }
 
 function noSuchColumn(node: ColumnRef, name: string, target: InlineTarget, walk: Walk): GatewayError {

@@ -82,7 +82,7 @@ function onConflict(
 		})),
 		name: 'excluded',
 		schema: null,
-		qualifiedOnly: true,
+		qualifiedOnly: false,
 	};
 	const update: Scope = { ...scope, items: [...scope.items, excluded] };
 	requireUpdate(walk, target, clause);
