@@ -46,7 +46,16 @@ export function record(
 	for (const statement of statements) {
 		conversation.statement += 1;
 		const number = conversation.statement;
-		const told = { session, transaction, statement: number, protocol, phase, decision: statement, policyRevision, text };
+		const told = {
+			session,
+			transaction,
+			statement: number,
+			protocol,
+			phase,
+			decision: statement,
+			policyRevision,
+			text,
+		};
 		services.pipeline.accept(parameters === undefined ? told : withParameters(told, parameters), done);
 	}
 	return run;

@@ -23,8 +23,6 @@ export interface Around {
 	readonly writing: boolean;
 }
 
-export type ExpressionWalker = (node: Node | undefined, around: Around) => ExprInfo;
-
 const NOTHING: ExprInfo = { type: null, constant: true, safe: true };
 
 /** Walks any expression. Throws 42501 for what is not allowed and for a node type that no expression has. */

@@ -165,7 +165,8 @@ function settingAsked(walk: Walk, statement: SelectStmt, scope: Scope): string |
 	if (walk.usersOperator) return undefined;
 	const [item] = scope.items;
 	const settings = walk.context.catalog.relation('pg_catalog', 'pg_settings');
-	if (scope.items.length !== 1 || item?.note?.schema !== 'pg_catalog' || item.note.name !== settings?.name) return undefined;
+	if (scope.items.length !== 1 || item?.note?.schema !== 'pg_catalog' || item.note.name !== settings?.name)
+		return undefined;
 	const where = as(statement.whereClause, 'A_Expr');
 	const isName = stringsOf(as(where?.lexpr, 'ColumnRef')?.fields).join('.') === 'name';
 	const isEqual = where?.kind === 'AEXPR_OP' && stringsOf(where.name).join('.') === '=';

@@ -34,11 +34,7 @@ describe('verdicts', () => {
 			'has_table_privilege(text,text)',
 			'pg_table_is_visible(oid)',
 		],
-		...[
-			'pg_relation_size(regclass)',
-			'pg_try_advisory_lock(bigint)',
-			'current_setting(text)',
-		],
+		...['pg_relation_size(regclass)', 'pg_try_advisory_lock(bigint)', 'current_setting(text)'],
 		...['ts_rewrite(tsquery,tsquery,tsquery)', 'pg_is_wal_replay_paused()', 'obj_description(oid,name)', 'pg_cursor()'],
 		...[
 			'information_schema._pg_truetypid(pg_attribute,pg_type)',
