@@ -11,6 +11,9 @@ import { SERVICE_PASSWORD, startGateway, type TestGateway } from '../support/gat
 
 const scripts = join(import.meta.dirname, 'drivers');
 
+/** Of the JDK; by a name, so that it is not taken for a package's. */
+const COMPILER = 'javac';
+
 /** Where Debian and Maven users have it. */
 const jar = [process.env['PGJDBC_JAR'] ?? '', '/usr/share/java/postgresql.jar'].find((file) => existsSync(file));
 
@@ -63,7 +66,7 @@ const drivers: readonly Driver[] = [
 	},
 	{
 		name: 'pgjdbc',
-		program: jar !== undefined && spawnSync('javac', ['--version']).status === 0 ? 'java' : undefined,
+		program: jar !== undefined && spawnSync(COMPILER, ['--version']).status === 0 ? 'java' : undefined,
 		methods: {
 			scram: 'scram-sha-256',
 			'scram over TLS': 'scram-sha-256',
@@ -99,7 +102,7 @@ beforeAll(async () => {
 	};
 	for (const [name, content] of Object.entries(files)) await writeFile(join(folder, name), content, { mode: 0o600 });
 	if (installed.some(({ name }) => name === 'pgjdbc')) {
-		const { status, stderr } = spawnSync('javac', ['-d', folder, join(scripts, 'Login.java')], { encoding: 'utf8' });
+		const { status, stderr } = spawnSync(COMPILER, ['-d', folder, join(scripts, 'Login.java')], { encoding: 'utf8' });
 		if (status !== 0) throw new Error(stderr);
 	}
 	gateway = await startGateway({
