@@ -264,7 +264,7 @@ describe('rows that a write would leave behind', () => {
 		"update people set tenant = 'globex' where id = 1",
 		"update people set tenant = 'globex' where id = 1 returning id, name as n",
 		"update people set (name, tenant) = ('x', 'globex') where id = 1",
-		'update people set tenant = null where id = 1',
+		'update log set tenant = null where id = 1',
 		"insert into log (id, tenant) values (1, 'acme') on conflict (id) do update set tenant = 'globex'",
 		"with x as (insert into log (id, tenant) values (9, 'globex')) select 1",
 		"with x as (insert into log (id, tenant) values (9, 'globex') returning id) select * from x",
