@@ -58,7 +58,7 @@ export interface ProbeCase extends Common {
 	readonly guesses: (world: World) => { readonly right: string; readonly wrong: string };
 	readonly protocols: readonly Protocol[];
 	readonly transaction: boolean;
-	/** The answer's delay counts too: whether it is above this many milliseconds. */
+	/** The answer's delay counts too: by how many milliseconds the guesses may differ. */
 	readonly delayMs: number | null;
 }
 

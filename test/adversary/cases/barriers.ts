@@ -605,7 +605,7 @@ const delays = probes(
 				`select id from app.people_vv where case when label = '${g}' then pg_sleep(0.25) is not null else true end`,
 		},
 	},
-	{ delayMs: 200, protocols: ['simple'] },
+	{ delayMs: 150, protocols: ['simple'] },
 );
 
 export const barriers: readonly AttackCase[] = [

@@ -129,7 +129,7 @@ export const remembered: readonly AttackCase[] = [
 				"select ssn, name from app.people where tenant = 'globex'",
 			),
 		'a sequence by text': () =>
-			warmed((w) => `select to_regclass('${w}')`, "select pg_sequence_last_value('app.invoice_seq')"),
+			warmed((w) => `select to_regclass('${w}')`, "select pg_sequence_last_value('app.invoice_seq')::text"),
 		'the same text by another user of the same shape': [
 			'select name from app.people where id > 0',
 			'select name from app.people where id > 99',
