@@ -8,7 +8,6 @@ import { EventEmitter } from 'node:events';
 import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Socket } from 'node:net';
 import { AuditLog } from '../src/audit/log.ts';
 import type { ByteSink } from '../src/backend/connection.ts';
 import { Pipeline } from '../src/pipeline.ts';
@@ -17,8 +16,16 @@ import { Intake } from '../src/session/intake.ts';
 import { Relay } from '../src/session/relay.ts';
 import type { SessionServices } from '../src/session/services.ts';
 import { defaultSessionLimits } from '../src/session/limits.ts';
-import { encodeBackend, encodeBind, encodeDataRow, encodeDescribe, encodeExecute } from '../src/wire/encode.ts';
-import { encodeParse, encodeQuery, encodeSync } from '../src/wire/encode.ts';
+import {
+	encodeBackend,
+	encodeBind,
+	encodeDataRow,
+	encodeDescribe,
+	encodeExecute,
+	encodeParse,
+	encodeQuery,
+	encodeSync,
+} from '../src/wire/encode.ts';
 import { backendRules, frontendRules } from '../src/wire/framer.ts';
 import { portalName, statementName } from '../src/wire/frontend.ts';
 import { type Decider, openDecider, sessionInfo } from './rig/decider.ts';
@@ -133,7 +140,7 @@ class FakeClient {
 			},
 		});
 		this.#intake = new Intake(conversation, client, () => undefined);
-		this.#relay = new Relay(conversation, client as unknown as Socket, () => undefined);
+		this.#relay = new Relay(conversation, client, () => undefined);
 	}
 
 	turn(request: Buffer, reply: Buffer, done: () => void): void {

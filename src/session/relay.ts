@@ -288,11 +288,12 @@ export class Relay implements ByteSink {
 	#guard(statement: StatementDecision): void {
 		const { services } = this.#conversation;
 		const raw = this.#raw();
-		const passed = services.passedRows.get(statement);
+		const { objects } = statement;
+		const passed = services.passedRows.get(objects);
 		if (passed?.equals(raw) === true) return;
 		const object = services.pipeline.breach(decodeRowDescription(raw), statement, this.#conversation.context());
 		if (object !== null) throw new Breach(object);
-		if (statement !== cursor && raw.length <= rememberedBytesMax) services.passedRows.set(statement, Buffer.from(raw));
+		if (statement !== cursor && raw.length <= rememberedBytesMax) services.passedRows.set(objects, Buffer.from(raw));
 	}
 
 	#error(): boolean {

@@ -119,8 +119,11 @@ export interface SessionServices {
 	readonly settingSafety: (name: string, value: string) => SettingSafety;
 	readonly pipeline: StatementPipeline;
 	readonly audit: SessionAudit;
-	/** RowDescriptions that the result guard has passed, so that a repeated statement costs a comparison. Made empty. */
-	readonly passedRows: WeakMap<StatementDecision, Buffer>;
+	/**
+	 * RowDescriptions that the result guard has passed, so that a repeated statement costs a comparison. By what all texts of one
+	 * analysis have in common. Made empty.
+	 */
+	readonly passedRows: WeakMap<StatementDecision['objects'], Buffer>;
 	readonly cancels: CancelRegistry;
 	readonly admission: Admission;
 	/** The gateway's own database; without it there is none. */
