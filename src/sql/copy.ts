@@ -1,12 +1,15 @@
 /** COPY to and from the client: a protected relation is copied through a query, incoming rows are checked by the filters. */
 import type { CopyStmt } from '@pgsql/types';
+import type { Relation } from '../catalog/snapshot.ts';
+import { GatewayError } from '../errors.ts';
+import { endOf, whereExtent } from './clause.ts';
 import { condition } from './expression.ts';
-import { resolveRelation, stringsOf } from './names.ts';
+import { displayRelation, resolveRelation, stringsOf } from './names.ts';
 import { finishReads, spanOf, subquery, visible } from './protected-read.ts';
+import type { Protection } from './protection.ts';
 import { quoteIdentifier } from './quote.ts';
 import { readRelation } from './read-relation.ts';
 import { newScope } from './scope.ts';
-import { isKeyword } from './source.ts';
 import { addRules, denied, noteUse, refuse, type Walk } from './walk.ts';
 import { checkWrittenColumn, failingCheck, filterCondition, noteTarget, writeTarget } from './write-target.ts';
 
@@ -55,9 +58,31 @@ function copyTo(walk: Walk, statement: CopyStmt): void {
 	const shown = read.protection.columns
 		.filter((column) => visible(walk, column) && column.column.generated === '')
 		.map((column) => column.column.name);
+	for (const name of names) if (!shown.includes(name)) throw notShown(walk, read.protection, relation, name);
 	const list = (names.length === 0 ? shown : names).map((name) => `"_c".${quoteIdentifier(name)}`).join(', ');
 	const end = names.length === 0 ? span.end : columnListEnd(walk, span.end);
 	walk.edits.replace(span.start, end, `(SELECT ${list} FROM (${subquery(walk, read, false)}) AS "_c")`);
+}
+
+/** A column that is not there, or hidden, or generated, as the server says it; or one that no rule allows. */
+function notShown(walk: Walk, protection: Protection, relation: Relation, name: string): GatewayError {
+	const column = protection.byName.get(name);
+	const display = `${displayRelation(relation)}.${name}`;
+	if (column?.state === 'refused') {
+		return denied(
+			walk,
+			`column ${display}`,
+			{ denied: false, rules: column.rules },
+			'select',
+			`${walk.context.access.database}.${display}`,
+		);
+	}
+	if (column === undefined || column.state === 'hidden') {
+		return new GatewayError('42703', `column "${name}" of relation "${relation.name}" does not exist`);
+	}
+	return new GatewayError('42P10', `column "${name}" is a generated column`, {
+		detail: 'Generated columns cannot be used in COPY.',
+	});
 }
 
 function columnNames(statement: CopyStmt): readonly string[] {
@@ -90,19 +115,23 @@ function checkIncoming(walk: Walk, statement: CopyStmt, target: ReturnType<typeo
 	const qualifier = quoteIdentifier(target.relation.name);
 	const filter = filterCondition(target, qualifier);
 	if (filter === null) return;
+	if (target.relation.hasTriggers) {
+		throw refuse(
+			walk,
+			`COPY into ${displayRelation(target.relation)}, whose rows a trigger may change after the row filter has seen them,`,
+			target.location,
+			'Use INSERT.',
+		);
+	}
 	const [column] = target.relation.columns;
 	if (column === undefined) throw refuse(walk, 'writing to a relation without columns');
 	const check = `CASE WHEN ${filter} THEN true ELSE ${failingCheck(walk, target, `${qualifier}.${quoteIdentifier(column.name)}`)} END`;
-	const { source } = walk;
 	if (statement.whereClause === undefined) {
-		const last = source.tokens.findLast((token) => token.text !== ';');
-		walk.edits.insert(last?.end ?? source.bytes.length, ` WHERE ${check}`);
+		walk.edits.insert(endOf(walk, target.location ?? 0, false), ` WHERE ${check}`);
 		return;
 	}
-	const where = source.tokens.findLast((token) => isKeyword(token, 'where'));
-	const last = source.tokens.findLast((token) => token.text !== ';');
-	if (where === undefined || last === undefined)
-		throw refuse(walk, 'a WHERE clause of COPY that the gateway cannot place');
-	walk.edits.insert(where.end, ` ${check} AND (`);
-	walk.edits.insert(last.end, ')');
+	// A row that the client's own condition leaves out is not checked.
+	const extent = whereExtent(walk, statement.whereClause);
+	walk.edits.insert(extent.start, 'CASE WHEN (');
+	walk.edits.insert(extent.end, `) THEN ${check} ELSE false END`);
 }
