@@ -297,6 +297,29 @@ const neverHarmful: Readonly<Record<string, string>> = {
 	'a harmful function in a hidden place': 'it answers nothing of the file',
 };
 
+const newer = attacks(
+	'functions',
+	'no-secret',
+	{
+		'JSON_SCALAR as a function': "select json_scalar('x')",
+		'JSON_SERIALIZE as a function': "select json_serialize('x')",
+		'JSON_VALUE as a function': "select json_value(jsonb '{}', '$.a')",
+		'JSON_QUERY as a function': "select json_query(jsonb '{}', '$.a')",
+		'JSON_EXISTS as a function': "select json_exists(jsonb '{}', '$.a')",
+		'JSON_ARRAY as a function': "select json_array('x')",
+		'JSON_ARRAYAGG as a function': 'select json_arrayagg(title) from app.depts',
+		'MERGE_ACTION as a function': 'select merge_action()',
+		'JSON_SCALAR as a function in FROM': "select * from json_scalar('x')",
+		'JSON_SCALAR as a function in a default': [
+			'begin',
+			"create temp table t (a int, b text default json_scalar('x'))",
+			'insert into t values (1) returning b',
+			'rollback',
+		],
+	},
+	{ bare: 'a server of today has them built in, older ones call what a user made' },
+);
+
 const typed = conversations('functions', 'no-secret', {
 	'a parameter of the type of a domain': async (client) => {
 		const oid = Number(textRows(await client.run("select 'app.stealing'::regtype::oid"))[0]?.[0]);
@@ -369,6 +392,7 @@ const calls = conversations('functions', 'no-secret', {
 export const functions: readonly AttackCase[] = [
 	...own.map((attack) => ({ ...attack, bare: neverOwn[attack.name] ?? null })),
 	...harmful.map((attack) => ({ ...attack, bare: neverHarmful[attack.name] ?? null })),
+	...newer,
 	...typed,
 	...calls,
 ];
