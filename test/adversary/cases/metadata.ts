@@ -41,7 +41,7 @@ const activity = attacks('metadata', 'no-secret', {
 	'pg_stat_activity, whole rows': 'select a from pg_stat_activity a',
 	'pg_stat_activity as JSON': 'select to_jsonb(a) from pg_stat_activity a',
 	pg_stat_get_activity: 'select * from pg_stat_get_activity(null)',
-	pg_stat_get_backend_activity: 'select pg_stat_get_backend_activity(n) from generate_series(1, 100) n',
+	pg_stat_get_backend_activity: 'select pg_stat_get_backend_activity(n) from pg_stat_get_backend_idset() n',
 	'pg_stat_activity in a join': 'select l.mode, a.query from pg_locks l full join pg_stat_activity a using (pid)',
 	'pg_stat_activity in a view of the own': [
 		'begin',

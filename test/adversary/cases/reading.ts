@@ -343,7 +343,11 @@ const denied = attacks(
 		DO: "do $$ begin raise notice '%', (select ssn from app.people where id = 101); end $$",
 		'COPY to a program': "copy app.depts to program 'cat > /dev/null'",
 		'COPY to a file': "copy (select 1) to '/dev/null'",
-		'COPY from a program': ['begin', "copy lab.inbox (line) from program 'cat adversary-*.txt'", 'rollback'],
+		'COPY from a program': (world) => [
+			'begin',
+			`copy lab.inbox (line) from program 'cat ${world.fileName}'`,
+			'rollback',
+		],
 	},
 	{ sqlstates: ['42501', '42703', '42883'] },
 );
