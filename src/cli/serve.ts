@@ -3,6 +3,7 @@ import pino from 'pino';
 import { loadConfig } from '../config/load.ts';
 import type { SessionLog } from '../session/services.ts';
 import { startGateway } from './gateway.ts';
+import { tuneHeap } from './heap.ts';
 import type { CommandIo } from './io.ts';
 import { version } from './version.ts';
 
@@ -16,6 +17,7 @@ export interface ServeOptions {
 
 /** Resolves with the exit status once the gateway has stopped. Throws what `loadConfig` and `startGateway` throw. */
 export async function serve(io: CommandIo, options: ServeOptions): Promise<number> {
+	tuneHeap();
 	const config = await loadConfig(options.config, io.env);
 	const log = options.log ?? operatorLog();
 	const gateway = await startGateway(config, { log });
