@@ -1,16 +1,24 @@
 /** Splices edits into the client's text at byte offsets, and maps positions of the result back to the client's text. */
 import type { Edit } from '../stages.ts';
 
-/** Collects edits; order of insertion does not matter. Two edits may touch but not overlap. */
+/** Collects edits of a text; order of insertion does not matter. Two edits may touch but not overlap. */
 export class EditList {
+	readonly #bytes: Buffer;
 	readonly #edits: Edit[] = [];
 
+	constructor(bytes: Buffer) {
+		this.#bytes = bytes;
+	}
+
+	/** A word is kept apart from words beside it: `where"ssn"` has no blank where another word would need one. */
 	replace(start: number, end: number, text: string): void {
-		this.#edits.push({ start, end, text });
+		const before = /^\w/.test(text) && isWordByte(this.#bytes[start - 1]) ? ' ' : '';
+		const after = /\w$/.test(text) && isWordByte(this.#bytes[end]) ? ' ' : '';
+		this.#edits.push({ start, end, text: `${before}${text}${after}` });
 	}
 
 	insert(at: number, text: string): void {
-		this.#edits.push({ start: at, end: at, text });
+		this.replace(at, at, text);
 	}
 
 	get length(): number {
@@ -27,6 +35,11 @@ export class EditList {
 		}
 		return edits;
 	}
+}
+
+/** Bytes that an identifier or number may have. */
+function isWordByte(byte: number | undefined): boolean {
+	return byte !== undefined && (byte >= 0x80 || /[\w$]/.test(String.fromCharCode(byte)));
 }
 
 /** The text with the edits in it. */

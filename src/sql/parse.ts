@@ -1,6 +1,6 @@
 /** Parses SQL with PostgreSQL's own grammar (libpg-query) within limits, and gives the server's own syntax error where it does not parse. */
-import { hasSqlDetails, loadModule, parseSync } from 'libpg-query';
-import type { Node } from '@pgsql/types';
+import { hasSqlDetails, loadModule, parseSync, scanSync } from 'libpg-query';
+import type { Node, ParseResult } from '@pgsql/types';
 import { GatewayError } from '../errors.ts';
 import { nestingBound } from './depth.ts';
 import { SourceText } from './source.ts';
@@ -49,15 +49,9 @@ export function parse(sql: string, limits: SqlLimits): Parsed {
 			{ hint: 'Raise limits.statementBytesMax, or send the data as parameters or with COPY.' },
 		);
 	}
-	// Every level takes a byte at least, so a short text needs no look.
-	if (source.bytes.length > limits.nestingMax && nestingBound(source.bytes) > limits.nestingMax) {
-		throw new GatewayError(
-			'54001',
-			`statement nests brackets or chains operators deeper than the gateway analyses (${limits.nestingMax})`,
-		);
-	}
+	checkNesting(source.bytes, limits);
 	if (sql.trim() === '') return { source, statements: [] };
-	const tree = parseTree(source);
+	const tree = parseTree(source, limits);
 	const statements = (tree.stmts ?? []).map((raw): ParsedStatement => {
 		if (raw.stmt === undefined) throw new GatewayError('XX000', 'the parser gave a statement without a tree');
 		const start = raw.stmt_location ?? 0;
@@ -73,15 +67,56 @@ export function parse(sql: string, limits: SqlLimits): Parsed {
 	return { source, statements };
 }
 
-function parseTree(source: SourceText) {
+/**
+ * The parser takes a comment for a token, which the server does not: one between NOT and IN is no syntax error there, and
+ * a string goes on after one. So what does not parse is tried once more with blanks in place of its comments.
+ */
+function parseTree(source: SourceText, limits: SqlLimits): ParseResult {
 	try {
-		return parseSync(source.sql);
+		return parseText(source, source.sql);
+	} catch (error) {
+		const blanked = error instanceof GatewayError ? withoutComments(source) : source.sql;
+		if (blanked === source.sql) throw error;
+		checkNesting(Buffer.from(blanked, 'utf8'), limits);
+		return parseText(source, blanked);
+	}
+}
+
+/** The text with a blank for every byte of its comments, so that offsets in bytes stay; itself where there is none. */
+function withoutComments(source: SourceText): string {
+	if (!/--|\/\*/.test(source.sql)) return source.sql;
+	try {
+		const bytes = Buffer.from(source.bytes);
+		for (const { start, end, tokenName } of scanSync(source.sql).tokens) {
+			if (tokenName === 'C_COMMENT' || tokenName === 'SQL_COMMENT') bytes.fill(' ', start, end);
+		}
+		return bytes.toString('utf8');
+	} catch {
+		// What cannot be scanned cannot be parsed either; its error has been told.
+		return source.sql;
+	}
+}
+
+function checkNesting(bytes: Buffer, limits: SqlLimits): void {
+	// Every level takes a byte at least, so a short text needs no look.
+	if (bytes.length <= limits.nestingMax || nestingBound(bytes) <= limits.nestingMax) return;
+	throw new GatewayError(
+		'54001',
+		`statement nests brackets or chains operators deeper than the gateway analyses (${limits.nestingMax})`,
+	);
+}
+
+function parseText(source: SourceText, sql: string): ParseResult {
+	try {
+		return parseSync(sql);
 	} catch (error) {
 		if (hasSqlDetails(error)) {
 			const offset = error.sqlDetails?.cursorPosition ?? 0;
-			// Offset 0 stands for no position too.
-			const position = offset > 0 || !WITHOUT_POSITION.test(error.message) ? { position: offset + 1 } : {};
-			throw new GatewayError(syntaxSqlstate(error.message, source.sql, offset), error.message, position);
+			// Offset 0 stands for no position too. The parser counts characters of the text that it was given.
+			const known = offset > 0 || !WITHOUT_POSITION.test(error.message);
+			const before = [...sql].slice(0, offset).join('');
+			const position = known ? { position: source.position(Buffer.byteLength(before)) } : {};
+			throw new GatewayError(syntaxSqlstate(error.message, before), error.message, position);
 		}
 		// A stack that overflows inside WASM, or output that is no JSON: denied, and the parser stays usable.
 		throw new GatewayError('54001', 'the statement is too complex for the gateway to analyse', { cause: error });
@@ -112,9 +147,9 @@ const OTHER_SQLSTATES: readonly (readonly [RegExp, string])[] = [
 
 const ESCAPE_STRING = /e'(?:[^'\\]|''|\\.)*$/is;
 
-function syntaxSqlstate(message: string, sql: string, offset: number): string {
+function syntaxSqlstate(message: string, before: string): string {
 	if (message.startsWith('LIMIT #,# syntax')) return '42601';
 	// In e'' the scanner says so, in U&'' the parser, with another SQLSTATE.
-	if (message === 'invalid Unicode escape' && ESCAPE_STRING.test([...sql].slice(0, offset).join(''))) return '22025';
+	if (message === 'invalid Unicode escape' && ESCAPE_STRING.test(before)) return '22025';
 	return OTHER_SQLSTATES.find(([pattern]) => pattern.test(message))?.[1] ?? '42601';
 }

@@ -1,6 +1,6 @@
 /** What one analysis carries along: its inputs, the edits it makes, and the notes of what the statement uses. */
 import type { Access, Action, FilterCheck, ObjectUse, RuleRef, SessionEffect } from '../stages.ts';
-import type { CatalogSnapshot } from '../catalog/snapshot.ts';
+import type { CatalogSnapshot, Relation } from '../catalog/snapshot.ts';
 import { GatewayError } from '../errors.ts';
 import { EditList } from './edits.ts';
 import type { SourceText } from './source.ts';
@@ -78,6 +78,8 @@ export interface Walk {
 	hidesRows: boolean;
 	/** In `select ... from pg_settings where name = '...'`: that name. */
 	settingName: string | undefined;
+	/** A temporary table that the statement makes, so that later statements of the same text can use it. */
+	made: Relation | undefined;
 	/** Rules that made a denial. */
 	readonly denials: RuleRef[];
 	/** A name was not found where it ought to be: the catalogue may be behind. */
@@ -98,7 +100,7 @@ export function newWalk(
 		context,
 		source,
 		query,
-		edits: new EditList(),
+		edits: new EditList(source.bytes),
 		uses: new Map(),
 		pending: [],
 		reads: new Map(),
@@ -113,6 +115,7 @@ export function newWalk(
 		masks: false,
 		hidesRows: false,
 		settingName: undefined,
+		made: undefined,
 		denials: [],
 		doubt: false,
 	};

@@ -1,5 +1,5 @@
 /** COPY to and from a pg client: the text that comes back, or what is sent. */
-import pg from 'pg';
+import type pg from 'pg';
 
 export interface Copied {
 	/** What COPY TO gave, as text. */
@@ -13,7 +13,7 @@ export function runCopy(client: pg.Client, sql: string, input = ''): Promise<Cop
 	return new Promise((resolve, reject) => {
 		const query = new CopyQuery(sql, input, resolve);
 		client.on('error', reject);
-		client.query(query);
+		client.query(query as unknown as pg.Submittable);
 	});
 }
 

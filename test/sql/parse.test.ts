@@ -377,6 +377,54 @@ describe('what does not parse', () => {
 	});
 });
 
+describe('comments where the server does not mind them', () => {
+	const rows: readonly string[] = [
+		'select 1 where 1 not /* x */ in (2)',
+		'select 1 where 1 not -- x\n between 2 and 3',
+		"select 'a' not /* ü€😀 */ like 'b', 'ö'",
+		'select x from (values (1)) t(x) order by 1 nulls /* x */ first',
+		'select * from generate_series(1, 2) with /* x */ ordinality as g(v, n)',
+		"select timestamp with /* x */ time zone '2024-01-01 00:00:00+00'",
+		"select U&'a!0061' /* x */ uescape '!'",
+		"select 'a' -- x\n 'b'",
+		"select e'a' /* a */ -- x\n '\\'b'",
+		"select 'a' -- x\n -- y ' z\n 'b'",
+		'select /* a /* b */ c */ 1 where 1 not /* /* */ */ in (2)',
+		"select json_object('a': 1 with /* x */ unique keys)",
+	];
+	test.each(rows)('%s', async (sql) => {
+		const want = await bench.direct(sql);
+		expect(want.kind === 'error' ? `${want.sqlstate} ${want.message}` : 'rows').toBe(
+			sql.includes('/* a */ -- x') ? '42601 syntax error at or near "\'\\\'"' : 'rows',
+		);
+		if (want.kind === 'rows') expect(refusalOf(sql)).toBeNull();
+	});
+
+	test.each(['select 1 where 1 not /* € */ in (2) frm x y', "select 'ü' /* 😀 */ not /* x */ like 'b' frm t x"])(
+		'the position of an error is that of the text: %s',
+		async (sql) => {
+			const want = await bench.direct(sql);
+			if (want.kind !== 'error') throw new Error('the server takes it');
+			expect(refusalOf(sql)).toEqual({ sqlstate: want.sqlstate, message: want.message, position: want.position });
+		},
+	);
+
+	test('offsets in the tree are those of the text', () => {
+		const sql = "select 'ü' /* €😀 */ where 1 not /* ß */ in (2) and a.b = 1; select 2";
+		const { source, statements } = parse(sql, defaultSqlLimits);
+		expect(statements.map(({ start, end }) => source.slice(start, end).trim())).toEqual(sql.split('; '));
+		const locations = [...JSON.stringify(statements[0]?.node).matchAll(/"location":(\d+)/g)].map((match) =>
+			Number(match[1]),
+		);
+		expect(locations.map((at) => source.slice(at, at + 3))).toContain('a.b');
+	});
+
+	test('do not slip a deep tree past the bound', () => {
+		const sql = `select e'a' -- x\n '\\'' ${'+ 1 '.repeat(9000)} -- '`;
+		expect(refusalOf(sql)?.sqlstate).toMatch(/^(54001|42601)$/);
+	});
+});
+
 describe('the statements of a text', () => {
 	const rows: readonly { sql: string; want: readonly string[] }[] = [
 		{ sql: '', want: [] },
