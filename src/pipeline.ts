@@ -8,7 +8,7 @@ import { overlay } from './catalog/overlay.ts';
 import type { CatalogSnapshot, Relation } from './catalog/snapshot.ts';
 import { GatewayError } from './errors.ts';
 import type { Access, Decision, Edit, Identity, StatementDecision } from './stages.ts';
-import { analyse } from './sql/analyse.ts';
+import { type Analysis, analyse } from './sql/analyse.ts';
 import { applyEdits } from './sql/edits.ts';
 import { breach, type RowOrigin } from './sql/guard.ts';
 import { executed } from './sql/execute.ts';
@@ -249,7 +249,7 @@ export class Pipeline {
 		if (inputs === null) return final(refusal(sql, 'Undecided', namesUnknown(), revision));
 		const followed = pathChange(parsed);
 		if (followed !== undefined) return final(refusal(sql, 'Undecided', followed, revision));
-		const analyses = parsed.statements.map((statement) => analyse(inputs, parsed.source, statement));
+		const analyses = analyseAll(inputs, parsed);
 		const current = (decision: Decision): boolean => this.isCurrent(decision, context);
 		const statements = analyses.map(({ decision }) => executed(decision, context.prepared, current));
 		return {
@@ -277,6 +277,18 @@ function inputsOf({ context, snapshot, parameterTypes }: Question): AnalysisCont
 	const { searchPath, tempSchema } = context.names;
 	if (searchPath === null) return null;
 	return { catalog: snapshot, access: context.access, searchPath, tempSchema, parameterTypes, nonce };
+}
+
+/** A temporary table that one statement makes is there for those after it. */
+function analyseAll(inputs: AnalysisContext, parsed: Parsed): readonly Analysis[] {
+	let known = inputs;
+	return parsed.statements.map((statement) => {
+		const analysis = analyse(known, parsed.source, statement);
+		if (analysis.made !== undefined) {
+			known = { ...known, catalog: overlay(known.catalog, [analysis.made]), tempSchema: analysis.made.schema };
+		}
+		return analysis;
+	});
 }
 
 /** One decision for the whole text: a denial of one statement denies all of it, before any of it is forwarded. */

@@ -3,6 +3,7 @@ import type { Node } from '@pgsql/types';
 import { GatewayError } from '../errors.ts';
 import type { Edit, ObjectUse, RuleRef, StatementDecision } from '../stages.ts';
 import { checkParameterTypes } from './casts.ts';
+import type { Relation } from '../catalog/snapshot.ts';
 import { applyEdits } from './edits.ts';
 import { MissingPolicyColumn } from './protection.ts';
 import { finishReads } from './protected-read.ts';
@@ -22,6 +23,8 @@ export interface Analysis {
 	readonly doubt: boolean;
 	/** Relations that were not found and where: perhaps only the session itself sees them yet. */
 	readonly missing: readonly RelationName[];
+	/** A temporary table that the statement makes. */
+	readonly made: Relation | undefined;
 }
 
 /** Decides one statement. Never throws for what a client can write: a refusal is a decision with effect `deny`. */
@@ -35,7 +38,13 @@ export function analyse(context: AnalysisContext, source: SourceText, parsed: Pa
 		finishReads(walk);
 		const edits = walk.edits.sorted();
 		const rewritten = applyEdits(source.bytes, edits, parsed.start, parsed.end);
-		return { decision: allowed(walk, node, sql, rewritten.trim()), edits, doubt: walk.doubt, missing: [] };
+		return {
+			decision: allowed(walk, node, sql, rewritten.trim()),
+			edits,
+			doubt: walk.doubt,
+			missing: [],
+			made: walk.made,
+		};
 	} catch (error) {
 		const refusal = asRefusal(error, parsed.node);
 		const unknown = error instanceof UnknownObject;
@@ -44,6 +53,7 @@ export function analyse(context: AnalysisContext, source: SourceText, parsed: Pa
 			edits: [],
 			doubt: unknown,
 			missing: unknown ? error.search : [],
+			made: undefined,
 		};
 	}
 }

@@ -4,7 +4,7 @@ import { checkSetting, literalOf } from './call.ts';
 import { columnType } from './casts.ts';
 import { expression } from './expression.ts';
 import { mayCreateRelation, mayInSchema, mayOnDatabase, mayOnRelation, objectNames, schemaOf } from './may.ts';
-import { stringsOf, UnknownObject } from './names.ts';
+import { resolveType, stringsOf, TYPE, UnknownObject } from './names.ts';
 import { as, type NodeOf, tagOf } from './nodes.ts';
 import { readRelation } from './read-relation.ts';
 import { checkRoutine } from './routines.ts';
@@ -36,7 +36,50 @@ export function createTable(walk: Walk, node: NodeOf<'CreateStmt'>): void {
 	for (const element of node.partspec?.partParams ?? [])
 		expression(as(element, 'PartitionElem')?.expr, { walk, scope: columnsUnknown(), place: 'output', writing: false });
 	boundExpressions(walk, node.partbound);
+	const elements = node.tableElts ?? [];
+	if (elements.every((element) => !('TableLikeClause' in element)) && (node.inhRelations ?? []).length === 0) {
+		const columns = elements.flatMap((element) => as(element, 'ColumnDef') ?? []);
+		made(
+			walk,
+			node.relation,
+			columns.map((column) => ({ name: column.colname ?? '', type: resolveType(walk, column.typeName)?.oid ?? null })),
+		);
+	}
 	walk.effects.push({ type: 'ddl' });
+}
+
+/** Notes a temporary table whose columns are known, for the rest of the text. */
+function made(
+	walk: Walk,
+	range: RangeVar | undefined,
+	columns: readonly { readonly name: string; readonly type: number | null }[] | null,
+): void {
+	if (columns === null || range?.relpersistence !== 't' || range.relname === undefined) return;
+	walk.made = {
+		oid: 0,
+		schema: walk.context.tempSchema ?? 'pg_temp',
+		name: range.relname,
+		kind: 'table',
+		temporary: true,
+		columns: columns.map(({ name, type }, i) => ({
+			name,
+			attnum: i + 1,
+			// An untyped literal is stored as text.
+			typeOid: type === TYPE.unknown ? TYPE.text : (type ?? 0),
+			type: '',
+			notNull: false,
+			hasDefault: false,
+			generated: '',
+			collation: null,
+		})),
+		parents: [],
+		children: [],
+		primaryKey: [],
+		definition: null,
+		hasRules: false,
+		hasTriggers: false,
+		rowType: 0,
+	};
 }
 
 /** FOR VALUES of a partition: constants, or expressions of constants. */
@@ -83,7 +126,11 @@ export function createTableAs(walk: Walk, node: NodeOf<'CreateTableAsStmt'>): vo
 	if (node.query === undefined) throw refuse(walk, 'CREATE TABLE AS without a query');
 	// What was prepared was decided then, and is asked for again before it runs.
 	if ('ExecuteStmt' in node.query) execute(walk, node.query.ExecuteStmt);
-	else walk.query(walk, node.query, null, 'output');
+	else {
+		const names = stringsOf(node.into?.colNames);
+		const columns = walk.query(walk, node.query, null, 'output');
+		made(walk, node.into?.rel, columns?.map((column, i) => ({ ...column, name: names[i] ?? column.name })) ?? null);
+	}
 	walk.effects.push({ type: 'ddl' });
 }
 
@@ -91,7 +138,7 @@ export function createTableAs(walk: Walk, node: NodeOf<'CreateTableAsStmt'>): vo
 export function selectInto(walk: Walk, node: SelectStmt, into: RangeVar | undefined): void {
 	mayCreateRelation(walk, into);
 	const { intoClause: _into, ...query } = node;
-	select(walk, query, null, 'output');
+	made(walk, into, select(walk, query, null, 'output'));
 	walk.effects.push({ type: 'ddl' });
 }
 

@@ -34,6 +34,10 @@ export function executed(
 		return refused(decision, error);
 	}
 	const { statement } = before;
+	if (decision.node === 'ExplainStmt' && statement.touchesProtected) {
+		const words = 'EXPLAIN EXECUTE of a statement on protected relations is not allowed through the gateway';
+		return refused(decision, new GatewayError('42501', words, { hint: 'EXPLAIN the statement itself.' }));
+	}
 	return {
 		...decision,
 		effect: statement.effect,

@@ -103,8 +103,11 @@ function wrap(walk: Walk, target: WriteTarget, label: string | undefined, name: 
 	if (start === undefined || end === undefined || end <= start)
 		throw refuse(walk, 'a RETURNING clause that the gateway cannot place');
 	const condition = filterCondition(target, target.qualifier) ?? 'true';
+	// A null of the column's very type keeps the type modifier in RowDescription.
+	const column = target.relation.columns.find((candidate) => candidate.name === name && last === place.first);
+	const none = column === undefined ? 'NULL' : `CAST(NULL AS ${column.type})`;
 	walk.edits.insert(start, `CASE WHEN ${condition} THEN (`);
-	const otherwise = `) WHEN ${failing(walk, target)} THEN NULL END`;
+	const otherwise = `) WHEN ${failing(walk, target)} THEN ${none} ELSE ${none} END`;
 	walk.edits.insert(end, label === undefined ? `${otherwise} AS ${quoteIdentifier(name)}` : otherwise);
 }
 

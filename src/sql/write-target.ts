@@ -6,6 +6,7 @@ import { GatewayError } from '../errors.ts';
 import type { InlineTarget } from './inline-target.ts';
 import { displayRelation, isOwnTemporary, resolveRelation } from './names.ts';
 import { as } from './nodes.ts';
+import { defaultSqlLimits, parse } from './parse.ts';
 import { type Protection, protectionOf } from './protection.ts';
 import { quoteIdentifier } from './quote.ts';
 import { noteProtection } from './note-protection.ts';
@@ -43,8 +44,10 @@ export function writeTarget(walk: Walk, range: RangeVar | undefined, action: Act
 	const protection = own
 		? NOTHING
 		: guarded(walk, relation, () => protectionOf(walk.context.catalog, access, relation, range.inh !== true));
-	if (own) refuseProtectedView(walk, relation, protection, location);
-	else {
+	if (own) {
+		refuseProtectedView(walk, relation, protection, location);
+		requireBase(walk, relation, action, location);
+	} else {
 		const answer = access.onRelation(relation.schema, relation.name, action);
 		addRules(note, answer.rules);
 		const some =
@@ -61,6 +64,7 @@ export function writeTarget(walk: Walk, range: RangeVar | undefined, action: Act
 			);
 		}
 		refuseProtectedView(walk, relation, protection, location);
+		if (!answer.named) requireBase(walk, relation, action, location);
 		const unwritable = protection.filters.find((filter) => filter.readOnly);
 		if (unwritable !== undefined)
 			throw refuse(
@@ -81,6 +85,32 @@ export function writeTarget(walk: Walk, range: RangeVar | undefined, action: Act
 		location,
 		item: targetItem(walk, relation, protection, inline, name, range),
 	};
+}
+
+/**
+ * A write to a view is one to its table. A rule that names the view is its author's word for that; a wildcard, or the session's
+ * own view, is not, so the table is asked for as well.
+ */
+function requireBase(walk: Walk, relation: Relation, action: Action, location: number | undefined): void {
+	if (relation.kind !== 'view') return;
+	const base = baseOf(walk, relation);
+	if (base === undefined || isOwnTemporary(walk, base)) return;
+	const { access } = walk.context;
+	const answer = access.onRelation(base.schema, base.name, action);
+	addRules(noteUse(walk, 'relation', base.schema, base.name, action), answer.rules);
+	const object = `${access.database}.${displayRelation(base)}`;
+	if (!answer.allowed) throw denied(walk, `relation ${displayRelation(base)}`, answer, action, object, location);
+	if (!answer.named) requireBase(walk, base, action, location);
+}
+
+/** The one relation in FROM of a view that the server writes through by itself. */
+function baseOf(walk: Walk, view: Relation): Relation | undefined {
+	const text = view.definition ?? '';
+	const parsed = parse(text, { ...defaultSqlLimits, statementsMax: 1 });
+	const from = as(parsed.statements[0]?.node, 'SelectStmt')?.fromClause ?? [];
+	const range = from.length === 1 ? as(from[0], 'RangeVar') : undefined;
+	const schema = range?.schemaname ?? walk.context.tempSchema ?? 'pg_catalog';
+	return range === undefined ? undefined : walk.context.catalog.relation(schema, range.relname ?? '');
 }
 
 /** A view over something protected can't be written through: the server would work on raw rows. */
