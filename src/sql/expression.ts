@@ -6,13 +6,13 @@ import { checkUserCasts, isSafeCast, usedType } from './casts.ts';
 import { columnRef } from './column-ref.ts';
 import { jsonExpressions } from './json.ts';
 import { stringsOf, TYPE } from './names.ts';
-import { as, type NodeOf, type NodeTag, tagOf } from './nodes.ts';
+import { as, NODE_SINCE, type NodeOf, type NodeTag, tagOf } from './nodes.ts';
 import { checkOperator } from './operators.ts';
 import { fieldFunction } from './field-function.ts';
 import { constantType } from './literal.ts';
 import { resolveBare, type Scope } from './scope.ts';
 import { commonType, resolvedType } from './types.ts';
-import { type ExprInfo, type Place, refuse, type Walk } from './walk.ts';
+import { type ExprInfo, type Place, refuse, requireVersion, type Walk } from './walk.ts';
 
 /** What an expression is walked with. */
 export interface Around {
@@ -31,6 +31,7 @@ export function expression(node: Node | undefined, around: Around): ExprInfo {
 	const tag = tagOf(node);
 	const handler = (HANDLERS as Partial<Record<NodeTag, (value: never, around: Around) => ExprInfo>>)[tag];
 	if (handler === undefined) throw refuse(around.walk, `an expression of kind ${tag}`);
+	requireVersion(around.walk, tag, NODE_SINCE[tag]);
 	return handler((node as Record<string, unknown>)[tag] as never, around);
 }
 

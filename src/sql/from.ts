@@ -3,14 +3,14 @@ import type { Alias, Node } from '@pgsql/types';
 import { usedType } from './casts.ts';
 import { condition, expression } from './expression.ts';
 import { displayRelation, resolveRelation, stringsOf, TYPE } from './names.ts';
-import { as, type NodeOf, tagOf } from './nodes.ts';
+import { as, NODE_SINCE, type NodeOf, tagOf } from './nodes.ts';
 import { checkOperator } from './operators.ts';
 import { findRoutines } from './routines.ts';
 import { readRelation, rename } from './read-relation.ts';
 import { bareColumns, findCte, type ItemColumn, type RangeItem, type Scope } from './scope.ts';
 import { isKeyword } from './source.ts';
 import { commonType, resolvedType } from './types.ts';
-import { refuse, type Walk } from './walk.ts';
+import { refuse, requireVersion, type Walk } from './walk.ts';
 
 type Columns = readonly ItemColumn[] | null;
 
@@ -27,7 +27,10 @@ function fromItem(walk: Walk, node: Node, scope: Scope): readonly RangeItem[] {
 	if ('RangeFunction' in node) return [rangeFunction(walk, node.RangeFunction, scope)];
 	if ('RangeTableSample' in node) return [tableSample(walk, node.RangeTableSample, scope)];
 	if ('RangeTableFunc' in node) return [xmlTable(walk, node.RangeTableFunc, scope)];
-	if ('JsonTable' in node) return [jsonTable(walk, node.JsonTable, scope)];
+	if ('JsonTable' in node) {
+		requireVersion(walk, 'JSON_TABLE', NODE_SINCE.JsonTable);
+		return [jsonTable(walk, node.JsonTable, scope)];
+	}
 	throw refuse(walk, `a FROM item of kind ${tagOf(node)}`);
 }
 

@@ -9,6 +9,25 @@ export type NodeTag = KeysOfUnion<Node>;
 /** The value of a node of type K. */
 export type NodeOf<K extends NodeTag> = Extract<Node, Record<K, unknown>>[K];
 
+/**
+ * Major version of the server that first reads a node's syntax as that node; an older one takes the same text for something
+ * else, a call of a user's function of that name for one, so there it is refused.
+ */
+export const NODE_SINCE: Readonly<Partial<Record<NodeTag, number>>> = {
+	JsonObjectConstructor: 16,
+	JsonArrayConstructor: 16,
+	JsonArrayQueryConstructor: 16,
+	JsonObjectAgg: 16,
+	JsonArrayAgg: 16,
+	JsonIsPredicate: 16,
+	JsonParseExpr: 17,
+	JsonScalarExpr: 17,
+	JsonSerializeExpr: 17,
+	JsonFuncExpr: 17,
+	JsonTable: 17,
+	MergeSupportFunc: 17,
+};
+
 /** The tag of a node. A node has exactly one key. */
 export function tagOf(node: Node): NodeTag {
 	return Object.keys(node)[0] as NodeTag;

@@ -167,6 +167,12 @@ export function refuse(walk: Walk, what: string, location?: number, hint?: strin
 	});
 }
 
+/** Throws for syntax that is newer than the server, which would read it as something else. */
+export function requireVersion(walk: Walk, what: string, since: number | undefined): void {
+	if (since === undefined || walk.context.catalog.serverVersion >= since * 10_000) return;
+	throw new GatewayError('0A000', `${what} needs PostgreSQL ${since}, and the server is older`);
+}
+
 /** "denied by policy.csv:7 (p, ...)", or the lack of a rule in words. */
 export function reasonOf(
 	answer: { readonly denied: boolean; readonly rules: readonly RuleRef[] },
