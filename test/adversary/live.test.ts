@@ -470,3 +470,44 @@ describe('what a denial undoes', () => {
 		client.destroy();
 	});
 });
+
+describe('bad input holds nobody else up', () => {
+	const repeat = (text: string, count: number): string => text.repeat(count);
+	const rows = [
+		{ name: 'comments in comments', sql: `${repeat('/*', 20_000)}${repeat('*/', 20_000)} select 1` },
+		{ name: 'comments that are not closed', sql: `select 1 ${repeat('/*', 20_000)}` },
+		{ name: 'parentheses', sql: `select ${repeat('(', 100_000)}1${repeat(')', 100_000)}` },
+		{ name: 'a chain of operators', sql: `select 1${repeat('+1', 200_000)}` },
+		{ name: 'operators in a row', sql: `select ${repeat('-+', 200_000)}1` },
+		{ name: 'set operations', sql: `select 1${repeat(' union all select ssn from app.people', 5_000)}` },
+		{ name: 'subqueries in subqueries', sql: `${repeat('select * from (', 5_000)}select 1${repeat(') a', 5_000)}` },
+		{ name: 'CASE in CASE', sql: `select ${repeat('case when true then ', 5_000)}1${repeat(' end', 5_000)}` },
+		{ name: 'many columns', sql: `select ${repeat('ssn, ', 10_000)}ssn from app.people` },
+		{ name: 'many statements', sql: repeat('select ssn from app.people;', 20_000) },
+		{ name: 'many megabytes', sql: `select '${repeat('x', 12_000_000)}', ssn from app.people` },
+		{ name: 'dollars', sql: `select $a$${repeat('$b', 200_000)}` },
+		{ name: 'a long name', sql: `select "${repeat('é', 200_000)}" from app.people` },
+	];
+	it.each(rows)('$name', async ({ sql }) => {
+		const sender = await RawClient.login(gate.target('ana'));
+		const other = await RawClient.login(gate.target('wes'));
+		try {
+			const answered = sender.run(sql);
+			let worstMs = 0;
+			let done = false;
+			void answered.finally(() => {
+				done = true;
+			});
+			while (!done) {
+				const start = performance.now();
+				await other.run('select 1');
+				worstMs = Math.max(worstMs, performance.now() - start);
+			}
+			expect(sqlstates(await answered).filter((state) => state.startsWith('XX'))).toEqual([]);
+			expect(worstMs).toBeLessThan(2_000);
+		} finally {
+			sender.destroy();
+			other.destroy();
+		}
+	});
+});
