@@ -51,6 +51,18 @@ function own(scope: Scope, item: RangeItem, node: Node | undefined): string | un
 	return found.kind === 'column' && (found.column.from ?? found.item) === item ? found.column.name : undefined;
 }
 
+/** What is grouped by: a number or an output name stands for an item of the list, unless an input column has that name. */
+function groupedExpression(statement: SelectStmt, node: Node, scope: Scope): Node | undefined {
+	const position = as(node, 'A_Const')?.ival?.ival;
+	if (position !== undefined) return as(statement.targetList?.[position - 1], 'ResTarget')?.val;
+	const names = stringsOf(as(node, 'ColumnRef')?.fields);
+	const [name] = names;
+	if (name === undefined || names.length !== 1 || resolveBare({ ...scope, parent: null }, name).kind === 'column')
+		return node;
+	const target = statement.targetList?.find((entry) => as(entry, 'ResTarget')?.name === name);
+	return target === undefined ? node : as(target, 'ResTarget')?.val;
+}
+
 function groupedColumns(
 	statement: SelectStmt,
 	groups: readonly Node[],
@@ -59,9 +71,7 @@ function groupedColumns(
 ): ReadonlySet<string> {
 	const grouped = new Set<string>();
 	for (const node of groups) {
-		const position = as(node, 'A_Const')?.ival?.ival;
-		const target = position === undefined ? node : as(statement.targetList?.[position - 1], 'ResTarget')?.val;
-		const name = own(scope, item, target);
+		const name = own(scope, item, groupedExpression(statement, node, scope));
 		if (name !== undefined) grouped.add(name);
 	}
 	return grouped;

@@ -22,7 +22,7 @@ export interface Operation {
 /** Checks every operator that may be meant; the server says itself where there is none. */
 export function checkOperator(walk: Walk, operation: Operation): OperatorInfo {
 	const { context } = walk;
-	const candidates = findOperators(walk, operation);
+	const candidates = operatorsMeant(walk, operation);
 	let leakproof = candidates.length > 0;
 	let volatile = false;
 	for (const operator of candidates) {
@@ -47,7 +47,8 @@ function polymorphic(context: AnalysisContext, type: number): number | null {
 	return context.catalog.typeByOid(type)?.kind === 'p' ? null : type;
 }
 
-function findOperators(walk: Walk, operation: Operation): readonly Operator[] {
+/** Every operator that may be meant; one where that is certain. Throws UnknownObject (42883) where none has the name. */
+export function operatorsMeant(walk: Walk, operation: Operation): readonly Operator[] {
 	const { context } = walk;
 	const { catalog } = context;
 	const name = operation.names.at(-1) ?? '';

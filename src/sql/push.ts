@@ -3,6 +3,7 @@ import type { Node } from '@pgsql/types';
 import { constantText } from './literal.ts';
 import { stringsOf, TYPE } from './names.ts';
 import { as } from './nodes.ts';
+import { operatorsMeant } from './operators.ts';
 import { operatorType } from './types.ts';
 import { INNER } from './protected-read.ts';
 import { quoteIdentifier } from './quote.ts';
@@ -31,34 +32,40 @@ function conjuncts(node: Node | undefined): readonly Node[] {
 function comparison(walk: Walk, node: Node, scope: Scope): { item: RangeItem; text: string } | undefined {
 	const operation = as(node, 'A_Expr');
 	if (operation === undefined) return undefined;
-	const name = stringsOf(operation.name).at(-1) ?? '';
+	const written = stringsOf(operation.name);
+	const name = written.at(-1) ?? '';
 	const left = reference(walk, operation.lexpr, scope);
 	if (left === undefined) return undefined;
 	const column = `${INNER}.${quoteIdentifier(left.column.origin ?? '')}`;
 	const wrap = (text: string): { item: RangeItem; text: string } => ({ item: left.item, text: `(${text})` });
 	switch (operation.kind) {
 		case 'AEXPR_OP': {
-			const value = plainValue(operation.rexpr);
-			if (!STRICT.has(name) || value === undefined || !isLeakproof(walk, name, left.column, operation.rexpr))
+			const value = plainValue(walk, operation.rexpr);
+			if (!STRICT.has(name) || value === undefined || !isLeakproof(walk, name, left.column, operation.rexpr, written))
 				return undefined;
 			return wrap(`${column} OPERATOR(pg_catalog.${name}) ${value}`);
 		}
 		case 'AEXPR_OP_ANY': {
 			const parameter = as(operation.rexpr, 'ParamRef');
-			if (name !== '=' || parameter === undefined || !isLeakproof(walk, name, left.column, undefined)) return undefined;
-			return wrap(`${column} OPERATOR(pg_catalog.=) ANY ($${parameter.number ?? 0})`);
+			const value = plainValue(walk, operation.rexpr);
+			if (name !== '=' || parameter === undefined || value === undefined) return undefined;
+			if (!isLeakproof(walk, name, left.column, undefined, written)) return undefined;
+			return wrap(`${column} OPERATOR(pg_catalog.=) ANY (${value})`);
 		}
 		case 'AEXPR_IN': {
 			const items = as(operation.rexpr, 'List')?.items ?? [];
-			const values = items.map((item) => (isLeakproof(walk, '=', left.column, item) ? plainValue(item) : undefined));
+			const values = items.map((item) =>
+				isLeakproof(walk, '=', left.column, item, written) ? plainValue(walk, item) : undefined,
+			);
 			if (name !== '=' || values.includes(undefined)) return undefined;
 			return wrap(values.map((value) => `${column} OPERATOR(pg_catalog.=) ${value}`).join(' OR '));
 		}
 		case 'AEXPR_BETWEEN': {
 			const [low, high] = as(operation.rexpr, 'List')?.items ?? [];
-			const [from, to] = [plainValue(low), plainValue(high)];
+			const [from, to] = [plainValue(walk, low), plainValue(walk, high)];
 			if (from === undefined || to === undefined) return undefined;
-			if (!isLeakproof(walk, '>=', left.column, low) || !isLeakproof(walk, '<=', left.column, high)) return undefined;
+			if (!isLeakproof(walk, '>=', left.column, low, ['>=']) || !isLeakproof(walk, '<=', left.column, high, ['<=']))
+				return undefined;
 			return wrap(`${column} OPERATOR(pg_catalog.>=) ${from} AND ${column} OPERATOR(pg_catalog.<=) ${to}`);
 		}
 		default:
@@ -76,21 +83,31 @@ function reference(
 	const own: Scope = { ...scope, parent: null };
 	let found;
 	if (names.length === 1) found = resolveBare(own, names[0] ?? '');
-	else if (names.length === 2) found = resolveQualified(own, null, names[0] ?? '', names[1] ?? '');
+	else if (names.length > 1) {
+		found = resolveQualified(own, names.at(-3) ?? null, names.at(-2) ?? '', names.at(-1) ?? '');
+	}
 	if (found?.kind !== 'column' || found.column.masked || found.column.origin === undefined) return undefined;
 	const item = found.column.from ?? found.item;
 	return walk.reads.has(item) ? { item, column: found.column } : undefined;
 }
 
-function isLeakproof(walk: Walk, name: string, column: ItemColumn, value: Node | undefined): boolean {
+/** The operator that the statement means is the server's own, and leakproof. */
+function isLeakproof(
+	walk: Walk,
+	name: string,
+	column: ItemColumn,
+	value: Node | undefined,
+	written: readonly string[],
+): boolean {
 	const { catalog } = walk.context;
+	const right = valueType(walk, value);
+	const names = written.length > 1 ? [...written.slice(0, -1), name] : [name];
+	const meant = operatorsMeant(walk, { names, left: column.type, right, location: undefined });
 	const type = operatorType(catalog, column.type);
-	const other = valueType(walk, value);
-	const right = other === TYPE.unknown ? type : other;
-	const operator = catalog
-		.operators('pg_catalog', name)
-		.find((candidate) => candidate.left === type && candidate.right === right);
-	return operator !== undefined && catalog.routineByOid(operator.routine)?.leakproof === true;
+	const other = right === TYPE.unknown ? type : right;
+	const [operator] = meant;
+	const isOwn = operator?.schema === 'pg_catalog' && operator.left === type && operator.right === other;
+	return meant.length === 1 && isOwn && catalog.routineByOid(operator.routine)?.leakproof === true;
 }
 
 function valueType(walk: Walk, node: Node | undefined): number {
@@ -103,9 +120,14 @@ function valueType(walk: Walk, node: Node | undefined): number {
 		: walk.context.parameterTypes[(parameter.number ?? 0) - 1] || TYPE.unknown;
 }
 
-function plainValue(node: Node | undefined): string | undefined {
+/** A constant, or a parameter whose type is the same there: declared, or found by this comparison alone. */
+function plainValue(walk: Walk, node: Node | undefined): string | undefined {
 	const parameter = as(node, 'ParamRef');
-	if (parameter !== undefined) return `$${parameter.number ?? 0}`;
+	if (parameter !== undefined) {
+		const number = parameter.number ?? 0;
+		const declared = (walk.context.parameterTypes[number - 1] ?? 0) !== 0;
+		return declared || walk.source.occurrences(number) === 1 ? `$${number}` : undefined;
+	}
 	const constant = as(node, 'A_Const');
 	return constant === undefined ? undefined : constantText(constant);
 }
