@@ -495,9 +495,10 @@ describe('bad input holds nobody else up', () => {
 			const answered = sender.run(sql);
 			let worstMs = 0;
 			let done = false;
-			void answered.finally(() => {
+			const settle = (): void => {
 				done = true;
-			});
+			};
+			answered.then(settle, settle);
 			while (!done) {
 				const start = performance.now();
 				await other.run('select 1');

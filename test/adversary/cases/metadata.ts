@@ -11,7 +11,8 @@ const statistics = attacks('metadata', 'no-secret', {
 	'pg_stats as JSON': 'select row_to_json(s) from pg_stats s',
 	'pg_stats in a sublink': "select (select string_agg(histogram_bounds::text, ' ') from pg_stats)",
 	'pg_stats in a CTE': 'with s as (table pg_stats) select histogram_bounds from s',
-	pg_statistic: 'select stavalues1, stavalues2, stavalues3 from pg_statistic',
+	pg_statistic:
+		"select stavalues1, stavalues2, stavalues3 from pg_statistic where starelid = 'app.people'::regclass and staattnum in (3, 4, 5)",
 	'pg_statistic as text': 'select s::text from pg_statistic s',
 	pg_stats_ext: 'select most_common_vals from pg_stats_ext',
 	pg_stats_ext_exprs: 'select histogram_bounds::text from pg_stats_ext_exprs',
