@@ -476,6 +476,7 @@ describe('bad input holds nobody else up', () => {
 	const rows = [
 		{ name: 'comments in comments', sql: `${repeat('/*', 20_000)}${repeat('*/', 20_000)} select 1` },
 		{ name: 'comments that are not closed', sql: `select 1 ${repeat('/*', 20_000)}` },
+		{ name: 'comments in a row', sql: `${repeat('/**/', 40_000)} select 1` },
 		{ name: 'parentheses', sql: `select ${repeat('(', 100_000)}1${repeat(')', 100_000)}` },
 		{ name: 'a chain of operators', sql: `select 1${repeat('+1', 200_000)}` },
 		{ name: 'operators in a row', sql: `select ${repeat('-+', 200_000)}1` },
