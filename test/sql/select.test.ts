@@ -262,7 +262,7 @@ function scansOf(plan: unknown): string[] {
 	if (Array.isArray(plan)) return plan.flatMap(scansOf);
 	const node = plan as Record<string, unknown>;
 	const own =
-		typeof node['Node Type'] === 'string' && /Scan$/.test(node['Node Type']) && 'Relation Name' in node
+		typeof node['Node Type'] === 'string' && node['Node Type'].endsWith('Scan') && 'Relation Name' in node
 			? [node['Node Type']]
 			: [];
 	return [...own, ...scansOf(node['Plan']), ...scansOf(node['Plans'])];
