@@ -5,10 +5,12 @@ import { BACKEND_LIMITS } from './limits.ts';
 /** What reads a backend's bytes at a time. */
 export interface ByteSink {
 	/**
-	 * Bytes as they came. With a `readBuffer` the chunk is only valid during the call (the buffer is used again):
-	 * what must outlive it is copied. Hold reading back with `socket.pause()`.
+	 * Bytes as they came. With a `readBuffer` the chunk is only valid during the call (the buffer is used again), unless `keeps`
+	 * says otherwise: what must outlive it is copied. Hold reading back with `socket.pause()`.
 	 */
 	data(chunk: Buffer): void;
+	/** Asked after `data`. True: it still refers to the chunk's memory, so the next bytes are read into other memory. Missing: never. */
+	keeps?(): boolean;
 	/** The connection is over: once, after the last `data`. `error` is null for an orderly end. */
 	closed(error: Error | null): void;
 }
@@ -63,14 +65,16 @@ export class ByteChannel {
 		if (!this.#closed) this.socket.pause();
 	}
 
-	/** `reused`: the chunk's memory is read into again after the call. */
-	receive(chunk: Buffer, reused: boolean): void {
-		if (this.#sink === null) {
+	/** `reused`: the chunk's memory is read into again after the call, unless the answer is that somebody still refers to it. */
+	receive(chunk: Buffer, reused: boolean): boolean {
+		const sink = this.#sink;
+		if (sink === null) {
 			this.#unread.push(reused ? Buffer.from(chunk) : chunk);
 			this.socket.pause();
-			return;
+			return false;
 		}
-		this.#sink.data(chunk);
+		sink.data(chunk);
+		return sink.keeps?.() === true;
 	}
 
 	/** Writes `last`, ends, and resolves when the socket is closed; cuts it after a while. Idempotent. */

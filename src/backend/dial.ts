@@ -33,18 +33,21 @@ export async function dial(target: BackendTarget, signal: AbortSignal, readBuffe
 	}
 }
 
-/** With a buffer: `onread`, which reads into it again and again. Without: 'data' events. */
+/** With a buffer: `onread`, which reads into it again and again, or into another one while it is in use. Without: 'data' events. */
 async function dialPlain(address: NetConnectOpts, signal: AbortSignal, readBuffer?: Buffer): Promise<Dialled> {
 	if (readBuffer === undefined) {
 		const channel = new ByteChannel(connect(address), true);
 		await opened(channel.socket, 'connect', signal);
 		return { channel, serverCertificate: null, encrypted: false };
 	}
+	let next = readBuffer;
 	const callback = (bytes: number): boolean => {
-		channel.receive(readBuffer.subarray(0, bytes), true);
+		if (channel.receive(next.subarray(0, bytes), true)) next = Buffer.allocUnsafeSlow(readBuffer.length);
 		return true;
 	};
-	const channel = new ByteChannel(connect({ ...address, onread: { buffer: readBuffer, callback } }), false);
+	// Asked once in the beginning, and after each call of `callback`.
+	const buffer = (): Buffer => next;
+	const channel = new ByteChannel(connect({ ...address, onread: { buffer, callback } }), false);
 	await opened(channel.socket, 'connect', signal);
 	return { channel, serverCertificate: null, encrypted: false };
 }

@@ -7,6 +7,8 @@ export const BACKEND_LIMITS = {
 	cancelTimeoutMs: 5000,
 	/** How long the end of a connection is awaited before it is cut. */
 	closeTimeoutMs: 1000,
+	/** What a session reads of its backend at a time, at most. Memory of that size belongs to each session, as far as it is touched. */
+	readBytes: 64 * 1024,
 	/** Waiting for a free place in a pool. */
 	queueTimeoutMs: 5000,
 	/** Clients waiting for one pool; the next is refused at once. */

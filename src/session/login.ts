@@ -3,6 +3,7 @@ import type { SessionInfo } from '../audit/event.ts';
 import type { ClientTls, Step } from '../auth/exchange.ts';
 import type { Standing } from '../auth/standing.ts';
 import type { Lease } from '../backend/lease.ts';
+import { BACKEND_LIMITS } from '../backend/limits.ts';
 import { GatewayError, unreachable } from '../errors.ts';
 import type { Access, Identity, LoginMethod } from '../stages.ts';
 import { protocolVersions } from '../wire/codes.ts';
@@ -92,10 +93,13 @@ export async function login(parts: LoginParts): Promise<LiveSession> {
 	const asked = startupSettings(services, message, access);
 	const startup = tellUser(asked, database.tellUser ?? [], { user: identity.name, session: parts.info.id });
 	const leave = services.admission.enter(identity.name, databaseName);
-	const lease = await database.pool.lease({ startup, signal, as: database.leaseAs }).catch((error: unknown) => {
-		leave();
-		throw error;
-	});
+	const readBuffer = Buffer.allocUnsafeSlow(BACKEND_LIMITS.readBytes);
+	const lease = await database.pool
+		.lease({ startup, signal, as: database.leaseAs, readBuffer })
+		.catch((error: unknown) => {
+			leave();
+			throw error;
+		});
 	try {
 		signal.throwIfAborted();
 		const info = leasedInfo(parts.info, identity, database, lease);

@@ -33,6 +33,8 @@ const rememberedBytesMax = 4096;
 
 /** Where what the client is to get goes to. */
 export interface ClientStream {
+	/** Bytes that the kernel has not taken yet. */
+	readonly writableLength: number;
 	write(bytes: Buffer): boolean;
 	cork(): void;
 	uncork(): void;
@@ -77,6 +79,11 @@ export class Relay implements ByteSink {
 	/** True while nothing can be said to the client: it would take it for a part of the message that it is reading. */
 	get inMessage(): boolean {
 		return this.#inMessage;
+	}
+
+	/** What the kernel has not taken yet may lie in the chunk. Everything else that is kept of one is copied. */
+	keeps(): boolean {
+		return this.#client.writableLength > 0;
 	}
 
 	closed(error: Error | null): void {

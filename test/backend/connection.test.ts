@@ -304,6 +304,34 @@ describe('hand-over to a reader', () => {
 		expect(await query(connection, 'select 2')).toEqual([['2']]);
 	});
 
+	test.each([
+		{ name: 'of what is not kept is read into again', keeps: false },
+		{ name: 'of what is kept is left alone', keeps: true },
+	])('the memory $name', async ({ keeps }) => {
+		const connection = await connectBackend(target(), {}, { readBuffer: Buffer.alloc(4096) });
+		onTestFinished(() => connection.close());
+		const chunks: { readonly chunk: Buffer; readonly copy: Buffer }[] = [];
+		for (const word of ['first', 'second']) {
+			await new Promise<void>((resolve, reject) => {
+				connection.attach({
+					data: (chunk) => {
+						chunks.push({ chunk, copy: Buffer.from(chunk) });
+						resolve();
+					},
+					keeps: () => keeps,
+					closed: (error) => reject(error ?? new Error('closed')),
+				});
+				connection.socket.write(encodeQuery(`select '${word}'`));
+			});
+			connection.detach();
+		}
+		const [first, second] = chunks;
+		expect(first?.copy.includes('first')).toBe(true);
+		expect(second?.copy.includes('second')).toBe(true);
+		expect(first?.chunk.buffer === second?.chunk.buffer).toBe(!keeps);
+		expect(first?.chunk.equals(first.copy)).toBe(keeps);
+	});
+
 	test('the reader hears of the end, also when it comes late', async () => {
 		for (const early of [true, false]) {
 			const connection = await connectBackend(target(), {});

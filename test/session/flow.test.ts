@@ -103,6 +103,24 @@ describe('a client that stops reading', () => {
 		expect(hash.digest('hex')).toBe(wanted.digest('hex'));
 		client.destroy();
 	});
+
+	it('in the middle of many short answers gets each of them', async () => {
+		// The memory that the backend is read into is used again: not while the client has yet to take what lies in it.
+		const [queries, length] = [1_500, 12_000];
+		const client = await WireClient.open({ port: gateway.port });
+		client.socket.pause();
+		// One by one, so that the gateway reads each by itself.
+		const text = (n: number): string => `select repeat('${n},', ${length} / length('${n},')) from pg_sleep(0.0003)`;
+		for (let n = 0; n < queries; n += 1) client.send(Query(text(n)));
+		await waitsFor('ClientWrite', 'select repeat');
+		client.socket.resume();
+		for (let n = 0; n < queries; n += 1) {
+			const row = (await client.ready()).find((message) => message.type === 'DataRow');
+			const word = `${n},`;
+			expect(String(row?.values[0])).toBe(word.repeat(Math.floor(length / word.length)));
+		}
+		client.destroy();
+	});
 });
 
 describe('COPY in', () => {
