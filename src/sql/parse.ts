@@ -2,6 +2,7 @@
 import { hasSqlDetails, loadModule, parseSync, scanSync } from 'libpg-query';
 import type { Node, ParseResult } from '@pgsql/types';
 import { GatewayError } from '../errors.ts';
+import { commentWork } from './comments.ts';
 import { nestingBound } from './depth.ts';
 import { SourceText } from './source.ts';
 
@@ -97,8 +98,14 @@ function withoutComments(source: SourceText): string {
 	}
 }
 
+/** Bytes read again, see `commentWork`: some 50 ms of the parser. */
+const COMMENT_WORK_MAX = 4_000_000;
+
 function checkNesting(bytes: Buffer, limits: SqlLimits): void {
 	// Every level takes a byte at least, so a short text needs no look.
+	if (bytes.length > limits.nestingMax && commentWork(bytes) > COMMENT_WORK_MAX) {
+		throw new GatewayError('54001', 'statement has more comments in a row, without blanks, than the gateway analyses');
+	}
 	if (bytes.length <= limits.nestingMax || nestingBound(bytes) <= limits.nestingMax) return;
 	throw new GatewayError(
 		'54001',
