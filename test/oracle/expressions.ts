@@ -83,7 +83,10 @@ export class Expressions {
 			const seen = scope.filter((source) => !hidden.has(source.alias));
 			return this.columns(seen, level > 0).filter((column) => column.type === type);
 		});
-		if (columns.length > 0 && !tape.chance(18)) return tape.pick(columns).text;
+		if (columns.length > 0 && !tape.chance(18)) {
+			const { text } = tape.pick(columns);
+			return type === 'text' && tape.chance(12) ? `spy(${text})` : text;
+		}
 		return this.literal(type);
 	}
 
@@ -205,7 +208,10 @@ export class Expressions {
 		const tape = this.#tape;
 		const rows = this.#rows(scopes);
 		const a = this.of('text', scopes, depth);
-		switch (tape.below(9)) {
+		switch (tape.below(11)) {
+			case 9:
+			case 10:
+				return `spy(${a})`;
 			case 0:
 				return `(${a} || ${this.of('text', scopes, depth)})`;
 			case 1:

@@ -79,11 +79,11 @@ insert into S.items select i, nullif(i % 8, 7), nullif('item ' || i % 6, 'item 5
 create table S.events (id int not null, at date not null, tenant text, body text, primary key (id, at)) partition by range (at);
 create table S.events_2023 partition of S.events for values from ('2023-01-01') to ('2024-01-01');
 create table S.events_2024 partition of S.events for values from ('2024-01-01') to ('2025-01-01');
-insert into S.events select i, date '2023-06-01' + i * 30, case i % 3 when 0 then 'globex' when 1 then 'acme' end, nullif('e' || i, 'e4') from generate_series(1, 12) i;
+insert into S.events select i, date '2023-06-01' + i * 30, case i % 3 when 0 then 'globex' when 1 then 'acme' end, nullif('raw_event_' || i, 'raw_event_4') from generate_series(1, 12) i;
 create table S.docs (id int, tenant text, body text, secret boolean);
 create table S.memos (kind text) inherits (S.docs);
-insert into S.docs values (1, 'acme', 'd1', true), (2, 'globex', 'd2', true), (3, 'globex', 'd3', false), (4, null, 'd4', null), (5, 'acme', null, null);
-insert into S.memos values (6, 'acme', 'm6', true, 'k'), (7, 'globex', 'm7', true, 'k'), (8, 'globex', 'm8', false, null), (9, null, 'm9', null, 'l');
+insert into S.docs values (1, 'acme', 'raw_doc_1', true), (2, 'globex', 'raw_doc_2', true), (3, 'initech', 'raw_doc_3', false), (4, null, 'raw_doc_4', null), (5, 'acme', null, null);
+insert into S.memos values (6, 'acme', 'raw_doc_6', true, 'k'), (7, 'globex', 'raw_doc_7', true, 'k'), (8, 'initech', 'raw_doc_8', false, null), (9, null, 'raw_doc_9', null, 'l');
 create table S."Odd Table" (id int, "select" text, "Tücke" text);
 insert into S."Odd Table" values (1, 'a', 'geheim'), (2, 'b', 'öäü'), (3, 'c', null), (null, null, 'x');
 `;
@@ -97,9 +97,17 @@ create view lab.pairs as select a.name as a, b.name as b, coalesce(a.salary, 0) 
 create view lab.deep as select title, n from lab.loud union all select d.body, d.id from lab.docs d where exists (select from lab.people p where p.id = d.id);
 `;
 
+/** Says what it is given, and is as cheap and as pure as a planner could wish: whoever runs it on a hidden row tells. */
+const SPY = `create function lab.spy(text) returns text language plpgsql immutable cost 0.0001
+	as $$ begin raise notice 'spied %', $1; return $1; end $$;`;
+
+/** What only hidden rows, hidden columns and unmasked values have in them, whatever the statements make of what they may see. */
+export const SECRETS = /123-45|p\d+@|globex|raw_(event|doc)_|geheim/;
+
 /** The database behind the gateway. */
 export const GATEWAY_SETUP = `
 create schema lab;
+${SPY}
 ${TABLES.replaceAll('S.', 'lab.')}
 ${VIEWS}
 create materialized view lab.snap as select id, tenant, name, ssn from lab.people;
@@ -109,12 +117,13 @@ create materialized view lab.snap as select id, tenant, name, ssn from lab.peopl
 export const ORACLE_SETUP = `
 create schema raw;
 create schema lab;
+${SPY}
 ${TABLES.replaceAll('S.', 'raw.').replaceAll('raw.items', 'lab.items').replaceAll('raw.teams', 'lab.teams')}
 create view lab.people with (security_barrier) as select id, tenant, name, (left(email, 1) || '***@' || split_part(email, '@', 2))::text as email,
 	('XXX-XX-' || right(ssn, 4))::text as ssn, null::numeric(10,2) as salary, (coalesce(level, 0) / 10 * 10)::int as level, born, team, boss
 	from raw.people where tenant = 'acme' with cascaded check option;
-create view lab.events with (security_barrier) as select id, at, tenant, upper(body)::text as body from raw.events where tenant = 'acme' with cascaded check option;
-create view lab.events_2023 with (security_barrier) as select id, at, tenant, upper(body)::text as body from raw.events_2023 where tenant = 'acme';
+create view lab.events with (security_barrier) as select id, at, tenant, reverse(body)::text as body from raw.events where tenant = 'acme' with cascaded check option;
+create view lab.events_2023 with (security_barrier) as select id, at, tenant, reverse(body)::text as body from raw.events_2023 where tenant = 'acme';
 create view lab.docs with (security_barrier) as select id, tenant, ('doc ' || id)::text as body from raw.docs where (tenant = 'acme' or secret is not true);
 create view lab.memos with (security_barrier) as select id, tenant, ('doc ' || id)::text as body, kind from raw.memos where (tenant = 'acme' or secret is not true);
 create view lab."Odd Table" with (security_barrier) as select id, "select", reverse("Tücke")::text as "Tücke" from raw."Odd Table";
@@ -128,6 +137,7 @@ p, role:analyst, db.lab.*, select, allow
 p, role:analyst, db.lab.*, insert, allow
 p, role:analyst, db.lab.*, update, allow
 p, role:analyst, db.lab.*, delete, allow
+p, role:analyst, db.lab.spy(text), execute, allow
 p, role:analyst, db.lab.people, select, filter, own_tenant
 p, role:analyst, db.lab.people.email, select, mask, email
 p, role:analyst, db.lab.people.ssn, select, mask, ssn_last4
@@ -135,7 +145,7 @@ p, role:analyst, db.lab.people.salary, select, mask, nothing
 p, role:analyst, db.lab.people.level, select, mask, band
 p, role:analyst, db.lab.people.photo, select, deny
 p, role:analyst, db.lab.events, select, filter, own_tenant
-p, role:analyst, db.lab.events.body, select, mask, loud
+p, role:analyst, db.lab.events.body, select, mask, backwards
 p, role:analyst, db.lab.docs, select, filter, own_or_open
 p, role:analyst, db.lab.docs.body, select, mask, number
 p, role:analyst, db.lab.docs.secret, select, deny
@@ -147,7 +157,6 @@ export const MASKS = `masks:
   email: "left(value, 1) || '***@' || split_part(value, '@', 2)"
   nothing: "null"
   band: "coalesce(value, 0) / 10 * 10"
-  loud: "upper(value)"
   number: "'doc ' || id"
   backwards: "reverse(value)"
 filters:
