@@ -1,10 +1,14 @@
 /** What the analysis believes of a value's type is what the server makes of it: overloads, operators and casts are told apart by it. */
+import fc from 'fast-check';
+import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { defaultSqlLimits, parse } from '../../src/sql/parse.ts';
 import { queryNode } from '../../src/sql/query.ts';
 import { baseType } from '../../src/sql/types.ts';
 import { newWalk } from '../../src/sql/walk.ts';
-import type { Bench } from './bench.ts';
+import { statementOf } from '../oracle/grammar.ts';
+import { GATEWAY_SETUP, MASKS, RULES as WORLD_RULES, WHO } from '../oracle/world.ts';
+import { type Bench, openBench } from './bench.ts';
 import { openPeople, RULES, SETUP } from './people.ts';
 
 const MORE = `
@@ -157,6 +161,58 @@ describe('the type of each column', () => {
 		expect(wrong).toEqual([]);
 	});
 });
+
+test('the types and names of random queries', async () => {
+	const world = await openBench({ setup: GATEWAY_SETUP, rules: WORLD_RULES, masks: MASKS, who: WHO, path: ['lab'] });
+	let told = 0;
+	const tape = fc.array(fc.nat(9999), { minLength: 40, maxLength: 200, size: 'max' });
+	await fc.assert(
+		fc.asyncProperty(tape, async (numbers) => {
+			const { sql, values, writes } = statementOf(numbers);
+			const decision = await world.decide(sql);
+			if (writes || decision.effect === 'deny') return;
+			const { access, catalog } = world.context();
+			const context = {
+				access,
+				catalog: catalog.snapshot(),
+				searchPath: ['lab'],
+				tempSchema: null,
+				parameterTypes: [],
+				nonce: () => 'n',
+			};
+			const parsed = parse(sql, defaultSqlLimits);
+			const [statement] = parsed.statements;
+			if (statement === undefined) throw new Error('no statement');
+			const columns = queryNode(newWalk(context, parsed.source, queryNode), statement.node, null, 'output');
+			await world.client.query('begin');
+			const answer = await fieldsOf(world.client, decision.rewritten, values).finally(async () => {
+				await world.client.query('rollback');
+			});
+			if (columns === null || answer === null) return;
+			expect(columns.map((column) => column.name)).toEqual(answer.map((field) => field.name));
+			for (const [n, { type }] of columns.entries()) {
+				if (type === null) continue;
+				told += 1;
+				expect(type === 705 ? 25 : baseType(catalog.snapshot(), type), `${sql}: column ${n + 1}`).toBe(
+					answer[n]?.dataTypeID,
+				);
+			}
+		}),
+		{ numRuns: 250, seed: 5 },
+	);
+	await world.close();
+	expect(told).toBeGreaterThan(150);
+}, 60_000);
+
+/** Null for what the server refuses; the rows are not asked for. */
+async function fieldsOf(client: pg.Client, sql: string, values: readonly string[]): Promise<pg.FieldDef[] | null> {
+	try {
+		const { fields } = await client.query(`select * from (${sql}) as q limit 0`, [...values]);
+		return fields;
+	} catch {
+		return null;
+	}
+}
 
 /** Each would call the forbidden overload if it ran. */
 const FORBIDDEN: readonly string[] = [
