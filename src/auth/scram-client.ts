@@ -1,6 +1,7 @@
 /** The client's side of SCRAM-SHA-256 and SCRAM-SHA-256-PLUS (RFC 5802, RFC 7677), for signing in at a backend. */
 import { timingSafeEqual } from 'node:crypto';
 import { AUTH_LIMITS } from './limits.ts';
+import type { DeriveKeys } from './scram-keys.ts';
 import type { ScramMechanism } from './scram-server.ts';
 import { decodeBase64, hmac, scramKeys, sha256 } from './verifier.ts';
 
@@ -62,6 +63,7 @@ export async function continueScram(
 	start: ScramClientStart,
 	password: string,
 	serverFirst: string,
+	derive: DeriveKeys = scramKeys,
 ): Promise<ScramClientFinal> {
 	const match = SERVER_FIRST.exec(serverFirst);
 	if (match === null) throw new ScramClientError('malformed server-first-message');
@@ -75,7 +77,7 @@ export async function continueScram(
 	if (iterations > AUTH_LIMITS.scramIterationsMax) {
 		throw new ScramClientError(`the server asks for more than ${AUTH_LIMITS.scramIterationsMax} rounds`);
 	}
-	const { clientKey, serverKey } = await scramKeys(password, salt, iterations);
+	const { clientKey, serverKey } = await derive(password, salt, iterations);
 	const withoutProof = `c=${start.bindingInput.toString('base64')},r=${nonce}`;
 	const authMessage = `${start.bare},${serverFirst},${withoutProof}`;
 	const signature = hmac(sha256(clientKey), authMessage);

@@ -58,12 +58,14 @@ export async function makeVerifier(
 	return { iterations, salt, storedKey: sha256(keys.clientKey), serverKey: keys.serverKey };
 }
 
-/** ClientKey and ServerKey of RFC 5802, section 3. The rounds run in the thread pool. */
-export async function scramKeys(
-	password: string,
-	salt: Buffer,
-	iterations: number,
-): Promise<{ readonly clientKey: Buffer; readonly serverKey: Buffer }> {
+/** ClientKey and ServerKey of RFC 5802, section 3. */
+export interface ScramKeys {
+	readonly clientKey: Buffer;
+	readonly serverKey: Buffer;
+}
+
+/** The rounds run in the thread pool. */
+export async function scramKeys(password: string, salt: Buffer, iterations: number): Promise<ScramKeys> {
 	const salted = await pbkdf2Async(preparePassword(password), salt, iterations, SCRAM_KEY_BYTES, 'sha256');
 	return { clientKey: hmac(salted, 'Client Key'), serverKey: hmac(salted, 'Server Key') };
 }

@@ -1,5 +1,6 @@
 /** One signed-in connection to a backend: dialled, encrypted, authenticated, checked, then handed over to the relay. */
 import type { Socket } from 'node:net';
+import type { ScramKeyCache } from '../auth/scram-keys.ts';
 import { encodeTerminate } from '../wire/encode.ts';
 import type { ByteChannel, ByteSink } from './channel.ts';
 import { type Dialled, dial } from './dial.ts';
@@ -42,6 +43,8 @@ export interface BackendConnection {
 export interface ConnectOptions {
 	/** On plaintext: read into this buffer, again and again, instead of a new one for each read (`onread` of net.connect). */
 	readonly readBuffer?: Buffer | undefined;
+	/** Of the account that the target names; without it the keys are worked out for this connection alone. */
+	readonly keys?: ScramKeyCache | undefined;
 	/** Aborted: the attempt is given up. Of no effect once the connection is made. */
 	readonly signal?: AbortSignal | undefined;
 }
@@ -67,7 +70,7 @@ export async function connectBackend(
 	if (options.signal?.aborted === true) giveUp();
 	try {
 		const dialled = await dial(target, attempt.signal, options.readBuffer);
-		return await signIn(dialled, target, startup, attempt.signal);
+		return await signIn(dialled, target, startup, options.keys, attempt.signal);
 	} finally {
 		clearTimeout(timer);
 		options.signal?.removeEventListener('abort', giveUp);
@@ -78,10 +81,11 @@ async function signIn(
 	dialled: Dialled,
 	target: BackendTarget,
 	startup: Readonly<Record<string, string>>,
+	keys: ScramKeyCache | undefined,
 	signal: AbortSignal,
 ): Promise<BackendConnection> {
 	try {
-		const result = await login(dialled, target, startup);
+		const result = await login(dialled, target, startup, keys);
 		return new Connection(dialled.channel, target, result, checkSettings(result.parameters));
 	} catch (error) {
 		await dialled.channel.close(dialled.channel.alive ? encodeTerminate() : undefined);

@@ -1,4 +1,5 @@
 /** Leases of backend connections: session mode today (dial on lease, close on release), transaction mode by the same interface. */
+import { ScramKeyCache } from '../auth/scram-keys.ts';
 import type { GatewayError } from '../errors.ts';
 import { type BackendConnection, type ConnectOptions, connectBackend } from './connection.ts';
 import { backendFailure } from './errors.ts';
@@ -72,6 +73,7 @@ export class SessionPool implements BackendPool {
 	readonly #dial: typeof connectBackend;
 	readonly #leased = new Set<BackendConnection>();
 	readonly #waiting = new Set<Waiter>();
+	readonly #keys = new WeakMap<BackendTarget, ScramKeyCache>();
 	readonly #closing = new AbortController();
 	/** Places taken: dialling, leased, or closing. */
 	#taken = 0;
@@ -124,8 +126,18 @@ export class SessionPool implements BackendPool {
 		const options: ConnectOptions = {
 			signal: signal === undefined ? closing : AbortSignal.any([signal, closing]),
 			readBuffer,
+			keys: this.#keysOf(target),
 		};
 		return this.#dial(target, startup, options);
+	}
+
+	#keysOf(target: BackendTarget): ScramKeyCache {
+		let keys = this.#keys.get(target);
+		if (keys === undefined) {
+			keys = new ScramKeyCache();
+			this.#keys.set(target, keys);
+		}
+		return keys;
 	}
 
 	/** The place is free when the server has seen the end, so that its own limit is not overrun. */

@@ -9,6 +9,7 @@ import {
 	type ScramClientStart,
 	startScram,
 } from '../auth/scram-client.ts';
+import { ScramKeyCache } from '../auth/scram-keys.ts';
 import { GatewayError } from '../errors.ts';
 import type { AuthenticationMD5Password, Backend } from '../wire/backend.ts';
 import { protocolVersions } from '../wire/codes.ts';
@@ -39,12 +40,13 @@ export async function login(
 	dialled: Dialled,
 	target: BackendTarget,
 	startup: Readonly<Record<string, string>>,
+	keys: ScramKeyCache | undefined,
 ): Promise<LoginResult> {
 	const { channel } = dialled;
 	const own = { user: target.user, database: target.dbname };
 	channel.socket.write(encodeStartupMessage(protocolVersions.v3_0, Object.entries({ ...startup, ...own })));
 	try {
-		await authenticate(dialled, target);
+		await authenticate(dialled, target, keys);
 		return await readWelcome(dialled);
 	} catch (error) {
 		if (error instanceof GatewayError && error.sqlstate === '08004') target.passwordRefused?.();
@@ -53,13 +55,13 @@ export async function login(
 	}
 }
 
-async function authenticate(dialled: Dialled, target: BackendTarget): Promise<void> {
+async function authenticate(dialled: Dialled, target: BackendTarget, keys: ScramKeyCache | undefined): Promise<void> {
 	const first = await challenge(dialled);
 	switch (first.type) {
 		case 'ok':
 			return;
 		case 'sasl':
-			await scram(dialled, first.mechanisms, await passwordOf(target));
+			await scram(dialled, first.mechanisms, await passwordOf(target), keys);
 			break;
 		case 'cleartext': {
 			requireAllowed(target, 'cleartext');
@@ -79,7 +81,12 @@ async function authenticate(dialled: Dialled, target: BackendTarget): Promise<vo
 }
 
 /** The server must prove that it knows the password too: AuthenticationOk before its proof is refused. */
-async function scram(dialled: Dialled, offered: readonly string[], password: string): Promise<void> {
+async function scram(
+	dialled: Dialled,
+	offered: readonly string[],
+	password: string,
+	keys: ScramKeyCache = new ScramKeyCache(),
+): Promise<void> {
 	const { encrypted, serverCertificate } = dialled;
 	const start: ScramClientStart = startScram({
 		offered,
@@ -93,7 +100,7 @@ async function scram(dialled: Dialled, offered: readonly string[], password: str
 	sendPassword(dialled, Buffer.concat([Buffer.from(`${start.mechanism}\0`), length, message]));
 	const next = await challenge(dialled);
 	if (next.type !== 'sasl-continue') throw outOfOrder();
-	const final: ScramClientFinal = await continueScram(start, password, next.data);
+	const final: ScramClientFinal = await continueScram(start, password, next.data, (...of) => keys.keys(...of));
 	sendPassword(dialled, Buffer.from(final.message));
 	const last = await challenge(dialled);
 	if (last.type !== 'sasl-final') throw outOfOrder();
