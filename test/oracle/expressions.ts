@@ -162,7 +162,10 @@ export class Expressions {
 		const tape = this.#tape;
 		const rows = this.#rows(scopes);
 		const [a, b] = [this.of('int', scopes, depth), this.of('int', scopes, depth)];
-		switch (tape.below(8)) {
+		switch (tape.below(10)) {
+			case 8:
+			case 9:
+				return this.#failing(scopes) ?? `abs(${b})`;
 			case 0:
 				return `(${a} + ${b})`;
 			case 1:
@@ -186,6 +189,19 @@ export class Expressions {
 			default:
 				return `(select count(*)::int from (${this.#query(['int', 'text'], scopes, depth, false)}) as q(x, y))`;
 		}
+	}
+
+	/** Fails for a row that a filter hides, and for no other: an error tells that there is one. */
+	#failing(scopes: Scopes): string | undefined {
+		const tenants = this.columns(scopes[0] ?? [], false).filter(({ name }) => name === 'tenant');
+		if (tenants.length === 0) return undefined;
+		const { text } = this.#tape.pick(tenants);
+		return this.#tape.pick([
+			`(1 / (1 - coalesce((${text} = 'globex')::int, 0)))`,
+			`(case when ${text} = 'globex' then 'x' else '2' end)::int`,
+			`length(substring(${text} for case ${text} when 'globex' then -1 else 3 end))`,
+			`(array[1])[1] + coalesce(mod(5, 1 - (${text} = 'globex')::int), 0)`,
+		]);
 	}
 
 	#num(scopes: Scopes, depth: number): string {
