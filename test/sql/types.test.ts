@@ -185,9 +185,8 @@ test('the types and names of random queries', async () => {
 			if (statement === undefined) throw new Error('no statement');
 			const columns = queryNode(newWalk(context, parsed.source, queryNode), statement.node, null, 'output');
 			await world.client.query('begin');
-			const answer = await fieldsOf(world.client, decision.rewritten, values).finally(async () => {
-				await world.client.query('rollback');
-			});
+			const answer = await fieldsOf(world.client, decision.rewritten, values);
+			await world.client.query('rollback');
 			if (columns === null || answer === null) return;
 			expect(columns.map((column) => column.name)).toEqual(answer.map((field) => field.name));
 			for (const [n, { type }] of columns.entries()) {
