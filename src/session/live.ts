@@ -1,6 +1,7 @@
 /** A session as listener, limits and operators see it, and the gateway's own database as the login sees it. Types only. */
 import type { Socket } from 'node:net';
 import type { SessionInfo } from '../audit/event.ts';
+import type { Lapse, Standing } from '../auth/standing.ts';
 import type { GatewayError } from '../errors.ts';
 import type { Access, Identity } from '../stages.ts';
 
@@ -43,6 +44,10 @@ export interface LiveSession {
 /** What a session of the gateway's own database begins with: signed in, on record, not greeted. */
 export interface ConsoleParts {
 	readonly identity: Identity;
+	/** Whether the sign-in still holds, to be watched and closed; missing where nothing but time can end it. */
+	readonly standing: Standing | undefined;
+	/** Null while the sign-in holds. */
+	readonly lapse: (nowMs: number) => Lapse | null;
 	readonly access: Access;
 	readonly info: SessionInfo;
 	readonly socket: Socket;

@@ -1,7 +1,7 @@
 /** From the startup packet to the greeting: who it is, whether they may connect, a backend for them, and the record of it. */
 import type { SessionInfo } from '../audit/event.ts';
 import type { ClientTls, Step } from '../auth/exchange.ts';
-import type { Standing } from '../auth/standing.ts';
+import { type Lapse, lapseOf, type Standing } from '../auth/standing.ts';
 import type { Lease } from '../backend/lease.ts';
 import { BACKEND_LIMITS } from '../backend/limits.ts';
 import { GatewayError, unreachable } from '../errors.ts';
@@ -236,7 +236,7 @@ function greet(parts: LoginParts, greeting: Greeting): Session {
 async function enterConsole(
 	parts: LoginParts,
 	console: ConsoleServices,
-	{ identity, welcome }: SignedIn,
+	{ identity, welcome, standing }: SignedIn,
 	protocol: number,
 ): Promise<LiveSession> {
 	const { services, inbox, signal } = parts;
@@ -252,7 +252,9 @@ async function enterConsole(
 		cancel.release();
 		parts.over();
 	};
-	return console.open({ identity, access, info, socket, welcome, pid, key, rest: inbox.detach(), over });
+	const lapse = (nowMs: number): Lapse | null => lapseOf(standing, identity, nowMs);
+	const rest = inbox.detach();
+	return console.open({ identity, standing, lapse, access, info, socket, welcome, pid, key, rest, over });
 }
 
 function fatal(sqlstate: string, message: string): GatewayError {

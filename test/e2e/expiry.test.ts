@@ -119,6 +119,43 @@ describe('an opaque token', () => {
 	});
 });
 
+describe('the console', () => {
+	const operators: TestGatewayOptions = {
+		oidc: { opaqueTokens: true },
+		policies: { 'policy.csv': 'p, user:ana, portcullis, connect, allow\np, user:ana, portcullis, alter, allow\n' },
+	};
+	const asked = (everyMs: number): TestGatewayOptions => ({
+		...operators,
+		configure: (config) => {
+			const [issuer] = config.identity.issuers;
+			if (issuer === undefined) throw new Error('no issuer');
+			issuer['introspection'] = { clientId: 'portcullis', clientSecret: { env: 'INTROSPECTION_SECRET' }, everyMs };
+		},
+	});
+
+	test('does nothing more for an operator whose token was revoked', async () => {
+		await start({}, asked(50));
+		const token = await gateway.provider.signIn('ana');
+		const client = await connect({ password: token, database: 'portcullis' });
+		await gateway.provider.revoke(token);
+		const refused = new Promise((resolve) => {
+			const again = (): void => void client.query('show version').then(again, resolve);
+			again();
+		});
+		expect(await refused).toMatchObject({ code: '28000', message: 'the sign-in no longer holds: sign in again' });
+		expect(await reasons()).toContain('sign-in revoked: the issuer says that the token is not active');
+	});
+
+	test('ends by itself where that is the choice', async () => {
+		await start({ action: 'end' }, asked(50));
+		const token = await gateway.provider.signIn('ana');
+		const client = await connect({ password: token, database: 'portcullis' });
+		const end = endOf(client);
+		await gateway.provider.revoke(token);
+		expect(await end).toMatchObject({ code: '28000', severity: 'FATAL' });
+	});
+});
+
 describe('refresh', () => {
 	/** Signs in by the device flow, which is what the gateway asks people for. */
 	async function byDevice(): Promise<pg.Client> {

@@ -79,9 +79,6 @@ export class Console implements ConsoleServices {
 	 * Rejects with GatewayError: 42501 not allowed, 3D000 no such database, 53100 or 58030 (FATAL) no record can be written.
 	 */
 	async run(texts: readonly CommandText[], asking: Asking, each: (result: Result) => void): Promise<void> {
-		const { expiresAtMs } = asking.identity;
-		if (expiresAtMs !== undefined && this.#options.now() >= expiresAtMs)
-			throw new GatewayError('28000', 'the sign-in has expired: sign in again', { severity: 'FATAL' });
 		const access = this.#options.accessFor(asking.identity);
 		const decisions = texts.map((text) => decide(text, access));
 		const denied = decisions.find(({ effect }) => effect === 'deny');

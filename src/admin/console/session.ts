@@ -100,6 +100,7 @@ export class ConsoleSession implements LiveSession {
 			this.#then(() => this.#receive(chunk));
 		});
 		socket.once('end', () => this.#then(() => this.#end('terminate')));
+		this.#parts.standing?.watch(({ error, reason }) => this.#end(reason, error));
 		this.#then(() => this.#receive(this.#parts.rest));
 	}
 
@@ -162,6 +163,8 @@ export class ConsoleSession implements LiveSession {
 
 	async #handle(message: Frontend): Promise<void> {
 		if (message.type === 'Terminate') return this.#end('terminate');
+		const lapse = this.#parts.lapse(this.#options.now());
+		if (lapse !== null) return this.#end(lapse.reason, lapse.error);
 		if (this.#skipping && message.type !== 'Sync') return;
 		try {
 			await this.#answer(message);
@@ -330,6 +333,7 @@ export class ConsoleSession implements LiveSession {
 		if (this.#ended) return;
 		this.#ended = true;
 		const { socket, over } = this.#parts;
+		this.#parts.standing?.close();
 		this.#options.view.meters.ended(this);
 		const durationMs = performance.now() - this.#begunMs;
 		this.#options.sink.event({ type: 'logout', session: this.info, reason, durationMs });
