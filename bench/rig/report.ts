@@ -46,7 +46,8 @@ function format(value: number, digits: number): string {
 	return value.toLocaleString('en', { minimumFractionDigits: digits, maximumFractionDigits: digits });
 }
 
-function table(head: readonly string[], lines: readonly (readonly string[])[]): string {
+/** A table in Markdown; all columns but the first to the right. */
+export function table(head: readonly string[], lines: readonly (readonly string[])[]): string {
 	const widths = head.map((title, i) => Math.max(title.length, ...lines.map((line) => line[i]?.length ?? 0)));
 	const print = (line: readonly string[]): string =>
 		`| ${line.map((text, i) => (i === 0 ? text.padEnd(widths[i] ?? 0) : text.padStart(widths[i] ?? 0))).join(' | ')} |`;
