@@ -56,6 +56,11 @@ export interface PoolOptions {
 	readonly queueMax?: number | undefined;
 	/** Default: connectBackend. */
 	readonly dial?: typeof connectBackend | undefined;
+	/**
+	 * Asked when a connection that was idle is about to be leased; false: its host is not what was asked for any more, so it is
+	 * closed and another one taken. Missing: always true.
+	 */
+	readonly usable?: ((connection: BackendConnection) => boolean) | undefined;
 }
 
 interface Waiter {
