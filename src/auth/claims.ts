@@ -12,17 +12,16 @@ export type ClaimsResult =
 /**
  * Maps claims. Refuses what would make a name worth less than it looks: a missing or odd user name, an e-mail address
  * that the provider says nobody has verified, too many groups. A claim of another shape than policies can use is left
- * out, which makes a filter that needs it false and a mask null.
+ * out, which makes a filter that needs it false and a mask null. `reserved`: what names of others begin with.
  */
-export function identityFromClaims(claims: JsonObject, settings: IssuerSettings, method: LoginMethod): ClaimsResult {
-	const name = claimAt(claims, settings.username);
-	if (typeof name !== 'string' || name === '') return refuse(`no claim ${settings.username} with the user name`);
-	if (/\p{Cc}/u.test(name) || Buffer.byteLength(name) > AUTH_LIMITS.userNameBytesMax) {
-		return refuse(`claim ${settings.username} is no usable user name`);
-	}
-	if (settings.username === 'email' && claims['email_verified'] === false) {
-		return refuse('the e-mail address is not verified (email_verified is false)');
-	}
+export function identityFromClaims(
+	claims: JsonObject,
+	settings: IssuerSettings,
+	method: LoginMethod,
+	reserved: readonly string[] = [],
+): ClaimsResult {
+	const named = nameOf(claims, settings, reserved);
+	if (!named.ok) return named;
 	const groups = settings.groups === undefined ? [] : readGroups(claimAt(claims, settings.groups));
 	if (groups === null) return refuse(`claim ${settings.groups ?? ''} is no list of names`);
 	if (groups.length > AUTH_LIMITS.groupsMax) return refuse(`more than ${AUTH_LIMITS.groupsMax} groups`);
@@ -30,9 +29,9 @@ export function identityFromClaims(claims: JsonObject, settings: IssuerSettings,
 	return {
 		ok: true,
 		identity: {
-			name,
+			name: named.name,
 			roles: [],
-			groups,
+			groups: groups.map((group) => `${settings.prefix ?? ''}${group}`),
 			claims: pickClaims(claims, settings.claims ?? []),
 			method,
 			issuer: settings.issuer,
@@ -46,6 +45,36 @@ export function identityFromClaims(claims: JsonObject, settings: IssuerSettings,
 	};
 }
 
+type Named = { readonly ok: true; readonly name: string } | { readonly ok: false; readonly reason: string };
+
+function nameOf(claims: JsonObject, settings: IssuerSettings, reserved: readonly string[]): Named {
+	const { username, prefix = '', workloads } = settings;
+	if (isWorkload(claims, settings)) return withPrefix(workloads?.prefix ?? '', claims['sub'], 'sub');
+	const named = withPrefix(prefix, claimAt(claims, username), username);
+	if (!named.ok) return named;
+	if (username === 'email' && claims['email_verified'] === false) {
+		return refuse('the e-mail address is not verified (email_verified is false)');
+	}
+	const taken = reserved.find((other) => other !== prefix && named.name.startsWith(other));
+	return taken === undefined ? named : refuse(`the name begins with ${taken}, as names of others do`);
+}
+
+/** Somebody who got a token without a name, for want of a scope, is still a person: then `sub` is no client's id. */
+function isWorkload(claims: JsonObject, { username, workloads }: IssuerSettings): boolean {
+	if (workloads === undefined || (username !== 'sub' && claimAt(claims, username) !== undefined)) return false;
+	const id = claimAt(claims, workloads.username);
+	return typeof id === 'string' && id !== '' && id === claims['sub'];
+}
+
+function withPrefix(prefix: string, value: unknown, claim: string): Named {
+	if (typeof value !== 'string' || value === '') return refuse(`no claim ${claim} with the user name`);
+	const name = prefix + value;
+	if (/\p{Cc}/u.test(name) || Buffer.byteLength(name) > AUTH_LIMITS.userNameBytesMax) {
+		return refuse(`claim ${claim} is no usable user name`);
+	}
+	return { ok: true, name };
+}
+
 /** The first of `required` that claim `scope` (RFC 9068) or `scp` does not have; null when it has all. */
 export function missingScope(claims: JsonObject, required: readonly string[]): string | null {
 	if (required.length === 0) return null;
@@ -54,7 +83,7 @@ export function missingScope(claims: JsonObject, required: readonly string[]): s
 	return required.find((one) => !has.includes(one)) ?? null;
 }
 
-function refuse(reason: string): ClaimsResult {
+function refuse(reason: string): { readonly ok: false; readonly reason: string } {
 	return { ok: false, reason };
 }
 

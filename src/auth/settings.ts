@@ -22,6 +22,10 @@ export interface IssuerSettings {
 	readonly parameters?: Readonly<Record<string, string>> | undefined;
 	/** Claim that becomes the user name; may be a path such as `profile.login`. */
 	readonly username: string;
+	/** Stands before each user name and group of this issuer, so that it cannot speak of another issuer's people. */
+	readonly prefix?: string | undefined;
+	/** How tokens are named that a program got in its own name (client credentials). */
+	readonly workloads?: WorkloadSettings | undefined;
 	/** Claim that becomes the groups: a list, or one string with commas or spaces; may be a path. */
 	readonly groups?: string | undefined;
 	/** Claims that policies may use. */
@@ -30,6 +34,17 @@ export interface IssuerSettings {
 	readonly requiredScopes?: readonly string[] | undefined;
 	/** Lets the gateway ask about opaque tokens; with `always`, about every token of this issuer. */
 	readonly introspection?: IntrospectionSettings | undefined;
+}
+
+/**
+ * A token is a workload's where its `sub` equals this claim (RFC 9068, section 2.2), and it has no claim `username` of
+ * people, unless that is `sub`.
+ */
+export interface WorkloadSettings {
+	/** `client_id`, or whatever the issuer calls it (`azp`, `cid`, `oid`). */
+	readonly username: string;
+	/** Stands before its name; names of people never begin so. Not empty. */
+	readonly prefix: string;
 }
 
 /** RFC 7662: the client that the gateway is at the introspection endpoint. */
@@ -71,6 +86,7 @@ export function authProblems(settings: AuthSettings): string[] {
 			problems.push(`identity.issuers[${at}].issuer: ${issuer.issuer} is there twice`);
 		}
 	}
+	problems.push(...prefixProblems(issuers));
 	const users = settings.users ?? [];
 	for (const [at, user] of users.entries()) {
 		if (user.password === undefined && user.certificate !== true) {
@@ -90,6 +106,25 @@ export function authProblems(settings: AuthSettings): string[] {
 		problems.push('identity.issuers[0].clientId: needed by login: device');
 	}
 	return problems;
+}
+
+/** What names of an issuer begin with: of people (may be empty), and of workloads. */
+export function prefixesOf({ prefix = '', workloads }: IssuerSettings): readonly string[] {
+	return workloads === undefined ? [prefix] : [prefix, workloads.prefix];
+}
+
+/** A prefix that another one begins with would not tell whose a name is. */
+function prefixProblems(issuers: readonly IssuerSettings[]): string[] {
+	const all = issuers.flatMap((issuer, at) => [
+		{ key: `identity.issuers[${at}].prefix`, prefix: issuer.prefix ?? '' },
+		...(issuer.workloads === undefined
+			? []
+			: [{ key: `identity.issuers[${at}].workloads.prefix`, prefix: issuer.workloads.prefix }]),
+	]);
+	return all.flatMap(({ key, prefix }, at) => {
+		const other = all.find((one, index) => index !== at && one.prefix !== '' && prefix.startsWith(one.prefix));
+		return other === undefined ? [] : [`${key}: ${prefix} begins as ${other.key} does`];
+	});
 }
 
 /** Why `text` cannot be the URL of an identity provider or of one of its endpoints; null when it can. */

@@ -6,7 +6,7 @@ import { checkIntrospection, introspect } from './introspection.ts';
 import { aboutJwt, type CheckedClaims, checkJwt, type JwtAbout, type TokenRefusal } from './jwt.ts';
 import { AUTH_LIMITS } from './limits.ts';
 import { Provider, type ProviderClock } from './provider.ts';
-import type { IntrospectionSettings, IssuerSettings } from './settings.ts';
+import { type IntrospectionSettings, type IssuerSettings, prefixesOf } from './settings.ts';
 
 export type { TokenRefusal } from './jwt.ts';
 
@@ -36,10 +36,13 @@ interface Issuer {
 /** Checks tokens of all configured issuers. */
 export class TokenVerifier {
 	readonly #issuers = new Map<string, Issuer>();
+	/** What names of some issuer or its workloads begin with. */
+	readonly #prefixes: readonly string[];
 	readonly #deps: ProviderClock;
 
 	constructor(issuers: readonly IssuerSettings[], deps: ProviderClock) {
 		this.#deps = deps;
+		this.#prefixes = issuers.flatMap(prefixesOf).filter((prefix) => prefix !== '');
 		for (const settings of issuers) {
 			this.#issuers.set(settings.issuer, { settings, provider: new Provider(settings.issuer, deps) });
 		}
@@ -65,7 +68,7 @@ export class TokenVerifier {
 		if (!checked.ok) return refuse(checked.reason + words, checked.fault);
 		const missing = missingScope(checked.claims, issuer.settings.requiredScopes ?? []);
 		if (missing !== null) return refuse(`the token lacks scope ${missing}${words}`);
-		const result = identityFromClaims(checked.claims, issuer.settings, method);
+		const result = identityFromClaims(checked.claims, issuer.settings, method, this.#prefixes);
 		if (!result.ok) return refuse(result.reason + words);
 		const { introspection } = issuer.settings;
 		const everyMs = introspection?.everyMs ?? AUTH_LIMITS.recheckMs;

@@ -18,10 +18,18 @@ export function authSettings(config: Config): AuthSettings {
 	};
 }
 
-function issuerSettings({ groups, clientId, clientSecret, introspection, ...issuer }: IssuerConfig): IssuerSettings {
+function issuerSettings({
+	groups,
+	workloads,
+	clientId,
+	clientSecret,
+	introspection,
+	...issuer
+}: IssuerConfig): IssuerSettings {
 	return {
 		...issuer,
 		groups: groups ?? undefined,
+		workloads: workloads ?? undefined,
 		clientId: clientId ?? undefined,
 		clientSecret: clientSecret?.reveal(),
 		introspection:

@@ -39,6 +39,8 @@ export interface IssuerConfig {
 	readonly scopes: readonly string[];
 	readonly parameters: Readonly<Record<string, string>>;
 	readonly username: string;
+	readonly prefix: string;
+	readonly workloads: { readonly username: string; readonly prefix: string } | null;
 	readonly groups: string | null;
 	readonly claims: readonly string[];
 	readonly requiredScopes: readonly string[];

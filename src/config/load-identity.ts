@@ -44,6 +44,8 @@ async function loadIssuer(reader: Reader, at: Path, raw: RawIdentity['issuers'][
 		audience: typeof raw.audience === 'string' ? [raw.audience] : raw.audience,
 		clientId: raw.clientId ?? null,
 		clientSecret: await reader.optionalSecret([...at, 'clientSecret'], raw.clientSecret),
+		prefix: raw.prefix ?? '',
+		workloads: raw.workloads ?? null,
 		groups: raw.groups ?? null,
 		introspection: introspection === undefined || own === null ? null : { ...introspection, clientSecret: own },
 	};

@@ -60,6 +60,20 @@ const issuer = z.strictObject({
 		.default({})
 		.describe('More parameters for the provider where the device flow begins, such as `resource` or `audience`.'),
 	username: text.default('sub').describe('Claim that becomes `user:NAME`.'),
+	prefix: text
+		.optional()
+		.describe(
+			'Stands before each user name and group of this issuer, so that it cannot speak of the people of others.',
+		),
+	workloads: z
+		.strictObject({
+			username: text
+				.default('client_id')
+				.describe('Claim with its name; it has to equal `sub`, which tells a workload from a person.'),
+			prefix: text.default('workload:').describe('Stands before its name. Names of people never begin so.'),
+		})
+		.optional()
+		.describe('Lets programs sign in with a token that they got in their own name (client credentials).'),
 	groups: text.optional().describe('Claim that becomes `group:NAME`: a list, or one string with commas or spaces.'),
 	claims: z.array(text).default([]).describe('Claims that policies may use.'),
 	requiredScopes: z.array(text).default([]).describe('Scopes that a token must have (claim `scope` or `scp`).'),

@@ -33,6 +33,8 @@ identity:
       scopes: [openid, groups]
       parameters: { resource: 'urn:db' }
       username: email
+      prefix: 'b:'
+      workloads: { username: azp }
       groups: groups
       claims: [tenant]
       requiredScopes: [db]
@@ -54,6 +56,8 @@ databases: { shop: { host: localhost, user: u } }
 				scopes: ['openid'],
 				parameters: {},
 				username: 'sub',
+				prefix: '',
+				workloads: undefined,
 				groups: undefined,
 				claims: [],
 				requiredScopes: [],
@@ -67,6 +71,8 @@ databases: { shop: { host: localhost, user: u } }
 				scopes: ['openid', 'groups'],
 				parameters: { resource: 'urn:db' },
 				username: 'email',
+				prefix: 'b:',
+				workloads: { username: 'azp', prefix: 'workload:' },
 				groups: 'groups',
 				claims: ['tenant'],
 				requiredScopes: ['db'],
