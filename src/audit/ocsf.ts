@@ -138,6 +138,11 @@ const nodeActivity: Readonly<Record<string, DatastoreActivity>> = {
 	DeleteStmt: 'Delete',
 	TruncateStmt: 'Delete',
 	DropStmt: 'Delete',
+	BaseBackupCmd: 'Read',
+	StartReplicationCmd: 'Read',
+	CreateReplicationSlotCmd: 'Create',
+	AlterReplicationSlotCmd: 'Update',
+	DropReplicationSlotCmd: 'Delete',
 };
 
 /** What a statement does, in the schema's words: by its node where that says it, else by the strongest action on an object. */

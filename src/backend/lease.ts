@@ -7,7 +7,10 @@ import { BACKEND_LIMITS } from './limits.ts';
 import type { BackendTarget } from './target.ts';
 
 export interface LeaseRequest {
-	/** Startup parameters of this client that the backend is to be started with (session mode). */
+	/**
+	 * Startup parameters of this client that the backend is to be started with (session mode). With `replication` among them the
+	 * connection is made for this client and closed after it, in every mode.
+	 */
 	readonly startup: Readonly<Record<string, string>>;
 	/** Key of `PoolOptions.targets`: signs in as that one says; missing: as the pool's own target says. */
 	readonly as?: string | undefined;

@@ -62,7 +62,7 @@ export interface DatabaseHooks {
 
 /** Pool and catalogues; nothing is connected yet. */
 export function databaseServices(database: DatabaseConfig, config: Config, hooks: DatabaseHooks): OpenedDatabase {
-	const { name, user, users, tellUser } = database;
+	const { name, user, users, tellUser, physicalReplication } = database;
 	let revision = 0;
 	// Decisions of all roles are remembered together.
 	const nextRevision = (): number => (revision += 1);
@@ -89,6 +89,7 @@ export function databaseServices(database: DatabaseConfig, config: Config, hooks
 		catalogs: [catalog, ...[...roles.values()].map((one) => one.catalog)],
 		backendRole: user,
 		tellUser,
+		physicalReplication,
 		asRole: (identity) => {
 			if (roles.size === 0) return undefined;
 			const held = hooks.rolesOf(identity);

@@ -64,6 +64,8 @@ export interface DatabaseConfig {
 	readonly users: Readonly<Record<string, BackendUserConfig>>;
 	readonly allowPassword: readonly ('cleartext' | 'md5')[];
 	readonly tellUser: readonly ('setting' | 'application_name')[];
+	/** Physical replication, of the whole server, may go by this database's name. */
+	readonly physicalReplication: boolean;
 	readonly tls: {
 		readonly mode: 'disable' | 'require' | 'verify-ca' | 'verify-full';
 		/** PEM text. */

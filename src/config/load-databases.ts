@@ -7,6 +7,9 @@ import type { Secret } from './secret.ts';
 /** The gateway's own database: what clients reach under this name is the console. */
 const RESERVED = 'portcullis';
 
+/** What clients of physical replication connect to: pg_basebackup, pg_receivewal, standbys. */
+const PHYSICAL = 'replication';
+
 /** Words of the format that this version does not do yet. Taking them and doing something else would be a trap. */
 export const poolModesNotYet: ReadonlySet<string> = new Set(['transaction']);
 
@@ -51,6 +54,7 @@ async function loadDatabase(reader: Reader, name: string, raw: RawDatabase): Pro
 		password: await loadPassword(reader, [...at, 'password'], raw.password),
 		allowPassword: raw.allowPassword,
 		tellUser: raw.tellUser,
+		physicalReplication: raw.physicalReplication ?? name === PHYSICAL,
 		tls: await loadTls(reader, name, raw),
 		pool: raw.pool,
 	};

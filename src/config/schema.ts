@@ -188,6 +188,12 @@ const database = z.strictObject({
 		.describe(
 			"How the server is told who a session is for. `setting`: `portcullis.user`, `portcullis.session`. `application_name`: in front of the client's own.",
 		),
+	physicalReplication: z
+		.boolean()
+		.optional()
+		.describe(
+			'Whether `replicate` on this database also lets somebody copy the whole server (physical replication). Default: only for the name `replication`.',
+		),
 	tls: z
 		.strictObject({
 			mode: z

@@ -14,8 +14,9 @@ import { Outbox } from './outbox.ts';
 import { lookUp } from './own-relations.ts';
 import { PendingMap } from './pending-map.ts';
 import { type Portal, type Prepared, unsettles } from './prepared.ts';
-import { askSearchPath, Question } from './question.ts';
+import { askSearchPath, askSearchPathSimply, Question } from './question.ts';
 import { Expected, ReplyQueue } from './replies.ts';
+import type { Replication } from './replication.ts';
 import type { DatabaseServices, SessionServices, StatementContext } from './services.ts';
 
 /** done: the message is dealt with. again: it has to wait; it is handled anew when something has moved. */
@@ -43,6 +44,8 @@ export interface ConversationParts {
 	readonly ending: Ending;
 	/** Missing: the sign-in holds until `identity.expiresAtMs`. */
 	readonly standing?: Standing | undefined;
+	/** Missing: an ordinary connection. */
+	readonly replication?: Replication | null;
 }
 
 /** Never a name that a client's statement could have by accident; nothing is ever stored under it. */
@@ -58,6 +61,8 @@ export class Conversation {
 	readonly client: ClientEnd;
 	readonly ending: Ending;
 	readonly standing: Standing | undefined;
+	/** What the connection was opened for; null: an ordinary one. */
+	readonly replication: Replication | null;
 	readonly outbox: Outbox;
 	readonly replies = new ReplyQueue();
 	readonly statements = new PendingMap<Prepared>(statementWeight);
@@ -124,6 +129,7 @@ export class Conversation {
 		this.client = parts.client;
 		this.ending = parts.ending;
 		this.standing = parts.standing;
+		this.replication = parts.replication ?? null;
 		this.outbox = new Outbox(parts.lease.connection.socket);
 		this.names = new SessionNames(parts.lease.connection.parameters.get('search_path'));
 	}
@@ -281,7 +287,7 @@ export class Conversation {
 	}
 
 	/** An Expected for a run of the decision. */
-	expectRun(kind: 'query' | 'execute' | 'function-call', decision: Decision): Expected {
+	expectRun(kind: 'query' | 'execute' | 'function-call' | 'replication', decision: Decision): Expected {
 		const expected = new Expected(kind, this.segment);
 		expected.unsettles = unsettles(decision);
 		return expected;
@@ -313,7 +319,10 @@ export class Conversation {
 			// The intake goes on after the chunk of replies is dealt with.
 		});
 		this.pending += 1;
-		const { bytes, expected } = askSearchPath(question, this.segment, this.segmentOpen ? 'flush' : 'sync');
+		const { bytes, expected } =
+			this.replication === null
+				? askSearchPath(question, this.segment, this.segmentOpen ? 'flush' : 'sync')
+				: askSearchPathSimply(question, this.segment);
 		this.outbox.forwardControl(bytes);
 		for (const one of expected) this.replies.push(one);
 	}

@@ -8,6 +8,7 @@ import { decodeFrontend, type Frontend } from '../wire/frontend.ts';
 import { type Conversation, internalError, type Progress } from './conversation.ts';
 import * as extended from './extended.ts';
 import { Expected } from './replies.ts';
+import { refusedInReplication } from './replication.ts';
 import * as simple from './simple.ts';
 
 /** The client's socket as far as the intake holds it back. */
@@ -147,6 +148,7 @@ export class Intake {
 		const shared = message.type === 'Bind' && message.statement === '' ? this.#unrecorded : null;
 		if (shared === null) this.#recordLeft();
 		if (!conversation.admits(message.type)) return 'again';
+		if (conversation.replication !== null && refuseInReplication(conversation, message)) return 'done';
 		// A question inside of the client's pipeline makes it one to the server, which refuses some statements there.
 		const { names, segmentOpen } = conversation;
 		if (names.stale && !segmentOpen && opensSegment.has(message.type) && !conversation.settled()) return 'again';
@@ -232,6 +234,15 @@ export class Intake {
 	}
 }
 
+/** True: it was refused. */
+function refuseInReplication(conversation: Conversation, message: Frontend): boolean {
+	const error = refusedInReplication(message);
+	if (error === null) return false;
+	if (message.type === 'FunctionCall') simple.refuseQuery(conversation, error);
+	else conversation.refuse(error);
+	return true;
+}
+
 /** While the backend takes CopyData, only messages of the COPY may come (protocol, "COPY Operations"). */
 function refuseDuringCopy(conversation: Conversation, message: Frontend): void {
 	switch (message.type) {
@@ -244,7 +255,12 @@ function refuseDuringCopy(conversation: Conversation, message: Frontend): void {
 			return;
 		default:
 	}
-	const type = (message.raw[0] ?? 0).toString(16).toUpperCase().padStart(2, '0');
+	const first = message.raw[0] ?? 0;
+	if (conversation.replies.head?.kind === 'replication') {
+		// As ProcessRepliesIfAny (walsender.c) has it.
+		throw protocolViolation(`invalid standby message type "${String.fromCharCode(first)}"`);
+	}
+	const type = first.toString(16).toUpperCase().padStart(2, '0');
 	const error = new GatewayError('08P01', `unexpected message type 0x${type} during COPY from stdin`);
 	conversation.client.write(encodeGatewayError(error));
 	// The server gives up the connection too.

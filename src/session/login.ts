@@ -16,6 +16,14 @@ import {
 import { negotiate, type StartupMessage } from '../wire/startup.ts';
 import type { Inbox } from './inbox.ts';
 import type { ConsoleServices, LiveSession } from './live.ts';
+import {
+	physicalName,
+	type Replication,
+	replicationLoginError,
+	replicationOf,
+	replicationStartup,
+	requireReplicate,
+} from './replication.ts';
 import type { DatabaseServices, SessionServices } from './services.ts';
 import { Session } from './session.ts';
 import { formatOptions, parseOptions, type Setting } from './startup-options.ts';
@@ -71,7 +79,8 @@ export function namesOf(message: StartupMessage): { readonly user: string; reado
 	const user = message.params.get('user') ?? '';
 	if (user === '') throw fatal('28000', 'no PostgreSQL user name specified in startup packet');
 	const database = message.params.get('database') ?? '';
-	return { user, database: database === '' ? user : database };
+	if (database !== '') return { user, database };
+	return { user, database: replicationOf(message.params) === 'physical' ? physicalName : user };
 }
 
 /** Signs in and greets. Rejects with LoginRefused, GatewayError (FATAL, to be told) or ClientGone. */
@@ -80,32 +89,40 @@ export async function login(parts: LoginParts): Promise<LiveSession> {
 	const { database: databaseName } = namesOf(message);
 	const { protocol, unrecognized, mustTell } = negotiate(message);
 	if (mustTell) inbox.socket.write(encodeNegotiateProtocolVersion(protocol, unrecognized));
-	refuseReplication(message);
+	const replication = replicationOf(message.params);
 	const signedIn = await authenticate(parts, databaseName);
 	const { identity, welcome, standing } = signedIn;
 	parts.known(identity);
-	if (services.console?.database === databaseName) return enterConsole(parts, services.console, signedIn, protocol);
+	if (services.console?.database === databaseName) {
+		if (replication !== null) throw fatal('0A000', 'the console has nothing to replicate');
+		return enterConsole(parts, services.console, signedIn, protocol);
+	}
 	const named = services.database(databaseName);
-	if (named === undefined) throw fatal('3D000', `database "${databaseName}" does not exist`);
+	if (named === undefined) throw noDatabase(databaseName, replication);
 	const database: DatabaseServices = { ...named, ...named.asRole?.(identity) };
 	const access = services.accessFor(identity, databaseName);
 	requireConnect(access, databaseName);
+	if (replication !== null) {
+		const physical = database.physicalReplication ?? databaseName === physicalName;
+		requireReplicate(replication, { access, name: databaseName, physical });
+	}
 	const asked = startupSettings(services, message, access);
-	const startup = tellUser(asked, database.tellUser ?? [], { user: identity.name, session: parts.info.id });
+	const told = tellUser(asked, database.tellUser ?? [], { user: identity.name, session: parts.info.id });
+	const startup = { ...told, ...replicationStartup(replication) };
 	const leave = services.admission.enter(identity.name, databaseName);
 	const readBuffer = Buffer.allocUnsafeSlow(BACKEND_LIMITS.readBytes);
 	const lease = await database.pool
 		.lease({ startup, signal, as: database.leaseAs, readBuffer })
 		.catch((error: unknown) => {
 			leave();
-			throw error;
+			throw replication === null ? error : replicationLoginError(error, database.backendRole);
 		});
 	try {
 		signal.throwIfAborted();
 		const info = leasedInfo(parts.info, identity, database, lease);
 		await recordLogin(services, info);
 		signal.throwIfAborted();
-		return greet(parts, { identity, standing, database, info, lease, welcome, protocol, leave });
+		return greet(parts, { identity, standing, database, info, lease, welcome, protocol, replication, leave });
 	} catch (error) {
 		leave();
 		await lease.release('broken');
@@ -142,11 +159,12 @@ async function authenticate(parts: LoginParts, database: string): Promise<Signed
 	}
 }
 
-/** A replication connection would carry everything, unseen. */
-function refuseReplication(message: StartupMessage): void {
-	const value = (message.params.get('replication') ?? 'off').toLowerCase();
-	if (['off', 'false', 'no', '0', 'n', 'f'].includes(value)) return;
-	throw fatal('42501', 'replication connections are not allowed through the gateway');
+function noDatabase(name: string, replication: Replication | null): GatewayError {
+	const hint =
+		replication === 'physical' && name === physicalName
+			? { hint: 'Physical replication needs a database of this name in the configuration of the gateway.' }
+			: {};
+	return new GatewayError('3D000', `database "${name}" does not exist`, { severity: 'FATAL', ...hint });
 }
 
 function requireConnect(access: Access, database: string): void {
@@ -206,6 +224,7 @@ interface Greeting {
 	readonly lease: Lease;
 	readonly welcome: readonly Buffer[];
 	readonly protocol: number;
+	readonly replication: Replication | null;
 	/** Gives back the place among the sessions. */
 	readonly leave: () => void;
 }
@@ -213,7 +232,7 @@ interface Greeting {
 /** In libpq's order: AuthenticationOk, ParameterStatus, BackendKeyData, ReadyForQuery. */
 function greet(parts: LoginParts, greeting: Greeting): Session {
 	const { inbox } = parts;
-	const { identity, standing, database, info, lease, welcome, protocol, leave } = greeting;
+	const { identity, standing, database, info, lease, welcome, protocol, replication, leave } = greeting;
 	const services = database.services ?? parts.services;
 	const { connection } = lease;
 	const cancel = services.cancels.register(connection.pid, protocol === protocolVersions.v3_2 ? 32 : 4);
@@ -227,7 +246,8 @@ function greet(parts: LoginParts, greeting: Greeting): Session {
 		leave();
 		parts.over();
 	};
-	const session = new Session({ services, database, identity, standing, info, lease, socket, cancel, rest, over });
+	const parting = { cancel, rest, over };
+	const session = new Session({ services, database, identity, standing, replication, info, lease, socket, ...parting });
 	session.start();
 	return session;
 }

@@ -113,6 +113,11 @@ export function askSearchPath(question: Question, segment: number, end: 'sync' |
 	return { bytes, expected: kinds.map((kind) => swallowed(question, segment, kind)) };
 }
 
+/** The same where there is no extended protocol: on a replication connection, between two segments. */
+export function askSearchPathSimply(question: Question, segment: number): Asked {
+	return askText(question, segment, showSearchPath);
+}
+
 /** Asks by the simple protocol. Only between two segments: it would end one, and it drops the unnamed statement and portal. */
 export function askText(question: Question, segment: number, sql: string): Asked {
 	return { bytes: encodeQuery(sql), expected: [swallowed(question, segment, 'query')] };

@@ -11,6 +11,7 @@ import { Gather } from './gather.ts';
 import type { Prepared } from './prepared.ts';
 import type { Expected, ExpectedKind } from './replies.ts';
 import { afterCommand, closePortal, confirm, fail, followParameter, ready } from './outcomes.ts';
+import { ReplicationReplies, StreamRevoked } from './replication-replies.ts';
 import { errorForClient, noticeForClient, type ServerError } from './responses.ts';
 import type { Run } from './run.ts';
 
@@ -46,6 +47,8 @@ export class Relay implements ByteSink {
 	readonly #framer: Framer;
 	readonly #gather = new Gather();
 	readonly #closed: (error: Error | null) => void;
+	/** Null: an ordinary connection. */
+	readonly #replication: ReplicationReplies | null;
 	/** The run of neighbouring frames that the client gets as they came. */
 	#run: Buffer | null = null;
 	#runStart = 0;
@@ -59,6 +62,7 @@ export class Relay implements ByteSink {
 		this.#client = client;
 		this.#framer = new Framer(conversation.services.serverRules);
 		this.#closed = closed;
+		this.#replication = conversation.replication === null ? null : new ReplicationReplies(conversation);
 	}
 
 	data(chunk: Buffer): void {
@@ -92,6 +96,18 @@ export class Relay implements ByteSink {
 
 	/** True: the client gets the frame as it came. */
 	#frame(): boolean {
+		if (this.#replication !== null) return this.#replicated(this.#replication);
+		return this.#ordinary();
+	}
+
+	/** On a replication connection: a reply to a command, or to SQL. */
+	#replicated(replication: ReplicationReplies): boolean {
+		const { head } = this.#conversation.replies;
+		const passes = head?.kind === 'replication' ? replication.reply(this.#framer, head) : null;
+		return passes ?? this.#ordinary();
+	}
+
+	#ordinary(): boolean {
 		switch (this.#framer.type) {
 			case code.DataRow:
 				return this.#rows();
@@ -393,6 +409,7 @@ export class Relay implements ByteSink {
 		this.#write();
 		const conversation = this.#conversation;
 		if (error instanceof Breach) breach(conversation, error.object);
+		else if (error instanceof StreamRevoked) conversation.fail(error.error, error.reason);
 		else if (error instanceof GatewayError) conversation.fail(error, 'protocol violation by the backend');
 		else conversation.fail(internalError(error), 'internal error');
 	}

@@ -9,7 +9,8 @@ import type { Run } from './run.ts';
  * parse, bind, close: one Complete. describe-*: (ParameterDescription,) RowDescription or NoData. execute: rows, then
  * CommandComplete, EmptyQueryResponse or PortalSuspended. query: the same for each statement, then ReadyForQuery.
  * function-call: FunctionCallResponse, ReadyForQuery. sync: ReadyForQuery. copy-end: nothing, it marks a CopyDone or
- * CopyFail that was sent before the backend asked for data.
+ * CopyFail that was sent before the backend asked for data. replication: whatever a replication command answers, then
+ * ReadyForQuery.
  */
 export type ExpectedKind =
 	| 'parse'
@@ -20,6 +21,7 @@ export type ExpectedKind =
 	| 'execute'
 	| 'query'
 	| 'function-call'
+	| 'replication'
 	| 'sync'
 	| 'copy-end';
 
@@ -52,7 +54,8 @@ export class Expected {
 
 	/** ReadyForQuery is the last of its replies. */
 	get endsWithReady(): boolean {
-		return this.kind === 'sync' || this.kind === 'query' || this.kind === 'function-call';
+		const { kind } = this;
+		return kind === 'sync' || kind === 'query' || kind === 'function-call' || kind === 'replication';
 	}
 
 	/** `next` is at the head now: if it is not part of the same question, the question has been answered. */

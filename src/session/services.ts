@@ -76,6 +76,8 @@ export interface DatabaseServices {
 	readonly asRole?: (identity: Identity) => RoleServices | undefined;
 	/** What its sessions are given, where limits or audit are the database's own. */
 	readonly services?: SessionServices;
+	/** Physical replication, of the whole server, may go by this name; missing: by the name `replication` alone. */
+	readonly physicalReplication?: boolean;
 	/** How the server is told who a session is for; missing: not at all. */
 	readonly tellUser?: readonly TellUser[];
 }

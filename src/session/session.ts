@@ -125,6 +125,8 @@ export class Session implements LiveSession {
 	look(nowMs: number): void {
 		const { replies, status, transaction } = this.#conversation;
 		const { head } = replies;
+		// A backup takes as long as it takes, and a stream has no end.
+		if (head?.kind === 'replication') return;
 		const verdict = this.#watch.look(
 			{
 				head,

@@ -7,6 +7,7 @@ import { type Conversation, type Progress, refusedText } from './conversation.ts
 import { formatOf, type Protocol, record } from './recorder.ts';
 import type { AuditParameter } from '../audit/event.ts';
 import { Expected } from './replies.ts';
+import { decideReplication } from './replication.ts';
 import type { Run } from './run.ts';
 
 const emptyQuery = encodeQuery('');
@@ -21,18 +22,25 @@ interface Recording {
 
 /** Query: decided as a whole before any of it is forwarded. */
 export function handleQuery(conversation: Conversation, message: Query): Progress {
-	if (!conversation.settled()) return 'again';
-	const decision = conversation.decide(message.sql, noTypes);
+	const command = replicationCommand(conversation, message.sql);
+	if (command === null && !conversation.settled()) return 'again';
+	const decision = command ?? conversation.decide(message.sql, noTypes);
 	if (decision === null) return 'again';
 	const recording: Recording = { decision, protocol: 'simple' };
 	if (decision.effect === 'deny') deny(conversation, recording);
 	else {
-		const expected = conversation.expectRun('query', decision);
+		const expected = conversation.expectRun(command === null ? 'query' : 'replication', decision);
 		dropUnnamed(conversation, expected);
 		send(conversation, recording, queryBytes(message, decision), expected);
 	}
 	conversation.endSegment();
 	return 'done';
+}
+
+/** The decision on what is no SQL on a replication connection. Null: it is SQL. */
+function replicationCommand(conversation: Conversation, sql: string): Decision | null {
+	const { replication } = conversation;
+	return replication === null ? null : decideReplication(replication, conversation.context().access, sql);
 }
 
 /** FunctionCall: needs `execute` on the function. */
