@@ -179,6 +179,8 @@ export interface StatementDecision {
 	readonly node: string;
 	/** The statement's own text as the client wrote it. */
 	readonly sql: string;
+	/** Equal for statements that differ in literals and white space only (libpg_query's fingerprint, 16 hex digits); none for what is too long or does not parse. */
+	readonly fingerprint?: string;
 	/** Text that runs in its place; equal to `sql` where policy changes nothing. */
 	readonly rewritten: string;
 	readonly objects: readonly ObjectUse[];

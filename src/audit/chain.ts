@@ -110,8 +110,7 @@ export class Chain {
 			logId: this.logId,
 			productVersion: options.productVersion,
 			parameters: options.parameters,
-			parameterBytesMax: options.limits.parameterBytesMax,
-			cachedPartBytesMax: options.limits.cachedPartBytesMax,
+			limits: options.limits,
 		});
 	}
 

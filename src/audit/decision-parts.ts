@@ -1,8 +1,10 @@
 /** What a decision adds to the records of its statement, as bytes: made once for all texts that one analysis serves. */
 import { hash } from 'node:crypto';
+import { withoutQuoted, withoutSecrets } from '../secrets.ts';
 import type { ObjectUse, StatementDecision } from '../stages.ts';
 import type { Batch } from './batch.ts';
 import { members, toJson } from './json.ts';
+import type { AuditLimits } from './limits.ts';
 import { activityOf, authorizationOf, datastoreClass, effects, objectPart, severity, status } from './ocsf.ts';
 
 /** Pieces of a statement's line; each begins with a comma unless it is empty. */
@@ -31,9 +33,12 @@ class Known implements DecisionParts {
 	#query: Buffer | null = null;
 	#rewritten: Buffer | null = null;
 
-	constructor(decision: StatementDecision) {
+	readonly #deniedTextMax: number;
+
+	constructor(decision: StatementDecision, deniedTextMax: number) {
 		this.#shared = sharedParts(decision);
 		this.#of = decision;
+		this.#deniedTextMax = deniedTextMax;
 	}
 
 	get activity(): Buffer {
@@ -61,35 +66,36 @@ class Known implements DecisionParts {
 			this.#query = null;
 			this.#rewritten = null;
 		} else if (this.#query === null) {
-			this.#query = Buffer.from(queryText(decision));
-			this.#rewritten = Buffer.from(rewrittenText(decision));
+			this.#query = Buffer.from(queryText(decision, this.#deniedTextMax));
+			this.#rewritten = Buffer.from(rewrittenText(decision, this.#deniedTextMax));
 		}
 		return this;
 	}
 
 	attributes(to: Batch): void {
 		to.piece(this.#shared.beforeText);
-		if (this.#query === null) to.text(queryText(this.#latest ?? this.#of));
+		if (this.#query === null) to.text(queryText(this.#latest ?? this.#of, this.#deniedTextMax));
 		else to.piece(this.#query);
 		to.piece(this.#shared.afterText);
 	}
 
 	unmapped(to: Batch): void {
 		to.piece(this.#shared.unmapped);
-		if (this.#rewritten === null) to.text(rewrittenText(this.#latest ?? this.#of));
+		if (this.#rewritten === null) to.text(rewrittenText(this.#latest ?? this.#of, this.#deniedTextMax));
 		else to.piece(this.#rewritten);
 	}
 }
+
+export type DecisionPartsLimits = Pick<AuditLimits, 'cachedPartBytesMax' | 'deniedTextMax'>;
 
 /** The parts of decisions; those that are asked for again and again are kept as long as the decision is. */
 export class DecisionPartsCache {
 	/** By what all decisions of one analysis have in common. */
 	readonly #known = new WeakMap<readonly ObjectUse[], Known>();
-	readonly #bytesMax: number;
+	readonly #limits: DecisionPartsLimits;
 
-	/** `bytesMax`: larger ones are made anew each time. */
-	constructor(bytesMax: number) {
-		this.#bytesMax = bytesMax;
+	constructor(limits: DecisionPartsLimits) {
+		this.#limits = limits;
 	}
 
 	/** For the line of a statement; to be used before the next call. */
@@ -105,8 +111,8 @@ export class DecisionPartsCache {
 	#find(decision: StatementDecision): Known {
 		const known = this.#known.get(decision.objects);
 		if (known?.fits(decision) === true) return known;
-		const made = new Known(decision);
-		if (made.bytes <= this.#bytesMax) this.#known.set(decision.objects, made);
+		const made = new Known(decision, this.#limits.deniedTextMax);
+		if (made.bytes <= this.#limits.cachedPartBytesMax) this.#known.set(decision.objects, made);
 		return made;
 	}
 }
@@ -125,7 +131,7 @@ function sharedParts(decision: StatementDecision): SharedParts {
 					status_id: status.Failure,
 					status: 'Failure',
 					status_code: decision.error?.sqlstate ?? '42501',
-					status_detail: decision.error?.message ?? 'denied',
+					status_detail: denialDetail(decision),
 				}
 			: {}),
 	};
@@ -147,11 +153,27 @@ function sharedParts(decision: StatementDecision): SharedParts {
 	};
 }
 
-function queryText({ sql }: StatementDecision): string {
-	const uid = hash('sha256', sql, 'hex').slice(0, 16);
-	return `,"query_info":{"query_string":${toJson(sql)},"uid":"${uid}"}`;
+/** The server's words, unless they may quote a secret of the statement. */
+function denialDetail({ sql, error }: StatementDecision): string {
+	const message = error?.message ?? 'denied';
+	return withoutSecrets(sql) === sql ? message : withoutQuoted(message);
 }
 
-function rewrittenText({ sql, rewritten }: StatementDecision): string {
-	return rewritten === sql ? '' : `,"rewritten":${toJson(rewritten)}`;
+/** As it was sent, but for secrets. What was denied never ran: of a long one the beginning will do, with its length and digest. */
+function queryText({ sql, effect, fingerprint }: StatementDecision, deniedTextMax: number): string {
+	const shown = withoutSecrets(sql);
+	const uid = fingerprint === undefined ? '' : `,"uid":"${fingerprint}"`;
+	const text =
+		effect === 'deny' && shown.length > deniedTextMax
+			? `${toJson(shown.slice(0, deniedTextMax))},"bytes":${Buffer.byteLength(sql)}`
+			: toJson(shown);
+	return `,"query_info":{"query_string":${text}${uid}}`;
+}
+
+function rewrittenText({ sql, rewritten, effect }: StatementDecision, deniedTextMax: number): string {
+	if (effect === 'deny') {
+		const shown = withoutSecrets(sql);
+		return shown.length > deniedTextMax ? `,"query_sha256":"${hash('sha256', shown, 'hex')}"` : '';
+	}
+	return rewritten === sql ? '' : `,"rewritten":${toJson(withoutSecrets(rewritten))}`;
 }

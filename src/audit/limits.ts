@@ -13,6 +13,10 @@ export interface AuditLimits {
 	readonly batchBytesMax: number;
 	/** A bind parameter longer than this is cut; the record then carries its length and SHA-256. */
 	readonly parameterBytesMax: number;
+	/** Parameters of one record show no more than this together; those beyond it are cut to nothing, with length and digest. */
+	readonly parametersBytesMax: number;
+	/** The text of a denied statement that is longer (UTF-16 units) is cut; its length and SHA-256 go with it. What runs is recorded whole. */
+	readonly deniedTextMax: number;
 	/** What a decision serialises to is kept with it up to this many bytes. */
 	readonly cachedPartBytesMax: number;
 	/** While the log cannot be written, how often it is tried again without a statement asking for it. */
@@ -30,6 +34,8 @@ export const auditLimits: AuditLimits = Object.freeze({
 	queueRecordsMax: 65_536,
 	batchBytesMax: 1024 * 1024,
 	parameterBytesMax: 64 * 1024,
+	parametersBytesMax: 1024 * 1024,
+	deniedTextMax: 64 * 1024,
 	cachedPartBytesMax: 64 * 1024,
 	retryIntervalMs: 1_000,
 	closeGraceMs: 5_000,

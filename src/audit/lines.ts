@@ -3,8 +3,9 @@ import type { Batch } from './batch.ts';
 import { DecisionPartsCache } from './decision-parts.ts';
 import type { AuditParameter, Outcome, SessionInfo, StatementRecord } from './event.ts';
 import { members, toJson } from './json.ts';
+import type { AuditLimits } from './limits.ts';
 import { databasePart, ocsfVersion, sessionUnmapped, status, whoParts } from './ocsf.ts';
-import { parameterText } from './parameters.ts';
+import { parametersText } from './parameters.ts';
 
 /** What `metadata.event_code` can be. */
 export type EventCode =
@@ -30,8 +31,10 @@ export interface LinesOptions {
 	/** Version of this program. */
 	readonly productVersion: string;
 	readonly parameters: 'on' | 'off';
-	readonly parameterBytesMax: number;
-	readonly cachedPartBytesMax: number;
+	readonly limits: Pick<
+		AuditLimits,
+		'parameterBytesMax' | 'parametersBytesMax' | 'cachedPartBytesMax' | 'deniedTextMax'
+	>;
 }
 
 const outcomeStatus = {
@@ -83,7 +86,7 @@ export class Lines {
 
 	constructor(options: LinesOptions) {
 		this.#options = options;
-		this.#decisions = new DecisionPartsCache(options.cachedPartBytesMax);
+		this.#decisions = new DecisionPartsCache(options.limits);
 	}
 
 	uid(sequence: number): string {
@@ -142,8 +145,7 @@ export class Lines {
 	parameters(parameters: readonly AuditParameter[] | undefined): string {
 		if (parameters === undefined || parameters.length === 0) return '';
 		if (this.#options.parameters === 'off') return `,"parameter_count":${parameters.length}`;
-		const max = this.#options.parameterBytesMax;
-		return `,"parameters":[${parameters.map((parameter) => parameterText(parameter, max)).join()}]`;
+		return `,"parameters":[${parametersText(parameters, this.#options.limits)}]`;
 	}
 
 	/** The beginning of every line, up to and with `time`. */

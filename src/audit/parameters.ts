@@ -1,6 +1,7 @@
 /** Bind parameters as they stand in a record: readable where the type is known, bounded, redacted where they must be. */
 import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
+import { withoutConnectionSecrets } from '../secrets.ts';
 import type { AuditParameter } from './event.ts';
 import { toJson } from './json.ts';
 
@@ -68,7 +69,7 @@ function readable(parameter: AuditParameter, bytes: Buffer): string | null {
 /** Cuts UTF-8 text without cutting a character in two. */
 function cut(bytes: Buffer, bytesMax: number): Buffer {
 	let end = bytesMax;
-	while (end > bytesMax - 4 && ((bytes[end] ?? 0) & 0xc0) === 0x80) end -= 1;
+	while (end > Math.max(0, bytesMax - 4) && ((bytes[end] ?? 0) & 0xc0) === 0x80) end -= 1;
 	return bytes.subarray(0, end);
 }
 
@@ -82,7 +83,7 @@ export function renderParameter(parameter: AuditParameter, bytesMax: number): Re
 	const text = readable(parameter, shown);
 	return {
 		oid,
-		...(text === null ? { base64: shown.toString('base64') } : { value: text }),
+		...(text === null ? { base64: shown.toString('base64') } : { value: withoutConnectionSecrets(text) }),
 		...(whole ? {} : { bytes: value.length, sha256: createHash('sha256').update(value).digest('hex') }),
 	};
 }
@@ -90,8 +91,22 @@ export function renderParameter(parameter: AuditParameter, bytesMax: number): Re
 /** Most values are numbers and words: so short, and without anything that JSON or a terminal would take for more. */
 const plainBytesMax = 32;
 
+/** JSON texts of the parameters of one record, with commas between. */
+export function parametersText(
+	parameters: readonly AuditParameter[],
+	limits: { readonly parameterBytesMax: number; readonly parametersBytesMax: number },
+): string {
+	let left = limits.parametersBytesMax;
+	let text = '';
+	for (const parameter of parameters) {
+		text += `${text === '' ? '' : ','}${parameterText(parameter, Math.min(left, limits.parameterBytesMax))}`;
+		left = Math.max(0, left - Math.min(parameter.value?.length ?? 0, limits.parameterBytesMax));
+	}
+	return text;
+}
+
 /** JSON text of `renderParameter`. */
-export function parameterText(parameter: AuditParameter, bytesMax: number): string {
+function parameterText(parameter: AuditParameter, bytesMax: number): string {
 	const { oid, value, format, redact } = parameter;
 	if (
 		!redact &&
@@ -100,7 +115,7 @@ export function parameterText(parameter: AuditParameter, bytesMax: number): stri
 		value.length <= Math.min(plainBytesMax, bytesMax) &&
 		isPlain(value)
 	) {
-		return `{"oid":${oid},"value":"${value.toString('latin1')}"}`;
+		return `{"oid":${oid},"value":"${withoutConnectionSecrets(value.toString('latin1'))}"}`;
 	}
 	return toJson(renderParameter(parameter, bytesMax));
 }

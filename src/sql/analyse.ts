@@ -5,6 +5,7 @@ import type { Edit, ObjectUse, RuleRef, StatementDecision } from '../stages.ts';
 import { checkParameterTypes } from './casts.ts';
 import type { Relation } from '../catalog/snapshot.ts';
 import { applyEdits } from './edits.ts';
+import { fingerprintOf } from './fingerprint.ts';
 import { MissingPolicyColumn } from './protection.ts';
 import { finishReads } from './protected-read.ts';
 import { type RelationName, UnknownObject } from './names.ts';
@@ -83,6 +84,7 @@ function allowed(walk: Walk, node: string, sql: string, rewritten: string): Stat
 		effect: walk.masks ? 'mask' : 'allow',
 		node,
 		sql,
+		...fingerprintOf(sql),
 		rewritten,
 		objects,
 		rules: rulesOf(objects),
@@ -99,6 +101,7 @@ function refused(walk: Walk, node: string, sql: string, error: GatewayError): St
 		effect: 'deny',
 		node,
 		sql,
+		...fingerprintOf(sql),
 		rewritten: sql,
 		objects,
 		rules: [...new Set([...walk.denials, ...rulesOf(objects)])],

@@ -7,6 +7,7 @@ import type { A_Const, Node } from '@pgsql/types';
 import { GatewayError } from '../errors.ts';
 import type { Decision, Edit, StatementDecision } from '../stages.ts';
 import { type Analysis, analyse } from './analyse.ts';
+import { fingerprintOf } from './fingerprint.ts';
 import { constantText, constantType, putStandIn } from './literal.ts';
 import { tagOf } from './nodes.ts';
 import { parse, type Parsed, type SqlLimits } from './parse.ts';
@@ -347,7 +348,9 @@ function templateOf(sql: string, shape: Shape, blind: Blind, mark: string): Temp
 	const offset = byteOffsets(sql);
 	const places = shape.literals.map(({ start, end, kind }) => ({ start: offset(start), end: offset(end), kind }));
 	const { decision, edits } = blind.analysis;
-	const statement: StatementDecision = { ...decision, sql: '', rewritten: '' };
+	const { fingerprint: _ofMarks, ...told } = decision;
+	const own = Buffer.from(sql).toString('utf8', blind.start, blind.end).trim();
+	const statement: StatementDecision = { ...told, ...fingerprintOf(own), sql: '', rewritten: '' };
 	// What is told of the statement beside its text must not hold a literal.
 	if (JSON.stringify(statement).includes(mark)) return null;
 	const start = anchorOf(blind.start, places);

@@ -1,10 +1,14 @@
 /** What is kept of decisions between their records: whatever came before, the pieces are those of the decision at hand. */
+import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { Batch } from '../../src/audit/batch.ts';
 import { DecisionPartsCache } from '../../src/audit/decision-parts.ts';
 import { GatewayError } from '../../src/errors.ts';
 import type { StatementDecision } from '../../src/stages.ts';
 import { decision } from './samples.ts';
+
+const cacheOf = (cachedPartBytesMax: number): DecisionPartsCache =>
+	new DecisionPartsCache({ cachedPartBytesMax, deniedTextMax: 1000 });
 
 /** The line that the cache makes of a decision. */
 function lineOf(cache: DecisionPartsCache, of: StatementDecision): string {
@@ -24,6 +28,11 @@ const family: readonly (readonly [string, StatementDecision])[] = [
 	['the first', first],
 	['another text', { ...first, sql: "select 'é' -- 1", rewritten: 'select 2' }],
 	['rewritten alone', { ...first, rewritten: 'select "x"' }],
+	['with a secret', { ...first, sql: "select crypt('hunter2', 'b')", rewritten: "select crypt('hunter2', 'b'), 1" }],
+	['with a fingerprint', { ...first, fingerprint: '50fde20626009aba' }],
+	['denied, long', { ...first, effect: 'deny', error, sql: 'x'.repeat(2000) }],
+	['denied, longer', { ...first, effect: 'deny', error, sql: 'x'.repeat(2001) }],
+	['denied, as long and different behind the cut', { ...first, effect: 'deny', error, sql: `${'x'.repeat(2000)}y` }],
 	['not rewritten', { ...first, rewritten: first.sql }],
 	['denied after all', { ...first, effect: 'deny', error }],
 	['denied otherwise', { ...first, effect: 'deny', error: new GatewayError('42501', 'no') }],
@@ -34,8 +43,8 @@ const family: readonly (readonly [string, StatementDecision])[] = [
 
 describe('the parts of a decision', () => {
 	it.each(family)('%s: the same whatever came before', (_name, of) => {
-		const want = lineOf(new DecisionPartsCache(0), of);
-		const cache = new DecisionPartsCache(64 * 1024);
+		const want = lineOf(cacheOf(0), of);
+		const cache = cacheOf(64 * 1024);
 		for (const [, before] of family) {
 			for (const times of [1, 2, 3]) {
 				for (let i = 0; i < times; i += 1) lineOf(cache, before);
@@ -45,16 +54,16 @@ describe('the parts of a decision', () => {
 	});
 
 	it('tell all decisions apart', () => {
-		const lines = family.map(([, of]) => lineOf(new DecisionPartsCache(64 * 1024), of));
+		const lines = family.map(([, of]) => lineOf(cacheOf(64 * 1024), of));
 		expect(new Set(lines).size).toBe(family.length);
 		for (const line of lines) expect(() => JSON.parse(`{"x":1${line.replace('\n', '')}}`) as unknown).not.toThrow();
 	});
 
 	it('an outcome in between changes nothing', () => {
-		const cache = new DecisionPartsCache(64 * 1024);
+		const cache = cacheOf(64 * 1024);
 		const [, other] = family[1] ?? [];
 		if (other === undefined) throw new Error('no other');
-		const want = lineOf(new DecisionPartsCache(0), first);
+		const want = lineOf(cacheOf(0), first);
 		lineOf(cache, first);
 		const parts = cache.of(first);
 		cache.activity(other);
@@ -63,5 +72,30 @@ describe('the parts of a decision', () => {
 		parts.unmapped(batch);
 		batch.endLine();
 		expect(`${batch.bytes.toString()}${cache.activity(first).toString()}`).toBe(want);
+	});
+
+	it('holds no secret of the text, of what runs in its place, and of what the server said of it', () => {
+		const sql = "alter role eve password 'hunter2";
+		const said = new GatewayError('42601', 'unterminated quoted string at or near "\'hunter2"');
+		const parts = JSON.parse(
+			`{"x":1${lineOf(cacheOf(0), { ...first, effect: 'deny', error: said, sql, rewritten: sql }).replace('\n', '')}}`,
+		) as unknown;
+		expect(parts).toMatchObject({
+			query_info: { query_string: "alter role eve password '[redacted]" },
+			status_detail: 'unterminated quoted string at or near "[redacted]"',
+		});
+		const masked = { ...first, sql: "select crypt('hunter2', x)", rewritten: "select crypt('hunter2', x), 1" };
+		expect(lineOf(cacheOf(0), masked)).not.toContain('hunter2');
+	});
+
+	it('of a long denied statement: the beginning, the length and the digest; of one that runs all of it', () => {
+		const sql = `select '${'é'.repeat(5000)}'`;
+		const line = lineOf(cacheOf(0), { ...first, effect: 'deny', error, sql, rewritten: sql });
+		const sha256 = createHash('sha256').update(sql).digest('hex');
+		expect(JSON.parse(`{"x":1${line.replace('\n', '')}}`)).toMatchObject({
+			query_info: { query_string: sql.slice(0, 1000), bytes: Buffer.byteLength(sql) },
+			query_sha256: sha256,
+		});
+		expect(lineOf(cacheOf(0), { ...first, sql, rewritten: sql })).toContain(sql);
 	});
 });

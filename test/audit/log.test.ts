@@ -91,7 +91,7 @@ describe('what is in the log', () => {
 			dst_endpoint: { ip: '10.0.0.5', port: 5432 },
 			database: { name: 'shop' },
 			table: { name: 'hr.employees' },
-			query_info: { query_string: 'select id, name, ssn from hr.employees where id = $1' },
+			query_info: { query_string: 'select id, name, ssn from hr.employees where id = $1', uid: '28550ea0fc43bed7' },
 			authorizations: [{ decision: 'mask', policy: { name: 'policy.csv:14' } }],
 			policy: { version: 'rev-1' },
 			unmapped: {

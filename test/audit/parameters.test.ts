@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { AuditParameter } from '../../src/audit/event.ts';
 import { toJson } from '../../src/audit/json.ts';
-import { parameterText, renderParameter } from '../../src/audit/parameters.ts';
+import { parametersText, renderParameter } from '../../src/audit/parameters.ts';
 import { record } from './samples.ts';
 import { accept, only, openLog } from './support.ts';
 
@@ -15,6 +15,9 @@ const parameter = (oid: number, format: 0 | 1, value: Buffer | null, redact = fa
 	value,
 	redact,
 });
+
+const textOf = (of: AuditParameter, parameterBytesMax: number): string =>
+	parametersText([of], { parameterBytesMax, parametersBytesMax: Number.POSITIVE_INFINITY });
 
 const rows: readonly { name: string; of: AuditParameter; want: object }[] = [
 	{ name: 'text', of: parameter(25, 0, Buffer.from('añb')), want: { oid: 25, value: 'añb' } },
@@ -57,7 +60,7 @@ describe('a bind parameter', () => {
 	});
 
 	it.each(rows)('as text says the same: $name', ({ of }) => {
-		for (const max of [0, 3, 1024]) expect(parameterText(of, max)).toBe(toJson(renderParameter(of, max)));
+		for (const max of [0, 3, 1024]) expect(textOf(of, max)).toBe(toJson(renderParameter(of, max)));
 	});
 
 	it('of any bytes says the same as text', () => {
@@ -68,7 +71,7 @@ describe('a bind parameter', () => {
 		fc.assert(
 			fc.property(anyBytes, fc.constantFrom(0, 23, 25), fc.constantFrom<0 | 1>(0, 1), (value, oid, format) => {
 				const of = parameter(oid, format, value);
-				expect(parameterText(of, 34)).toBe(toJson(renderParameter(of, 34)));
+				expect(textOf(of, 34)).toBe(toJson(renderParameter(of, 34)));
 			}),
 		);
 	});
@@ -82,6 +85,29 @@ describe('a bind parameter', () => {
 			bytes: 1200,
 			sha256,
 		});
+	});
+
+	it('is one of many: together they show no more than the limit, and each tells its length and digest', () => {
+		const limits = { parameterBytesMax: 10, parametersBytesMax: 25 };
+		const many = Array.from({ length: 5 }, () => parameter(25, 0, Buffer.from('éééééééé')));
+		const shown = JSON.parse(`[${parametersText(many, limits)}]`) as { value: string; bytes: number; sha256: string }[];
+		expect(shown.map(({ value }) => value)).toEqual(['ééééé', 'ééééé', 'éé', '', '']);
+		for (const { bytes, sha256 } of shown) expect([bytes, sha256.length]).toEqual([16, 64]);
+	});
+
+	it('that begins within a character is cut to nothing, not from the end', () => {
+		const value = Buffer.from([0xbf, 0x61, 0x62]);
+		expect(renderParameter(parameter(25, 0, value), 0)).toMatchObject({ value: '', bytes: 3 });
+	});
+
+	it('shows no password of a connection string, short or long', () => {
+		for (const [value, want] of [
+			['host=h password=hunter2', 'host=h password=[redacted]'],
+			['pg://eve:hunter2@h/db', 'pg://eve:[redacted]@h/db'],
+			[`pg://eve:hunter2@${'h'.repeat(40)}`, `pg://eve:[redacted]@${'h'.repeat(40)}`],
+		] as const) {
+			expect(JSON.parse(textOf(parameter(25, 0, Buffer.from(value)), 1024))).toEqual({ oid: 25, value: want });
+		}
 	});
 
 	it('is read during accept: the buffer may be used again at once', async () => {

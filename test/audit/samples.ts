@@ -54,6 +54,7 @@ export function decision(more: Partial<StatementDecision> = {}): StatementDecisi
 		effect: 'mask',
 		node: 'SelectStmt',
 		sql: 'select id, name, ssn from hr.employees where id = $1',
+		fingerprint: '28550ea0fc43bed7',
 		rewritten:
 			"select id, name, ssn from (select id, name, 'XXX-XX-' || right(ssn, 4) as ssn from hr.employees) employees where id = $1",
 		objects: [use()],

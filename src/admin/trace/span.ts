@@ -1,5 +1,6 @@
 /** One statement as a span, with the stable names of OpenTelemetry's conventions for databases (semantic-conventions/database). */
 import type { Outcome, StatementRecord } from '../../audit/event.ts';
+import { withoutSecrets } from '../../secrets.ts';
 import type { ObjectUse } from '../../stages.ts';
 import type { TraceContext } from './context.ts';
 
@@ -52,7 +53,7 @@ export function spanOf(traced: Traced, outcome: Outcome | null, endMs: number, o
 		endTimeUnixNano: nanoseconds(Math.max(startMs, endMs)),
 		attributes: [
 			...databaseAttributes(record, operation, summary, relations),
-			...text('db.query.text', options.statementText ? decision.sql.slice(0, textMax) : undefined),
+			...text('db.query.text', options.statementText ? withoutSecrets(decision.sql).slice(0, textMax) : undefined),
 			...(sqlstate === null ? [] : [...text('db.response.status_code', sqlstate), ...text('error.type', sqlstate)]),
 			...number('db.response.returned_rows', outcome?.rows ?? undefined),
 			...text('portcullis.effect', decision.effect),

@@ -159,6 +159,9 @@ describe('a span', () => {
 		expect(trace(record, success, { sampleRatio: 1 })[0]?.attributes['db.query.text']).toBeUndefined();
 		const [span] = trace(record, success, { sampleRatio: 1, statementText: true });
 		expect(span?.attributes['db.query.text']).toBe("select 'secret'");
+		const password = recordOf({ sql: "alter role eve password 'hunter2'" });
+		const [other] = trace(password, success, { sampleRatio: 1, statementText: true });
+		expect(other?.attributes['db.query.text']).toBe("alter role eve password '[redacted]'");
 	});
 
 	test('of an error has its SQLSTATE, and is one', () => {
