@@ -1,0 +1,83 @@
+/** Stands before the pool of a database with several hosts: a lease waits while none of them is what was asked for. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { GatewayError } from '../errors.ts';
+import { type Cluster, NoHostError } from './cluster.ts';
+import { backendFailure } from './errors.ts';
+import { BACKEND_LIMITS } from './limits.ts';
+import type { BackendPool, Lease, LeaseRequest, PoolStats } from './lease.ts';
+
+export interface ClusterPoolOptions {
+	readonly pool: BackendPool;
+	readonly cluster: Cluster;
+	/** How long a lease waits for a host. */
+	readonly waitMs: number;
+	/** Leases that may wait for a host at a time; the next is refused at once. */
+	readonly waitersMax: number;
+	/** After a change of the primary, before the first lease there: looks again at what was known of the database. */
+	readonly settle: () => Promise<unknown>;
+}
+
+/**
+ * Nothing that waits here has sent anything, so nothing runs twice. A lease that failed because its host went away, or
+ * because the pool's queue stood still meanwhile, is asked for again, until `waitMs` after it was asked for first.
+ */
+export class ClusterPool implements BackendPool {
+	readonly #options: ClusterPoolOptions;
+	#settled = 0;
+	#settling: { readonly generation: number; readonly done: Promise<unknown> } | null = null;
+
+	constructor(options: ClusterPoolOptions) {
+		this.#options = options;
+	}
+
+	async lease(request: LeaseRequest): Promise<Lease> {
+		const { pool, cluster, waitMs, waitersMax } = this.#options;
+		const endMs = performance.now() + waitMs;
+		for (;;) {
+			const { generation } = cluster;
+			if (!cluster.available && cluster.waiting >= waitersMax)
+				throw backendFailure('53300', `too many clients: ${waitersMax} wait for a database server`);
+			await cluster.ready(endMs - performance.now(), request.signal);
+			try {
+				await this.#settle();
+				return await pool.lease(request);
+			} catch (error) {
+				const stood = !cluster.available || generation !== cluster.generation;
+				if (!mayWait(error, stood) || performance.now() >= endMs || request.signal?.aborted === true) throw error;
+			}
+			// What is known of the hosts may be a moment older than what the lease just met.
+			await sleep(BACKEND_LIMITS.hostRetryMinMs);
+		}
+	}
+
+	get stats(): PoolStats {
+		const stats = this.#options.pool.stats;
+		return { ...stats, waiting: stats.waiting + this.#options.cluster.waiting };
+	}
+
+	async close(): Promise<void> {
+		await this.#options.cluster.close();
+		await this.#options.pool.close();
+	}
+
+	async #settle(): Promise<void> {
+		const { cluster, settle } = this.#options;
+		const { generation } = cluster;
+		// The first primary is the one that everything was learnt from.
+		if (generation <= 1 || generation === this.#settled) return;
+		if (this.#settling?.generation !== generation) this.#settling = { generation, done: settle() };
+		try {
+			await this.#settling.done;
+			this.#settled = generation;
+		} finally {
+			if (this.#settling?.generation === generation) this.#settling = null;
+		}
+	}
+}
+
+/** `stood`: there was no host for some of the time. */
+function mayWait(error: unknown, stood: boolean): boolean {
+	if (error instanceof NoHostError) return true;
+	if (!(error instanceof GatewayError)) return false;
+	return (error.sqlstate === '53300' && stood) || error.sqlstate === '57P03';
+}
