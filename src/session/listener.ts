@@ -103,7 +103,9 @@ export class Listener {
 		const endMs = performance.now() + deadlineMs;
 		while (this.#sessions.size > 0) {
 			const late = performance.now() >= endMs;
-			for (const session of this.#sessions) if (late || session.idle) session.terminate(shutdown(), 'shutdown');
+			for (const session of this.#sessions) {
+				if (late || session.idle || session.streaming === true) session.terminate(shutdown(), 'shutdown');
+			}
 			if (this.#sessions.size === 0) break;
 			await new Promise((resolve) => setTimeout(resolve, lookEveryMs));
 		}

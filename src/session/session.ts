@@ -95,6 +95,11 @@ export class Session implements LiveSession {
 		return replies.length === 0 && status === 'I' && !segmentOpen && outbox.empty;
 	}
 
+	get streaming(): boolean {
+		const { replies } = this.#conversation;
+		return replies.head?.kind === 'replication' && replies.copyIn;
+	}
+
 	get state(): SessionState {
 		const { replies, status, segmentOpen, outbox } = this.#conversation;
 		if (replies.length > 0 || segmentOpen || !outbox.empty) return 'active';

@@ -38,6 +38,8 @@ export interface TestGatewayOptions {
 	readonly now?: () => number;
 	readonly admission?: AdmissionLimits;
 	readonly console?: ConsoleServices;
+	/** Asked each time: true once the policy allows nothing any more. */
+	readonly withdrawn?: () => boolean;
 	/** A login that answers these steps, one for each call. */
 	readonly steps?: () => (input: Buffer | null) => Step | Promise<Step>;
 }
@@ -80,7 +82,7 @@ export async function startTestGateway(database: TestDatabase, options: TestGate
 		serverRules: backendRules(),
 		bridge: { begin: (request) => ({ step: options.steps?.() ?? (() => welcome(request.user, options.identity)) }) },
 		database: (name) => (name === 'missing' ? undefined : { name, pool, catalog, backendRole: user }),
-		accessFor: (identity) => (identity.name === 'outsider' ? outsider : insider),
+		accessFor: (identity) => (identity.name === 'outsider' || options.withdrawn?.() === true ? outsider : insider),
 		settingSafety: (name) =>
 			name === 'row_security'
 				? { safe: false, grantable: false, reason: 'it switches protection off' }

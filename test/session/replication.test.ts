@@ -1,10 +1,12 @@
 /** Replication connections beside PostgreSQL's own: the same messages, records before commands, streams that end when they may not go on. */
 import { createHash } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { GatewayError } from '../../src/errors.ts';
 import type { FrontendFields } from '../../src/wire/encode.ts';
 import { createDatabase, type TestDatabase } from '../support/postgres.ts';
 import { converse, plain, type Turn } from './converse.ts';
 import { startTestGateway, type TestGateway, type TestGatewayOptions } from './gateway.ts';
+import { until as untilTrue } from './until.ts';
 import {
 	Bind,
 	CloseStatement,
@@ -17,6 +19,7 @@ import {
 	Parse,
 	Query,
 	Sync,
+	Terminate,
 	WireClient,
 } from './wire-client.ts';
 
@@ -179,7 +182,7 @@ describe.each(direction)('replication=%s', (kind) => {
 		const gateway = await start();
 		const from = await position();
 		await database.sql(
-			"insert into items select i, repeat('x', 2000) from generate_series(1, 3000) i; delete from items",
+			"set synchronous_commit = on; insert into items select i, repeat('x', 2000) from generate_series(1, 3000) i; delete from items",
 		);
 		const to = await position();
 		const hear = async (client: WireClient): Promise<unknown> => {
@@ -195,5 +198,159 @@ describe.each(direction)('replication=%s', (kind) => {
 			return { heard, shown, log: createHash('sha256').update(log.bytes).digest('hex') };
 		};
 		expect(await hear(await through(gateway, kind))).toEqual(await hear(await direct(kind)));
+	});
+});
+
+/** A stream that has begun, and the position that it began at. */
+async function streaming(gateway: TestGateway): Promise<{ client: WireClient; at: bigint }> {
+	const at = await position();
+	const client = await through(gateway, 'true');
+	client.send(Query(`START_REPLICATION ${at}`));
+	await client.until('CopyBothResponse');
+	return { client, at: lsn(at) };
+}
+
+/** Writes to the server's log, so that the stream has something to say. */
+const write = (): Promise<unknown> => database.sql("select pg_logical_emit_message(false, 'test', repeat('x', 100))");
+
+/** What the client is told in the end. */
+async function lastWords(client: WireClient): Promise<unknown> {
+	const last = (await client.rest()).at(-1);
+	return last?.type === 'ErrorResponse' ? last.fields.get('C') : last?.type;
+}
+
+describe('a stream', () => {
+	it('outlasts all limits of time', async () => {
+		const limits = { queryTimeoutMs: 30, transactionTimeoutMs: 30, idleTransactionTimeoutMs: 30, idleTimeoutMs: 30 };
+		const gateway = await start({ limits: { ...limits, backendLifetimeMs: 30 } });
+		const { client, at } = await streaming(gateway);
+		const endMs = performance.now() + 300;
+		await untilTrue(() => performance.now() > endMs);
+		await write();
+		for (let heard = false; !heard; ) {
+			const message = await client.next();
+			expect(message?.type).toBe('CopyData');
+			heard = message?.type === 'CopyData' && message.data[0] === XLOG_DATA;
+		}
+		client.send(statusUpdate(at, false), CopyDone);
+		expect((await client.ready()).at(-1)?.type).toBe('ReadyForQuery');
+		client.destroy();
+	});
+
+	it('ends when the sign-in has lapsed', async () => {
+		let nowMs = 1_000_000;
+		const gateway = await start({ identity: { expiresAtMs: 2_000_000 }, now: () => nowMs });
+		const { client } = await streaming(gateway);
+		await write();
+		nowMs = 2_000_001;
+		await write();
+		expect(await lastWords(client)).toBe('28000');
+	});
+
+	it('ends when the policy allows it no longer', async () => {
+		let withdrawn = false;
+		let nowMs = 1_000_000;
+		const gateway = await start({ withdrawn: () => withdrawn, now: () => nowMs });
+		const { client } = await streaming(gateway);
+		await write();
+		withdrawn = true;
+		nowMs += 1_000;
+		await write();
+		expect(await lastWords(client)).toBe('42501');
+	});
+
+	it('does not hold up the end of the gateway, as a statement does', async () => {
+		const gateway = await start();
+		const { client } = await streaming(gateway);
+		const words = lastWords(client);
+		await gateway.listener.close({ deadlineMs: 600_000 });
+		expect(await words).toBe('57P01');
+	});
+
+	it('is on record before it begins, and with its bytes when it is over', async () => {
+		const gateway = await start();
+		const { client } = await streaming(gateway);
+		await write();
+		await client.until('CopyData');
+		client.send(CopyDone);
+		await client.ready();
+		client.destroy();
+		const [{ record, outcomes } = { outcomes: [] }] = gateway.pipeline.recorded;
+		expect(record).toMatchObject({ phase: 'execute', decision: { node: 'StartReplicationCmd', effect: 'allow' } });
+		expect(record?.decision.objects).toMatchObject([{ kind: 'database', name: 'any', action: 'replicate' }]);
+		expect(outcomes).toMatchObject([{ status: 'success', tag: 'START_REPLICATION' }]);
+		expect(outcomes[0]?.rows).toBeGreaterThan(0);
+		expect(outcomes[0]?.bytes).toBeGreaterThan(100);
+	});
+
+	it('does not begin when it cannot be recorded', async () => {
+		const gateway = await start();
+		const client = await through(gateway, 'true');
+		gateway.pipeline.failure = new GatewayError('53100', 'the disk is full');
+		client.send(Query(`START_REPLICATION ${await position()}`));
+		expect(await lastWords(client)).toBe('53100');
+	});
+
+	it('whose client says no more than goodbye is over, and its connection closed', async () => {
+		const gateway = await start();
+		const { client } = await streaming(gateway);
+		client.send(Terminate);
+		await untilTrue(() => gateway.pool.stats.leased === 0);
+		expect(gateway.pipeline.recorded[0]?.outcomes).toMatchObject([{ status: 'unknown' }]);
+		client.destroy();
+	});
+});
+
+it('a base backup that nobody reads waits at the server, and memory stays flat', async () => {
+	const gateway = await start();
+	const held = (): number => process.memoryUsage().arrayBuffers + process.memoryUsage().external;
+	const before = held();
+	const client = await through(gateway, 'true');
+	client.socket.pause();
+	client.send(Query("BASE_BACKUP (LABEL 'deaf', CHECKPOINT 'fast')"));
+	const waits = "query like 'BASE_BACKUP%deaf%' and wait_event = 'ClientWrite'";
+	while ((await database.sql(`select pid from pg_stat_activity where ${waits}`)).length === 0);
+	expect(held() - before).toBeLessThan(64 * 1024 * 1024);
+	client.socket.resume();
+	const heard = await client.ready();
+	const bytes = heard.reduce((sum, message) => sum + (message.type === 'CopyData' ? message.data.length : 0), 0);
+	expect(bytes).toBeGreaterThan(20_000_000);
+	expect(gateway.pipeline.recorded[0]?.outcomes).toMatchObject([{ status: 'success', tag: 'BASE_BACKUP' }]);
+	client.destroy();
+});
+
+describe('refused', () => {
+	it.each<[string, Kind, string, string]>([
+		['SQL on a physical connection', 'true', 'select 1', '0A000'],
+		['nothing at all on one', 'true', '', '0A000'],
+		['two commands at once', 'database', 'SHOW port; SHOW port', '42601'],
+		['SQL behind a command', 'database', 'SHOW port; drop table items', '42601'],
+		['SQL that the policy denies', 'database', 'select deny_me', '42501'],
+	])('%s', async (_name, kind, sql, code) => {
+		const gateway = await start();
+		const client = await through(gateway, kind);
+		const [error, ready] = await client.query(sql);
+		expect(error?.type === 'ErrorResponse' && error.fields.get('C')).toBe(code);
+		expect(ready?.type).toBe('ReadyForQuery');
+		expect(gateway.pipeline.recorded.map(({ record }) => record.decision.effect)).toEqual(['deny']);
+		expect((await client.query('SHOW port')).map(({ type }) => type)).toContain('DataRow');
+		client.destroy();
+	});
+
+	it('a command in a transaction that has failed, and one that the policy denies by then', async () => {
+		let withdrawn = false;
+		const gateway = await start({ withdrawn: () => withdrawn });
+		const client = await through(gateway, 'database');
+		await client.query('begin');
+		withdrawn = true;
+		const heard = await client.query('IDENTIFY_SYSTEM');
+		expect(heard.map((message) => plain(message, 'D'))).toMatchObject([
+			{ type: 'ErrorResponse', fields: { C: '42501', M: 'permission denied to replicate database "any"' } },
+			{ type: 'ReadyForQuery', status: 'E' },
+		]);
+		withdrawn = false;
+		const [error] = await client.query('IDENTIFY_SYSTEM');
+		expect(error?.type === 'ErrorResponse' && error.fields.get('C')).toBe('25P02');
+		client.destroy();
 	});
 });
