@@ -1,10 +1,10 @@
 /** The client's side of the device authorization grant (RFC 8628): asks for a code, then polls until it is approved. */
-import { type Fetch, fetchJson, type JsonObject, ProviderError } from './fetch-json.ts';
+import { type Fetch, type JsonObject, ProviderError } from './fetch-json.ts';
 import { AUTH_LIMITS } from './limits.ts';
 import type { ProviderMetadata } from './provider.ts';
 import { endpointProblem, type IssuerSettings } from './settings.ts';
 import {
-	clientForm,
+	postAsClient,
 	requestProblem,
 	requestTokens,
 	secondsIn,
@@ -55,8 +55,8 @@ export async function authorizeDevice(
 	const url = metadata.deviceAuthorizationEndpoint;
 	if (url === null) throw new ProviderError(`${settings.issuer}: has no device_authorization_endpoint`);
 	const { scopes = [], parameters = {} } = settings;
-	const form = { ...parameters, ...clientForm(settings.issuer, settings), scope: scopes.join(' ') };
-	const answer = await fetchJson(deps.fetch, url, { form, signal });
+	const form = { ...parameters, scope: scopes.join(' ') };
+	const answer = await postAsClient(deps.fetch, url, settings, { form, signal });
 	if (answer.status !== 200) throw new ProviderError(requestProblem(url, answer));
 	const { body } = answer;
 	const deviceCode = textIn(body, 'device_code');

@@ -5,6 +5,7 @@ import type { CheckedClaims, TokenRefusal } from './jwt.ts';
 import { AUTH_LIMITS } from './limits.ts';
 import type { ProviderMetadata } from './provider.ts';
 import type { IntrospectionSettings, IssuerSettings } from './settings.ts';
+import { basic } from './token-endpoint.ts';
 
 /** One question, as the configured client (RFC 6749, section 2.3.1). Throws ProviderError when there is no usable answer. */
 export async function introspect(
@@ -15,10 +16,9 @@ export async function introspect(
 ): Promise<JsonObject> {
 	const url = metadata.introspectionEndpoint;
 	if (url === null) throw new ProviderError(`${metadata.issuer}: has no introspection_endpoint`);
-	const credentials = `${formEncode(client.clientId)}:${formEncode(client.clientSecret)}`;
 	const { status, body } = await fetchJson(fetch, url, {
 		form: { token, token_type_hint: 'access_token' },
-		headers: { authorization: `Basic ${Buffer.from(credentials).toString('base64')}` },
+		headers: { authorization: basic(client.clientId, client.clientSecret) },
 	});
 	if (status !== 200) throw new ProviderError(`${url}: status ${status}`);
 	if (typeof body['active'] !== 'boolean')
@@ -57,9 +57,4 @@ function isAudience(aud: unknown, wanted: IssuerSettings['audience']): boolean {
 
 function refuse(reason: string, fault: TokenRefusal['fault'] = 'token'): TokenRefusal {
 	return { ok: false, reason, fault };
-}
-
-/** application/x-www-form-urlencoded, as RFC 6749 wants it before base64. */
-function formEncode(text: string): string {
-	return new URLSearchParams({ x: text }).toString().slice(2);
 }

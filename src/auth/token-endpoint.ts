@@ -22,13 +22,45 @@ export type TokenAnswer =
 	/** The provider refuses (RFC 6749, section 5.2). `words`: its error code and description, printable. */
 	| { readonly ok: false; readonly error: string; readonly words: string };
 
-/** Client authentication by form (RFC 6749, section 2.3.1). Throws ProviderError without a client. */
-export function clientForm(issuer: string, client: OAuthClient): Readonly<Record<string, string>> {
-	if (client.clientId === undefined) throw new ProviderError(`${issuer}: no clientId is configured`);
-	return {
-		client_id: client.clientId,
-		...(client.clientSecret === undefined ? {} : { client_secret: client.clientSecret }),
-	};
+export interface ClientRequest {
+	readonly form: Readonly<Record<string, string>>;
+	readonly signal?: AbortSignal | undefined;
+	/** The answer need not be JSON. */
+	readonly anyBody?: boolean;
+}
+
+/**
+ * Posts as the client (RFC 6749, section 2.3.1): its secret goes with the form, or by HTTP where the provider does not
+ * take it so, which its metadata does not tell for one client. What is refused in that way was not looked at further,
+ * so a code or refresh token is not used up. Throws ProviderError without a client, or when there is no answer.
+ */
+export async function postAsClient(
+	fetch: Fetch,
+	url: string,
+	client: OAuthClient,
+	{ form, ...request }: ClientRequest,
+): Promise<JsonAnswer> {
+	const { clientId, clientSecret } = client;
+	if (clientId === undefined) throw new ProviderError(`${url}: no clientId is configured`);
+	const secret = clientSecret === undefined ? {} : { client_secret: clientSecret };
+	const answer = await fetchJson(fetch, url, { ...request, form: { ...form, client_id: clientId, ...secret } });
+	const refused = answer.status === 401 || CLIENT_ERRORS.has(answer.body['error']);
+	if (clientSecret === undefined || !refused) return answer;
+	return fetchJson(fetch, url, { ...request, form, headers: { authorization: basic(clientId, clientSecret) } });
+}
+
+/** RFC 6749, section 5.2. Glewlwyd calls a client unauthorized that does not show itself as it is registered. */
+const CLIENT_ERRORS: ReadonlySet<unknown> = new Set(['invalid_client', 'unauthorized_client']);
+
+/** The value of `Authorization` (RFC 6749, section 2.3.1). */
+export function basic(clientId: string, clientSecret: string): string {
+	const credentials = `${formEncode(clientId)}:${formEncode(clientSecret)}`;
+	return `Basic ${Buffer.from(credentials).toString('base64')}`;
+}
+
+/** application/x-www-form-urlencoded, as RFC 6749 wants it before base64. */
+function formEncode(text: string): string {
+	return new URLSearchParams({ x: text }).toString().slice(2);
 }
 
 /**
@@ -44,8 +76,7 @@ export async function requestTokens(
 ): Promise<TokenAnswer> {
 	const url = metadata.tokenEndpoint;
 	if (url === null) throw new ProviderError(`${metadata.issuer}: has no token_endpoint`);
-	const form = { ...clientForm(metadata.issuer, client), ...grant };
-	const { status, body } = await fetchJson(fetch, url, { form, signal });
+	const { status, body } = await postAsClient(fetch, url, client, { form: grant, signal });
 	if (status === 200) return { ok: true, tokens: tokensIn(body) };
 	if (status >= 500 || status === 429) throw new ProviderError(`${url}: status ${status}, ${errorWords(body)}`);
 	return { ok: false, error: textIn(body, 'error') ?? '', words: `${url}: status ${status}, ${errorWords(body)}` };

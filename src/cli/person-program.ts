@@ -30,6 +30,10 @@ function addLogin(program: Command, io: CommandIo, run: Run): void {
 		.option('--client-id <id>', 'client of the gateway there; its secret, if it has one, in PORTCULLIS_CLIENT_SECRET')
 		.option('--scope <scope>', 'what to ask for; may be repeated', collect)
 		.option('--param <name=value>', 'more for the provider, e.g. resource=urn:db; may be repeated', collectPair)
+		.option(
+			'--redirect <url>',
+			'where the provider sends the browser back to (default: any port of 127.0.0.1, /callback)',
+		)
 		.option('--host <name>', 'the gateway')
 		.option('--port <number>', 'its port', port)
 		.option('--sslmode <mode>', 'for psql (default: require, or better as PGSSLMODE says)')

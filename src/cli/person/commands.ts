@@ -3,12 +3,13 @@ import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fetchJson, ProviderError } from '../../auth/fetch-json.ts';
+import { ProviderError } from '../../auth/fetch-json.ts';
 import { Provider } from '../../auth/provider.ts';
 import { endpointProblem, isLoopback } from '../../auth/settings.ts';
-import { clientForm } from '../../auth/token-endpoint.ts';
+import { postAsClient } from '../../auth/token-endpoint.ts';
 import { CommandError, type CommandIo } from '../io.ts';
 import { openBrowser } from './browser.ts';
+import { redirectProblem } from './loopback.ts';
 import { type Profile, profileFile, readProfile, type Tokens, withLock, writeProfile } from './profile.ts';
 import { currentSignIn, type PersonDeps, signInByBrowser, signInByDevice } from './sign-in.ts';
 
@@ -22,6 +23,8 @@ export interface LoginOptions extends PersonOptions {
 	readonly clientId?: string;
 	readonly scope?: readonly string[];
 	readonly param?: Readonly<Record<string, string>>;
+	/** Loopback address that the provider sends the browser back to, as it is registered there. */
+	readonly redirect?: string;
 	readonly host?: string;
 	readonly port?: number;
 	readonly sslmode?: string;
@@ -78,6 +81,9 @@ async function merged(io: CommandIo, options: LoginOptions, file: string): Promi
 	if (sslmode !== null && !SSL_MODES.includes(sslmode)) {
 		throw new CommandError(`--sslmode ${sslmode}: must be one of ${SSL_MODES.join(', ')}`, 2);
 	}
+	const redirect = options.redirect ?? same?.redirect ?? null;
+	const wrong = redirect === null ? null : redirectProblem(redirect);
+	if (wrong !== null) throw new CommandError(`--redirect ${redirect}: ${wrong}`, 2);
 	const { PORTCULLIS_CLIENT_SECRET: secret } = io.env;
 	return {
 		version: 1,
@@ -86,6 +92,7 @@ async function merged(io: CommandIo, options: LoginOptions, file: string): Promi
 		clientSecret: secret ?? same?.clientSecret ?? null,
 		scopes: [...(options.scope ?? same?.scopes ?? [])],
 		parameters: options.param ?? same?.parameters ?? {},
+		redirect,
 		gateway: {
 			host: options.host ?? before?.gateway.host ?? 'localhost',
 			port: options.port ?? before?.gateway.port ?? 6432,
@@ -127,10 +134,15 @@ async function revoke(profile: Profile, { token: held, refreshToken }: Tokens, d
 	const { revocationEndpoint } = await new Provider(profile.issuer, deps).metadata();
 	if (revocationEndpoint === null) return;
 	const { clientId, clientSecret } = profile;
-	const own = clientForm(profile.issuer, { clientId, clientSecret: clientSecret ?? undefined });
-	// With the refresh token go the tokens that came of it.
-	const form = { ...own, token: refreshToken ?? held };
-	await fetchJson(deps.fetch, revocationEndpoint, { form, anyBody: true });
+	const client = { clientId, clientSecret: clientSecret ?? undefined };
+	const told = async (token: string): Promise<number> => {
+		const request = { form: { token }, anyBody: true };
+		return (await postAsClient(deps.fetch, revocationEndpoint, client, request)).status;
+	};
+	const status = await told(refreshToken ?? held);
+	if (status !== 200) throw new ProviderError(`${revocationEndpoint}: status ${status}`);
+	// With the refresh token should go what came of it (RFC 7009, section 2.1); at some providers it does not.
+	if (refreshToken !== null) await told(held);
 }
 
 export interface PsqlDeps extends PersonDeps {

@@ -4,37 +4,74 @@ import type { AddressInfo } from 'node:net';
 import { type CodeFlow, readRedirect } from '../../auth/code-flow.ts';
 import { CommandError } from '../io.ts';
 
-const PATH = '/callback';
+/** What is registered at most providers, which have to let any port do (RFC 8252, section 7.3). */
+export const DEFAULT_REDIRECT = 'http://127.0.0.1/callback';
+
+/** Host of a redirect, and the addresses that a browser may come by. */
+const HOSTS: ReadonlyMap<string, readonly string[]> = new Map([
+	['127.0.0.1', ['127.0.0.1']],
+	['[::1]', ['::1']],
+	['localhost', ['127.0.0.1', '::1']],
+]);
 
 export interface Loopback {
-	/** To be registered at the provider without its port, e.g. http://127.0.0.1/callback. */
+	/** With its port. */
 	readonly redirectUri: string;
 	/** The code of that flow. Rejects with CommandError when it came to nothing, or the signal's reason. */
 	code(flow: CodeFlow, signal: AbortSignal): Promise<string>;
 	close(): Promise<void>;
 }
 
-/** Listens on a free port of 127.0.0.1, for nobody else to reach. */
-export async function openLoopback(): Promise<Loopback> {
-	const server = createServer({ requestTimeout: 10_000 });
-	await new Promise<void>((resolve, reject) => {
-		server.once('error', reject);
-		server.listen(0, '127.0.0.1', resolve);
-	});
-	const { port } = server.address() as AddressInfo;
+/** Why the browser cannot be sent back to `redirect`; null when it can. */
+export function redirectProblem(redirect: string): string | null {
+	const url = URL.canParse(redirect) ? new URL(redirect) : null;
+	if (url?.protocol !== 'http:' || !HOSTS.has(url.hostname)) return 'must be http://127.0.0.1 or http://localhost';
+	if (url.search !== '' || url.hash !== '' || url.username !== '' || url.password !== '')
+		return 'must have a port and a path only';
+	return null;
+}
+
+/** For nobody else to reach. `redirect`: as the provider knows it; without a port any free one is taken. Throws CommandError. */
+export async function openLoopback(redirect: string): Promise<Loopback> {
+	const url = new URL(redirect);
+	const servers: Server[] = [];
+	for (const host of HOSTS.get(url.hostname) ?? []) {
+		const server = await listen(host, Number(url.port)).catch((error: NodeJS.ErrnoException) => {
+			// A machine without IPv6 has no browser that would come by it.
+			if (servers.length > 0 && error.code !== 'EADDRINUSE') return null;
+			for (const open of servers) open.close();
+			throw new CommandError(`${redirect}: the browser could not come back to it: ${error.message}`);
+		});
+		if (server === null) continue;
+		servers.push(server);
+		url.port = String((server.address() as AddressInfo).port);
+	}
 	return {
-		redirectUri: `http://127.0.0.1:${port}${PATH}`,
-		code: (flow, signal) => awaitCode(server, flow, signal),
+		redirectUri: url.href,
+		code: (flow, signal) => Promise.race(servers.map((server) => awaitCode(server, url.pathname, flow, signal))),
 		close: async () => {
-			server.closeAllConnections();
-			await new Promise<void>((resolve) => {
-				server.close(() => resolve());
-			});
+			await Promise.all(servers.map(close));
 		},
 	};
 }
 
-function awaitCode(server: Server, flow: CodeFlow, signal: AbortSignal): Promise<string> {
+async function listen(host: string, port: number): Promise<Server> {
+	const server = createServer({ requestTimeout: 10_000 });
+	await new Promise<void>((resolve, reject) => {
+		server.once('error', reject);
+		server.listen(port, host, resolve);
+	});
+	return server;
+}
+
+async function close(server: Server): Promise<void> {
+	server.closeAllConnections();
+	await new Promise<void>((resolve) => {
+		server.close(() => resolve());
+	});
+}
+
+function awaitCode(server: Server, path: string, flow: CodeFlow, signal: AbortSignal): Promise<string> {
 	return new Promise((resolve, reject) => {
 		const give = (): void => reject(signal.reason instanceof Error ? signal.reason : new CommandError('cancelled'));
 		if (signal.aborted) give();
@@ -45,7 +82,7 @@ function awaitCode(server: Server, flow: CodeFlow, signal: AbortSignal): Promise
 				// Whoever waits closes everything, so that comes after the page is out.
 				response.writeHead(status, HEADERS).end(page(words), then);
 			};
-			if (request.method !== 'GET' || url.pathname !== PATH) {
+			if (request.method !== 'GET' || url.pathname !== path) {
 				answer(404, 'There is nothing here.');
 				return;
 			}

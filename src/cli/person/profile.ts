@@ -20,6 +20,8 @@ const profileSchema = z.strictObject({
 	scopes: z.array(text),
 	/** More parameters of requests for a login. */
 	parameters: z.record(text, z.string()),
+	/** Where the provider sends the browser back to; null: the usual. */
+	redirect: text.nullable().default(null),
 	gateway: z.strictObject({ host: text, port: z.int().min(1).max(65_535), sslmode: text.nullable() }),
 	/** Which of the tokens is shown to the gateway. */
 	use: z.enum(['access', 'id']),

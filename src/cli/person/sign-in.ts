@@ -9,7 +9,7 @@ import { Provider } from '../../auth/provider.ts';
 import { requestTokens, type TokenSet } from '../../auth/token-endpoint.ts';
 import { unreachable } from '../../errors.ts';
 import { CommandError } from '../io.ts';
-import { openLoopback } from './loopback.ts';
+import { DEFAULT_REDIRECT, openLoopback } from './loopback.ts';
 import { type Profile, readProfile, type Tokens, withLock, writeProfile } from './profile.ts';
 
 /** Network, clock, randomness and browser, passed in so that tests hold them. */
@@ -40,7 +40,7 @@ export async function signInByBrowser(where: Where, deps: PersonDeps, say: (line
 	// Without the question for consent a provider gives no refresh token (OpenID Connect Core, section 11).
 	const prompt = scopes.includes('offline_access') ? { prompt: 'consent' } : {};
 	const parameters = { ...prompt, ...where.parameters };
-	const loopback = await openLoopback();
+	const loopback = await openLoopback(where.redirect ?? DEFAULT_REDIRECT);
 	try {
 		const { redirectUri } = loopback;
 		const flow = beginCodeFlow(metadata, { clientId, scopes, redirectUri, parameters }, deps.randomBytes);

@@ -1,6 +1,8 @@
 /** login, token, psql and logout against a real OpenID provider; psql through a real gateway to a real database. */
 import { execFile } from 'node:child_process';
+import { once } from 'node:events';
 import { readFile, stat } from 'node:fs/promises';
+import { type AddressInfo, createServer } from 'node:net';
 import { decodeJwt } from 'jose';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { type LoginOptions, login, logout, token } from '../../../src/cli/person/commands.ts';
@@ -109,6 +111,24 @@ describe('login', () => {
 		expect(decodeJwt((await tokensOf(ana))?.token ?? '')).toMatchObject({ aud: oidc.clientId });
 	});
 
+	test('back to the address that is registered, which is remembered', async () => {
+		const ana = await someone();
+		const taken = createServer();
+		await once(taken.listen(0, '127.0.0.1'), 'listening');
+		const { port } = taken.address() as AddressInfo;
+		const redirect = `http://127.0.0.1:${port}/callback`;
+		await expect(login(ana.io, { ...first(), redirect }, ana.deps)).rejects.toThrow(
+			/could not come back to it: .*EADDRINUSE/,
+		);
+		taken.close();
+		await once(taken, 'close');
+		await login(ana.io, { ...first(), redirect }, ana.deps);
+		expect(ana.written.err).toContain(encodeURIComponent(redirect));
+		ana.written.err = '';
+		await login(ana.io, { profile: 'default' }, ana.deps);
+		expect(ana.written.err).toContain(encodeURIComponent(redirect));
+	});
+
 	test('without opening a browser', async () => {
 		const ana = await someone();
 		const { err } = ana.io;
@@ -157,6 +177,16 @@ describe('login', () => {
 	const failures: { name: string; options: Partial<LoginOptions>; change?: (back: URL) => void; want: RegExp }[] = [
 		{ name: 'no issuer', options: { issuer: undefined as never }, want: /needs --issuer and --client-id/ },
 		{ name: 'an issuer over plaintext', options: { issuer: 'http://id.example.com' }, want: /must be https/ },
+		{
+			name: 'a browser that would come back elsewhere',
+			options: { redirect: 'https://example.com/callback' },
+			want: /must be http:\/\/127\.0\.0\.1 or http:\/\/localhost/,
+		},
+		{
+			name: 'a browser that would come back by a query',
+			options: { redirect: 'http://localhost:1/?a=b' },
+			want: /a port and a path only/,
+		},
 		{ name: 'a mode that may fall back', options: { sslmode: 'prefer' }, want: /must be one of disable, require/ },
 		{
 			name: 'a provider that is not there',

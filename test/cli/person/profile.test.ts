@@ -12,6 +12,7 @@ const profile: Profile = {
 	clientSecret: null,
 	scopes: ['openid'],
 	parameters: {},
+	redirect: null,
 	gateway: { host: 'localhost', port: 6432, sslmode: null },
 	use: 'access',
 	username: null,
