@@ -13,6 +13,11 @@ export function withoutConnectionSecrets(value: string): string {
 	return mayConnect.test(value) ? connectionCleaned(value) : value;
 }
 
+/** `name`: without its schema, as the catalogue has it. A parameter among its arguments may be a password or a key. */
+export function isSecretFunction(name: string): boolean {
+	return secretFunctions.has(name);
+}
+
 /** What the server said of a text, where it may quote a secret of it: scan errors end in `at or near "..."`. */
 export function withoutQuoted(message: string): string {
 	return message.replace(/(at or near ").*"/s, `$1${redacted}"`);

@@ -66,17 +66,19 @@ function withParameters(record: StatementRecord, parameters: readonly AuditParam
 	return { session, transaction, statement, protocol, phase, decision, policyRevision, text, parameters };
 }
 
-/** The values of a Bind for the record; those of a statement on protected relations are not written down. */
+/** The values of a Bind for the record; those that meet a protected column, or may, are not written down. */
 export function boundParameters(bind: Bind, prepared: Prepared): readonly AuditParameter[] | undefined {
 	const { params, paramFormats } = bind;
 	if (params.length === 0) return undefined;
-	const redact = prepared.decision.statements[0]?.touchesProtected === true;
+	const statement = prepared.decision.statements[0];
+	const shown = statement?.shownParameters === undefined ? null : new Set(statement.shownParameters);
+	const redact = statement?.touchesProtected === true;
 	const types = prepared.knownTypes ?? prepared.paramTypes;
 	return params.map((value, index) => ({
 		oid: types[index] ?? 0,
 		format: formatOf(paramFormats, index),
 		value,
-		redact,
+		redact: shown === null ? redact : !shown.has(index + 1),
 	}));
 }
 

@@ -11,6 +11,7 @@ import { finishReads } from './protected-read.ts';
 import { type RelationName, UnknownObject } from './names.ts';
 import { tagOf } from './nodes.ts';
 import type { ParsedStatement } from './parse.ts';
+import { shownParameters } from './shown-parameters.ts';
 import type { SourceText } from './source.ts';
 import { queryNode } from './query.ts';
 import { statement } from './statement.ts';
@@ -40,7 +41,7 @@ export function analyse(context: AnalysisContext, source: SourceText, parsed: Pa
 		const edits = walk.edits.sorted();
 		const rewritten = applyEdits(source.bytes, edits, parsed.start, parsed.end);
 		return {
-			decision: allowed(walk, node, sql, rewritten.trim()),
+			decision: { ...allowed(walk, node, sql, rewritten.trim()), ...shownParameters(walk, parsed.node, sql) },
 			edits,
 			doubt: walk.doubt,
 			missing: [],

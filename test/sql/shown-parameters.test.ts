@@ -1,0 +1,116 @@
+/** Which bind parameters may stand in the audit log: those that meet a masked or hidden column, or may, do not. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Identity } from '../../src/stages.ts';
+import type { Bench } from './bench.ts';
+import { ANALYST, AUDITOR, openPeople, RULES, SETUP } from './people.ts';
+
+/** Stands for pgcrypto's. */
+const CRYPT = `create function app.crypt(text, text) returns text language sql immutable as 'select $2'`;
+
+let bench: Bench;
+beforeAll(async () => {
+	bench = await openPeople({
+		setup: `${SETUP}${CRYPT}`,
+		rules: `${RULES}p, role:analyst, db.app.crypt(*), execute, allow\n`,
+	});
+});
+afterAll(async () => {
+	await bench?.close();
+});
+
+/** `undefined`: the decision says nothing, so that touchesProtected alone decides. */
+async function shown(sql: string, who: Identity = ANALYST): Promise<readonly number[] | undefined> {
+	const { effect, statements, error } = await bench.decide(sql, { who });
+	expect([sql, effect, error?.message]).not.toContain('deny');
+	const [statement] = statements;
+	if (statement?.shownParameters === undefined) expect(statement?.touchesProtected).toBe(false);
+	return statement?.shownParameters;
+}
+
+describe('on a relation with masked and hidden columns', () => {
+	const rows: readonly { readonly sql: string; readonly want: readonly number[] }[] = [
+		{ sql: 'select * from people where id = $1', want: [1] },
+		{ sql: 'select ssn from people where id = $1 and ssn = $2', want: [1] },
+		{ sql: 'select ssn from people where $2 = ssn or not (id < $1)', want: [1] },
+		{ sql: 'select 1 from people where id = $1 or ssn like $1', want: [] },
+		{ sql: 'select name from people p where p.name in ($1, $2) and p.salary between $3 and $4', want: [1, 2] },
+		{ sql: 'select name from people where id = any($1::int[]) limit $2 offset $3', want: [1, 2, 3] },
+		{ sql: 'select name from people where lower(name) like $1 || $2 and lower(ssn) like $3', want: [1, 2] },
+		{ sql: 'select name from people where (name, ssn) = ($1, $2)', want: [] },
+		{ sql: 'select name from people where (name, id) = ($1, $2::int)', want: [1, 2] },
+		{ sql: 'select coalesce(ssn, $1), coalesce(name, $2), $3::text from people', want: [2, 3] },
+		{ sql: 'select name from people where (ssn = $1) is true', want: [] },
+		{ sql: 'select case when ssn is null then $1 else name end from people', want: [] },
+		{
+			sql: 'select * from people p join teams t on t.id = p.team and t.title = $1 and t.city = $2 || p.ssn',
+			want: [1],
+		},
+		{
+			sql: 'select * from items where owner = $1 and id in (select id from people where name = $2 and ssn = $3)',
+			want: [1, 2],
+		},
+		{ sql: 'select * from people where ssn in (select $1)', want: [] },
+		{ sql: 'select * from people where $1 = (select max(ssn) from people)', want: [] },
+		{
+			sql: 'select id from items where label = $1 and exists (select from people where name = $2 and ssn = $3)',
+			want: [1, 2],
+		},
+		{ sql: 'select id from people where id = twice($1) + $2', want: [] },
+		{ sql: 'select count(*) filter (where ssn = $1), count(*) filter (where name = $2) from people', want: [2] },
+		{ sql: 'select name from people order by ssn = $1, name = $2', want: [2] },
+		{ sql: 'select name from people group by name having max(ssn) = $1 and max(name) = $2', want: [2] },
+		{ sql: 'select id from people where id = $1 union select id from people where ssn = $2 limit $3', want: [1, 3] },
+		{ sql: 'select id from people where twice(id) = $1 and id = twice($2)', want: [] },
+		{ sql: 'select people from people where people::text = $1', want: [] },
+		{ sql: 'select a.id from people a, items s where s.label = $1 and a.id = s.id and s.id = $2', want: [1, 2] },
+		{ sql: 'insert into people (id, tenant, name, ssn) values ($1, $2, $3, $4)', want: [1, 2, 3] },
+		{
+			sql: "insert into people (id, tenant, name, ssn) values ($1, 'acme', 'a' || $2, $3), ($4, $5, $1::text, $6)",
+			want: [1, 2, 4, 5],
+		},
+		{ sql: "insert into people values ($1, 'acme', $2)", want: [] },
+		{ sql: "insert into people (id, tenant, ssn) select id, 'acme', $1 from items where id = $2", want: [2] },
+		{
+			sql: "insert into people (id, tenant, name) values ($1, 'acme', $4) on conflict (id) do update set ssn = $2, name = $3",
+			want: [1, 3, 4],
+		},
+		{ sql: 'update people set name = $1, ssn = $2 where id = $3', want: [1, 3] },
+		{ sql: 'update people set (name, ssn) = ($1, $2) where id = $3', want: [3] },
+		{ sql: 'update people set name = $1 from items where items.id = people.id and label = $2', want: [1, 2] },
+		{ sql: 'delete from people where id = $1 and ssn = $2 returning name, $3::int', want: [1, 3] },
+		{ sql: 'select * from (select ssn as id from people) p where id = $1', want: [] },
+		{ sql: 'with p as (select ssn as name from people) select * from p where name = $1', want: [] },
+		{ sql: 'select * from people p (a, b, c, d, name) where name = $1', want: [] },
+		{ sql: 'select * from directory where id = $1', want: [] },
+		{ sql: 'select * from people where id = $1 for update', want: [1] },
+	];
+	it.each(rows)('$sql: $want', async ({ sql, want }) => {
+		expect(await shown(sql)).toEqual(want);
+	});
+
+	it('whoever sees everything has everything shown', async () => {
+		expect(await shown('select * from people where ssn = $1', AUDITOR)).toBeUndefined();
+	});
+
+	it('the same text says the same for every value, whether its shape is known or not', async () => {
+		for (let id = 0; id < 5; id += 1)
+			expect(await shown(`select $1::int, ${id} from people where ssn = $2`)).toEqual([1]);
+	});
+});
+
+describe('elsewhere', () => {
+	it('all are shown', async () => {
+		expect(await shown('select * from items where id = $1')).toBeUndefined();
+		expect(await shown('select 1')).toBeUndefined();
+		expect(await shown("select '$1' from items")).toBeUndefined();
+		expect(await shown("select 'crypt $1' from items")).toBeUndefined();
+	});
+
+	it('but those that go into pgcrypto as a password or key', async () => {
+		expect(await shown('select id from items where label = crypt($1, label) and id = $2')).toEqual([2]);
+		expect(
+			await shown('select id from items where label = app.crypt(lower($1), $3) and id = $2 and owner = $3::int'),
+		).toEqual([2]);
+		expect(await shown('select id from people where name = crypt($1, name) and id = $2')).toEqual([2]);
+	});
+});
