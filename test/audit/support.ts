@@ -7,6 +7,7 @@ import type { StatementRecord } from '../../src/audit/event.ts';
 import { AuditLog, type AuditLogOptions } from '../../src/audit/log.ts';
 import { listSegments } from '../../src/audit/segment.ts';
 import type { AuditReceipt } from '../../src/stages.ts';
+import { ocsfProblems } from './ocsf/validate.ts';
 
 export { success, testKey } from './constants.ts';
 
@@ -46,11 +47,16 @@ export function logText(path: string): string {
 		.join('');
 }
 
-/** Every record of all plain segments. Throws when a line is none. */
+/** Every record of all plain segments. Throws when a line is none, or is not as the schema (OCSF) has it. */
 export function records(path: string): Line[] {
 	const lines = logText(path).split('\n');
 	if (lines.pop() !== '') throw new Error('the log does not end with a line feed');
-	return lines.map((line) => JSON.parse(line) as Line);
+	return lines.map((line) => {
+		const record = JSON.parse(line) as Line;
+		const problems = ocsfProblems(record);
+		if (problems.length > 0) throw new Error(`${record.metadata.event_code}: ${problems.join('; ')}`);
+		return record;
+	});
 }
 
 export function codes(path: string): string[] {

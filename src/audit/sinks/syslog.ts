@@ -1,5 +1,5 @@
 /** Syslog: RFC 5424 messages over TLS (RFC 5425, octet counting) or, on a trusted network, plain TCP (RFC 6587). */
-import { connect as connectTcp, type Socket } from 'node:net';
+import { connect as connectTcp, isIP, type Socket } from 'node:net';
 import { hostname } from 'node:os';
 import { type ConnectionOptions, connect as connectTls } from 'node:tls';
 import { type Sink, SinkError, type SinkRecord } from './sink.ts';
@@ -96,7 +96,7 @@ class SyslogSink implements Sink {
 			const socket: Socket =
 				tls === null
 					? connectTcp({ host, port }, ready)
-					: connectTls({ host, port, servername: host, minVersion: 'TLSv1.2', ...tls }, ready);
+					: connectTls({ host, port, ...serverName(host), minVersion: 'TLSv1.2', ...tls }, ready);
 			socket.setTimeout(connectTimeoutMs, () => socket.destroy(new SinkError('the receiver did not answer in time')));
 			socket.setKeepAlive(true, 30_000);
 			// A receiver does not speak; what it sends is read away so that its end is noticed.
@@ -119,6 +119,11 @@ class SyslogSink implements Sink {
 		this.#socket = null;
 		this.#broken(error);
 	}
+}
+
+/** The TLS extension takes names only (RFC 6066, 3); an address is verified against the certificate all the same. */
+function serverName(host: string): { readonly servername?: string } {
+	return isIP(host) === 0 ? { servername: host } : {};
 }
 
 export function syslogSink(options: SyslogOptions): Sink {
