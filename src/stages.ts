@@ -145,14 +145,34 @@ export interface ObjectUse {
 	readonly via?: string;
 }
 
+/**
+ * temporary: relations and what else is in the session's temporary schema. cursor: WITH HOLD. prepared: by PREPARE. lock:
+ * advisory, of the session. listen: LISTEN. sequence: currval and lastval; sequence-read: it asks for them. seed: of random().
+ * all: DISCARD, which takes it away. code: a user's code runs, which may leave anything. unknown: nobody has looked at it.
+ */
+export type Residue =
+	| 'temporary'
+	| 'cursor'
+	| 'prepared'
+	| 'lock'
+	| 'listen'
+	| 'sequence'
+	| 'sequence-read'
+	| 'seed'
+	| 'all'
+	| 'code'
+	| 'unknown';
+
 /** What running the statement does to the session, told by the analysis so that the session can follow. */
 export type SessionEffect =
 	| { readonly type: 'begin' }
 	| { readonly type: 'commit' }
 	| { readonly type: 'rollback' }
 	| { readonly type: 'savepoint' }
-	/** SET/RESET/set_config: `name` lower case; search_path matters most. */
-	| { readonly type: 'set'; readonly name: string; readonly local: boolean }
+	/** SET/RESET/set_config: `name` lower case; search_path matters most. `reset`: back to what the session began with. */
+	| { readonly type: 'set'; readonly name: string; readonly local: boolean; readonly reset?: boolean }
+	/** What may be left in the session behind the transaction; `of`: which function, relation or statement does so. */
+	| { readonly type: 'leaves'; readonly what: Residue; readonly of: string }
 	/** The catalogue changes: refresh before the next decision. */
 	| { readonly type: 'ddl' }
 	/** search_path may be something else afterwards (SET, ROLLBACK, a function that sets it, DISCARD ALL). */

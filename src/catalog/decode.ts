@@ -80,6 +80,9 @@ export function unpackRelation(
 		definition,
 		hasRules: packed.flags.includes('r'),
 		hasTriggers: packed.flags.includes('g'),
+		readRunsCode: packed.flags.includes('u'),
+		writeRunsCode: packed.flags.includes('w'),
+		usesSequence: packed.flags.includes('s'),
 		rowType: packed.rowType,
 	};
 }
@@ -125,6 +128,7 @@ export function decodeRoutine(row: Row, intern: Intern, part: 'builtin' | 'user'
 		outColumns: strings(row[10]).map((name) => intern(name)),
 		volatility: known(VOLATILITIES, row[11]),
 		leakproof: bool(row[12]),
+		compiled: bool(row[13]),
 		builtin: part === 'builtin',
 	};
 }

@@ -44,15 +44,57 @@ export function relationsOf(part: Part): RelationChoice {
 }
 
 /**
- * Rows, one a relation: oid, schema, name, relkind, reltype, flags (letters: t temporary, r rules, g triggers), primary
- * key (attnums), parents (oids), columns as JSON [attnum, name, type, typmod, flags, collation] with flags 1 not null,
+ * Relations with which code runs that is not PostgreSQL's own: of triggers, constraints, defaults, generated columns, indexes,
+ * domains, policies and views. What comes with the server has no entries in pg_depend. A foreign key that acts on the
+ * referencing table brings along what that one has.
+ */
+const USERS_CODE = `
+	with recursive code as (
+		select t.tgrelid as rel, false as on_read from pg_trigger t
+		where not t.tgisinternal and t.tgenabled <> 'D' and t.tgfoid >= ${FIRST_NORMAL_OID}
+		union
+		select v.rel, v.on_read from pg_depend d, lateral (
+			select k.conrelid as rel, false as on_read from pg_constraint k
+			where d.classid = 'pg_constraint'::regclass and k.oid = d.objid and k.conrelid <> 0
+			union all
+			select a.attrelid, false from pg_constraint k join pg_attribute a on a.atttypid = k.contypid
+			where d.classid = 'pg_constraint'::regclass and k.oid = d.objid and k.contypid <> 0
+			union all
+			select f.adrelid, true from pg_attrdef f where d.classid = 'pg_attrdef'::regclass and f.oid = d.objid
+				and exists (select from pg_attribute a
+					where a.attrelid = f.adrelid and a.attnum = f.adnum and a.attgenerated = 'v')
+			union all
+			select f.adrelid, false from pg_attrdef f where d.classid = 'pg_attrdef'::regclass and f.oid = d.objid
+			union all
+			select i.indrelid, false from pg_index i where d.classid = 'pg_class'::regclass and i.indexrelid = d.objid
+			union all
+			select d.objid, false where d.classid = 'pg_class'::regclass
+			union all
+			select r.ev_class, true from pg_rewrite r where d.classid = 'pg_rewrite'::regclass and r.oid = d.objid
+			union all
+			select p.polrelid, true from pg_policy p where d.classid = 'pg_policy'::regclass and p.oid = d.objid
+		) v
+		where d.refclassid in ('pg_proc'::regclass, 'pg_operator'::regclass)
+	), reached as (
+		select rel, on_read from code
+		union
+		select k.confrelid, false from reached join pg_constraint k on k.conrelid = reached.rel and k.contype = 'f'
+		where k.confdeltype in ('c', 'n', 'd') or k.confupdtype in ('c', 'n', 'd')
+	)
+	select rel, bool_or(on_read) as on_read from reached group by rel`;
+
+/**
+ * Rows, one a relation: oid, schema, name, relkind, reltype, flags (letters: t temporary, r rules, g triggers, u and w: a
+ * user's code runs when it is read and when it is written, s: writing it may take a number from a sequence), primary key
+ * (attnums), parents (oids), columns as JSON [attnum, name, type, typmod, flags, collation] with flags 1 not null,
  * 2 default, 4 stored, 8 virtual and collation 0 where it is the type's own. Columns of indexes are left out.
  */
 export function relationsQuery({ where, attributes }: RelationChoice): string {
 	return `
 select c.oid, n.nspname, c.relname, c.relkind::text, c.reltype,
 	case when c.relpersistence = 't' then 't' else '' end
-		|| case when r.ev_class is null then '' else 'r' end || case when g.tgrelid is null then '' else 'g' end,
+		|| case when r.ev_class is null then '' else 'r' end || case when g.tgrelid is null then '' else 'g' end
+		|| case when u.rel is null then '' when u.on_read then 'uw' else 'w' end || case when s.rel is null then '' else 's' end,
 	(select string_agg(k::text, ' ' order by o) from unnest(i.indkey) with ordinality x(k, o) where o <= i.indnkeyatts),
 	h.parents, a.columns
 from pg_class c
@@ -77,6 +119,14 @@ left join (
 	select distinct tgrelid from pg_trigger
 	where not tgisinternal and tgenabled <> 'D' and (tgtype & 1) <> 0 and (tgtype & 66) <> 0 and (tgtype & 20) <> 0
 ) g on g.tgrelid = c.oid
+left join (${USERS_CODE}) u on u.rel = c.oid
+left join (
+	select a.attrelid as rel from pg_attribute a where a.attidentity <> ''
+	union
+	select f.adrelid from pg_attrdef f
+	join pg_depend d on d.classid = 'pg_attrdef'::regclass and d.objid = f.oid and d.refclassid = 'pg_class'::regclass
+	join pg_class q on q.oid = d.refobjid and q.relkind = 'S'
+) s on s.rel = c.oid
 where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S', 'c', 'i', 'I') and n.nspname !~ '^pg_toast' and ${where}`;
 }
 
@@ -116,7 +166,7 @@ where ${ofPart(part, 'l.oid')}`;
 
 /**
  * Rows, one a routine: oid, schema, name, prokind, argument types (oids), their names as JSON, defaults, variadic element,
- * returns set, result type, names of OUT and TABLE columns as JSON, volatility, leakproof.
+ * returns set, result type, names of OUT and TABLE columns as JSON, volatility, leakproof, written in C.
  */
 export function routinesQuery(part: Part): string {
 	return `
@@ -125,8 +175,9 @@ select p.oid, n.nspname, p.proname, p.prokind::text, p.proargtypes::text,
 	p.pronargdefaults, p.provariadic, p.proretset, p.prorettype,
 	(select json_agg(coalesce(p.proargnames[o], '') order by o)
 		from unnest(p.proargmodes) with ordinality x(m, o) where m in ('o', 'b', 't')),
-	p.provolatile::text, p.proleakproof
+	p.provolatile::text, p.proleakproof, l.lanname in ('c', 'internal')
 from pg_proc p
+join pg_language l on l.oid = p.prolang
 join pg_namespace n on n.oid = p.pronamespace
 where ${ofPart(part, 'p.oid')}`;
 }
@@ -230,6 +281,8 @@ with temporary_schemas as (
 		`select 12, count(*), sum(hash_record_extended(row(oid, xmin), 12)) from pg_trigger
 		where ${ofPart('user', 'oid')} and not tgisinternal and tgrelid not in (select oid from temporary)`,
 		`select 13, count(*), sum(hash_record_extended(row(oid, xmin), 13)) from pg_collation where ${ofPart('user', 'oid')}`,
+		`select 14, count(*), sum(hash_record_extended(row(oid, xmin), 14)) from pg_policy
+		where polrelid not in (select oid from temporary)`,
 	].join('\n\tunion all ')}
 )
 select text, extract(epoch from clock_timestamp() - statement_timestamp()) * 1000

@@ -49,6 +49,12 @@ export interface Relation {
 	readonly hasRules: boolean;
 	/** Row triggers BEFORE or INSTEAD OF INSERT or UPDATE that are switched on: they may change what is written. */
 	readonly hasTriggers: boolean;
+	/** Code that is not PostgreSQL's own runs when it is read: of a policy, a view, a virtual column. Missing: no. */
+	readonly readRunsCode?: boolean;
+	/** The same when it is written: of triggers, checks, defaults, indexes, domains, and of tables that refer to it. */
+	readonly writeRunsCode?: boolean;
+	/** Writing it may take a number from a sequence (a default, an identity column). */
+	readonly usesSequence?: boolean;
 	/** For composite types: the type of the row; pg_class.reltype. */
 	readonly rowType: number;
 }
@@ -72,6 +78,8 @@ export interface Routine {
 	readonly outColumns: readonly string[];
 	readonly volatility: 'immutable' | 'stable' | 'volatile';
 	readonly leakproof: boolean;
+	/** Written in C, which takes a superuser to install. Missing: no. */
+	readonly compiled?: boolean;
 	/** oid < 16384 and in pg_catalog: comes with the server. */
 	readonly builtin: boolean;
 }

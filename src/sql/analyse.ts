@@ -14,6 +14,7 @@ import type { ParsedStatement } from './parse.ts';
 import { shownParameters } from './shown-parameters.ts';
 import type { SourceText } from './source.ts';
 import { queryNode } from './query.ts';
+import { residueOf } from './residue.ts';
 import { statement } from './statement.ts';
 import { type AnalysisContext, newWalk, type UseNote, type Walk } from './walk.ts';
 
@@ -41,7 +42,7 @@ export function analyse(context: AnalysisContext, source: SourceText, parsed: Pa
 		const edits = walk.edits.sorted();
 		const rewritten = applyEdits(source.bytes, edits, parsed.start, parsed.end);
 		return {
-			decision: { ...allowed(walk, node, sql, rewritten.trim()), ...shownParameters(walk, parsed.node, sql) },
+			decision: { ...allowed(walk, parsed.node, sql, rewritten.trim()), ...shownParameters(walk, parsed.node, sql) },
 			edits,
 			doubt: walk.doubt,
 			missing: [],
@@ -79,7 +80,8 @@ function asRefusal(error: unknown, node: Node): GatewayError {
 	});
 }
 
-function allowed(walk: Walk, node: string, sql: string, rewritten: string): StatementDecision {
+function allowed(walk: Walk, parsed: Node, sql: string, rewritten: string): StatementDecision {
+	const node = tagOf(parsed);
 	const objects = [...walk.uses.values()].map(objectUse);
 	return {
 		effect: walk.masks ? 'mask' : 'allow',
@@ -92,7 +94,7 @@ function allowed(walk: Walk, node: string, sql: string, rewritten: string): Stat
 		touchesProtected: walk.touchesProtected,
 		checks: walk.checks,
 		hidesRows: walk.hidesRows,
-		effects: walk.effects,
+		effects: [...walk.effects, ...residueOf(walk.context.catalog, parsed, objects)],
 	};
 }
 

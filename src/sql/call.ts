@@ -94,7 +94,8 @@ function setConfig(walk: Walk, node: FuncCall): boolean {
 		);
 	}
 	checkSetting(walk, name.toLowerCase(), value, node.location);
-	walk.effects.push({ type: 'set', name: name.toLowerCase(), local: false });
+	const local = literalOf(node.args?.[2]) === 'true';
+	walk.effects.push({ type: 'set', name: name.toLowerCase(), local });
 	return true;
 }
 

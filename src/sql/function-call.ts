@@ -3,13 +3,19 @@ import { routineSafety } from '../catalog/safety.ts';
 import type { CatalogSnapshot } from '../catalog/snapshot.ts';
 import { GatewayError } from '../errors.ts';
 import type { Access, StatementDecision } from '../stages.ts';
+import { residueOfCall } from './residue.ts';
 import { reasonOf } from './walk.ts';
 
 /** Unlike a call in SQL even a harmless built-in one needs `execute`: nobody but libpq's large objects uses the message. */
 export function functionCall(access: Access, catalog: CatalogSnapshot, oid: number): StatementDecision {
 	const routine = catalog.routineByOid(oid);
 	if (routine === undefined) {
-		return decision(`FunctionCall ${oid}`, [], new GatewayError('42883', `function with OID ${oid} does not exist`));
+		return decision(
+			catalog,
+			`FunctionCall ${oid}`,
+			[],
+			new GatewayError('42883', `function with OID ${oid} does not exist`),
+		);
 	}
 	const types = routine.argNames.join(',');
 	const name = `${routine.schema}.${routine.name}(${types})`;
@@ -35,10 +41,11 @@ export function functionCall(access: Access, catalog: CatalogSnapshot, oid: numb
 				'42501',
 				`permission denied for function ${name}: ${reasonOf(answer, 'execute', `${access.database}.${name}`)}`,
 			);
-	return decision(`FunctionCall ${name}`, objects, error);
+	return decision(catalog, `FunctionCall ${name}`, objects, error);
 }
 
 function decision(
+	catalog: CatalogSnapshot,
 	sql: string,
 	objects: StatementDecision['objects'],
 	error: GatewayError | undefined,
@@ -53,7 +60,7 @@ function decision(
 		touchesProtected: true,
 		checks: [],
 		hidesRows: false,
-		effects: [],
+		effects: error === undefined ? residueOfCall(catalog, objects) : [],
 		...(error === undefined ? {} : { error }),
 	};
 }

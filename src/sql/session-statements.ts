@@ -18,7 +18,7 @@ export function setVariable(walk: Walk, statement: VariableSetStmt): void {
 		case 'VAR_SET_DEFAULT':
 		case 'VAR_RESET':
 			checkSetting(walk, name, null, undefined);
-			walk.effects.push({ type: 'set', name, local });
+			walk.effects.push({ type: 'set', name, local, reset: true });
 			return;
 		case 'VAR_RESET_ALL':
 			walk.effects.push({ type: 'names-unknown' });
@@ -43,6 +43,7 @@ function setTransaction(walk: Walk, statement: VariableSetStmt): void {
 		const option = as(node, 'DefElem')?.defname ?? '';
 		if (!option.startsWith('transaction_') && !option.startsWith('default_transaction_'))
 			throw refuse(walk, `SET TRANSACTION ${option}`);
+		if (option.startsWith('default_')) walk.effects.push({ type: 'set', name: option, local: false });
 	}
 }
 
