@@ -5,6 +5,8 @@ import { condition, expression } from './expression.ts';
 import { displayRelation, resolveRelation, stringsOf, TYPE } from './names.ts';
 import { as, NODE_SINCE, type NodeOf, tagOf } from './nodes.ts';
 import { checkOperator } from './operators.ts';
+import { leafOfColumn, seenThrough } from './leaf.ts';
+import { noteEqualColumns, pushJoinConditions } from './push.ts';
 import { findRoutines } from './routines.ts';
 import { readRelation, rename } from './read-relation.ts';
 import { bareColumns, findCte, type ItemColumn, type RangeItem, type Scope } from './scope.ts';
@@ -60,7 +62,10 @@ function computed(name: string | null, columns: readonly ItemColumn[] | null, al
 function rangeVar(walk: Walk, range: NodeOf<'RangeVar'>, scope: Scope): RangeItem {
 	if (range.schemaname === undefined) {
 		const cte = findCte(scope, range.relname ?? '');
-		if (cte !== undefined) return computed(range.alias?.aliasname ?? cte.name, cte.columns, range.alias);
+		if (cte !== undefined) {
+			cte.uses += 1;
+			return computed(range.alias?.aliasname ?? cte.name, cte.columns, range.alias);
+		}
 	}
 	return readRelation(walk, range, null);
 }
@@ -73,12 +78,19 @@ export function withoutSiblings(scope: Scope): Scope {
 function subselect(walk: Walk, node: NodeOf<'RangeSubselect'>, scope: Scope): RangeItem {
 	if (node.subquery === undefined) throw refuse(walk, 'a subquery without a query');
 	const columns = walk.query(walk, node.subquery, node.lateral === true ? scope : withoutSiblings(scope), 'qual');
-	return computed(node.alias?.aliasname ?? null, resolved(columns), node.alias);
+	return computed(node.alias?.aliasname ?? null, resolved(seenThrough(walk, node.subquery, columns)), node.alias);
 }
 
 /** Columns of a query as who reads it sees them: no relation's own any more, and untyped literals are text. */
 export function resolved(columns: Columns): Columns {
-	return columns?.map(({ name, type, masked }) => ({ name, type: resolvedType(type), masked })) ?? null;
+	return (
+		columns?.map(({ name, type, masked, through }) => ({
+			name,
+			type: resolvedType(type),
+			masked,
+			...(through === undefined ? {} : { through }),
+		})) ?? null
+	);
 }
 
 // ---------------------------------------------------------------- joins
@@ -91,6 +103,8 @@ function join(walk: Walk, node: NodeOf<'JoinExpr'>, scope: Scope): readonly Rang
 	const both: Scope = { ...inner, items: [...inner.items, ...right] };
 	condition(node.quals, { walk, scope: both, writing: false });
 	const merged = mergedColumns(walk, node, left, right);
+	pushJoinConditions(walk, node.quals, both, innerSides(node, left, right));
+	for (const item of nullableSides(node, left, right)) item.nullable = true;
 	const items = [...mergedItems(merged, left, right), ...left, ...right];
 	if (node.join_using_alias?.aliasname !== undefined) {
 		items.push({ ...computed(node.join_using_alias.aliasname, merged, undefined), qualifiedOnly: true });
@@ -102,6 +116,22 @@ function join(walk: Walk, node: NodeOf<'JoinExpr'>, scope: Scope): readonly Rang
 	// Whose column an alias of the join means is no longer told by its origin.
 	const columns = allColumns(items)?.map(({ name, type, masked }) => ({ name, type, masked })) ?? null;
 	return [computed(node.alias.aliasname ?? null, columns, node.alias)];
+}
+
+type Items = readonly RangeItem[];
+
+/** The items whose rows come only where ON holds. */
+function innerSides({ jointype }: NodeOf<'JoinExpr'>, left: Items, right: Items): Items {
+	if (jointype === 'JOIN_INNER') return [...left, ...right];
+	if (jointype === 'JOIN_LEFT') return right;
+	return jointype === 'JOIN_RIGHT' ? left : [];
+}
+
+/** The items in place of whose rows there may be nulls. */
+function nullableSides({ jointype }: NodeOf<'JoinExpr'>, left: Items, right: Items): Items {
+	if (jointype === 'JOIN_INNER') return [];
+	if (jointype === 'JOIN_LEFT') return right;
+	return jointype === 'JOIN_RIGHT' ? left : [...left, ...right];
 }
 
 /** The join's own columns, which take the places of those that they were made of. */
@@ -132,12 +162,23 @@ function mergedColumns(
 		const types = [l?.column.type ?? null, r?.column.type ?? null] as const;
 		const info = checkOperator(walk, { names: ['='], left: types[0], right: types[1], location: undefined });
 		const masked = l?.column.masked === true || r?.column.masked === true;
-		if (!info.leakproof || masked) walk.leaky = true;
+		if (!info.leakproof || masked) {
+			walk.leaky = true;
+		} else if (l !== undefined && r !== undefined) {
+			noteEqualColumns(leafOfColumn(l.item, l.column), leafOfColumn(r.item, r.column));
+		}
 		const type = commonType(types);
 		const side = type === null || node.jointype === 'JOIN_FULL' ? undefined : node.jointype === 'JOIN_RIGHT' ? r : l;
 		if (side === undefined) return { name, type, masked };
-		const { origin } = side.column;
-		return { name, type, masked, from: side.column.from ?? side.item, ...(origin === undefined ? {} : { origin }) };
+		const { origin, through } = side.column;
+		return {
+			name,
+			type,
+			masked,
+			from: side.column.from ?? side.item,
+			...(origin === undefined ? {} : { origin }),
+			...(through === undefined ? {} : { through }),
+		};
 	});
 }
 

@@ -36,6 +36,7 @@ export function constantText(constant: A_Const): string | undefined {
 	const standIn = (constant as Constant)[STAND_IN];
 	if (standIn !== undefined) return standIn.text;
 	if (constant.ival !== undefined) return `(${constant.ival.ival ?? 0})`;
+	if (constant.fval !== undefined) return `(${constant.fval.fval ?? '0'})`;
 	if (constant.sval !== undefined) return quoteLiteral(constant.sval.sval ?? '');
 	if (constant.boolval !== undefined) return constant.boolval.boolval === true ? 'true' : 'false';
 	return undefined;

@@ -4,6 +4,7 @@ import type { Relation } from '../catalog/snapshot.ts';
 import { displayRelation } from './names.ts';
 import { noteProtection } from './note-protection.ts';
 import type { ColumnProtection, Protection } from './protection.ts';
+import type { Pushed } from './push.ts';
 import { qualified, quoteIdentifier } from './quote.ts';
 import { isKeyword } from './source.ts';
 import { refuse, type UseNote, type Walk } from './walk.ts';
@@ -25,7 +26,7 @@ export interface PendingRead {
 	/** True when the client gave no alias. */
 	readonly needsAlias: boolean;
 	/** Leakproof conditions of the statement's own that hold inside of a fence too, so that it keeps its index. */
-	readonly pushed: string[];
+	readonly pushed: Pushed[];
 	/** System columns that the statement names; shown by the subquery as well. */
 	readonly systemColumns: Set<string>;
 	/** Stars that would show the system columns too, unless they are written out: their extent, and what they stand for. */
@@ -128,9 +129,17 @@ export function subquery(walk: Walk, read: Subquery, fence: boolean): string {
 	const opaque = fence && walk.usersOperator;
 	const system = [...read.systemColumns].map((name) => `${INNER}.${name} AS ${quoteIdentifier(name)}`);
 	const list = [...shown.map((column) => shownAs(column, opaque)), ...system].join(', ');
-	const conditions = [...protection.filters.map((filter) => filter.render(INNER)), ...(fence ? read.pushed : [])];
+	const conditions = [
+		...protection.filters.map((filter) => filter.render(INNER)),
+		...(fence ? moved(read.pushed) : []),
+	];
 	const where = conditions.length === 0 ? '' : ` WHERE ${conditions.join(' AND ')}`;
 	return `SELECT ${list} FROM ${fromItem(read)}${where}${fence ? ' OFFSET 0' : ''}`;
+}
+
+/** A CTE that is read in two places hands its rows to both, whatever the one wants of them. */
+function moved(pushed: readonly Pushed[]): ReadonlySet<string> {
+	return new Set(pushed.filter(({ ctes }) => ctes.every(({ uses }) => uses === 1)).map(({ text }) => text));
 }
 
 function fromItem(read: Subquery): string {

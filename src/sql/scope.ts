@@ -1,5 +1,6 @@
 /** Names in sight of an expression: range items with their columns, and the CTEs around them. */
 import type { InlineTarget } from './inline-target.ts';
+import type { Leaf } from './leaf.ts';
 import type { UseNote } from './walk.ts';
 
 export interface ItemColumn {
@@ -12,6 +13,8 @@ export interface ItemColumn {
 	readonly origin?: string;
 	/** For a column that USING made of two: the item whose column it is, value and type. */
 	readonly from?: RangeItem;
+	/** For a column that a subquery or CTE hands on as it is: the column that it is there. */
+	readonly through?: { readonly item: RangeItem; readonly column: ItemColumn; readonly cte?: CteInfo };
 }
 
 /** One thing that FROM (or the target of a write) brings into sight. */
@@ -34,6 +37,10 @@ export interface RangeItem {
 	readonly rowType: number | null;
 	/** Names of its columns that a join has merged with others: a bare name or star means the join's column instead. */
 	merged?: ReadonlySet<string>;
+	/** An outer join may put nulls in place of its row. */
+	nullable?: boolean;
+	/** Columns that the query compares with one of this item, by its name in the relation: only rows where they are equal are kept. */
+	equal?: { readonly origin: string; readonly other: Leaf }[];
 }
 
 /** Columns that a bare name or a bare star means; null when they are not known. */
@@ -47,6 +54,8 @@ export function bareColumns(item: RangeItem): readonly ItemColumn[] | null {
 export interface CteInfo {
 	readonly name: string;
 	readonly columns: readonly ItemColumn[] | null;
+	/** How often it is read. */
+	uses: number;
 }
 
 export interface Scope {

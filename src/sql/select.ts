@@ -7,6 +7,7 @@ import { keepFunctionalDependency } from './group-by.ts';
 import { stringsOf } from './names.ts';
 import { as, type NodeOf, tagOf } from './nodes.ts';
 import { outputName } from './output-name.ts';
+import { columnAt, seenThrough } from './leaf.ts';
 import { pushConditions } from './push.ts';
 import { quoteIdentifier } from './quote.ts';
 import {
@@ -53,7 +54,7 @@ export function select(
 export function withClause(walk: Walk, clause: WithClause | undefined, scope: Scope): void {
 	const ctes = (clause?.ctes ?? []).flatMap((node) => as(node, 'CommonTableExpr') ?? []);
 	if (clause?.recursive === true) {
-		for (const cte of ctes) scope.ctes.push({ name: cte.ctename ?? '', columns: null });
+		for (const cte of ctes) scope.ctes.push({ name: cte.ctename ?? '', columns: null, uses: 0 });
 	}
 	for (const cte of ctes) {
 		if (cte.ctequery === undefined) throw refuse(walk, 'a CTE without a query', cte.location);
@@ -63,7 +64,7 @@ export function withClause(walk: Walk, clause: WithClause | undefined, scope: Sc
 			recursive === undefined
 				? walk.query(walk, cte.ctequery, inner, 'qual')
 				: select(walk, recursive, inner, 'qual', (first) => scope.ctes.push(recursiveCte(cte, first)));
-		scope.ctes.push({ name: cte.ctename ?? '', columns: cteColumns(walk, cte, columns, scope) });
+		scope.ctes.push(cteInfo(walk, cte, columns, scope, recursive === undefined));
 	}
 }
 
@@ -71,7 +72,13 @@ export function withClause(walk: Walk, clause: WithClause | undefined, scope: Sc
 function recursiveCte(cte: NodeOf<'CommonTableExpr'>, first: Columns): CteInfo {
 	const names = stringsOf(cte.aliascolnames);
 	const columns = resolved(first)?.map((column, i) => ({ ...column, name: names[i] ?? column.name, masked: true }));
-	return { name: cte.ctename ?? '', columns: columns ?? null };
+	return { name: cte.ctename ?? '', columns: columns ?? null, uses: 0 };
+}
+
+function cteInfo(walk: Walk, cte: NodeOf<'CommonTableExpr'>, columns: Columns, scope: Scope, plain: boolean): CteInfo {
+	const info: { -readonly [K in keyof CteInfo]: CteInfo[K] } = { name: cte.ctename ?? '', columns: null, uses: 0 };
+	info.columns = cteColumns(walk, cte, plain ? seenThrough(walk, cte.ctequery, columns, info) : columns, scope);
+	return info;
 }
 
 function cteColumns(walk: Walk, cte: NodeOf<'CommonTableExpr'>, columns: Columns, scope: Scope): Columns {
@@ -218,10 +225,12 @@ export function targetList(walk: Walk, nodes: readonly Node[] | undefined, scope
 		}
 		const info = expression(target.val, { walk, scope, place, writing: false });
 		if (place === 'qual' && !info.safe) walk.leaky = true;
+		const through = place === 'qual' && walk.reads.size > 0 ? columnAt(target.val, scope) : undefined;
 		columns.push({
 			name: target.name ?? outputName(target.val, walk.firstColumns),
 			type: info.type,
 			masked: !info.safe,
+			...(through === undefined ? {} : { through }),
 		});
 		if ('A_Indirection' in target.val && (target.val.A_Indirection.indirection ?? []).some((step) => 'A_Star' in step))
 			known = false;
@@ -273,12 +282,12 @@ function allItems(scope: Scope): Columns {
 		const own = bareColumns(item);
 		if (own === null) return null;
 		noted(item);
-		columns.push(...own);
+		columns.push(...own.map((column) => ({ ...column, through: { item, column } })));
 	}
 	return columns;
 }
 
 function noted(item: RangeItem): Columns {
 	for (const column of item.columns ?? []) item.note?.columns.add(column.origin ?? column.name);
-	return item.columns;
+	return item.columns?.map((column) => ({ ...column, through: { item, column } })) ?? null;
 }

@@ -4,6 +4,7 @@ import { endOf, whereExtent } from './clause.ts';
 import { condition, expression } from './expression.ts';
 import { fromClause, withoutSiblings } from './from.ts';
 import { as } from './nodes.ts';
+import { pushConditions } from './push.ts';
 import { returning } from './returning.ts';
 import { type ItemColumn, newScope, type RangeItem, type Scope } from './scope.ts';
 import { withClause } from './select.ts';
@@ -88,7 +89,7 @@ function onConflict(
 	requireUpdate(walk, target, clause);
 	assignments(walk, clause.targetList, update, target);
 	condition(clause.whereClause, { walk, scope: update, writing: false });
-	restrict(walk, target, clause.whereClause, hasReturning);
+	restrict(walk, target, clause.whereClause, update, hasReturning);
 }
 
 function requireUpdate(walk: Walk, target: WriteTarget, clause: OnConflictClause): void {
@@ -111,7 +112,7 @@ export function update(walk: Walk, statement: UpdateStmt, parent: Scope | null, 
 		scope: rows,
 		writing: false,
 	});
-	restrict(walk, target, statement.whereClause, statement.returningClause !== undefined);
+	restrict(walk, target, statement.whereClause, rows, statement.returningClause !== undefined);
 	noteTarget(walk, target);
 	const filtered = new Set(target.protection.filters.flatMap((filter) => filter.columns));
 	const moves =
@@ -132,7 +133,7 @@ export function remove(walk: Walk, statement: DeleteStmt, parent: Scope | null):
 		scope: rows,
 		writing: false,
 	});
-	restrict(walk, target, statement.whereClause, statement.returningClause !== undefined);
+	restrict(walk, target, statement.whereClause, rows, statement.returningClause !== undefined);
 	noteTarget(walk, target);
 	return returning(walk, statement.returningClause, rows, target, false, true);
 }
@@ -161,8 +162,11 @@ function assignments(walk: Walk, nodes: readonly Node[] | undefined, scope: Scop
 }
 
 /** Adds the filters to WHERE, as a barrier where the client's own condition could tell something of a hidden row. */
-function restrict(walk: Walk, target: WriteTarget, where: Node | undefined, hasReturning: boolean): void {
-	const filter = filterCondition(target, target.qualifier);
+function restrict(walk: Walk, target: WriteTarget, where: Node | undefined, scope: Scope, hasReturning: boolean): void {
+	const { item, qualifier } = target;
+	const conditions: string[] = [];
+	const filter = filterCondition(target, qualifier);
+	pushConditions(walk, where, scope, filter === null ? undefined : { item, qualifier, conditions });
 	if (filter === null) return;
 	if (where === undefined) {
 		walk.edits.insert(endOf(walk, target.location ?? 0, hasReturning), ` WHERE ${filter}`);
@@ -170,7 +174,9 @@ function restrict(walk: Walk, target: WriteTarget, where: Node | undefined, hasR
 	}
 	const extent = whereExtent(walk, where);
 	if (walk.leaky) {
-		walk.edits.insert(extent.start, `CASE WHEN ${filter} THEN (`);
+		// The planner does not look into CASE for what an index could serve.
+		const keys = conditions.map((condition) => `${condition} AND `).join('');
+		walk.edits.insert(extent.start, `${keys}CASE WHEN ${filter} THEN (`);
 		walk.edits.insert(extent.end, ') ELSE false END');
 	} else {
 		walk.edits.insert(extent.start, `${filter} AND (`);
