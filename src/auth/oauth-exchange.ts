@@ -81,8 +81,7 @@ export class BearerExchange implements Exchange {
 
 	#explain(refusal: Refusal): Step {
 		this.#state = { expects: 'acknowledgement', refusal };
-		const { issuer, scopes = [] } = this.#context.issuer;
-		return { type: 'send', messages: [encodeAuthenticationSASLContinue(bearerFailure(issuer, scopes))] };
+		return { type: 'send', messages: [encodeAuthenticationSASLContinue(bearerFailure(this.#context.issuer))] };
 	}
 
 	#malformed(reason: string): Promise<LoginFailure> {

@@ -1,5 +1,7 @@
 /** Messages of the OAUTHBEARER mechanism (RFC 7628), read and written as PostgreSQL 18 does: pure functions. */
 
+import type { IssuerSettings } from './settings.ts';
+
 /** Separates key/value pairs; alone, it is the client's answer to a failure (RFC 7628, section 3.2.3). */
 const SEPARATOR = '\u0001';
 
@@ -40,16 +42,26 @@ export function readBearerMessage(input: Buffer): BearerMessage {
 	return token === undefined ? malformed('auth is no Bearer token') : { ok: true, token };
 }
 
-/** The server's failure (RFC 7628, section 3.2.2), from which libpq learns where to get a token. */
-export function bearerFailure(issuer: string, scopes: readonly string[]): Buffer {
+/**
+ * The server's failure (RFC 7628, section 3.2.2), from which libpq learns where to get a token. `portcullis` is for
+ * `portcullis login`, which needs to know nothing but the gateway then; libpq passes over it. It holds no secret.
+ */
+export function bearerFailure(settings: BearerFailureSettings): Buffer {
+	const { issuer, scopes = [], clientId, parameters, username, prefix } = settings;
 	const body = {
 		status: 'invalid_token',
 		// Appended as PostgreSQL does, also to an issuer that ends in a slash: libpq cuts it off again and compares.
 		'openid-configuration': `${issuer}/.well-known/openid-configuration`,
 		scope: scopes.join(' '),
+		portcullis: { client_id: clientId, parameters, username, prefix },
 	};
 	return Buffer.from(JSON.stringify(body));
 }
+
+export type BearerFailureSettings = Pick<
+	IssuerSettings,
+	'issuer' | 'scopes' | 'clientId' | 'parameters' | 'username' | 'prefix'
+>;
 
 /** True for the client's answer to a failure. */
 export function isFailureAcknowledged(input: Buffer): boolean {

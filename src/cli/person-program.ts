@@ -26,7 +26,7 @@ export function addPerson(program: Command, io: CommandIo, run: Run): void {
 function addLogin(program: Command, io: CommandIo, run: Run): void {
 	withProfile(program.command('login'))
 		.description("sign in at the company's OpenID provider; what is said once is remembered")
-		.option('--issuer <url>', 'the provider')
+		.option('--issuer <url>', 'the provider, where the gateway is not to be asked for it')
 		.option('--client-id <id>', 'client of the gateway there; its secret, if it has one, in PORTCULLIS_CLIENT_SECRET')
 		.option('--scope <scope>', 'what to ask for; may be repeated', collect)
 		.option('--param <name=value>', 'more for the provider, e.g. resource=urn:db; may be repeated', collectPair)
@@ -45,7 +45,8 @@ function addLogin(program: Command, io: CommandIo, run: Run): void {
 		.addHelpText(
 			'after',
 			examples(
-				'portcullis login --issuer https://id.example.com --client-id psql --host gateway.example.com',
+				'portcullis login --host gateway.example.com',
+				'portcullis login --host gateway.example.com --issuer https://id.example.com --client-id psql',
 				'portcullis login --device',
 			),
 		)

@@ -24,6 +24,8 @@ beforeEach(async () => {
 				audience: 'portcullis',
 				username: 'email',
 				clientId: 'psql',
+				clientSecret: 'for the provider only',
+				parameters: { resource: 'urn:db', audience: 'x' },
 				scopes: ['openid', 'email'],
 			},
 			{ issuer: 'https://other.example.com/', audience: 'portcullis', username: 'email' },
@@ -41,6 +43,8 @@ const told = {
 	status: 'invalid_token',
 	'openid-configuration': 'https://id.example.com/.well-known/openid-configuration',
 	scope: 'openid email',
+	// For `portcullis login`; the real libpq 18, below, passes over it.
+	portcullis: { client_id: 'psql', parameters: { resource: 'urn:db', audience: 'x' }, username: 'email' },
 };
 const failed = '28000 OAuth bearer authentication failed for user "ana"';
 
@@ -151,7 +155,11 @@ describe('readBearerMessage', () => {
 });
 
 test('the failure is JSON whatever the settings hold', () => {
-	const json = bearerFailure('https://id.example.com/"x"', ['a"b', '\\']).toString();
+	const json = bearerFailure({
+		issuer: 'https://id.example.com/"x"',
+		scopes: ['a"b', '\\'],
+		username: 'sub',
+	}).toString();
 	expect(JSON.parse(json)).toMatchObject({ scope: 'a"b \\' });
 });
 

@@ -9,6 +9,7 @@ import { endpointProblem, isLoopback } from '../../auth/settings.ts';
 import { postAsClient } from '../../auth/token-endpoint.ts';
 import { CommandError, type CommandIo } from '../io.ts';
 import { openBrowser } from './browser.ts';
+import { type Learnt, learn } from './learn.ts';
 import { redirectProblem } from './loopback.ts';
 import { type Profile, profileFile, readProfile, type Tokens, withLock, writeProfile } from './profile.ts';
 import { currentSignIn, type PersonDeps, signInByBrowser, signInByDevice } from './sign-in.ts';
@@ -66,21 +67,20 @@ export async function login(io: CommandIo, options: LoginOptions, deps = personD
 	return 0;
 }
 
+/** What was said now goes before what was said the last time, and that before what the gateway says. */
 async function merged(io: CommandIo, options: LoginOptions, file: string): Promise<Omit<Profile, 'tokens'>> {
 	const before = await readProfile(file);
-	const issuer = options.issuer ?? before?.issuer;
-	// What was said of another provider holds for that one only.
-	const same = before?.issuer === issuer ? before : null;
-	const clientId = options.clientId ?? same?.clientId;
-	if (issuer === undefined || clientId === undefined) {
-		throw new CommandError('the first sign-in needs --issuer and --client-id', 2);
-	}
+	const gateway = gatewayOf(options, before);
+	const moved = before !== null && options.host !== undefined && options.host !== before.gateway.host;
+	// What was said of another provider, or of the provider of another gateway, holds for that one only.
+	const same = moved || (options.issuer !== undefined && options.issuer !== before?.issuer) ? null : before;
+	const known = options.issuer !== undefined || same !== null;
+	const learnt = known ? null : await askGateway(io, options, gateway);
+	const issuer = options.issuer ?? same?.issuer ?? learnt?.issuer ?? '';
+	const clientId = options.clientId ?? same?.clientId ?? learnt?.clientId ?? null;
+	if (clientId === null) throw new CommandError(`the first sign-in at ${issuer} needs --client-id`, 2);
 	const problem = endpointProblem(issuer);
-	if (problem !== null) throw new CommandError(`--issuer ${issuer}: ${problem}`, 2);
-	const sslmode = options.sslmode ?? before?.gateway.sslmode ?? null;
-	if (sslmode !== null && !SSL_MODES.includes(sslmode)) {
-		throw new CommandError(`--sslmode ${sslmode}: must be one of ${SSL_MODES.join(', ')}`, 2);
-	}
+	if (problem !== null) throw new CommandError(`${learnt === null ? '--issuer ' : ''}${issuer}: ${problem}`, 2);
 	const redirect = options.redirect ?? same?.redirect ?? null;
 	const wrong = redirect === null ? null : redirectProblem(redirect);
 	if (wrong !== null) throw new CommandError(`--redirect ${redirect}: ${wrong}`, 2);
@@ -90,17 +90,35 @@ async function merged(io: CommandIo, options: LoginOptions, file: string): Promi
 		issuer,
 		clientId,
 		clientSecret: secret ?? same?.clientSecret ?? null,
-		scopes: [...(options.scope ?? same?.scopes ?? [])],
-		parameters: options.param ?? same?.parameters ?? {},
+		scopes: [...(options.scope ?? same?.scopes ?? learnt?.scopes ?? [])],
+		stay: options.scope === undefined && (same?.stay ?? learnt !== null),
+		parameters: options.param ?? same?.parameters ?? learnt?.parameters ?? {},
 		redirect,
-		gateway: {
-			host: options.host ?? before?.gateway.host ?? 'localhost',
-			port: options.port ?? before?.gateway.port ?? 6432,
-			sslmode,
-		},
+		gateway,
 		use: options.idToken === undefined ? (same?.use ?? 'access') : options.idToken ? 'id' : 'access',
-		username: options.username ?? same?.username ?? null,
+		username: options.username ?? same?.username ?? learnt?.username ?? null,
+		prefix: same?.prefix ?? learnt?.prefix ?? '',
 	};
+}
+
+function gatewayOf(options: LoginOptions, before: Profile | null): Profile['gateway'] {
+	const sslmode = options.sslmode ?? before?.gateway.sslmode ?? null;
+	if (sslmode !== null && !SSL_MODES.includes(sslmode)) {
+		throw new CommandError(`--sslmode ${sslmode}: must be one of ${SSL_MODES.join(', ')}`, 2);
+	}
+	return {
+		host: options.host ?? before?.gateway.host ?? 'localhost',
+		port: options.port ?? before?.gateway.port ?? 6432,
+		sslmode,
+	};
+}
+
+async function askGateway(io: CommandIo, options: LoginOptions, { host, port }: Profile['gateway']): Promise<Learnt> {
+	if (options.host === undefined)
+		throw new CommandError('the first sign-in needs --host, the name of the gateway, or --issuer and --client-id', 2);
+	const learnt = await learn(host, port, io.env);
+	io.err(`${host}:${port} sends its people to ${learnt.issuer.replaceAll(/\p{Cc}/gu, '?')}\n`);
+	return learnt;
 }
 
 /** Prints the token alone, for `PGPASSWORD=$(portcullis token)`. */

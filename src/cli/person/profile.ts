@@ -18,6 +18,8 @@ const profileSchema = z.strictObject({
 	/** Of a provider that gives one to native apps. */
 	clientSecret: text.nullable(),
 	scopes: z.array(text),
+	/** Ask for a refresh token too, where the provider knows such a thing. */
+	stay: z.boolean().default(false),
 	/** More parameters of requests for a login. */
 	parameters: z.record(text, z.string()),
 	/** Where the provider sends the browser back to; null: the usual. */
@@ -27,6 +29,8 @@ const profileSchema = z.strictObject({
 	use: z.enum(['access', 'id']),
 	/** Claim with the name that the gateway knows the person by; null: the first of the usual ones. */
 	username: text.nullable(),
+	/** What stands before that name at the gateway. */
+	prefix: z.string().default(''),
 	tokens: z
 		.strictObject({
 			/** What the gateway is shown. */

@@ -137,8 +137,11 @@ function client({ clientId, clientSecret }: Where): { clientId: string; clientSe
 }
 
 /** Without a wish of the person: a name to sign in by, and a refresh token where the provider knows such a thing. */
-function scopesOf({ scopes }: Where, supported: readonly string[]): readonly string[] {
-	if (scopes.length > 0) return scopes;
+function scopesOf({ scopes, stay }: Where, supported: readonly string[]): readonly string[] {
+	if (scopes.length > 0) {
+		const more = stay && supported.includes('offline_access') && !scopes.includes('offline_access');
+		return more ? [...scopes, 'offline_access'] : scopes;
+	}
 	const usual = ['openid', 'profile', 'email', 'offline_access'];
 	return usual.filter((scope) => scope === 'openid' || supported.length === 0 || supported.includes(scope));
 }
@@ -169,7 +172,12 @@ async function keep(
 	}
 	const exp = own?.['exp'];
 	const guessed = lifetimeMs === null ? null : deps.now() + lifetimeMs;
-	return { token, user, refreshToken, expiresAtMs: typeof exp === 'number' ? exp * 1000 : guessed };
+	return {
+		token,
+		user: where.prefix + user,
+		refreshToken,
+		expiresAtMs: typeof exp === 'number' ? exp * 1000 : guessed,
+	};
 }
 
 /** OpenID Connect Core, section 3.1.3.7. */

@@ -102,7 +102,9 @@ describe('login', () => {
 			tokens: { user: oidc.people.find(({ name }) => name === 'ana')?.email },
 		});
 		const elsewhere = { profile: 'default', issuer: 'https://other.example.com' };
-		await expect(login(ana.io, elsewhere, ana.deps)).rejects.toThrow(/needs --issuer and --client-id/);
+		await expect(login(ana.io, elsewhere, ana.deps)).rejects.toThrow(
+			/first sign-in at https:\/\/other\.example\.com needs --client-id/,
+		);
 	});
 
 	test('with the ID token in place of the access token', async () => {
@@ -175,7 +177,11 @@ describe('login', () => {
 	});
 
 	const failures: { name: string; options: Partial<LoginOptions>; change?: (back: URL) => void; want: RegExp }[] = [
-		{ name: 'no issuer', options: { issuer: undefined as never }, want: /needs --issuer and --client-id/ },
+		{
+			name: 'no issuer',
+			options: { issuer: undefined as never },
+			want: /needs --host, the name of the gateway, or --issuer/,
+		},
 		{ name: 'an issuer over plaintext', options: { issuer: 'http://id.example.com' }, want: /must be https/ },
 		{
 			name: 'a browser that would come back elsewhere',

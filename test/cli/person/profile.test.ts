@@ -13,6 +13,8 @@ const profile: Profile = {
 	scopes: ['openid'],
 	parameters: {},
 	redirect: null,
+	stay: false,
+	prefix: '',
 	gateway: { host: 'localhost', port: 6432, sslmode: null },
 	use: 'access',
 	username: null,
