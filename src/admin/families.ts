@@ -1,5 +1,6 @@
 /** Every metric of the gateway, read at the moment of asking; docs/metrics.md describes each. Labels are bounded. */
 import type { Family, Labels, Sample } from './exposition.ts';
+import { hostFamilies, labelsOf } from './host-families.ts';
 import type { Histogram } from './histogram.ts';
 import { type DatabaseMeter, sessionEnds } from './meters.ts';
 import { processFamilies } from './process.ts';
@@ -22,6 +23,7 @@ export function families(view: GatewayView): Family[] {
 		...statementFamilies(view),
 		...decisionFamilies(view),
 		...leaseFamilies(view),
+		...hostFamilies(view),
 		...auditFamilies(view),
 		...sinkFamilies(view),
 		...catalogFamilies(view),
@@ -47,7 +49,7 @@ function samplesOf(samples: readonly Sample[] | number): readonly Sample[] {
 
 /** One sample for each database. */
 function perDatabase(view: GatewayView, value: (database: DatabaseView) => number): Sample[] {
-	return view.databases.map((database) => ({ labels: { database: database.name }, value: value(database) }));
+	return view.databases.map((database) => ({ labels: labelsOf(database), value: value(database) }));
 }
 
 /** One sample for each key of a record, for each meter. */
@@ -224,14 +226,23 @@ function decisionFamilies(view: GatewayView): Family[] {
 // ---------------------------------------------------------------- servers
 
 function leaseFamilies(view: GatewayView): Family[] {
-	const connections = view.databases.flatMap(({ name: database, gate: { stats } }) => [
-		{ labels: { database, state: 'leased' }, value: stats.leased },
-		{ labels: { database, state: 'connecting' }, value: stats.connecting },
-	]);
-	const results = view.databases.flatMap(({ name: database, gate }) =>
-		Object.entries(gate.results).map(([result, value]) => ({ labels: { database, result }, value })),
+	const connections = view.databases.flatMap((database) => {
+		const { leased, connecting } = database.gate.stats;
+		return [
+			{ labels: { ...labelsOf(database), state: 'leased' }, value: leased },
+			{ labels: { ...labelsOf(database), state: 'connecting' }, value: connecting },
+		];
+	});
+	const results = view.databases.flatMap((database) =>
+		Object.entries(database.gate.results).map(([result, value]) => ({
+			labels: { ...labelsOf(database), result },
+			value,
+		})),
 	);
-	const gates = new Map(view.databases.map(({ name, gate }) => [name, gate]));
+	const waits = view.databases.map((database) => ({
+		labels: labelsOf(database),
+		histogram: database.gate.durations,
+	}));
 	return [
 		gauge(
 			'portcullis_pool_size',
@@ -259,7 +270,7 @@ function leaseFamilies(view: GatewayView): Family[] {
 			type: 'histogram',
 			name: 'portcullis_lease_duration_seconds',
 			help: 'From asking for a server connection to having it, or not.',
-			histograms: histogramsOf(gates, ({ durations }) => durations),
+			histograms: waits,
 		},
 		gauge(
 			'portcullis_database_paused',

@@ -36,9 +36,10 @@ function auditCheck(view: GatewayView): Check {
 
 function catalogChecks(view: GatewayView, database: string | null): Check[] {
 	const asked = database === null ? view.databases : view.databases.filter(({ name }) => name === database);
-	return asked.map(({ name, catalog }) => {
+	return asked.map(({ name, shard, catalog }) => {
 		const { state, problem } = catalog.stats;
 		const why = problem === null ? '' : `: ${problem}`;
-		return check(`catalogue ${name}`, state === 'current' ? null : `the catalogue is ${state}${why}`);
+		const whole = shard === null ? name : `${name}/${shard}`;
+		return check(`catalogue ${whole}`, state === 'current' ? null : `the catalogue is ${state}${why}`);
 	});
 }

@@ -1,5 +1,6 @@
 /** What the operators' side sees of a running gateway. Types only; the command line puts it together. */
 import type { AuditStats } from '../audit/log.ts';
+import type { Cluster } from '../backend/cluster.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import type { PipelineStats } from '../pipeline.ts';
 import type { LiveSession } from '../session/live.ts';
@@ -9,8 +10,13 @@ import type { Meters } from './meters.ts';
 /** One database as the configuration has it, and what stands before and behind it. */
 export interface DatabaseView {
 	readonly name: string;
+	/** Of a sharded database there is one view for each shard; null: it is not sharded. */
+	readonly shard: string | null;
+	/** The first of the configuration; empty where only Patroni knows. */
 	readonly host: string;
 	readonly port: number;
+	/** Null: one host, whatever it is. */
+	readonly cluster: Pick<Cluster, 'hosts' | 'available' | 'failovers'> | null;
 	/** Name on the server. */
 	readonly dbname: string;
 	/** Role that the gateway signs in with. */

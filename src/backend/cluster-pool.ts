@@ -23,6 +23,8 @@ export interface ClusterPoolOptions {
  */
 export class ClusterPool implements BackendPool {
 	readonly #options: ClusterPoolOptions;
+	/** Leases that wait for a host. */
+	#waiting = 0;
 	#settled = 0;
 	#settling: { readonly generation: number; readonly done: Promise<unknown> } | null = null;
 
@@ -31,13 +33,11 @@ export class ClusterPool implements BackendPool {
 	}
 
 	async lease(request: LeaseRequest): Promise<Lease> {
-		const { pool, cluster, waitMs, waitersMax } = this.#options;
+		const { pool, cluster, waitMs } = this.#options;
 		const endMs = performance.now() + waitMs;
 		for (;;) {
 			const { generation } = cluster;
-			if (!cluster.available && cluster.waiting >= waitersMax)
-				throw backendFailure('53300', `too many clients: ${waitersMax} wait for a database server`);
-			await cluster.ready(endMs - performance.now(), request.signal);
+			await this.#host(endMs - performance.now(), request.signal);
 			try {
 				await this.#settle();
 				return await pool.lease(request);
@@ -52,12 +52,25 @@ export class ClusterPool implements BackendPool {
 
 	get stats(): PoolStats {
 		const stats = this.#options.pool.stats;
-		return { ...stats, waiting: stats.waiting + this.#options.cluster.waiting };
+		return { ...stats, waiting: stats.waiting + this.#waiting };
 	}
 
 	async close(): Promise<void> {
 		await this.#options.cluster.close();
 		await this.#options.pool.close();
+	}
+
+	async #host(waitMs: number, signal: AbortSignal | undefined): Promise<void> {
+		const { cluster, waitersMax } = this.#options;
+		if (cluster.available) return;
+		if (this.#waiting >= waitersMax)
+			throw backendFailure('53300', `too many clients: ${waitersMax} wait for a database server`);
+		this.#waiting += 1;
+		try {
+			await cluster.ready(waitMs, signal);
+		} finally {
+			this.#waiting -= 1;
+		}
 	}
 
 	async #settle(): Promise<void> {

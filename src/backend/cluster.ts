@@ -172,11 +172,6 @@ export class Cluster {
 		});
 	}
 
-	/** Those who wait for a host. */
-	get waiting(): number {
-		return this.#waiting.size;
-	}
-
 	async close(): Promise<void> {
 		this.#closed.abort();
 		if (this.#patroniTimer !== null) clearTimeout(this.#patroniTimer);

@@ -87,14 +87,15 @@ export interface QuerySession {
 	close(): Promise<void>;
 }
 
-/** Dials and signs in; throws what `connectBackend` throws. */
+/** Dials and signs in; throws what `connectBackend` throws. `connect`: stands in for it where there are several hosts. */
 export async function openQuerySession(
 	target: BackendTarget,
 	startup: Readonly<Record<string, string>> = {},
 	signal?: AbortSignal,
+	connect: typeof connectBackend = connectBackend,
 ): Promise<QuerySession> {
 	const settings = { application_name: 'portcullis', client_encoding: 'UTF8', ...startup };
-	const connection = await connectBackend(target, settings, { signal });
+	const connection = await connect(target, settings, { signal });
 	let last: Promise<unknown> = Promise.resolve();
 	return {
 		query: (sql) => {

@@ -12,6 +12,11 @@ export interface CatalogOptions {
 	readonly connect: () => Promise<CatalogSession>;
 	/** As clients name it; for messages. */
 	readonly database: string;
+	/**
+	 * True while there is no server to ask and one is expected soon (a failover): what was known is trusted for as long, for
+	 * nobody can change it, and `connect` waits. What comes after it is looked at before anything runs there.
+	 */
+	readonly away?: () => boolean;
 	/** Told of each change of the state. */
 	readonly onState?: (state: CatalogState) => void;
 	readonly clock?: Clock;
@@ -84,7 +89,7 @@ export class Catalog {
 		const { type } = this.#state;
 		const nowMs = this.#clock.now();
 		return {
-			state: type === 'current' && nowMs > this.#trustedUntilMs ? 'stale' : type,
+			state: type === 'current' && !this.#trusted(nowMs) ? 'stale' : type,
 			problem: this.#state.type === 'current' ? null : causeOf(this.#state.error),
 			revision: this.#loaded?.snapshot.revision ?? 0,
 			ageMs: this.#lookedMs === null ? null : nowMs - this.#lookedMs,
@@ -95,7 +100,7 @@ export class Catalog {
 
 	/** The latest snapshot. Throws GatewayError 57P03 while the catalogue is unknown or stale: nothing can be decided then. */
 	snapshot(): CatalogSnapshot {
-		if (this.#loaded !== null && this.#state.type === 'current' && this.#clock.now() <= this.#trustedUntilMs) {
+		if (this.#loaded !== null && this.#state.type === 'current' && this.#trusted(this.#clock.now())) {
 			return this.#loaded.snapshot;
 		}
 		throw this.#unknown(this.#state.type === 'current' ? null : this.#state.error);
@@ -130,6 +135,10 @@ export class Catalog {
 		await this.#looking?.catch(() => undefined);
 		await this.#disconnect();
 		this.#setState({ type: 'unknown', error: null });
+	}
+
+	#trusted(nowMs: number): boolean {
+		return nowMs <= this.#trustedUntilMs || this.#options.away?.() === true;
 	}
 
 	#begin(): Promise<CatalogSnapshot> {

@@ -1,12 +1,22 @@
 /** For each database of the configuration: where it is, a pool of connections to it, and its catalogue. */
-import { SessionPool } from '../backend/lease.ts';
-import { openQuerySession } from '../backend/query.ts';
+import type { Cluster } from '../backend/cluster.ts';
+import { ClusterPool } from '../backend/cluster-pool.ts';
+import { type BackendPool, SessionPool } from '../backend/lease.ts';
+import type { QuerySession } from '../backend/query.ts';
 import type { BackendTarget } from '../backend/target.ts';
-import { Catalog, type CatalogOptions, type CatalogState } from '../catalog/catalog.ts';
+import { Catalog, type CatalogState } from '../catalog/catalog.ts';
 import type { BackendUserConfig, Config, DatabaseConfig } from '../config/config.ts';
 import { unreachable } from '../errors.ts';
 import type { DatabaseServices, RoleServices, SessionLog } from '../session/services.ts';
 import type { Identity } from '../stages.ts';
+import {
+	type ClusterConfig,
+	clusterConfigs,
+	clusterLog,
+	clusterOf,
+	openLoneSession,
+	openOwnSession,
+} from './clusters.ts';
 
 /** How to reach the server of a database. The password is read anew for each login, so that a rotated one is taken up. */
 export function targetOf(
@@ -35,20 +45,25 @@ export function targetOf(
 
 /** The catalogue of a database, not yet started. */
 export function catalogOf(database: DatabaseConfig, config: Config, onState?: (state: CatalogState) => void): Catalog {
-	return catalogBy(targetOf(database, config), database, onState === undefined ? {} : { onState });
+	const more = onState === undefined ? {} : { onState };
+	const connect = (): Promise<QuerySession> => openSession(database, config);
+	return new Catalog({ ...more, database: database.name, connect });
 }
 
-function catalogBy(
-	target: BackendTarget,
-	database: DatabaseConfig,
-	more: Pick<CatalogOptions, 'onState' | 'nextRevision'>,
-): Catalog {
-	return new Catalog({ ...more, database: database.name, connect: () => openQuerySession(target) });
+/** A connection for questions of the gateway's own, apart from a running one; of a sharded database to the first shard. */
+export function openSession(whole: DatabaseConfig, config: Config): Promise<QuerySession> {
+	const [first] = clusterConfigs(whole);
+	const { database } = first ?? { database: whole };
+	return openLoneSession(database, targetOf(database, config), config);
 }
 
-/** What of a database has to be started and closed: its catalogues, one for each role that works there. */
+/** What of a database, or of a shard of it, has to be started and closed: its catalogues, one for each role that works there. */
 export interface OpenedDatabase extends DatabaseServices {
 	readonly catalogs: readonly Catalog[];
+	/** Null: one host that nobody needs to ask what it is. Closed with the pool. */
+	readonly cluster: Cluster | null;
+	/** Null: the database is not sharded. */
+	readonly shard: string | null;
 }
 
 /** What the parts of a database tell, and ask. */
@@ -58,17 +73,20 @@ export interface DatabaseHooks {
 	readonly onCurrent: () => void;
 	/** Roles that somebody has under the policy in force. */
 	readonly rolesOf: (identity: Identity) => ReadonlySet<string>;
+	/** Numbers the snapshots of all catalogues of the database: their decisions are remembered together. */
+	readonly nextRevision: () => number;
 }
 
-/** Pool and catalogues; nothing is connected yet. */
-export function databaseServices(database: DatabaseConfig, config: Config, hooks: DatabaseHooks): OpenedDatabase {
+/** Pool and catalogues of one cluster; nothing is connected yet. */
+export function databaseServices(
+	{ database, shard }: ClusterConfig,
+	config: Config,
+	hooks: DatabaseHooks,
+): OpenedDatabase {
 	const { name, user, users, tellUser, physicalReplication } = database;
-	let revision = 0;
-	// Decisions of all roles are remembered together.
-	const nextRevision = (): number => (revision += 1);
-	const catalogFor = (target: BackendTarget): Catalog =>
-		catalogBy(target, database, { nextRevision, onState: follower(name, target.user, hooks) });
 	const own = targetOf(database, config);
+	const cluster = clusterOf(database, own, config, clusterLog(name, shard, hooks.log));
+	const catalogFor = (target: BackendTarget): Catalog => liveCatalog(target, { name, cluster, config, hooks });
 	const targets = new Map(Object.entries(users).map(([role, one]) => [role, targetOf(database, config, one)]));
 	const { poolWaitMs, poolWaitersMax } = config.limits;
 	const pool = new SessionPool(own, {
@@ -76,17 +94,21 @@ export function databaseServices(database: DatabaseConfig, config: Config, hooks
 		size: database.pool.size,
 		queueTimeoutMs: poolWaitMs,
 		queueMax: poolWaitersMax,
+		...(cluster === null ? {} : { dial: cluster.dial, usable: cluster.usable }),
 	});
 	const catalog = catalogFor(own);
 	const roles = new Map<string, RoleServices>();
 	for (const [role, target] of targets) {
 		roles.set(role, { catalog: catalogFor(target), backendRole: target.user, leaseAs: role });
 	}
+	const catalogs = [catalog, ...[...roles.values()].map((one) => one.catalog)];
 	return {
 		name,
-		pool,
+		shard,
+		cluster,
+		pool: cluster === null ? pool : waitingPool(pool, cluster, catalogs, config),
 		catalog,
-		catalogs: [catalog, ...[...roles.values()].map((one) => one.catalog)],
+		catalogs,
 		backendRole: user,
 		tellUser,
 		physicalReplication,
@@ -97,6 +119,39 @@ export function databaseServices(database: DatabaseConfig, config: Config, hooks
 			return undefined;
 		},
 	};
+}
+
+/** DDL that the old primary did not pass on in time is gone on the new one: so the catalogues look again before anything runs there. */
+function waitingPool(
+	pool: BackendPool,
+	cluster: Cluster,
+	catalogs: readonly Catalog[],
+	{ limits }: Config,
+): ClusterPool {
+	const { failoverWaitMs: waitMs, poolWaitersMax: waitersMax } = limits;
+	const settle = (): Promise<unknown> => Promise.all(catalogs.map((catalog) => catalog.refresh()));
+	return new ClusterPool({ pool, cluster, waitMs, waitersMax, settle });
+}
+
+interface CatalogParts {
+	readonly name: string;
+	readonly cluster: Cluster | null;
+	readonly config: Config;
+	readonly hooks: DatabaseHooks;
+}
+
+/** The catalogue of a running gateway: it waits for a failover, but not for the first host, which may be away for long. */
+function liveCatalog(target: BackendTarget, { name, cluster, config, hooks }: CatalogParts): Catalog {
+	const { hostTimeoutMs, failoverWaitMs } = config.limits;
+	let known = false;
+	const connect = async (): Promise<QuerySession> => {
+		const session = await openOwnSession(cluster, target, known ? failoverWaitMs : hostTimeoutMs);
+		known = true;
+		return session;
+	};
+	const onState = follower(name, target.user, hooks);
+	const away = cluster === null ? {} : { away: () => !cluster.available };
+	return new Catalog({ database: name, connect, onState, nextRevision: hooks.nextRevision, ...away });
 }
 
 function follower(database: string, role: string, { log, onCurrent }: DatabaseHooks): (state: CatalogState) => void {

@@ -1,7 +1,6 @@
 /** `portcullis explain`: what would be decided on a statement, by which rules, and what would run in its place. */
 import { text } from 'node:stream/consumers';
 import type { SessionInfo } from '../audit/event.ts';
-import { openQuerySession } from '../backend/query.ts';
 import { isHarmlessFunctionName } from '../catalog/safety.ts';
 import type { Config, DatabaseConfig } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
@@ -9,7 +8,7 @@ import { Pipeline } from '../pipeline.ts';
 import { loadPolicy } from '../policy/policy.ts';
 import { parseSearchPath } from '../session/search-path.ts';
 import type { Answer, Decision, Identity, ObjectUse, RuleRef, StatementDecision } from '../stages.ts';
-import { catalogOf, targetOf } from './backends.ts';
+import { catalogOf, openSession } from './backends.ts';
 import { CommandError, type CommandIo, type Paint, paint } from './io.ts';
 
 export interface ExplainOptions {
@@ -51,7 +50,7 @@ export async function explain(io: CommandIo, argument: string, options: ExplainO
 
 /** What a session begins with: the setting of the server, the database or the gateway's role. */
 async function ownSearchPath(database: DatabaseConfig, config: Config): Promise<string> {
-	const session = await openQuerySession(targetOf(database, config));
+	const session = await openSession(database, config);
 	try {
 		return (await session.query('show search_path'))[0]?.[0] ?? '';
 	} finally {

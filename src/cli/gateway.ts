@@ -9,7 +9,7 @@ import type { DatabaseView, GatewayView } from '../admin/view.ts';
 import type { AuditLog } from '../audit/log.ts';
 import { AuthBridge } from '../auth/bridge.ts';
 import { isHarmlessFunctionName } from '../catalog/safety.ts';
-import type { Config } from '../config/config.ts';
+import type { Config, DatabaseConfig } from '../config/config.ts';
 import { Pipeline } from '../pipeline.ts';
 import type { Policy } from '../policy/policy.ts';
 import { formatProblem, type PolicyProblem } from '../policy/problem.ts';
@@ -20,6 +20,7 @@ import type { Access, Identity } from '../stages.ts';
 import { openAudit } from './audit-log.ts';
 import { authSettings } from './auth-settings.ts';
 import { databaseServices, type OpenedDatabase } from './backends.ts';
+import { clusterConfigs } from './clusters.ts';
 import { configRows } from './config-rows.ts';
 import { listenerTls } from './listener-tls.ts';
 import { followPolicy, type PolicyFollower, reloadWords } from './policy-following.ts';
@@ -49,6 +50,9 @@ export interface Gateway {
 }
 
 type Closer = () => Promise<void> | void;
+
+/** One cluster of a database, behind its gate. */
+type OpenedGated = GatedDatabase & OpenedDatabase;
 
 /**
  * Starts everything; when it resolves, clients can connect. Throws PolicyError, CommandError or GatewayError with one
@@ -125,29 +129,35 @@ async function openDatabases(
 	config: Config,
 	log: SessionLog,
 	closers: Closer[],
-): Promise<{ readonly databases: ReadonlyMap<string, GatedDatabase>; readonly store: PolicyStore }> {
+): Promise<{ readonly databases: ReadonlyMap<string, readonly OpenedGated[]>; readonly store: PolicyStore }> {
 	let opened: PolicyStore | null = null;
 	const recheck = (): void => {
 		for (const problem of opened?.recheck() ?? []) log.warn({}, formatProblem(problem));
 	};
 	const rolesOf = (identity: Identity): ReadonlySet<string> => opened?.current().rolesOf(identity) ?? new Set();
-	const databases = new Map<string, GatedDatabase & OpenedDatabase>();
+	const databases = new Map<string, readonly OpenedGated[]>();
 	for (const one of config.databases) {
-		const database = databaseServices(one, config, { log, rolesOf, onCurrent: recheck });
-		databases.set(one.name, { ...database, pool: gateOf(database, config) });
+		let revision = 0;
+		const nextRevision = (): number => (revision += 1);
+		const hooks = { log, rolesOf, onCurrent: recheck, nextRevision };
+		const opened = clusterConfigs(one).map((cluster) => databaseServices(cluster, config, hooks));
+		databases.set(
+			one.name,
+			opened.map((database) => ({ ...database, pool: gateOf(database, config) })),
+		);
 	}
-	const catalogs = [...databases.values()].flatMap(({ name, catalogs }) =>
-		catalogs.map((catalog) => ({ name, catalog })),
-	);
+	const all = [...databases.values()].flat();
+	const catalogs = all.flatMap(({ name, catalogs }) => catalogs.map((catalog) => ({ name, catalog })));
 	closers.push(async () => {
-		await Promise.all([...databases.values()].map(({ pool }) => pool.close()));
+		await Promise.all(all.map(({ pool }) => pool.close()));
 		await Promise.all(catalogs.map(({ catalog }) => catalog.close()));
 	});
+	for (const { cluster } of all) cluster?.start();
 	await Promise.all(catalogs.map((one) => startCatalog(one, log)));
 
 	const store = await PolicyStore.open(config.policies, {
 		isHarmlessFunction: isHarmlessFunctionName,
-		check: (policy) => [...databases.values()].flatMap((database) => problemsIn(policy, database)),
+		check: (policy) => all.flatMap((database) => problemsIn(policy, database)),
 	});
 	closers.push(() => store.close());
 	opened = store;
@@ -159,7 +169,7 @@ async function openDatabases(
 /** What the operators' side looks at, and what changes in it. */
 interface Running {
 	readonly config: Config;
-	readonly databases: ReadonlyMap<string, GatedDatabase>;
+	readonly databases: ReadonlyMap<string, readonly OpenedGated[]>;
 	readonly meters: Meters;
 	readonly audit: AuditLog;
 	readonly store: PolicyStore;
@@ -187,11 +197,11 @@ async function drain(running: Running, listener: Listener, deadlineMs: number | 
 function viewOf(running: Running, startedMs: number): GatewayView {
 	const { config, databases, meters, audit, store, policy, pipeline, spans } = running;
 	const views = config.databases.flatMap((one): DatabaseView[] => {
-		const { name, host, port, dbname, user: role, pool, limits } = one;
-		const database = databases.get(name);
-		if (database === undefined) return [];
-		const { pool: gate, catalog } = database;
-		return [{ name, host, port, dbname, role, poolMode: pool.mode, sessionsMax: limits.sessionsMax, gate, catalog }];
+		const opened = databases.get(one.name) ?? [];
+		return clusterConfigs(one).flatMap(({ shard, database }) => {
+			const found = opened.find((cluster) => cluster.shard === shard);
+			return found === undefined ? [] : [databaseView(database, found)];
+		});
 	});
 	return {
 		version: version(),
@@ -210,6 +220,12 @@ function viewOf(running: Running, startedMs: number): GatewayView {
 		audit: () => audit.stats,
 		draining: () => running.draining,
 	};
+}
+
+function databaseView(database: DatabaseConfig, { shard, cluster, pool: gate, catalog }: OpenedGated): DatabaseView {
+	const { name, host, port, dbname, user: role, pool, limits } = database;
+	const { sessionsMax } = limits;
+	return { name, shard, host, port, cluster, dbname, role, poolMode: pool.mode, sessionsMax, gate, catalog };
 }
 
 function gateOf({ name, pool }: DatabaseServices, { limits }: Config): Gate {

@@ -12,10 +12,13 @@ import type { ConsoleServices } from '../session/live.ts';
 import type { DatabaseServices, SessionLog, SessionServices } from '../session/services.ts';
 import { lookEveryMs } from '../session/watch.ts';
 import { backendRules, frontendRules } from '../wire/framer.ts';
+import { shardFor } from './shards.ts';
 
 /** A database behind the gate that operators hold. */
 export interface GatedDatabase extends DatabaseServices {
 	readonly pool: Gate;
+	/** Null: the database is not sharded. */
+	readonly shard: string | null;
 }
 
 export interface ServiceParts {
@@ -24,7 +27,8 @@ export interface ServiceParts {
 	/** Milliseconds since the epoch. */
 	readonly now: () => number;
 	readonly bridge: SessionServices['bridge'];
-	readonly databases: ReadonlyMap<string, GatedDatabase>;
+	/** The clusters of each: one, or its shards. */
+	readonly databases: ReadonlyMap<string, readonly GatedDatabase[]>;
 	readonly store: PolicyStore;
 	/** Where records go to. */
 	readonly audit: RecordSink;
@@ -39,10 +43,10 @@ export function sessionServices(parts: ServiceParts): SessionServices {
 	const shared = sharedServices(parts);
 	const served = new Map<string, GatedDatabase>();
 	for (const one of config.databases) {
-		const database = databases.get(one.name);
-		if (database === undefined) continue;
 		const services = { ...shared, limits: limitsOf(config, one), audit: meters.counting(audit, one.name) };
-		served.set(one.name, { ...database, services });
+		const clusters = (databases.get(one.name) ?? []).map((cluster) => ({ ...cluster, services }));
+		const [first] = clusters;
+		if (first !== undefined) served.set(one.name, { ...first, ...sharding(one, clusters) });
 	}
 	return {
 		...shared,
@@ -50,6 +54,22 @@ export function sessionServices(parts: ServiceParts): SessionServices {
 			const database = served.get(name);
 			database?.pool.admit();
 			return database;
+		},
+	};
+}
+
+/** A sharded database has no services of its own: those of the first shard stand in until it is known which. */
+function sharding(
+	{ name, sharded }: DatabaseConfig,
+	clusters: readonly GatedDatabase[],
+): Pick<DatabaseServices, 'onShard'> {
+	if (sharded === null) return {};
+	return {
+		onShard: (identity, asked) => {
+			const shard = shardFor(sharded, name, identity, asked);
+			const found = clusters.find((cluster) => cluster.shard === shard);
+			if (found === undefined) throw new Error(`shard ${shard} of ${name} is not open`);
+			return found;
 		},
 	};
 }
@@ -67,7 +87,7 @@ function sharedServices(parts: ServiceParts): SessionServices {
 		}),
 		serverRules: backendRules(),
 		bridge,
-		database: (name) => databases.get(name),
+		database: (name) => databases.get(name)?.[0],
 		accessFor: (identity, database) => store.current().accessFor(identity, database),
 		settingSafety,
 		pipeline,

@@ -52,11 +52,42 @@ export interface IssuerConfig {
 	} | null;
 }
 
-export interface DatabaseConfig {
-	/** The name that clients connect to. */
-	readonly name: string;
+/** Where a database, or a shard of one, is. */
+export interface HostsConfig {
+	/** The first of `hosts`; empty where only Patroni or the shards know. */
 	readonly host: string;
 	readonly port: number;
+	readonly hosts: readonly { readonly host: string; readonly port: number }[];
+	readonly targetSessionAttrs: 'any' | 'read-write' | 'read-only' | 'primary' | 'standby' | 'prefer-standby';
+	/** Null: however far behind. */
+	readonly lagMaxMs: number | null;
+	readonly patroni: {
+		readonly urls: readonly string[];
+		/** PEM text. */
+		readonly tls: { readonly ca: string | null; readonly cert: string | null; readonly key: Secret | null };
+		/** Value of the Authorization header. */
+		readonly authorization: Secret | null;
+	} | null;
+}
+
+export interface ShardsConfig {
+	readonly shards: Readonly<Record<string, HostsConfig & { readonly dbname: string | null }>>;
+	readonly by: {
+		readonly by: 'parameter' | 'user' | 'claim';
+		/** There with `claim`. */
+		readonly claim: string | null;
+		/** Null: the value is the name of the shard. */
+		readonly map: Readonly<Record<string, string>> | null;
+		/** Null: who has no shard is refused. */
+		readonly default: string | null;
+	};
+}
+
+export interface DatabaseConfig extends HostsConfig {
+	/** The name that clients connect to. */
+	readonly name: string;
+	/** Null: it is one cluster. */
+	readonly sharded: ShardsConfig | null;
 	readonly dbname: string;
 	readonly user: string;
 	readonly password: Secret | null;

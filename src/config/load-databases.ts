@@ -1,5 +1,6 @@
 /** The section `databases`: where each is, and how the gateway signs in there. */
 import type { BackendUserConfig, DatabaseConfig, DatabaseLimits } from './config.ts';
+import { allHosts, loadHosts, loadShards } from './load-hosts.ts';
 import { isLoopback, type Path, type Reader } from './reader.ts';
 import type { RawConfig } from './schema.ts';
 import type { Secret } from './secret.ts';
@@ -39,6 +40,8 @@ async function loadDatabase(reader: Reader, name: string, raw: RawDatabase): Pro
 	if (name === RESERVED) reader.problem(at, "is the gateway's own database: choose another name");
 	if (poolModesNotYet.has(raw.pool.mode))
 		reader.problem([...at, 'pool', 'mode'], `${raw.pool.mode} is not available in this version`);
+	const hosts = await loadHosts(reader, at, raw);
+	const sharded = await loadShards(reader, at, raw);
 	const users: Record<string, BackendUserConfig> = {};
 	for (const [role, own] of Object.entries(raw.users)) {
 		const password = await loadPassword(reader, [...at, 'users', role, 'password'], own.password);
@@ -47,15 +50,15 @@ async function loadDatabase(reader: Reader, name: string, raw: RawDatabase): Pro
 	return {
 		name,
 		users,
-		host: raw.host,
-		port: raw.port,
+		...hosts,
+		sharded,
 		dbname: raw.dbname ?? name,
 		user: raw.user,
 		password: await loadPassword(reader, [...at, 'password'], raw.password),
 		allowPassword: raw.allowPassword,
 		tellUser: raw.tellUser,
 		physicalReplication: raw.physicalReplication ?? name === PHYSICAL,
-		tls: await loadTls(reader, name, raw),
+		tls: await loadTls(reader, name, raw, allHosts({ ...hosts, sharded })),
 		pool: raw.pool,
 	};
 }
@@ -68,14 +71,23 @@ async function loadPassword(reader: Reader, at: Path, raw: RawDatabase['password
 	return reader.command([program, ...args], raw.keepMs);
 }
 
-async function loadTls(reader: Reader, name: string, raw: RawDatabase): Promise<DatabaseConfig['tls']> {
+async function loadTls(
+	reader: Reader,
+	name: string,
+	raw: RawDatabase,
+	hosts: readonly string[],
+): Promise<DatabaseConfig['tls']> {
 	const at: Path = ['databases', name, 'tls'];
 	const { tls } = raw;
-	const mode = tls?.mode ?? (isLoopback(raw.host) ? 'disable' : 'verify-full');
+	// Hosts that only Patroni knows may be anywhere.
+	const remote = hosts.length === 0 ? ['hosts of Patroni'] : hosts.filter((host) => !isLoopback(host));
+	const mode = tls?.mode ?? (remote.length === 0 ? 'disable' : 'verify-full');
 	if ((tls?.cert === undefined) !== (tls?.key === undefined)) reader.problem(at, 'cert and key go together');
 	if (mode === 'verify-ca' && tls?.ca === undefined) reader.problem([...at, 'ca'], 'missing: mode verify-ca needs it');
-	if (mode === 'disable' && !isLoopback(raw.host)) {
-		reader.warn(`databases.${name}.tls.mode: disable to ${raw.host}: statements and rows can be read on the network`);
+	if (mode === 'disable' && remote.length > 0) {
+		reader.warn(
+			`databases.${name}.tls.mode: disable to ${remote.join(', ')}: statements and rows can be read on the network`,
+		);
 		if (raw.allowPassword.includes('cleartext'))
 			reader.warn(`databases.${name}.allowPassword: the password can be read on the network too`);
 	}

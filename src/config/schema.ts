@@ -1,6 +1,7 @@
 /** The configuration as a schema: every key with its type, its default and one sentence; docs/configuration.md is made from it. */
 import { z } from 'zod';
 import { auditSchema } from './schema-audit.ts';
+import { hasHost, hostKeys, shardKeys } from './schema-hosts.ts';
 import { count, port, secret, secretEnv, secretFile, text } from './schema-parts.ts';
 
 const VERIFIER = /^SCRAM-SHA-256\$[1-9][0-9]*:[A-Za-z0-9+/=]+\$[A-Za-z0-9+/=]+:[A-Za-z0-9+/=]+$/;
@@ -158,66 +159,68 @@ const databasePassword = z.union(
 	{ error: 'must be { env: NAME }, { file: PATH } or { command: [PROGRAM, ...] }' },
 );
 
-const database = z.strictObject({
-	host: text.describe('Name or address of the server, or the folder of its Unix socket.'),
-	port: port(1).default(5432).describe('Port of the server.'),
-	dbname: text.optional().describe('Database on the server. Default: the name under `databases`.'),
-	user: text.describe('Role that the gateway signs in with.'),
-	password: databasePassword
-		.optional()
-		.describe(
-			'Its password; none for servers that ask for none. `command`: program and arguments that print it, used for `keepMs` (60000).',
-		),
-	users: z
-		.record(
-			text,
-			z.strictObject({
-				user: text.describe('Role on the server.'),
-				password: databasePassword.optional().describe('Its password, as above.'),
-			}),
-		)
-		.default({})
-		.describe('Other roles on the server, by `role:NAME` of the policy: the first that somebody has is theirs.'),
-	allowPassword: z
-		.array(z.enum(['cleartext', 'md5']))
-		.default([])
-		.describe('Weak ways of asking for that password that the server may use; without it only SCRAM.'),
-	tellUser: z
-		.array(z.enum(['setting', 'application_name']))
-		.default(['setting'])
-		.describe(
-			"How the server is told who a session is for. `setting`: `portcullis.user`, `portcullis.session`. `application_name`: in front of the client's own.",
-		),
-	physicalReplication: z
-		.boolean()
-		.optional()
-		.describe(
-			'Whether `replicate` on this database also lets somebody copy the whole server (physical replication). Default: only for the name `replication`.',
-		),
-	tls: z
-		.strictObject({
-			mode: z
-				.enum(['disable', 'require', 'verify-ca', 'verify-full'])
-				.default('verify-full')
-				.describe("libpq's words."),
-			ca: text.optional().describe("PEM file of the authorities to trust. Default: the system's."),
-			cert: text.optional().describe('PEM file of a client certificate.'),
-			key: text.optional().describe('PEM file of its private key.'),
-		})
-		.optional()
-		.describe('TLS towards the server. Default: as below; for a loopback address or a Unix socket none.'),
-	pool: z
-		.strictObject({
-			mode: z
-				.enum(['session', 'transaction'])
-				.default('session')
-				.describe('How long a client keeps its server connection.'),
-			size: count(1).default(20).describe('Server connections at a time.'),
-		})
-		.prefault({})
-		.describe('Connections to the server.'),
-	limits: databaseLimits.prefault({}).describe('Limits of sessions of this database.'),
-});
+const database = z
+	.strictObject({
+		...hostKeys,
+		dbname: text.optional().describe('Database on the server. Default: the name under `databases`.'),
+		user: text.describe('Role that the gateway signs in with.'),
+		password: databasePassword
+			.optional()
+			.describe(
+				'Its password; none for servers that ask for none. `command`: program and arguments that print it, used for `keepMs` (60000).',
+			),
+		users: z
+			.record(
+				text,
+				z.strictObject({
+					user: text.describe('Role on the server.'),
+					password: databasePassword.optional().describe('Its password, as above.'),
+				}),
+			)
+			.default({})
+			.describe('Other roles on the server, by `role:NAME` of the policy: the first that somebody has is theirs.'),
+		allowPassword: z
+			.array(z.enum(['cleartext', 'md5']))
+			.default([])
+			.describe('Weak ways of asking for that password that the server may use; without it only SCRAM.'),
+		tellUser: z
+			.array(z.enum(['setting', 'application_name']))
+			.default(['setting'])
+			.describe(
+				"How the server is told who a session is for. `setting`: `portcullis.user`, `portcullis.session`. `application_name`: in front of the client's own.",
+			),
+		physicalReplication: z
+			.boolean()
+			.optional()
+			.describe(
+				'Whether `replicate` on this database also lets somebody copy the whole server (physical replication). Default: only for the name `replication`.',
+			),
+		tls: z
+			.strictObject({
+				mode: z
+					.enum(['disable', 'require', 'verify-ca', 'verify-full'])
+					.default('verify-full')
+					.describe("libpq's words."),
+				ca: text.optional().describe("PEM file of the authorities to trust. Default: the system's."),
+				cert: text.optional().describe('PEM file of a client certificate.'),
+				key: text.optional().describe('PEM file of its private key.'),
+			})
+			.optional()
+			.describe('TLS towards the server. Default: as below; for a loopback address or a Unix socket none.'),
+		pool: z
+			.strictObject({
+				mode: z
+					.enum(['session', 'transaction'])
+					.default('session')
+					.describe('How long a client keeps its server connection.'),
+				size: count(1).default(20).describe('Server connections at a time.'),
+			})
+			.prefault({})
+			.describe('Connections to the server.'),
+		...shardKeys,
+		limits: databaseLimits.prefault({}).describe('Limits of sessions of this database.'),
+	})
+	.refine(hasHost, { path: ['host'], error: 'missing', when: () => true });
 
 const admin = z.strictObject({
 	host: text.default('127.0.0.1').describe('Address of the admin port.'),
@@ -289,6 +292,13 @@ const limits = z.strictObject({
 	connectTimeoutMs: count(1).default(10_000).describe('Connecting and signing in to a server.'),
 	poolWaitMs: count(1).default(5_000).describe('Waiting for a free server connection.'),
 	poolWaitersMax: count(0).default(1_000).describe('Clients that may wait for one pool; the next is refused at once.'),
+	hostCheckMs: count(100).default(1_000).describe('Between two questions to each of several hosts what it is.'),
+	hostTimeoutMs: count(100)
+		.default(3_000)
+		.describe('A host that has not answered such a question after this time is down.'),
+	failoverWaitMs: count(0)
+		.default(60_000)
+		.describe('How long clients wait while none of several hosts is what they need (57P03); 0: not at all.'),
 	lingerMs: count(0).default(60_000).describe('How long a server may go on with the query of a client that has left.'),
 });
 

@@ -35,6 +35,8 @@ const notSettings: ReadonlySet<string> = new Set(['user', 'database', 'options',
 /** Prefix of settings that are the gateway's own. */
 const ownPrefix = 'portcullis.';
 
+const shardSetting = 'portcullis.shard';
+
 export interface LoginParts {
 	readonly services: SessionServices;
 	readonly inbox: Inbox;
@@ -99,9 +101,10 @@ export async function login(parts: LoginParts): Promise<LiveSession> {
 	}
 	const named = services.database(databaseName);
 	if (named === undefined) throw noDatabase(databaseName, replication);
-	const database: DatabaseServices = { ...named, ...named.asRole?.(identity) };
 	const access = services.accessFor(identity, databaseName);
 	requireConnect(access, databaseName);
+	const whole = onShard(named, identity, message);
+	const database: DatabaseServices = { ...whole, ...whole.asRole?.(identity) };
 	if (replication !== null) {
 		const physical = database.physicalReplication ?? databaseName === physicalName;
 		requireReplicate(replication, { access, name: databaseName, physical });
@@ -157,6 +160,15 @@ async function authenticate(parts: LoginParts, database: string): Promise<Signed
 				return unreachable(step);
 		}
 	}
+}
+
+/** `options=-c portcullis.shard=NAME` asks for a shard; whether that is for the client to say is the configuration's. */
+function onShard(database: DatabaseServices, identity: Identity, message: StartupMessage): DatabaseServices {
+	const options = parseOptions(message.params.get('options') ?? '');
+	const asked = options.findLast(({ name }) => name === shardSetting)?.value ?? null;
+	if (database.onShard !== undefined) return database.onShard(identity, asked);
+	if (asked === null) return database;
+	throw fatal('22023', `database "${database.name}" has no shards, so ${shardSetting} cannot be set for it`);
 }
 
 function noDatabase(name: string, replication: Replication | null): GatewayError {

@@ -74,6 +74,11 @@ export interface DatabaseServices {
 	readonly leaseAs?: string;
 	/** What is another for this person, who works as another role on the server; undefined: nothing. */
 	readonly asRole?: (identity: Identity) => RoleServices | undefined;
+	/**
+	 * Of a sharded database: what is another on the shard of this person, who may have asked for one by name (null: did not).
+	 * Throws FATAL GatewayError when there is none for them. Missing: it is not sharded.
+	 */
+	readonly onShard?: (identity: Identity, asked: string | null) => DatabaseServices;
 	/** What its sessions are given, where limits or audit are the database's own. */
 	readonly services?: SessionServices;
 	/** Physical replication, of the whole server, may go by this name; missing: by the name `replication` alone. */

@@ -8,13 +8,13 @@ import { families } from '../../src/admin/families.ts';
 import type { GatewayView } from '../../src/admin/view.ts';
 import { readExposition } from './exposition.ts';
 import { testSession } from './session.ts';
-import { testView, type ViewOptions } from './view.ts';
+import { testView, type ViewOptions, twoHosts } from './view.ts';
 
 /** A gateway of which every metric has a sample. */
 function busyView(options: ViewOptions = {}): GatewayView {
 	const sinks = [{ sink: 'siem', delivered: 10, retries: 2, lagRecords: 3, lagBytes: 900, lastError: null }];
 	const sessions = [testSession(), testSession({ state: 'active' }), testSession({ ended: true })];
-	const view = testView({ audit: { sinks }, sessions, ...options });
+	const view = testView({ audit: { sinks }, sessions, cluster: twoHosts, ...options });
 	view.meters.event({ type: 'login', session: testSession().info });
 	return view;
 }
@@ -58,6 +58,14 @@ describe('the page', () => {
 		{ series: 'portcullis_audit_sink_lag_records{sink="siem"}', want: 3 },
 		{ series: 'portcullis_policy_info{revision="0123456789abcdef"}', want: 1 },
 		{ series: 'portcullis_connecting', want: 4 },
+		{ series: 'portcullis_host_state{database="shop",host="db1:5432",state="primary"}', want: 1 },
+		{ series: 'portcullis_host_state{database="shop",host="db2:5433",state="down"}', want: 0 },
+		{ series: 'portcullis_host_used{database="shop",host="db2:5433"}', want: 0 },
+		{ series: 'portcullis_host_connections{database="shop",host="db1:5432"}', want: 7 },
+		{ series: 'portcullis_host_lag_seconds{database="shop",host="db2:5433"}', want: 1.5 },
+		{ series: 'portcullis_host_lag_bytes{database="shop",host="db2:5433"}', want: 4096 },
+		{ series: 'portcullis_failovers_total{database="shop"}', want: 2 },
+		{ series: 'portcullis_host_available{database="shop"}', want: 1 },
 		{ series: 'portcullis_ready', want: 1 },
 	];
 	test.each(rows)('$series is $want', ({ series, want }) => {

@@ -31,6 +31,38 @@ export const goodCatalog: CatalogStats = {
 	failures: 0,
 };
 
+/** A primary and a standby that is a little behind. */
+export const twoHosts: DatabaseView['cluster'] = {
+	available: true,
+	failovers: 2,
+	hosts: [
+		{
+			name: 'db1:5432',
+			host: 'db1',
+			port: 5432,
+			state: 'primary',
+			reason: '',
+			used: true,
+			lag: null,
+			timeline: 3,
+			connections: 7,
+			sinceMs: 61_500,
+		},
+		{
+			name: 'db2:5433',
+			host: 'db2',
+			port: 5433,
+			state: 'standby',
+			reason: '',
+			used: false,
+			lag: { bytes: 4096n, ms: 1500 },
+			timeline: null,
+			connections: 0,
+			sinceMs: 5000,
+		},
+	],
+};
+
 /** A pool that grants at once, as many as asked for. */
 export class EasyPool implements BackendPool {
 	leased = 0;
@@ -65,6 +97,7 @@ export interface ViewOptions {
 	readonly audit?: Partial<AuditStats>;
 	readonly sessions?: readonly LiveSession[];
 	readonly draining?: boolean;
+	readonly cluster?: DatabaseView['cluster'];
 }
 
 export function testView(options: ViewOptions = {}): GatewayView {
@@ -73,6 +106,8 @@ export function testView(options: ViewOptions = {}): GatewayView {
 			name,
 			host: '10.0.0.5',
 			port: 5432,
+			shard: null,
+			cluster: options.cluster ?? null,
 			dbname: name,
 			role: 'gateway',
 			poolMode: 'session',

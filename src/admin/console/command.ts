@@ -5,6 +5,7 @@ export const showNames = [
 	'help',
 	'version',
 	'databases',
+	'hosts',
 	'pools',
 	'clients',
 	'servers',

@@ -31,6 +31,7 @@ const help: readonly (readonly [string, string])[] = [
 	['SHOW HELP', 'this list'],
 	['SHOW VERSION', 'version of the gateway'],
 	['SHOW DATABASES', 'databases, their pools, and whether they are paused or disabled'],
+	['SHOW HOSTS', 'hosts of each database that has several, what they are, and how far standbys are behind'],
 	['SHOW POOLS', 'clients and server connections of each database, and who waits'],
 	['SHOW CLIENTS', 'sessions that are signed in'],
 	['SHOW SERVERS', 'server connections in use'],
@@ -55,6 +56,12 @@ export const shows: Readonly<Record<ShowName, Show>> = {
 			'name host port:int4 database force_user pool_size:int4 pool_mode max_client_connections:int4 current_connections:int4 current_client_connections:int4 paused:int4 disabled:int4',
 		),
 		rows: ({ view }) => view.databases.map((database) => databaseRow(view, database)),
+	},
+	hosts: {
+		columns: columns(
+			'database shard host port:int4 state used:int4 lag_ms:int8 lag_bytes:int8 timeline:int4 connections:int4 state_seconds:int8 reason',
+		),
+		rows: ({ view }) => view.databases.flatMap(hostRows),
 	},
 	pools: {
 		columns: columns(
@@ -97,19 +104,47 @@ function sessionsOf(view: GatewayView, name: string): LiveSession[] {
 }
 
 function databaseRow(view: GatewayView, database: DatabaseView): readonly Value[] {
-	const { name, host, port, dbname, role, poolMode, sessionsMax, gate } = database;
+	const { name, port, dbname, role, poolMode, sessionsMax, gate, cluster } = database;
+	const host = cluster === null ? database.host : cluster.hosts.map((one) => one.host).join(',');
 	const { size, leased, connecting } = gate.stats;
 	const clients = sessionsOf(view, name).length;
 	const state = [gate.paused ? 1 : 0, gate.disabled ? 1 : 0];
-	return [name, host, port, dbname, role, size, poolMode, sessionsMax, leased + connecting, clients, ...state];
+	return [
+		shownName(database),
+		host,
+		port,
+		dbname,
+		role,
+		size,
+		poolMode,
+		sessionsMax,
+		leased + connecting,
+		clients,
+		...state,
+	];
 }
 
-function poolRow(view: GatewayView, { name, role, poolMode, gate }: DatabaseView): readonly Value[] {
+function shownName({ name, shard }: DatabaseView): string {
+	return shard === null ? name : `${name}/${shard}`;
+}
+
+function hostRows({ name, shard, cluster }: DatabaseView): readonly (readonly Value[])[] {
+	return (cluster?.hosts ?? []).map((one) => {
+		const { host, port, state, used, lag, timeline, connections, sinceMs, reason } = one;
+		const bytes = lag === null || lag.bytes === null ? null : Number(lag.bytes);
+		const behind = [lag === null || lag.ms === null ? null : Math.round(lag.ms), bytes];
+		const more = [timeline, connections, Math.floor(sinceMs / 1000), reason];
+		return [name, shard ?? '', host, port, state, used ? 1 : 0, ...behind, ...more];
+	});
+}
+
+function poolRow(view: GatewayView, database: DatabaseView): readonly Value[] {
+	const { name, role, poolMode, gate } = database;
 	const { leased, connecting, waiting } = gate.stats;
 	const waitUs = Math.round(gate.longestWaitMs * 1000);
 	const clients = sessionsOf(view, name).length;
 	const longest = [Math.floor(waitUs / 1_000_000), waitUs % 1_000_000];
-	return [name, role, clients, waiting, leased, connecting, ...longest, poolMode];
+	return [shownName(database), role, clients, waiting, leased, connecting, ...longest, poolMode];
 }
 
 function clientRow(session: LiveSession): readonly Value[] {
