@@ -8,22 +8,25 @@ import { databasePart, ocsfVersion, sessionUnmapped, status, whoParts } from './
 import { parametersText } from './parameters.ts';
 
 /** What `metadata.event_code` can be. */
-export type EventCode =
-	| 'statement'
-	| 'outcome'
-	| 'login'
-	| 'login-failed'
-	| 'logout'
-	| 'cancel'
-	| 'guard-breach'
-	| 'policy-reload'
-	| 'config'
-	| 'segment'
-	| 'audit-start'
-	| 'audit-stop'
-	| 'audit-gap'
-	| 'audit-retention'
-	| 'checkpoint';
+export const eventCodes = [
+	'statement',
+	'outcome',
+	'login',
+	'login-failed',
+	'logout',
+	'cancel',
+	'guard-breach',
+	'policy-reload',
+	'config',
+	'segment',
+	'audit-start',
+	'audit-stop',
+	'audit-gap',
+	'audit-retention',
+	'checkpoint',
+] as const;
+
+export type EventCode = (typeof eventCodes)[number];
 
 export interface LinesOptions {
 	/** Unique id of the log; every record's uid is `logId-sequence`. */

@@ -9,6 +9,8 @@ export interface ReadOptions {
 	readonly start?: number;
 	/** Bytes (of the plain text) to stop before. */
 	readonly end?: number;
+	/** Waited for now and then: what is done with the lines may be slower than the disk. */
+	readonly drained?: () => Promise<void> | null;
 }
 
 /** What follows the last line feed. */
@@ -94,6 +96,7 @@ export async function readLines(path: string, options: ReadOptions, onLine: OnLi
 				: (piece as Buffer);
 			at += (piece as Buffer).length;
 			if (!cutter.push(chunk)) break;
+			await options.drained?.();
 		}
 	} finally {
 		file.destroy();

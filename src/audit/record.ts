@@ -29,12 +29,26 @@ export function recordHeadOf(line: Buffer | string): RecordHead | null {
 	return { sequence: sequence as number, uid, code: event_code, timeMs: record.time, record };
 }
 
-const quickPattern = /"event_code":"([a-z-]+)","sequence":(\d{1,15}),/;
-const quickBytes = 256;
+const quickPattern =
+	/"event_code":"([a-z-]+)","sequence":(\d{1,15}),(?:"uid":"[0-9a-f]+-\d+",(?:"correlation_uid":"([0-9a-f]+-\d+)",)?"original_time":"[^"]*"\},"time":(\d{1,16}),)?/;
+const quickBytes = 400;
 
-/** Code and number alone, without reading the whole line where this program wrote it. */
-export function quickHead(line: Buffer): { readonly code: string; readonly sequence: number } | null {
+export interface QuickHead {
+	readonly code: string;
+	readonly sequence: number;
+	/** Null where only the whole line would tell. */
+	readonly timeMs: number | null;
+	/** uid of the record that this one belongs to; null where there is none, or only the whole line would tell. */
+	readonly correlation: string | null;
+}
+
+/** What the beginning of a line tells, without reading it whole where this program wrote it. */
+export function quickHead(line: Buffer): QuickHead | null {
 	const match = quickPattern.exec(line.toString('latin1', 0, quickBytes));
-	if (match?.[1] !== undefined) return { code: match[1], sequence: Number(match[2]) };
-	return recordHeadOf(line);
+	if (match?.[1] !== undefined) {
+		const timeMs = match[4] === undefined ? null : Number(match[4]);
+		return { code: match[1], sequence: Number(match[2]), timeMs, correlation: match[3] ?? null };
+	}
+	const head = recordHeadOf(line);
+	return head === null ? null : { code: head.code, sequence: head.sequence, timeMs: head.timeMs, correlation: null };
 }

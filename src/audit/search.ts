@@ -1,8 +1,9 @@
 /** Finds records by person, object, decision and time, each statement joined with its outcome. Reads the log as it lies. */
 import { join } from 'node:path';
+import { toJson } from './json.ts';
 import { auditLimits } from './limits.ts';
 import { readLines } from './reader.ts';
-import { isObject, type JsonObject, recordHeadOf } from './record.ts';
+import { isObject, type JsonObject, quickHead, recordHeadOf } from './record.ts';
 import { listSegments } from './segment.ts';
 
 export interface SearchFilter {
@@ -20,7 +21,9 @@ export interface SearchFilter {
 	readonly fromMs?: number;
 	readonly untilMs?: number;
 	readonly session?: string;
-	/** Text anywhere in the record. */
+	/** `query_info.uid`. */
+	readonly fingerprint?: string;
+	/** Text anywhere in the record, as it was before it was written as JSON. */
 	readonly text?: string;
 }
 
@@ -94,10 +97,14 @@ function matches(record: JsonObject, code: string, timeMs: number, filter: Searc
 	if (filter.user !== undefined && userOf(record) !== filter.user) return false;
 	if (filter.database !== undefined && databaseOf(record) !== filter.database) return false;
 	if (filter.session !== undefined && textAt(record, 'actor', 'session', 'uid') !== filter.session) return false;
+	if (filter.fingerprint !== undefined && textAt(record, 'query_info', 'uid') !== filter.fingerprint) return false;
 	return matchesObject(record, filter);
 }
 
-/** Joins outcomes to the statements that wait for them, in the order of the statements, holding back as few as it can. */
+/**
+ * Joins outcomes to the statements that wait for them, in the order of the statements. One that runs for long does not hold back all
+ * that comes behind it: when many wait it is told out of its turn, with its outcome.
+ */
 class Joiner {
 	readonly #waiting = new Map<string, { hit: Hit; done: boolean }>();
 	readonly #onHit: (hit: Hit) => void;
@@ -112,6 +119,10 @@ class Joiner {
 		this.#release(false);
 	}
 
+	waitsFor(uid: string): boolean {
+		return this.#waiting.has(uid);
+	}
+
 	outcome(record: JsonObject): void {
 		const uid = textAt(record, 'metadata', 'correlation_uid');
 		const waiting = this.#waiting.get(uid);
@@ -120,49 +131,72 @@ class Joiner {
 		this.#release(false);
 	}
 
-	/** No outcome comes any more. */
+	/** No outcome comes any more: the log ends here, or another process began to write it. */
 	finish(): void {
 		this.#release(true);
 	}
 
 	#release(all: boolean): void {
+		const tooMany = this.#waiting.size > waitingMax;
 		for (const [uid, { hit, done }] of this.#waiting) {
-			if (!done && !all && this.#waiting.size <= waitingMax) return;
+			if (!done && !all) {
+				if (tooMany) continue;
+				return;
+			}
 			this.#waiting.delete(uid);
 			this.#onHit(hit);
 		}
 	}
 }
 
-/** Statements that wait for their outcome; beyond it the oldest goes without. */
+/** Statements that wait for the outcome of one before them. */
 const waitingMax = 10_000;
 
 /** A line that cannot match is not parsed: its bytes lack what the filter names. */
 function quickNeedles(filter: SearchFilter): Buffer[] {
-	const needles = [filter.text, filter.session].filter((text): text is string => text !== undefined);
+	const needles = [filter.text, filter.session, filter.fingerprint]
+		.filter((text): text is string => text !== undefined)
+		.map((text) => toJson(text).slice(1, -1));
 	// Names are looked for as they stand in JSON; those with anything to escape are left to the full comparison.
 	for (const name of [filter.user, filter.database])
 		if (name !== undefined && /^[\w@.-]+$/.test(name)) needles.push(`"${name}"`);
 	return needles.map((needle) => Buffer.from(needle));
 }
 
+export interface SearchOptions {
+	/** Waited for now and then, so that hits need not pile up. */
+	readonly drained?: () => Promise<void> | null;
+}
+
 /** Calls `onHit` for each match in the order of the log. Lines that are no records are passed over: `audit verify` tells of them. */
-export async function searchLog(directory: string, filter: SearchFilter, onHit: (hit: Hit) => void): Promise<void> {
+export async function searchLog(
+	directory: string,
+	filter: SearchFilter,
+	onHit: (hit: Hit) => void,
+	{ drained }: SearchOptions = {},
+): Promise<void> {
 	const joiner = new Joiner(onHit);
 	const needles = quickNeedles(filter);
-	const outcomeMark = Buffer.from('"event_code":"outcome"');
+	const onLine = (line: Buffer): void => {
+		const quick = quickHead(line);
+		if (quick?.code === 'audit-start') joiner.finish();
+		if (quick?.code === 'outcome' && filter.code !== 'outcome') {
+			if (quick.correlation !== null && !joiner.waitsFor(quick.correlation)) return;
+		} else if (isOutside(quick?.timeMs ?? null, filter) || !needles.every((needle) => line.includes(needle))) return;
+		const head = recordHeadOf(line);
+		if (head === null) return;
+		const { sequence, timeMs, code, record, uid } = head;
+		if (code === 'outcome' && filter.code !== 'outcome') joiner.outcome(record);
+		else if (matches(record, code, timeMs, filter)) joiner.add(uid, { sequence, timeMs, code, record, outcome: null });
+	};
 	for (const { name, compressed } of listSegments(directory)) {
 		const options = { compressed, lineBytesMax: auditLimits.recordBytesMax };
-		await readLines(join(directory, name), options, (line) => {
-			const isOutcome = line.subarray(0, 256).includes(outcomeMark);
-			if (!isOutcome && !needles.every((needle) => line.includes(needle))) return;
-			const head = recordHeadOf(line);
-			if (head === null) return;
-			const { sequence, timeMs, code, record, uid } = head;
-			if (code === 'outcome' && filter.code !== 'outcome') joiner.outcome(record);
-			else if (matches(record, code, timeMs, filter))
-				joiner.add(uid, { sequence, timeMs, code, record, outcome: null });
-		});
+		await readLines(join(directory, name), drained === undefined ? options : { ...options, drained }, onLine);
 	}
 	joiner.finish();
+}
+
+function isOutside(timeMs: number | null, { fromMs, untilMs }: SearchFilter): boolean {
+	if (timeMs === null) return false;
+	return (fromMs !== undefined && timeMs < fromMs) || (untilMs !== undefined && timeMs >= untilMs);
 }

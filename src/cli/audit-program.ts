@@ -62,10 +62,14 @@ function addSearch(audit: Command, io: CommandIo, run: Run): void {
 		.option('--column <name>', 'column that was used')
 		.option('--database <name>', 'database as clients name it')
 		.option('--decision <decision>', 'allow, mask or deny')
-		.option('--event <event>', 'kind of record, e.g. statement or login-failed')
-		.option('--from <time>', 'from then on')
-		.option('--until <time>', 'until then')
+		.option('--event <event>', 'kind of record, e.g. login-failed; all for any (default: statement)')
+		.option(
+			'--from <time>',
+			'from then on: 2026-11-22, 2026-11-22T10:00Z or +01:00, or ago: 90m, 24h, 7d, 2w (UTC where no zone is given)',
+		)
+		.option('--until <time>', 'until before then')
 		.option('--session <id>', 'of one session')
+		.option('--fingerprint <fingerprint>', 'statements of one form, whatever their literals')
 		.option('--text <text>', 'part of the statement')
 		.option('--limit <count>', 'at most so many')
 		.option('--json', 'print the records as they stand')
@@ -80,8 +84,11 @@ function addReport(audit: Command, io: CommandIo, run: Run): void {
 		.command('report')
 		.description('report on a period: who read what, what was denied, failed logins, changes of the policy')
 		.argument('<directory>', DIRECTORY)
-		.option('--from <time>', 'from then on')
-		.option('--until <time>', 'until then')
+		.option(
+			'--from <time>',
+			'from then on: 2026-11-22, 2026-11-22T10:00Z or +01:00, or ago: 90m, 24h, 7d, 2w (UTC where no zone is given)',
+		)
+		.option('--until <time>', 'until before then')
 		.option('--format <format>', 'text or csv')
 		.addHelpText('after', examples('portcullis audit report ./audit --from 2026-01-01 --format csv > report.csv'))
 		.action((directory: string, options: AuditReportOptions) =>

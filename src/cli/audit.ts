@@ -1,6 +1,7 @@
 /** `portcullis audit ...`: verify a log, prove and check single records, search it, and report on a period. */
 import { readFileSync, statSync } from 'node:fs';
 import { printable, toJson } from '../audit/json.ts';
+import { eventCodes } from '../audit/lines.ts';
 import { NoteError } from '../audit/note.ts';
 import { checkProof, ProveError, proveRecord } from '../audit/prove.ts';
 import { type AuditReport, reportLog } from '../audit/report.ts';
@@ -115,6 +116,7 @@ export interface AuditSearchOptions {
 	readonly from?: string;
 	readonly until?: string;
 	readonly session?: string;
+	readonly fingerprint?: string;
 	readonly text?: string;
 	/** As typed: at most so many. */
 	readonly limit?: string;
@@ -135,25 +137,29 @@ export async function auditSearch(
 	let found = 0;
 	if (options.json !== true)
 		io.out(`${tableRow(['TIME', 'RECORD', 'USER', 'DATABASE', 'DECISION', 'ROWS', 'MS', 'WHAT'], io.columns)}\n`);
-	await orCommandError(() =>
-		searchLog(directory, filter, (hit) => {
-			found += 1;
-			if (found > limit) return;
-			io.out(
-				options.json === true
-					? `${toJson({ ...hit.record, ...(hit.outcome === null ? {} : { outcome: hit.outcome }) })}\n`
-					: `${hitRow(hit, io.columns)}\n`,
-			);
-		}),
-	);
+	const show = (hit: Hit): void => {
+		found += 1;
+		if (found > limit) return;
+		io.out(
+			options.json === true
+				? `${toJson({ ...hit.record, ...(hit.outcome === null ? {} : { outcome: hit.outcome }) })}\n`
+				: `${hitRow(hit, io.columns)}\n`,
+		);
+	};
+	const { drained } = io;
+	await orCommandError(() => searchLog(directory, filter, show, drained === undefined ? {} : { drained }));
 	if (found > limit) io.err(`${found - limit} more are not shown (--limit)\n`);
+	if (found === 0) io.err('no record matches\n');
 	return 0;
 }
 
 function filterOf(options: AuditSearchOptions, nowMs: number): SearchFilter {
-	const { user, relation, column, database, decision, event, from, until, session, text } = options;
+	const { user, relation, column, database, decision, event, from, until, session, fingerprint, text } = options;
 	if (decision !== undefined && decision !== 'allow' && decision !== 'mask' && decision !== 'deny') {
 		throw new CommandError(`--decision: ${decision} is none of allow, mask, deny`, 2);
+	}
+	if (event !== undefined && event !== 'all' && !eventCodes.some((code) => code === event)) {
+		throw new CommandError(`--event: ${event} is none of all, ${eventCodes.join(', ')}`, 2);
 	}
 	return {
 		...(user === undefined ? {} : { user }),
@@ -163,6 +169,7 @@ function filterOf(options: AuditSearchOptions, nowMs: number): SearchFilter {
 		...(decision === undefined ? {} : { decision }),
 		...(event === undefined ? {} : { code: event === 'all' ? null : event }),
 		...(session === undefined ? {} : { session }),
+		...(fingerprint === undefined ? {} : { fingerprint }),
 		...(text === undefined ? {} : { text }),
 		...periodOf({ ...(from === undefined ? {} : { from }), ...(until === undefined ? {} : { until }) }, nowMs),
 	};
@@ -364,10 +371,11 @@ function periodOf(
 	{ from, until }: { from?: string; until?: string },
 	nowMs: number,
 ): { fromMs?: number; untilMs?: number } {
-	return {
-		...(from === undefined ? {} : { fromMs: timeOf('--from', from, nowMs) }),
-		...(until === undefined ? {} : { untilMs: timeOf('--until', until, nowMs) }),
-	};
+	const fromMs = from === undefined ? null : timeOf('--from', from, nowMs);
+	const untilMs = until === undefined ? null : timeOf('--until', until, nowMs);
+	if (fromMs !== null && untilMs !== null && fromMs >= untilMs)
+		throw new CommandError(`--from ${from} is not before --until ${until}`, 2);
+	return { ...(fromMs === null ? {} : { fromMs }), ...(untilMs === null ? {} : { untilMs }) };
 }
 
 function checkDirectory(directory: string): void {

@@ -9,8 +9,10 @@ export interface CommandIo {
 	readonly env: NodeJS.ProcessEnv;
 	/** Whether standard output may be coloured: a terminal, and NO_COLOR is not set. */
 	readonly color: boolean;
-	/** Columns of the terminal; 100 where there is none. */
+	/** Columns of the terminal; 0 where there is none: lines may be as long as they are. */
 	readonly columns: number;
+	/** Resolves when standard output can take more; null when it can now. */
+	readonly drained?: () => Promise<void> | null;
 }
 
 /** Ends the command: `message` goes to standard error, after the program's name, without a stack trace. */
@@ -34,7 +36,8 @@ export function processIo(process: NodeJS.Process): CommandIo {
 		stdin,
 		env,
 		color: stdout.isTTY && (env['NO_COLOR'] ?? '') === '' && env['TERM'] !== 'dumb',
-		columns: stdout.isTTY && stdout.columns > 0 ? stdout.columns : 100,
+		columns: stdout.isTTY && stdout.columns > 0 ? stdout.columns : 0,
+		drained: () => (stdout.writableNeedDrain ? new Promise((resolve) => stdout.once('drain', resolve)) : null),
 	};
 }
 

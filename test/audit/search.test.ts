@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { reportLog } from '../../src/audit/report.ts';
 import { type Hit, type SearchFilter, searchLog, statementOf } from '../../src/audit/search.ts';
+import type { StatementRecord } from '../../src/audit/event.ts';
 import { decision, denial, identity, record, session, use } from './samples.ts';
 import { accept, openLog, success } from './support.ts';
 
@@ -91,6 +92,12 @@ describe('search', () => {
 		{ name: 'a database', filter: { database: 'shop', user: 'ben' }, want: [clear, plain] },
 		{ name: 'another database', filter: { database: 'shops' }, want: [] },
 		{ name: 'text', filter: { text: 'select total' }, want: [plain] },
+		{
+			name: 'a fingerprint',
+			filter: { fingerprint: '28550ea0fc43bed7', user: 'ada@example.com' },
+			want: [masked, denied],
+		},
+		{ name: 'another fingerprint', filter: { fingerprint: '28550ea0fc43bed8' }, want: [] },
 		{ name: 'another kind of record', filter: { code: 'login-failed' }, want: [''] },
 	];
 	it.each(rows)('by $name', async ({ filter, want }) => {
@@ -105,6 +112,72 @@ describe('search', () => {
 			7,
 			1,
 		]);
+	});
+});
+
+describe('a log with much in it', () => {
+	const of = (sql: string): StatementRecord => record({ decision: decision({ sql }) });
+
+	it('text is found as it was sent, whatever JSON makes of it', async () => {
+		const { log, path } = await openLog();
+		const sql = 'select "Odd\tName" \u202e from t\n\\';
+		await accept(log, of(sql));
+		await log.close();
+		for (const text of ['"Odd\tName"', '\u202e from', 't\n\\']) {
+			expect((await hits(path, { text })).map((hit) => statementOf(hit.record))).toEqual([sql]);
+		}
+	});
+
+	it('a statement that runs for long has its outcome, and holds back no others', async () => {
+		const { log, path } = await openLog();
+		const long = await accept(log, of('long'));
+		for (let round = 0; round < 11; round += 1) {
+			const receipts = await Promise.all(Array.from({ length: 1000 }, () => accept(log, of('short'))));
+			for (const receipt of receipts) log.outcome(receipt, success);
+		}
+		log.outcome(long, { ...success, rows: 1_000_000 });
+		await log.close();
+		let before = 0;
+		let seen: Hit | null = null;
+		await searchLog(path, {}, (hit) => {
+			if (statementOf(hit.record) === 'long') seen = hit;
+			else if (seen === null) before += 1;
+		});
+		expect(before).toBeGreaterThan(5_000);
+		expect(seen).toMatchObject({ outcome: { unmapped: { rows: 1_000_000 } } });
+		const report = await reportLog(path, {});
+		expect(report.reads.find(({ column }) => column.endsWith('.ssn'))?.rows).toBe(
+			1_000_000 + 11_000 * (success.rows ?? 0),
+		);
+	});
+
+	it('what had no outcome when the process was killed waits for none', async () => {
+		const { log, path } = await openLog();
+		await accept(log, of('before'));
+		await log.close();
+		const again = await openLog({ path });
+		again.log.outcome(await accept(again.log, of('after')), success);
+		await again.log.close();
+		const found = await hits(path, {});
+		expect(found.map((hit) => [statementOf(hit.record), hit.outcome === null])).toEqual([
+			['before', true],
+			['after', false],
+		]);
+	});
+
+	it('a slow reader is waited for', async () => {
+		const { log, path } = await openLog();
+		for (let n = 0; n < 400; n += 1) await accept(log, of('x'.repeat(1000)));
+		await log.close();
+		let [waiting, waits] = [0, 0];
+		await searchLog(path, {}, () => (waiting += 1), {
+			drained: async () => {
+				await new Promise((resolve) => setImmediate(resolve));
+				waiting = 0;
+				waits += 1;
+			},
+		});
+		expect(waits).toBeGreaterThan(2);
 	});
 });
 

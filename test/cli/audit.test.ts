@@ -102,6 +102,13 @@ describe('audit search', () => {
 		for (const line of lines) expect(line.length).toBeLessThanOrEqual(200);
 	});
 
+	it('says when nothing matches', async () => {
+		const { path } = await makeLog();
+		const { io, err } = capture();
+		expect(await auditSearch(io, path, { user: 'nobody' })).toBe(0);
+		expect(err()).toBe('no record matches\n');
+	});
+
 	it('prints records as JSON, with their outcome, up to a limit', async () => {
 		const { path } = await makeLog();
 		const { io, out, err } = capture();
@@ -205,6 +212,18 @@ describe('mistakes', () => {
 			name: 'a decision that is none',
 			run: (io, path) => auditSearch(io, path, { decision: 'maybe' }),
 			want: /--decision/,
+			status: 2,
+		},
+		{
+			name: 'a kind of record that is none',
+			run: (io, path) => auditSearch(io, path, { event: 'select' }),
+			want: /select is none of all, statement, /,
+			status: 2,
+		},
+		{
+			name: 'a period that is none',
+			run: (io, path) => auditReport(io, path, { from: '2026-02-01', until: '2026-01-01' }),
+			want: /--from 2026-02-01 is not before --until 2026-01-01/,
 			status: 2,
 		},
 		{
