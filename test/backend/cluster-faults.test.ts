@@ -1,6 +1,5 @@
 /** Hosts on a real network: one that accepts and says nothing, one that refuses, one without an address, and one that is cut off. */
-import { connect, createServer, type Server, type Socket } from 'node:net';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import { afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { Cluster, NoHostError } from '../../src/backend/cluster.ts';
 import { ClusterPool } from '../../src/backend/cluster-pool.ts';
