@@ -1,26 +1,17 @@
 /** Drivers of other languages sign in by each way that they can: psycopg 2 and 3, asyncpg and pgjdbc, where they are installed. */
 import { execFile, spawnSync } from 'node:child_process';
 import { createPrivateKey } from 'node:crypto';
-import { existsSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { makeCertificate } from '../support/certificates.ts';
 import { SERVICE_PASSWORD, startGateway, type TestGateway } from '../support/gateway.ts';
+import { COMPILER, pgjdbc, pythonWith } from '../support/tools.ts';
 
 const scripts = join(import.meta.dirname, 'drivers');
 
-/** Of the JDK; by a name, so that it is not taken for a package's. */
-const COMPILER = 'javac';
-
-/** Where Debian and Maven users have it. */
-const jar = [process.env['PGJDBC_JAR'] ?? '', '/usr/share/java/postgresql.jar'].find((file) => existsSync(file));
-
-/** The first Python that has the module. */
-function pythonWith(module: string): string | undefined {
-	return ['python3', '/usr/bin/python3'].find((python) => spawnSync(python, ['-c', `import ${module}`]).status === 0);
-}
+const jar = pgjdbc();
 
 type Way = 'scram' | 'scram over TLS' | 'token' | 'device' | 'certificate';
 
@@ -66,7 +57,7 @@ const drivers: readonly Driver[] = [
 	},
 	{
 		name: 'pgjdbc',
-		program: jar !== undefined && spawnSync(COMPILER, ['--version']).status === 0 ? 'java' : undefined,
+		program: jar === undefined ? undefined : 'java',
 		methods: {
 			scram: 'scram-sha-256',
 			'scram over TLS': 'scram-sha-256',

@@ -67,6 +67,15 @@ export function pythonWith(module: string): string | undefined {
 	return ['python3', '/usr/bin/python3'].find((python) => spawnSync(python, ['-c', `import ${module}`]).status === 0);
 }
 
+/** Of the JDK; by a name, so that it is not taken for a package's. */
+export const COMPILER = 'javac';
+
+/** pgjdbc's file, where Debian has it or PGJDBC_JAR says, if it can be worked with: there is a JDK too. */
+export function pgjdbc(): string | undefined {
+	const jar = [process.env['PGJDBC_JAR'] ?? '', '/usr/share/java/postgresql.jar'].find((file) => existsSync(file));
+	return jar !== undefined && spawnSync(COMPILER, ['--version']).status === 0 ? jar : undefined;
+}
+
 export interface ToolGateway {
 	readonly port: number;
 	readonly gateway: Gateway;
