@@ -12,6 +12,8 @@ export interface CancelHandle {
 	readonly key: Buffer;
 	/** The backend that works for this client now; null: nothing to cancel. */
 	point(connection: BackendConnection | null): void;
+	/** Of the latest cancel request to that backend: settled once it has been dealt with. Null: there was none. */
+	readonly cancelled: Promise<void> | null;
 	/** Forgets the key. */
 	release(): void;
 }
@@ -24,6 +26,7 @@ interface Entry {
 	connection: BackendConnection | null;
 	/** A cancel under way: another one for the same client joins it. */
 	sending: Promise<void> | null;
+	cancelled: Promise<void> | null;
 }
 
 export class CancelRegistry {
@@ -39,7 +42,7 @@ export class CancelRegistry {
 
 	/** `keyBytes`: 4 for protocol 3.0, 32 for 3.2. `pid`: the backend's own in session mode. */
 	register(pid: number, keyBytes: 4 | 32): CancelHandle {
-		const entry: Entry = { key: this.#randomBytes(keyBytes), connection: null, sending: null };
+		const entry: Entry = { key: this.#randomBytes(keyBytes), connection: null, sending: null, cancelled: null };
 		const siblings = this.#entries.get(pid);
 		if (siblings === undefined) this.#entries.set(pid, [entry]);
 		else siblings.push(entry);
@@ -48,6 +51,10 @@ export class CancelRegistry {
 			key: entry.key,
 			point: (connection) => {
 				entry.connection = connection;
+				entry.cancelled = null;
+			},
+			get cancelled() {
+				return entry.cancelled;
 			},
 			release: () => this.#forget(pid, entry),
 		};
@@ -71,6 +78,7 @@ export class CancelRegistry {
 			.finally(() => {
 				found.sending = null;
 			});
+		found.cancelled = found.sending;
 		await found.sending;
 		return true;
 	}

@@ -4,6 +4,8 @@ import type { GatewayError } from '../errors.ts';
 import { type BackendConnection, type ConnectOptions, connectBackend } from './connection.ts';
 import { backendFailure } from './errors.ts';
 import { BACKEND_LIMITS } from './limits.ts';
+import type { PooledBackend } from './pooled.ts';
+import type { Settings } from './settings.ts';
 import type { BackendTarget } from './target.ts';
 
 export interface LeaseRequest {
@@ -17,6 +19,10 @@ export interface LeaseRequest {
 	/** Aborted when the client leaves: its place in the queue, or its dialling, is given up. */
 	readonly signal?: AbortSignal | undefined;
 	readonly readBuffer?: Buffer | undefined;
+	/** Transaction mode: settings that the client wants; a backend that has them is preferred. */
+	readonly settings?: Settings | undefined;
+	/** Transaction mode: who asks; a backend that was this client's last is preferred. */
+	readonly client?: object | undefined;
 }
 
 /**
@@ -27,6 +33,10 @@ export type LeaseEnd = 'clean' | 'dirty' | 'broken';
 
 export interface Lease {
 	readonly connection: BackendConnection;
+	/** Transaction mode: what is known of its session state. Missing: the connection was made for this lease. */
+	readonly pooled?: PooledBackend;
+	/** Transaction mode: why the client keeps it between its transactions, for metrics; empty: it does not. */
+	pin?(reasons: readonly string[]): void;
 	/** Once; a second call does nothing. Detach the reader before. */
 	release(state: LeaseEnd): Promise<void>;
 }
@@ -37,6 +47,11 @@ export interface PoolStats {
 	readonly leased: number;
 	readonly connecting: number;
 	readonly waiting: number;
+	/** Transaction mode: those that nobody has. */
+	readonly idle?: number;
+	/** Transaction mode: clients that keep their backend, by reason; and how often one began to, since the start. */
+	readonly pinned?: Readonly<Record<string, number>>;
+	readonly pinsTotal?: Readonly<Record<string, number>>;
 }
 
 export interface BackendPool {
@@ -45,6 +60,8 @@ export interface BackendPool {
 	 * the queue is full, 57P01 when the pool is closed, and what `connectBackend` throws.
 	 */
 	lease(request: LeaseRequest): Promise<Lease>;
+	/** A connection that can be had at once; null: it takes `lease`. Missing: it always does. */
+	take?(request: LeaseRequest): Lease | null;
 	readonly stats: PoolStats;
 	/** Refuses new leases, fails those that wait, closes what is leased. */
 	close(): Promise<void>;

@@ -1,6 +1,7 @@
 /** The state of one signed-in session that both directions share, and the few moves that they have in common. */
 import type { SessionInfo } from '../audit/event.ts';
 import { lapseOf, type Standing } from '../auth/standing.ts';
+import type { BackendConnection } from '../backend/connection.ts';
 import type { Lease } from '../backend/lease.ts';
 import { GatewayError } from '../errors.ts';
 import type { Access, Decision, Identity } from '../stages.ts';
@@ -9,11 +10,12 @@ import { encodeFlush, encodeParse } from '../wire/encode.ts';
 import { type Frontend, statementName } from '../wire/frontend.ts';
 import type { Relation } from '../catalog/snapshot.ts';
 import type { PreparedBefore, RelationSearch } from '../pipeline.ts';
+import { type LoanParts, Loans } from './loans.ts';
 import { SessionNames } from './names.ts';
 import { Outbox } from './outbox.ts';
 import { lookUp } from './own-relations.ts';
 import { PendingMap } from './pending-map.ts';
-import { type Portal, type Prepared, unsettles } from './prepared.ts';
+import { type Portal, type Prepared, resets, unsettles } from './prepared.ts';
 import { askSearchPath, askSearchPathSimply, Question } from './question.ts';
 import { Expected, ReplyQueue } from './replies.ts';
 import type { Replication } from './replication.ts';
@@ -39,7 +41,9 @@ export interface ConversationParts {
 	readonly database: DatabaseServices;
 	readonly identity: Identity;
 	readonly info: SessionInfo;
-	readonly lease: Lease;
+	/** Null: in transaction mode, where `loan` says how to get one. */
+	readonly lease: Lease | null;
+	readonly loan?: LoanParts | undefined;
 	readonly client: ClientEnd;
 	readonly ending: Ending;
 	/** Missing: the sign-in holds until `identity.expiresAtMs`. */
@@ -57,7 +61,10 @@ export class Conversation {
 	readonly services: SessionServices;
 	readonly database: DatabaseServices;
 	readonly identity: Identity;
-	readonly lease: Lease;
+	/** Transaction mode; null: the session has one backend from its beginning to its end. */
+	readonly loans: Loans | null;
+	/** Null: between two leases. */
+	connection: BackendConnection | null;
 	readonly client: ClientEnd;
 	readonly ending: Ending;
 	readonly standing: Standing | undefined;
@@ -125,13 +132,17 @@ export class Conversation {
 		this.database = parts.database;
 		this.identity = parts.identity;
 		this.info = parts.info;
-		this.lease = parts.lease;
+		this.connection = parts.lease?.connection ?? null;
 		this.client = parts.client;
 		this.ending = parts.ending;
 		this.standing = parts.standing;
 		this.replication = parts.replication ?? null;
-		this.outbox = new Outbox(parts.lease.connection.socket);
-		this.names = new SessionNames(parts.lease.connection.parameters.get('search_path'));
+		this.outbox = new Outbox(this.connection?.socket ?? null);
+		const { loan } = parts;
+		const reported = loan?.told ?? this.connection?.parameters;
+		this.names = new SessionNames(reported?.get('search_path'));
+		this.loans = loan === undefined ? null : new Loans(this, loan);
+		if (loan !== undefined && this.names.stale) this.names.answered(loan.searchPath);
 	}
 
 	/** Who asks under which policy and with which names: one object as long as none of them changes. */
@@ -176,7 +187,12 @@ export class Conversation {
 	 * message has to be handled `again`.
 	 */
 	settled(): boolean {
-		const { replies, names } = this;
+		const { replies, names, loans } = this;
+		if (loans?.needsRepair === true) {
+			if (replies.length > 0) return this.drain();
+			this.wait(loans.repair().catch(() => undefined));
+			return false;
+		}
 		if (replies.unsettled > 0 || ((names.dirty || this.catalogDirty) && replies.length > 0)) return this.drain();
 		if (this.catalogStale) {
 			this.catalogStale = false;
@@ -197,8 +213,9 @@ export class Conversation {
 
 	/** A Query of the gateway's own destroys the unnamed statement and portal; the statement is parsed again when it is needed. */
 	loseUnnamed(): void {
-		const { statements, portals, segment } = this;
-		const found = statements.lookup('', segment);
+		const { statements, portals, segment, loans } = this;
+		if (loans !== null) loans.lostUnnamed();
+		const found = loans === null ? statements.lookup('', segment) : ({ type: 'absent' } as const);
 		if (found.type === 'present') {
 			const lost = { ...found.value, serverText: null, verified: false, describedIn: 0 };
 			statements.confirm(statements.change('', lost, segment));
@@ -289,7 +306,7 @@ export class Conversation {
 	/** An Expected for a run of the decision. */
 	expectRun(kind: 'query' | 'execute' | 'function-call' | 'replication', decision: Decision): Expected {
 		const expected = new Expected(kind, this.segment);
-		expected.unsettles = unsettles(decision);
+		expected.unsettles = unsettles(decision) || (this.loans !== null && resets(decision));
 		return expected;
 	}
 

@@ -5,10 +5,12 @@ import { encodeClose, encodeDescribe, encodeExecute, encodeParse } from '../wire
 import type { Bind, Close, Describe, Execute, Parse, PortalName, StatementName, Sync } from '../wire/frontend.ts';
 import { type Conversation, type Progress, refusedStatement, refusedText } from './conversation.ts';
 import type { Held } from './outbox.ts';
-import { hidesRows, type Portal, type Prepared, statementOf } from './prepared.ts';
+import type { Loans } from './loans.ts';
+import { hidesRows, type Portal, type Prepared, statementOf, unplaced } from './prepared.ts';
 import { boundParameters, record } from './recorder.ts';
 import { Expected } from './replies.ts';
 import { Run } from './run.ts';
+import { closeName, makeReal, place, virtualParse, withStatement } from './virtual.ts';
 
 /** A Parse of the unnamed statement that waits for the next message: a Bind of it shares its record. */
 export interface UnrecordedParse {
@@ -34,11 +36,17 @@ export function handleParse(
 	if (statements.weight + message.raw.length > limits.statementBytesMax) return refuseCount(conversation);
 	const text = textOf(decision);
 	const prepared = makePrepared(message, decision, text);
-	const expected = new Expected('parse', conversation.segment);
+	const { loans } = conversation;
+	const virtual = loans === null ? null : virtualParse(conversation, loans, message, prepared);
+	if (virtual === 'unsure') return again(conversation);
+	if (virtual instanceof GatewayError) return conversation.refuse(virtual);
+	const expected = virtual?.expected ?? new Expected('parse', conversation.segment);
 	expected.prepared = prepared;
 	expected.statementChange = statements.change(message.name, prepared, conversation.segment);
 	conversation.segmentOpen = true;
-	const bytes = text === message.sql ? message.raw : encodeParse(message.name, text, message.paramTypes);
+	const plain = (): Buffer =>
+		text === message.sql ? message.raw : encodeParse(message.name, text, message.paramTypes);
+	const bytes = virtual?.bytes ?? plain();
 	conversation.replies.push(expected);
 	if (decision.statements.length === 0) {
 		conversation.outbox.forwardControl(bytes);
@@ -90,9 +98,38 @@ export function handleBind(conversation: Conversation, message: Bind, unrecorded
 			new GatewayError('54000', `more than ${services.limits.portalsMax} portals in one session`),
 		);
 	}
+	const { loans } = conversation;
+	if (loans !== null) return bindVirtual(conversation, loans, message, prepared, unrecorded);
 	conversation.segmentOpen = true;
 	forwardBind(conversation, message, onServer(conversation, prepared), unrecorded);
 	return 'done';
+}
+
+/** Bind of a statement that this backend may not have yet. */
+function bindVirtual(
+	conversation: Conversation,
+	loans: Loans,
+	message: Bind,
+	prepared: Prepared,
+	unrecorded: UnrecordedParse | null,
+): Progress {
+	const { decision } = prepared;
+	const placed = place(conversation, loans, prepared);
+	if (placed === 'unsure') return again(conversation);
+	if (placed instanceof GatewayError) return refuseBind(conversation, placed, unrecorded);
+	conversation.segmentOpen = true;
+	const real = makeReal(conversation, loans, decision);
+	if (real instanceof GatewayError) return refuseBind(conversation, real, unrecorded);
+	loans.note(decision);
+	const renamed = withStatement(message, placed.name);
+	const before = [...placed.before, ...real];
+	forwardBind(conversation, message, { prepared, before, renamed }, unrecorded);
+	return 'done';
+}
+
+function refuseBind(conversation: Conversation, error: GatewayError, unrecorded: UnrecordedParse | null): Progress {
+	if (unrecorded !== null) recordParse(conversation, unrecorded);
+	return conversation.refuse(error);
 }
 
 /** Describe. What it shows of a statement goes through the result guard. */
@@ -103,6 +140,8 @@ export function handleDescribe(conversation: Conversation, message: Describe): P
 		if (found.type === 'absent') return conversation.refuse(noStatement(message.name));
 		if (found.type === 'unsure') return again(conversation);
 		expected.prepared = found.value;
+		const { loans } = conversation;
+		if (loans !== null) return describeVirtual(conversation, loans, expected, found.value);
 	} else {
 		const found = conversation.portals.lookup(message.name, conversation.segment);
 		if (found.type === 'unsure') return again(conversation);
@@ -114,6 +153,15 @@ export function handleDescribe(conversation: Conversation, message: Describe): P
 	}
 	if (expected.prepared !== null) expected.prepared.describedIn = conversation.segment;
 	return control(conversation, message.raw, expected);
+}
+
+function describeVirtual(conversation: Conversation, loans: Loans, expected: Expected, prepared: Prepared): Progress {
+	const placed = place(conversation, loans, prepared);
+	if (placed === 'unsure') return again(conversation);
+	if (placed instanceof GatewayError) return conversation.refuse(placed);
+	prepared.describedIn = conversation.segment;
+	const describe = encodeDescribe({ kind: 'S', name: placed.name });
+	return control(conversation, Buffer.concat([...placed.before, describe]), expected);
 }
 
 /** Execute of a portal that the gateway has recorded; of no other, whatever the server may have under that name. */
@@ -139,16 +187,20 @@ export function handleExecute(conversation: Conversation, message: Execute): Pro
 }
 
 export function handleClose(conversation: Conversation, message: Close): Progress {
-	const { statements, portals, segment } = conversation;
+	const { statements, portals, segment, loans } = conversation;
 	const expected = new Expected('close', segment);
+	let bytes = message.raw;
 	if (message.kind === 'S') {
+		const found = loans === null ? null : statements.lookup(message.name, segment);
+		if (found?.type === 'unsure') return again(conversation);
+		if (loans !== null) bytes = closeName(loans, found?.type === 'present' ? found.value : null, message.name);
 		if (statements.has(message.name)) expected.statementChange = statements.change(message.name, undefined, segment);
 	} else {
 		const found = portals.lookup(message.name, segment);
 		if (found.type === 'present') expected.portal = found.value;
 		if (found.type !== 'absent') expected.portalChange = portals.change(message.name, undefined, segment);
 	}
-	return control(conversation, message.raw, expected);
+	return control(conversation, bytes, expected);
 }
 
 export function handleSync(conversation: Conversation, message: Sync): Progress {
@@ -185,6 +237,7 @@ function makePrepared(message: Parse, decision: Decision, text: string): Prepare
 		knownTypes: null,
 		verified: false,
 		describedIn: 0,
+		...unplaced,
 	};
 }
 
@@ -221,12 +274,12 @@ function onServer(
 function forwardBind(
 	conversation: Conversation,
 	message: Bind,
-	target: { readonly prepared: Prepared; readonly before: readonly Buffer[] },
+	target: { readonly prepared: Prepared; readonly before: readonly Buffer[]; readonly renamed?: Buffer },
 	unrecorded: UnrecordedParse | null,
 ): void {
-	const { prepared, before } = target;
+	const { prepared, before, renamed = message.raw } = target;
 	const { decision } = prepared;
-	const bytes = before.length === 0 ? message.raw : Buffer.concat([...before, message.raw]);
+	const bytes = before.length === 0 ? renamed : Buffer.concat([...before, renamed]);
 	const run = recordBind(conversation, message, prepared, bytes, unrecorded);
 	const expected = new Expected('bind', conversation.segment);
 	const portal: Portal = { name: message.portal, prepared, decision, segment: conversation.segment, run };
@@ -298,6 +351,10 @@ function deny(
 		encodeParse(name ?? refusedStatement, refusedText(conversation, error)),
 	);
 	const expected = conversation.doom(error);
+	if (name === '' && conversation.loans !== null) {
+		expected.dropsUnnamed = true;
+		conversation.loans.lostUnnamed();
+	}
 	expected.run = record(conversation, decision, 'extended', phase, undefined, (receipt) => {
 		held.forwardStatement(receipt);
 	});

@@ -10,6 +10,7 @@ import * as extended from './extended.ts';
 import { Expected } from './replies.ts';
 import { refusedInReplication } from './replication.ts';
 import * as simple from './simple.ts';
+import { beforeLease, refuseUnleased } from './unleased.ts';
 
 /** The client's socket as far as the intake holds it back. */
 export interface ClientSource {
@@ -64,6 +65,7 @@ export class Intake {
 			conversation.stalled = !this.#drainInput();
 			this.#recordLeft();
 			if (!conversation.ended) conversation.outbox.flush();
+			conversation.loans?.rest();
 		} catch (error) {
 			this.#fail(error);
 		} finally {
@@ -124,7 +126,9 @@ export class Intake {
 
 	/** Data passes in slices; outside of a COPY the backend drops it, as on a direct connection. */
 	#copyData(raw: Buffer): void {
-		const { replies, doomed, outbox } = this.#conversation;
+		const { replies, doomed, outbox, loans } = this.#conversation;
+		// Without a backend it is outside of a COPY.
+		if (loans?.ready === false) return;
 		if (!doomed && !replies.skipping) outbox.forwardControl(raw);
 	}
 
@@ -135,6 +139,10 @@ export class Intake {
 		} catch (error) {
 			if (!(error instanceof GatewayError) || error.severity === 'FATAL') throw error;
 			this.#recordLeft();
+			if (this.#conversation.loans?.ready === false) {
+				refuseUnleased(this.#conversation, type, error);
+				return null;
+			}
 			const ofQuery = type === code.Query || type === code.FunctionCall;
 			if (ofQuery) simple.refuseQuery(this.#conversation, error);
 			else this.#conversation.refuse(error);
@@ -148,6 +156,10 @@ export class Intake {
 		const shared = message.type === 'Bind' && message.statement === '' ? this.#unrecorded : null;
 		if (shared === null) this.#recordLeft();
 		if (!conversation.admits(message.type)) return 'again';
+		if (conversation.loans?.ready === false) {
+			const progress = beforeLease(conversation, conversation.loans, message);
+			if (progress !== null) return progress;
+		}
 		if (conversation.replication !== null && refuseInReplication(conversation, message)) return 'done';
 		// A question inside of the client's pipeline makes it one to the server, which refuses some statements there.
 		const { names, segmentOpen } = conversation;

@@ -1,7 +1,9 @@
 /** From the startup packet to the greeting: who it is, whether they may connect, a backend for them, and the record of it. */
+import { randomInt } from 'node:crypto';
 import type { SessionInfo } from '../audit/event.ts';
 import type { ClientTls, Step } from '../auth/exchange.ts';
 import { type Lapse, lapseOf, type Standing } from '../auth/standing.ts';
+import type { BackendConnection } from '../backend/connection.ts';
 import type { Lease } from '../backend/lease.ts';
 import { BACKEND_LIMITS } from '../backend/limits.ts';
 import { GatewayError, unreachable } from '../errors.ts';
@@ -16,6 +18,7 @@ import {
 import { negotiate, type StartupMessage } from '../wire/startup.ts';
 import type { Inbox } from './inbox.ts';
 import type { ConsoleServices, LiveSession } from './live.ts';
+import type { LoanParts } from './loans.ts';
 import {
 	physicalName,
 	type Replication,
@@ -27,6 +30,7 @@ import {
 import type { DatabaseServices, SessionServices } from './services.ts';
 import { Session } from './session.ts';
 import { formatOptions, parseOptions, type Setting } from './startup-options.ts';
+import { templateOf } from './template.ts';
 import { tellUser } from './told-user.ts';
 
 /** Startup parameters that are no settings. */
@@ -113,24 +117,46 @@ export async function login(parts: LoginParts): Promise<LiveSession> {
 	const told = tellUser(asked, database.tellUser ?? [], { user: identity.name, session: parts.info.id });
 	const startup = { ...told, ...replicationStartup(replication) };
 	const leave = services.admission.enter(identity.name, databaseName);
-	const readBuffer = Buffer.allocUnsafeSlow(BACKEND_LIMITS.readBytes);
-	const lease = await database.pool
-		.lease({ startup, signal, as: database.leaseAs, readBuffer })
-		.catch((error: unknown) => {
-			leave();
-			throw replication === null ? error : replicationLoginError(error, database.backendRole);
-		});
+	const footing = await footingOn(database, startup, signal).catch((error: unknown) => {
+		leave();
+		throw replication === null ? error : replicationLoginError(error, database.backendRole);
+	});
 	try {
 		signal.throwIfAborted();
-		const info = leasedInfo(parts.info, identity, database, lease);
+		const info = leasedInfo(parts.info, identity, database, footing);
 		await recordLogin(services, info);
 		signal.throwIfAborted();
-		return greet(parts, { identity, standing, database, info, lease, welcome, protocol, replication, leave });
+		return greet(parts, { identity, standing, database, info, footing, welcome, protocol, replication, leave });
 	} catch (error) {
 		leave();
-		await lease.release('broken');
+		await footing.lease?.release('broken');
 		throw error;
 	}
+}
+
+/** What a session stands on: a backend of its own, or in transaction mode the way to one. */
+interface Footing {
+	readonly lease: Lease | null;
+	readonly loan?: LoanParts;
+	readonly connection: Pick<BackendConnection, 'address' | 'pid' | 'target'>;
+	/** What the client is told of it. */
+	readonly told: ReadonlyMap<string, string>;
+}
+
+async function footingOn(
+	database: DatabaseServices,
+	startup: Readonly<Record<string, string>>,
+	signal: AbortSignal,
+): Promise<Footing> {
+	const { pool, leaseAs: as, pooling: rules } = database;
+	if (rules === undefined || startup['replication'] !== undefined) {
+		const readBuffer = Buffer.allocUnsafeSlow(BACKEND_LIMITS.readBytes);
+		const lease = await pool.lease({ startup, signal, as, readBuffer });
+		return { lease, connection: lease.connection, told: lease.connection.parameters };
+	}
+	const { settings, told, base, searchPath, connection } = await templateOf({ pool, as, startup, signal });
+	const loan: LoanParts = { pool, as, startup: settings, told, base, searchPath, rules };
+	return { lease: null, loan, connection, told };
 }
 
 async function authenticate(parts: LoginParts, database: string): Promise<SignedIn> {
@@ -210,8 +236,13 @@ function startupSettings(
 	return options.length === 0 ? startup : { ...startup, options: formatOptions(options) };
 }
 
-function leasedInfo(info: SessionInfo, identity: Identity, database: DatabaseServices, lease: Lease): SessionInfo {
-	const { address, pid, target } = lease.connection;
+function leasedInfo(
+	info: SessionInfo,
+	identity: Identity,
+	database: DatabaseServices,
+	{ connection }: Footing,
+): SessionInfo {
+	const { address, pid, target } = connection;
 	// Decisions are made for this role: by another, names would mean something else.
 	if (target.user !== database.backendRole)
 		throw new Error(`leased as ${target.user} in place of ${database.backendRole}`);
@@ -233,7 +264,7 @@ interface Greeting {
 	readonly standing: Standing | undefined;
 	readonly database: DatabaseServices;
 	readonly info: SessionInfo;
-	readonly lease: Lease;
+	readonly footing: Footing;
 	readonly welcome: readonly Buffer[];
 	readonly protocol: number;
 	readonly replication: Replication | null;
@@ -244,12 +275,14 @@ interface Greeting {
 /** In libpq's order: AuthenticationOk, ParameterStatus, BackendKeyData, ReadyForQuery. */
 function greet(parts: LoginParts, greeting: Greeting): Session {
 	const { inbox } = parts;
-	const { identity, standing, database, info, lease, welcome, protocol, replication, leave } = greeting;
+	const { identity, standing, database, info, footing, welcome, protocol, replication, leave } = greeting;
 	const services = database.services ?? parts.services;
-	const { connection } = lease;
-	const cancel = services.cancels.register(connection.pid, protocol === protocolVersions.v3_2 ? 32 : 4);
-	cancel.point(connection);
-	const statuses = [...connection.parameters].map(([name, value]) => encodeParameterStatus(name, value));
+	const { lease, loan } = footing;
+	// In transaction mode the process is another one from time to time.
+	const pid = lease?.connection.pid ?? randomInt(1, 2 ** 31);
+	const cancel = services.cancels.register(pid, protocol === protocolVersions.v3_2 ? 32 : 4);
+	cancel.point(lease?.connection ?? null);
+	const statuses = [...footing.told].map(([name, value]) => encodeParameterStatus(name, value));
 	const { socket } = inbox;
 	const rest = inbox.detach();
 	const keyData = encodeBackendKeyData(cancel.pid, cancel.key);
@@ -258,8 +291,8 @@ function greet(parts: LoginParts, greeting: Greeting): Session {
 		leave();
 		parts.over();
 	};
-	const parting = { cancel, rest, over };
-	const session = new Session({ services, database, identity, standing, replication, info, lease, socket, ...parting });
+	const ends = { lease, loan, socket, cancel, rest, over };
+	const session = new Session({ services, database, identity, standing, replication, info, ...ends });
 	session.start();
 	return session;
 }

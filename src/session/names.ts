@@ -72,6 +72,21 @@ export class SessionNames {
 		if (idle) this.#dirty = false;
 	}
 
+	/** Another backend, on which the path that the client has not set is another: it has to be asked for. */
+	moved(reported: string | undefined): void {
+		if (reported !== undefined) this.#reported = reported;
+		this.#forget();
+	}
+
+	/** Nothing of the session is left on the backend that it had. */
+	left(): void {
+		const { searchPath, tempSchema, own } = this.#current;
+		if (tempSchema === null && own === undefined) return;
+		this.#current = { searchPath, tempSchema: null };
+		this.#temporaryStale = false;
+		if (searchPath !== null) this.#latest = this.#current;
+	}
+
 	/** Temporary relations may have come or gone: the server has to be asked for them. */
 	get temporaryStale(): boolean {
 		return this.#temporaryStale;

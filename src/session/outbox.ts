@@ -54,7 +54,7 @@ class Item implements Held {
 }
 
 export class Outbox {
-	readonly #socket: Writable;
+	#socket: Writable | null;
 	/** What waits, or stands behind something that waits. */
 	readonly #items: Item[] = [];
 	#head = 0;
@@ -66,18 +66,24 @@ export class Outbox {
 	#scheduled = false;
 	#closed = false;
 
-	constructor(socket: Writable) {
+	/** Null: there is no backend yet. */
+	constructor(socket: Writable | null) {
 		this.#socket = socket;
 	}
 
 	/** Bytes that wait for a receipt or for the kernel. */
 	get pendingBytes(): number {
-		return this.#bytes + this.#batch.bytes + this.#socket.writableLength;
+		return this.#bytes + this.#batch.bytes + (this.#socket?.writableLength ?? 0);
 	}
 
 	/** True when the kernel takes no more; the socket will say `drain`. */
 	get needsDrain(): boolean {
-		return this.#socket.writableNeedDrain;
+		return this.#socket?.writableNeedDrain === true;
+	}
+
+	/** Another backend, or none for now. Nothing waits here then. */
+	point(socket: Writable | null): void {
+		this.#socket = socket;
 	}
 
 	/** True when nothing waits here; the kernel may still have to take what was written. */
@@ -111,7 +117,7 @@ export class Outbox {
 		this.#scheduled = false;
 		if (this.#closed) return;
 		this.#advance();
-		this.#batch.writeTo(this.#socket);
+		if (this.#socket !== null) this.#batch.writeTo(this.#socket);
 	}
 
 	/** Nothing goes out any more, whatever receipts still come. */

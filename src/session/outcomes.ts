@@ -5,7 +5,7 @@ import { decodeBackend, type TransactionStatus } from '../wire/backend.ts';
 import type { SessionEffect } from '../stages.ts';
 import type { Outcome } from '../audit/event.ts';
 import type { Conversation } from './conversation.ts';
-import { changesNames } from './prepared.ts';
+import { changesNames, unplaced } from './prepared.ts';
 import type { Expected } from './replies.ts';
 import type { ServerError } from './responses.ts';
 import type { Run } from './run.ts';
@@ -24,7 +24,8 @@ export function afterCommand(conversation: Conversation, run: Run, tag: string |
 
 /** The message was done: names mean what it made of them. */
 export function confirm(conversation: Conversation, expected: Expected): void {
-	const { statementChange, portalChange } = expected;
+	const { statementChange, portalChange, shared } = expected;
+	if (shared !== null) shared.sure = true;
 	if (statementChange !== null) conversation.statements.confirm(statementChange);
 	if (portalChange === null) return;
 	const replaced = portalChange.previous?.value;
@@ -86,23 +87,29 @@ export function fail(conversation: Conversation, expected: Expected | undefined,
 		replies.endCopyIn();
 		return expected.question === null;
 	}
+	const dropped = expected.dropsUnnamed && !expected.swallow && conversation.loans !== null;
 	replies.failSegment((skipped) => skip(conversation, skipped));
+	if (dropped) dropUnnamed(conversation);
 	expected.finishQuestion(replies.head);
 	// A question that ends with a Sync of its own leaves no trace; one inside of the client's pipeline has failed that.
 	return expected.question === null || replies.head?.question !== expected.question;
 }
 
-/** A ParameterStatus: the session follows what names and texts depend on, and ends where it could not follow. */
-export function followParameter(conversation: Conversation, raw: Buffer): void {
+/** A ParameterStatus: the session follows what names and texts depend on, and ends where it could not follow. True: the client gets it. */
+export function followParameter(conversation: Conversation, raw: Buffer): boolean {
 	const message = decodeBackend(raw);
-	if (message.type !== 'ParameterStatus') return;
+	if (message.type !== 'ParameterStatus') return true;
 	const { name, value } = message;
-	if (name === 'search_path') conversation.names.report(value);
-	else if (name === 'application_name') conversation.info = { ...conversation.info, application: value };
-	else if (!isSafeParameter(name, value)) {
+	const { info, names, loans, replies } = conversation;
+	if (name === 'search_path') names.report(value);
+	else if (name === 'application_name') {
+		if (info.application !== value) conversation.info = { ...info, application: value };
+	} else if (!isSafeParameter(name, value)) {
 		const words = `the backend reports ${name} = ${value}, with which the gateway cannot read statements as the server does`;
 		throw new GatewayError('0A000', words, { severity: 'FATAL' });
 	}
+	// What a question of the gateway's own changes is told to the client when it is done, where it has not heard it.
+	return loans === null || loans.reported(name, value, replies.head?.question == null);
 }
 
 /** The server reports the name as it was given, and compares names by their letters and digits alone; UNICODE is UTF8. */
@@ -127,6 +134,7 @@ function skip(conversation: Conversation, skipped: Expected): void {
 	const { statements, portals, services } = conversation;
 	if (skipped.statementChange !== null) statements.undo(skipped.statementChange);
 	if (skipped.portalChange !== null) portals.undo(skipped.portalChange);
+	conversation.loans?.skipped(skipped);
 	const denied = skipped.denial !== null;
 	skipped.run?.endAll(services.audit, denied ? 'denied' : 'cancelled', null);
 }
@@ -137,6 +145,7 @@ function follow(conversation: Conversation, effect: SessionEffect, run: Run): vo
 		case 'set':
 		case 'names-unknown':
 			if (changesNames(effect)) conversation.names.changed();
+			followReset(conversation, effect, run);
 			return;
 		case 'ddl':
 			conversation.catalogDirty = true;
@@ -148,11 +157,32 @@ function follow(conversation: Conversation, effect: SessionEffect, run: Run): vo
 			return;
 		case 'deallocate':
 			// PREPARE and DEALLOCATE share their names with Parse and Close.
-			if (effect.name === null) statements.clear();
-			else if (statements.has(effect.name)) statements.confirm(statements.change(effect.name, undefined, segment));
+			if (effect.name === null) {
+				statements.clear();
+				deallocatedAll(conversation, run);
+			} else if (statements.has(effect.name)) statements.confirm(statements.change(effect.name, undefined, segment));
 			return;
 		default:
 	}
+}
+
+/** What a RESET leads back to on a shared backend is not what the client asked for when it came. */
+function followReset({ loans }: Conversation, effect: SessionEffect, { statement }: Run): void {
+	if (loans === null) return;
+	if (effect.type === 'set') {
+		if (effect.reset === true) loans.wasReset(effect.name);
+	} else if (statement?.node === 'VariableSetStmt') loans.wasReset(null);
+}
+
+function deallocatedAll({ loans }: Conversation, { statement }: Run): void {
+	if (loans === null) return;
+	loans.backend.statements.clear();
+	if (statement?.node === 'DiscardStmt') loans.wasDiscarded();
+}
+
+/** The unnamed statement is gone from the server, though no other took its place. */
+function dropUnnamed({ statements, segment }: Conversation): void {
+	if (statements.has('')) statements.confirm(statements.change('', undefined, segment));
 }
 
 /** PREPARE: EXECUTE may run it now, and Bind too. */
@@ -173,6 +203,7 @@ function learnPrepared(conversation: Conversation, name: string, run: Run): void
 		knownTypes: null,
 		verified: false,
 		describedIn: 0,
+		...unplaced,
 	};
 	statements.confirm(statements.change(name, prepared, segment));
 }

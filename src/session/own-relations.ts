@@ -21,7 +21,8 @@ export async function lookUp(conversation: Conversation, search: RelationSearch)
 	}
 }
 
-function ask(conversation: Conversation, sql: string): Promise<AnswerRows> {
+/** Asks between two segments, when nothing is outstanding. Rejects with what went wrong. */
+export function ask(conversation: Conversation, sql: string): Promise<AnswerRows> {
 	return new Promise((resolve, reject) => {
 		const question = new Question((rows, error) => {
 			if (rows === null) reject(error ?? new Error('no answer'));

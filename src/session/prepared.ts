@@ -1,4 +1,5 @@
 /** Prepared statements and portals as the gateway knows them: what was decided, and what the backend has of it. */
+import type { SharedStatement } from '../backend/shared-statements.ts';
 import type { Decision, SessionEffect, StatementDecision } from '../stages.ts';
 import type { PortalName, StatementName } from '../wire/frontend.ts';
 import type { Run } from './run.ts';
@@ -22,7 +23,18 @@ export interface Prepared {
 	verified: boolean;
 	/** Segment of the latest Describe that will show it to the guard. */
 	describedIn: number;
+	/** Transaction mode: what it returns, as somebody was told; null while nobody was. */
+	shape: string | null;
+	/** Transaction mode: text under which the unnamed statement was parsed last. */
+	placedText: string | null;
+	/** Transaction mode: it was prepared for this client alone, because settings were not as they are between transactions. */
+	privately: SharedStatement | null;
+	/** Transaction mode: the backend on which it has the client's own name; null: none. */
+	madeReal: object | null;
 }
+
+/** Of a statement that no backend has yet. */
+export const unplaced = { shape: null, placedText: null, privately: null, madeReal: null } as const;
 
 /** One portal. */
 export interface Portal {
@@ -62,6 +74,19 @@ function isUnsettling(effect: SessionEffect): boolean {
 		default:
 			return false;
 	}
+}
+
+/** It gives a setting back what the session began with, which a shared backend does not know. */
+export function resets(decision: Decision): boolean {
+	return decision.statements.some(
+		({ node, effects }) =>
+			node === 'DiscardStmt' ||
+			effects.some((effect) => (effect.type === 'set' ? effect.reset === true : isResetAll(node, effect))),
+	);
+}
+
+function isResetAll(node: string, effect: SessionEffect): boolean {
+	return node === 'VariableSetStmt' && effect.type === 'names-unknown';
 }
 
 /** search_path, or what moves "$user". */

@@ -98,10 +98,15 @@ export interface Asked {
  * too, because a question that was cancelled may have left its statement.
  */
 export function askSearchPath(question: Question, segment: number, end: 'sync' | 'flush'): Asked {
+	return askWithin(question, segment, showSearchPath, end);
+}
+
+/** The same for any one statement. */
+export function askWithin(question: Question, segment: number, sql: string, end: 'sync' | 'flush'): Asked {
 	const close = encodeClose({ kind: 'S', name: statement });
 	const bytes = Buffer.concat([
 		close,
-		encodeParse(statement, showSearchPath),
+		encodeParse(statement, sql),
 		encodeBind({ portal, statement, paramFormats: [], params: [], resultFormats: [] }),
 		encodeExecute(portal, 0),
 		encodeClose({ kind: 'P', name: portal }),

@@ -14,6 +14,7 @@ import { afterCommand, closePortal, confirm, fail, followParameter, ready } from
 import { ReplicationReplies, StreamRevoked } from './replication-replies.ts';
 import { errorForClient, noticeForClient, type ServerError } from './responses.ts';
 import type { Run } from './run.ts';
+import { noteShape } from './virtual.ts';
 
 /** Stands for what a cursor of DECLARE runs, where the result guard wants to know what it looks at. */
 const cursor: StatementDecision = {
@@ -77,7 +78,14 @@ export class Relay implements ByteSink {
 			return;
 		}
 		this.#write();
-		if (conversation.stalled && !conversation.ended) conversation.pump();
+		if (conversation.ended) return;
+		if (conversation.stalled) conversation.pump();
+		conversation.loans?.rest();
+	}
+
+	/** What the backend has sent so far ends at the end of a message. */
+	get between(): boolean {
+		return this.#framer.between;
 	}
 
 	/** True while nothing can be said to the client: it would take it for a part of the message that it is reading. */
@@ -156,8 +164,7 @@ export class Relay implements ByteSink {
 			case code.NoticeResponse:
 				return this.#notice();
 			case code.ParameterStatus:
-				followParameter(this.#conversation, this.#raw());
-				return true;
+				return followParameter(this.#conversation, this.#raw());
 			case code.NotificationResponse:
 				return true;
 			default:
@@ -258,11 +265,13 @@ export class Relay implements ByteSink {
 		const expected = this.#expect(kind);
 		if (expected.denial !== null) throw this.#unexpected();
 		const conversation = this.#conversation;
-		if (kind === 'parse') expected.run?.end(conversation.services.audit, 'success', null, null);
+		if (kind === 'parse' || expected.instead !== null)
+			expected.run?.end(conversation.services.audit, 'success', null, null);
 		if (kind === 'close' && expected.portal !== null) closePortal(conversation, expected.portal.run);
 		confirm(conversation, expected);
 		conversation.replies.shift();
 		expected.finishQuestion(conversation.replies.head);
+		if (expected.instead !== null) return this.#replaced(expected.instead);
 		return !expected.swallow;
 	}
 
@@ -278,6 +287,7 @@ export class Relay implements ByteSink {
 			this.#guard(statement);
 			return !statement.hidesRows;
 		}
+		if (this.#conversation.loans !== null) noteShape(expected, decodeRowDescription(this.#raw()));
 		const prepared = this.#described(expected);
 		const statement = prepared === null ? cursor : prepared.decision.statements[0];
 		if (statement !== undefined) this.#guard(statement);
@@ -287,6 +297,7 @@ export class Relay implements ByteSink {
 
 	#noData(): boolean {
 		const expected = this.#head();
+		if (this.#conversation.loans !== null) noteShape(expected, []);
 		this.#described(expected);
 		return !expected.swallow;
 	}
@@ -401,7 +412,7 @@ export class Relay implements ByteSink {
 	#write(): void {
 		this.#flushRun();
 		if (this.#gather.bytes === 0) return;
-		if (!this.#gather.writeTo(this.#client)) this.#conversation.lease.connection.socket.pause();
+		if (!this.#gather.writeTo(this.#client)) this.#conversation.connection?.socket.pause();
 	}
 
 	#breakOff(error: unknown): void {

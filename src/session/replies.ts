@@ -1,5 +1,6 @@
 /** What the backend still has to answer, message by message, so that each of its messages is attributed to its cause. */
 import type { GatewayError } from '../errors.ts';
+import type { SharedStatement } from '../backend/shared-statements.ts';
 import type { Change } from './pending-map.ts';
 import type { Portal, Prepared } from './prepared.ts';
 import type { Question } from './question.ts';
@@ -38,6 +39,14 @@ export class Expected {
 	portalChange: Change<Portal> | null = null;
 	/** The client must not see the replies: the message was the gateway's. */
 	swallow = false;
+	/** Transaction mode: the client gets this for the reply. */
+	instead: Buffer | null = null;
+	/** Transaction mode: a statement that is prepared for all who lease the backend. */
+	shared: SharedStatement | null = null;
+	/** Transaction mode: the one that a Describe of the gateway's own looks at. */
+	sharedAsDescribed: SharedStatement | null = null;
+	/** A Parse of the unnamed statement: the server drops the former one whatever becomes of it. */
+	dropsUnnamed = false;
 	/** The message was sent to fail: the client gets this in place of the backend's error. */
 	denial: GatewayError | null = null;
 	/** The gateway's own question, which takes the replies. */

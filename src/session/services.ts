@@ -14,6 +14,7 @@ import type { Access, AuditReceipt, Decision, Identity, StatementDecision } from
 import type { ResponseFields, RowField } from '../wire/backend.ts';
 import type { FrameRules } from '../wire/framer.ts';
 import type { Admission } from './admission.ts';
+import type { PoolingRules } from './keepsakes.ts';
 import type { SessionLimits } from './limits.ts';
 import type { ConsoleServices, LiveSession } from './live.ts';
 import type { TellUser } from './told-user.ts';
@@ -81,6 +82,8 @@ export interface DatabaseServices {
 	readonly onShard?: (identity: Identity, asked: string | null) => DatabaseServices;
 	/** What its sessions are given, where limits or audit are the database's own. */
 	readonly services?: SessionServices;
+	/** Transaction mode: what holds there, and that it is one. Missing: session mode. */
+	readonly pooling?: PoolingRules;
 	/** Physical replication, of the whole server, may go by this name; missing: by the name `replication` alone. */
 	readonly physicalReplication?: boolean;
 	/** How the server is told who a session is for; missing: not at all. */

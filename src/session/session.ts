@@ -56,18 +56,18 @@ export class Session implements LiveSession {
 	/** Begins to relay. The client has had its ReadyForQuery. */
 	start(): void {
 		const { socket, lease, rest } = this.#parts;
-		const { connection } = lease;
 		const conversation = this.#conversation;
 		socket.on('data', (chunk: Buffer) => {
 			this.#lastHeardMs = performance.now();
 			this.#intake.receive(chunk);
 		});
-		socket.on('drain', () => connection.socket.resume());
+		socket.on('drain', () => conversation.connection?.socket.resume());
 		socket.once('end', () => this.#intake.end());
 		socket.once('error', () => this.#end('connection lost', 'broken'));
 		socket.once('close', () => this.#end('connection lost', 'broken'));
-		connection.socket.on('drain', () => conversation.pump());
-		connection.attach(this.#relay);
+		lease?.connection.socket.on('drain', () => conversation.pump());
+		lease?.connection.attach(this.#relay);
+		if (conversation.loans !== null) conversation.loans.side = { relay: this.#relay, cancel: this.#parts.cancel };
 		this.#parts.standing?.watch(({ error, reason }) => this.#end(reason, 'broken', error));
 		if (rest.length > 0) this.#intake.receive(rest);
 		// A client may have said everything, and that it is done, before its login was through.
@@ -91,8 +91,8 @@ export class Session implements LiveSession {
 
 	/** Between two transactions, with nothing outstanding. */
 	get idle(): boolean {
-		const { replies, status, segmentOpen, outbox } = this.#conversation;
-		return replies.length === 0 && status === 'I' && !segmentOpen && outbox.empty;
+		const { replies, status, segmentOpen, outbox, pending } = this.#conversation;
+		return pending === 0 && replies.length === 0 && status === 'I' && !segmentOpen && outbox.empty;
 	}
 
 	get streaming(): boolean {
@@ -114,13 +114,10 @@ export class Session implements LiveSession {
 
 	get traffic(): Traffic {
 		const { socket, lease } = this.#parts;
-		const backend = lease.connection.socket;
-		return {
-			fromClient: socket.bytesRead,
-			toClient: socket.bytesWritten,
-			fromBackend: backend.bytesRead,
-			toBackend: backend.bytesWritten,
-		};
+		const backend = lease?.connection.socket;
+		const own = { fromBackend: backend?.bytesRead ?? 0, toBackend: backend?.bytesWritten ?? 0 };
+		const { fromBackend, toBackend } = this.#conversation.loans?.traffic ?? own;
+		return { fromClient: socket.bytesRead, toClient: socket.bytesWritten, fromBackend, toBackend };
 	}
 
 	get preparedStatements(): number {
@@ -128,7 +125,7 @@ export class Session implements LiveSession {
 	}
 
 	look(nowMs: number): void {
-		const { replies, status, transaction } = this.#conversation;
+		const { replies, status, transaction, loans } = this.#conversation;
 		const { head } = replies;
 		// A backup takes as long as it takes, and a stream has no end.
 		if (head?.kind === 'replication') return;
@@ -139,7 +136,7 @@ export class Session implements LiveSession {
 				inTransaction: status !== 'I' || head !== undefined,
 				transaction,
 				heardMs: this.#lastHeardMs,
-				leasedMs: this.#begunMs,
+				leasedMs: loans === null ? this.#begunMs : loans.pinnedSinceMs(nowMs),
 			},
 			nowMs,
 		);
@@ -197,6 +194,8 @@ export class Session implements LiveSession {
 		const conversation = this.#conversation;
 		if (conversation.ended) return;
 		conversation.ended = true;
+		// It looks at what is outstanding.
+		const givenBack = conversation.loans?.end(state);
 		const { socket, lease, cancel, services, over } = this.#parts;
 		services.ended?.(this);
 		this.#parts.standing?.close();
@@ -216,8 +215,8 @@ export class Session implements LiveSession {
 		cancel.release();
 		const durationMs = performance.now() - this.#begunMs;
 		audit.event({ type: 'logout', session: conversation.info, reason, durationMs });
-		lease.connection.detach();
-		lease.release(state).then(over, over);
+		lease?.connection.detach();
+		(givenBack ?? lease?.release(state) ?? Promise.resolve()).then(over, over);
 	}
 }
 

@@ -9,6 +9,7 @@ import type { AuditParameter } from '../audit/event.ts';
 import { Expected } from './replies.ts';
 import { decideReplication } from './replication.ts';
 import type { Run } from './run.ts';
+import { makeReal } from './virtual.ts';
 
 const emptyQuery = encodeQuery('');
 
@@ -30,6 +31,7 @@ export function handleQuery(conversation: Conversation, message: Query): Progres
 	if (decision.effect === 'deny') deny(conversation, recording);
 	else {
 		const expected = conversation.expectRun(command === null ? 'query' : 'replication', decision);
+		if (!becomeReal(conversation, decision)) return 'done';
 		dropUnnamed(conversation, expected);
 		send(conversation, recording, queryBytes(message, decision), expected);
 	}
@@ -86,6 +88,19 @@ function queryBytes(message: Query, decision: Decision): Buffer {
 	return decision.rewritten === message.sql ? message.raw : encodeQuery(decision.rewritten);
 }
 
+/** Transaction mode: what the text names by SQL has to have that name on the backend. False: it was refused. */
+function becomeReal(conversation: Conversation, decision: Decision): boolean {
+	const { loans, outbox } = conversation;
+	if (loans === null) return true;
+	const before = makeReal(conversation, loans, decision);
+	if (before instanceof GatewayError) {
+		refuseQuery(conversation, before);
+		return false;
+	}
+	for (const bytes of before) outbox.forwardControl(bytes);
+	return true;
+}
+
 function send(conversation: Conversation, recording: Recording, bytes: Buffer, expected: Expected): void {
 	const { decision } = recording;
 	if (decision.statements.length === 0) conversation.outbox.forwardControl(bytes);
@@ -94,6 +109,7 @@ function send(conversation: Conversation, recording: Recording, bytes: Buffer, e
 		expected.run = recordAll(conversation, recording, (receipt) => held.forwardStatement(receipt));
 	}
 	conversation.followBlocks(decision);
+	conversation.loans?.note(decision);
 	conversation.replies.push(expected);
 }
 
@@ -111,6 +127,7 @@ function deny(conversation: Conversation, recording: Recording): void {
 			held.answerInstead(receipt, () => {
 				run.endAll(services.audit, 'denied', error.sqlstate);
 				conversation.client.write(refusal(error));
+				queueMicrotask(() => conversation.loans?.rest());
 			});
 		});
 		return;
@@ -135,7 +152,8 @@ function refusal(error: GatewayError): Buffer {
 
 /** A Query destroys the unnamed statement and the unnamed portal. */
 function dropUnnamed(conversation: Conversation, expected: Expected): void {
-	const { statements, portals, segment } = conversation;
+	const { statements, portals, segment, loans } = conversation;
+	if (loans !== null) loans.backend.unnamed = null;
 	if (statements.has('')) expected.statementChange = statements.change('', undefined, segment);
 	if (portals.has('')) expected.portalChange = portals.change('', undefined, segment);
 }

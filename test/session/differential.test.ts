@@ -113,7 +113,11 @@ const message: fc.Arbitrary<readonly FrontendFields[]> = fc.oneof(
 	{ weight: 1, arbitrary: fc.constantFrom<FrontendFields[]>([CopyData('5\n')], [CopyDone], [CopyFail('stray')]) },
 );
 
-describe.each([undefined, ...otherVersions()])('PostgreSQL (%s)', (native) => {
+const modes = ['session', 'transaction'] as const;
+
+const runsOn = [undefined, ...otherVersions()].flatMap((native) => modes.map((mode) => ({ native, mode })));
+
+describe.each(runsOn)('PostgreSQL ($native), $mode mode', ({ native, mode }) => {
 	let database: TestDatabase;
 	let gateway: TestGateway;
 
@@ -122,7 +126,7 @@ describe.each([undefined, ...otherVersions()])('PostgreSQL (%s)', (native) => {
 			server: await startPostgres(native === undefined ? {} : { native }),
 			setup: 'create table items (id int); create table once (id int primary key deferrable initially deferred)',
 		});
-		gateway = await startTestGateway(database, { poolSize: 4 });
+		gateway = await startTestGateway(database, { poolSize: 4, ...(mode === 'session' ? {} : { pooled: {} }) });
 	});
 
 	afterAll(async () => {

@@ -4,7 +4,7 @@ import type { Outcome, SessionEvent, StatementRecord } from '../../src/audit/eve
 import { GatewayError } from '../../src/errors.ts';
 import type { SessionAudit, StatementContext, StatementPipeline } from '../../src/session/services.ts';
 import { defaultSqlLimits, parse } from '../../src/sql/parse.ts';
-import type { AuditReceipt, Decision, Identity, SessionEffect, StatementDecision } from '../../src/stages.ts';
+import type { AuditReceipt, Decision, Identity, Residue, SessionEffect, StatementDecision } from '../../src/stages.ts';
 import type { ResponseFields, RowField } from '../../src/wire/backend.ts';
 
 /** What the log would hold. */
@@ -147,9 +147,37 @@ export class FakePipeline implements StatementPipeline, SessionAudit {
 }
 
 function effectsOf(node: string, sql: string): SessionEffect[] {
-	if (node === 'VariableSetStmt' && /search_path/i.test(sql)) {
-		return [{ type: 'set', name: 'search_path', local: /local/i.test(sql) }];
+	return [...ownEffects(node, sql), ...residueIn(node, sql)];
+}
+
+/** As the analysis tells it, as far as these tests need it. */
+function residueIn(node: string, sql: string): SessionEffect[] {
+	const left: Residue[] = [];
+	if (/^(Declare|ClosePortal)/.test(node)) left.push('cursor');
+	if (/^(Prepare|Execute|Deallocate)/.test(node)) left.push('prepared');
+	if (/isten/.test(node)) left.push('listen');
+	if (node === 'DiscardStmt') left.push('all');
+	if (node === 'DoStmt' || sql.includes('user_code')) left.push('code');
+	if (/pg_(try_)?advisory_(un)?lock/.test(sql)) left.push('lock');
+	if (/setseed/.test(sql)) left.push('seed');
+	if (/nextval|setval|counted/.test(sql)) left.push('sequence');
+	if (/currval|lastval/.test(sql)) left.push('sequence-read');
+	return left.map((what) => ({ type: 'leaves', what, of: `app.${what}` }));
+}
+
+function ownEffects(node: string, sql: string): SessionEffect[] {
+	if (node === 'VariableSetStmt' && /reset all/i.test(sql)) return [{ type: 'names-unknown' }];
+	if (node === 'VariableSetStmt' && /characteristics/i.test(sql))
+		return [{ type: 'set', name: 'default_transaction_isolation', local: false }];
+	if (node === 'VariableSetStmt') {
+		const name =
+			/(?:set|reset)\s+(?:local\s+|session\s+)?(time zone|names|[\w.]+)/i.exec(sql)?.[1]?.toLowerCase() ?? '';
+		const known = { 'time zone': 'timezone', names: 'client_encoding', transaction: '' }[name] ?? name;
+		const reset = /reset|to default/i.test(sql) ? { reset: true } : {};
+		return known === '' ? [] : [{ type: 'set', name: known, local: /\blocal\b/i.test(sql), ...reset }];
 	}
+	const set = /set_config\('([\w.]+)'/i.exec(sql)?.[1];
+	if (set !== undefined) return [{ type: 'set', name: set, local: false }];
 	if (node === 'DiscardStmt' && /all/i.test(sql))
 		return [{ type: 'names-unknown' }, { type: 'deallocate', name: null }];
 	if (node === 'DeallocateStmt') {
@@ -157,7 +185,7 @@ function effectsOf(node: string, sql: string): SessionEffect[] {
 		return [{ type: 'deallocate', name: name === 'all' ? null : name }];
 	}
 	if (node === 'PrepareStmt') return [{ type: 'prepare', name: /prepare\s+(\w+)/i.exec(sql)?.[1] ?? '' }];
-	if (/^(Create|Alter|Drop)/.test(node)) return [{ type: 'ddl' }];
+	if (/^(Create|Alter|Drop|View)/.test(node) || /\binto temp/i.test(sql)) return [{ type: 'ddl' }];
 	if (node !== 'TransactionStmt') return [];
 	if (/^\s*(begin|start)/i.test(sql)) return [{ type: 'begin' }];
 	if (/^\s*rollback\s+to/i.test(sql)) return [{ type: 'savepoint' }];

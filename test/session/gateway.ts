@@ -2,6 +2,8 @@
 import type { Step } from '../../src/auth/exchange.ts';
 import { CancelRegistry } from '../../src/backend/cancel.ts';
 import { type BackendPool, SessionPool } from '../../src/backend/lease.ts';
+import { TransactionPool } from '../../src/backend/pool.ts';
+import type { TransactionPoolOptions } from '../../src/backend/pool-options.ts';
 import type { BackendTarget } from '../../src/backend/target.ts';
 import type { Catalog } from '../../src/catalog/catalog.ts';
 import { GatewayError } from '../../src/errors.ts';
@@ -9,6 +11,7 @@ import { Admission, type AdmissionLimits } from '../../src/session/admission.ts'
 import { defaultSessionLimits, type SessionLimits } from '../../src/session/limits.ts';
 import { lookEveryMs } from '../../src/session/watch.ts';
 import { Listener } from '../../src/session/listener.ts';
+import type { PoolingRules } from '../../src/session/keepsakes.ts';
 import type { ConsoleServices } from '../../src/session/live.ts';
 import type { ListenerTls, SessionServices } from '../../src/session/services.ts';
 import type { Access, Answer, Identity } from '../../src/stages.ts';
@@ -38,6 +41,8 @@ export interface TestGatewayOptions {
 	readonly now?: () => number;
 	readonly admission?: AdmissionLimits;
 	readonly console?: ConsoleServices;
+	/** Transaction mode, with these options of the pool. */
+	readonly pooled?: Partial<TransactionPoolOptions> & Partial<PoolingRules>;
 	/** Asked each time: true once the policy allows nothing any more. */
 	readonly withdrawn?: () => boolean;
 	/** A login that answers these steps, one for each call. */
@@ -64,7 +69,12 @@ export async function startTestGateway(database: TestDatabase, options: TestGate
 		tls: { mode: 'disable' },
 		...options.target,
 	};
-	const pool = new SessionPool(target, { size: options.poolSize ?? 50 });
+	const size = options.poolSize ?? 50;
+	const { pooled } = options;
+	const pool =
+		pooled === undefined ? new SessionPool(target, { size }) : new TransactionPool(target, { size, ...pooled });
+	const rules: PoolingRules = { userCode: 'pin', trusted: [], ...pooled };
+	const pooling = pooled === undefined ? {} : { pooling: rules };
 	const refreshes = { count: 0 };
 	const catalog = {
 		refresh: () => {
@@ -81,7 +91,7 @@ export async function startTestGateway(database: TestDatabase, options: TestGate
 		clientRules: frontendRules(),
 		serverRules: backendRules(),
 		bridge: { begin: (request) => ({ step: options.steps?.() ?? (() => welcome(request.user, options.identity)) }) },
-		database: (name) => (name === 'missing' ? undefined : { name, pool, catalog, backendRole: user }),
+		database: (name) => (name === 'missing' ? undefined : { name, pool, catalog, backendRole: user, ...pooling }),
 		accessFor: (identity) => (identity.name === 'outsider' || options.withdrawn?.() === true ? outsider : insider),
 		settingSafety: (name) =>
 			name === 'row_security'

@@ -1,0 +1,71 @@
+/** A backend of a transaction pool, and all that is known of the session state on it. */
+import { noSettings, type Settings } from './settings.ts';
+import { SharedStatements } from './shared-statements.ts';
+import type { BackendConnection } from './connection.ts';
+
+export interface PooledOptions {
+	/** Key of `PoolOptions.targets`; undefined: the pool's own. */
+	readonly as: string | undefined;
+	/** performance.now() when it was dialled. */
+	readonly bornMs: number;
+	readonly statementsMax: number;
+	/** What its server says by itself: equal for backends on which a session finds the same defaults. */
+	readonly base: string;
+	/** search_path as the server begins with it. */
+	readonly searchPath: string;
+	/** Never the same twice in one pool. */
+	readonly nextNumber: () => number;
+}
+
+export class PooledBackend {
+	readonly connection: BackendConnection;
+	readonly as: string | undefined;
+	readonly bornMs: number;
+	readonly base: string;
+	readonly searchPath: string;
+	readonly nextNumber: () => number;
+	/** Settings in force beyond what it began with. */
+	settings: Settings = noSettings;
+	/** ParameterStatus as the server reported it last, by name. */
+	readonly reported = new Map<string, string>();
+	readonly statements: SharedStatements;
+	/** Whose unnamed statement it has: an object of the session's; null: nobody's that is known. */
+	unnamed: object | null = null;
+	/** Who leased it last. */
+	client: object | null = null;
+	/** Its sequences (currval, lastval) were used by `client` since they were discarded last. */
+	sequences = false;
+	/** performance.now() when it became idle. */
+	idleSinceMs = 0;
+	/** A cancel request went to it: it is tried before anybody else gets it. */
+	suspect = false;
+	/** Why the client that has it keeps it between its transactions. */
+	pins: readonly string[] = [];
+	/** Its kernel buffer has room again; set while it is leased. */
+	onDrain: (() => void) | null = null;
+
+	constructor(connection: BackendConnection, options: PooledOptions) {
+		this.connection = connection;
+		this.as = options.as;
+		this.bornMs = options.bornMs;
+		this.base = options.base;
+		this.searchPath = options.searchPath;
+		this.nextNumber = options.nextNumber;
+		this.statements = new SharedStatements(options.statementsMax);
+		this.#reportBase();
+		connection.socket.on('drain', () => this.onDrain?.());
+	}
+
+	/** DISCARD ALL has been done. */
+	discarded(): void {
+		this.settings = noSettings;
+		this.statements.clear();
+		this.unnamed = null;
+		this.sequences = false;
+		this.#reportBase();
+	}
+
+	#reportBase(): void {
+		for (const [name, value] of this.connection.parameters) this.reported.set(name, value);
+	}
+}

@@ -1,0 +1,373 @@
+/** Transaction mode: the backend that a session has for a transaction at a time, and what of the session goes along with it. */
+import type { CancelHandle } from '../backend/cancel.ts';
+import type { ByteSink } from '../backend/connection.ts';
+import type { BackendPool, Lease, LeaseEnd, LeaseRequest } from '../backend/lease.ts';
+import type { PooledBackend } from '../backend/pooled.ts';
+import { noSettings, type Settings, settingsAnew, settingsChange } from '../backend/settings.ts';
+import { GatewayError } from '../errors.ts';
+import type { Decision } from '../stages.ts';
+import { encodeParameterStatus } from '../wire/encode.ts';
+import type { Conversation } from './conversation.ts';
+import { ask } from './own-relations.ts';
+import { Keepsakes, type PoolingRules } from './keepsakes.ts';
+import { askWithin, Question } from './question.ts';
+import type { Expected } from './replies.ts';
+import { learnedSettings, stateQuestion, stateRow } from './state-question.ts';
+
+/** What a session in transaction mode begins with. */
+export interface LoanParts {
+	readonly pool: BackendPool;
+	/** Key of the pool's targets. */
+	readonly as: string | undefined;
+	/** What the client asked for at startup, and what the server is told of it. */
+	readonly startup: Settings;
+	/** What the client was told at the login, by name. */
+	readonly told: ReadonlyMap<string, string>;
+	/** `base` of the backend that it was told from, and search_path there. */
+	readonly base: string;
+	readonly searchPath: string;
+	readonly rules: PoolingRules;
+}
+
+/** What a backend is attached to while the session has it. */
+export interface LoanSide {
+	readonly relay: ByteSink & { readonly between: boolean };
+	readonly cancel: CancelHandle;
+}
+
+/** How often a backend is taken on which the session's settings cannot be had. */
+const attemptsMax = 3;
+
+export class Loans {
+	readonly keepsakes: Keepsakes;
+	/** What the client wants its settings to be. */
+	settings: Settings;
+	readonly #startup: Settings;
+	readonly #conversation: Conversation;
+	readonly #pool: BackendPool;
+	readonly #request: LeaseRequest;
+	readonly #left = new AbortController();
+	readonly #told: Map<string, string>;
+	#base: string;
+	#side: LoanSide | null = null;
+	#lease: Lease | null = null;
+	#backend: PooledBackend | null = null;
+	/** There is a backend, and it is as the client wants it. */
+	#ready = false;
+	#failure: GatewayError | null = null;
+	/** Settings that a RESET has taken from what the client asked for at startup; they are set again. */
+	#repairs = false;
+	#fromBackend = 0;
+	#toBackend = 0;
+	#sinceRead = 0;
+	#sinceWritten = 0;
+
+	constructor(conversation: Conversation, parts: LoanParts) {
+		this.#conversation = conversation;
+		this.#pool = parts.pool;
+		this.settings = parts.startup;
+		this.#startup = parts.startup;
+		this.#told = new Map(parts.told);
+		this.#base = parts.base;
+		this.keepsakes = new Keepsakes(parts.rules);
+		this.#request = { startup: {}, as: parts.as, signal: this.#left.signal, client: this };
+	}
+
+	set side(side: LoanSide) {
+		this.#side = side;
+	}
+
+	get ready(): boolean {
+		return this.#ready;
+	}
+
+	/** Only while `ready`. */
+	get backend(): PooledBackend {
+		if (this.#backend === null) throw new Error('the session has no backend');
+		return this.#backend;
+	}
+
+	/** The client keeps its backend between its transactions. */
+	get pinned(): boolean {
+		return this.#lease !== null && this.keepsakes.pins.size > 0;
+	}
+
+	/** performance.now() when the backend was dialled that the client keeps; `otherwise` where it keeps none. */
+	pinnedSinceMs(otherwise: number): number {
+		return this.pinned ? (this.#backend?.bornMs ?? otherwise) : otherwise;
+	}
+
+	/** Bytes on the backends' sockets while they were this session's. */
+	get traffic(): { readonly fromBackend: number; readonly toBackend: number } {
+		const socket = this.#lease?.connection.socket;
+		if (socket === undefined) return { fromBackend: this.#fromBackend, toBackend: this.#toBackend };
+		return {
+			fromBackend: this.#fromBackend + socket.bytesRead - this.#sinceRead,
+			toBackend: this.#toBackend + socket.bytesWritten - this.#sinceWritten,
+		};
+	}
+
+	/** Why there was no backend for the message at hand; asked once. */
+	takeFailure(): GatewayError | null {
+		const failure = this.#failure;
+		this.#failure = null;
+		return failure;
+	}
+
+	/** True: there is a backend. Otherwise one is on its way, and the message has to be handled `again`. */
+	borrow(): boolean {
+		const taken = this.#pool.take?.(this.#asked()) ?? null;
+		if (taken === null) {
+			this.#conversation.wait(this.#fetch(0));
+			return false;
+		}
+		this.#take(taken);
+		const work = this.#prepare();
+		if (work === null) return this.#ready;
+		this.#conversation.wait(work.then((done) => (done ? undefined : this.#fetch(1))));
+		return false;
+	}
+
+	/** The session may have come to rest: then its backend is for others, unless something of the client's stays on it. */
+	rest(): void {
+		if (!this.#ready || !this.#resting()) return;
+		const { keepsakes } = this;
+		if (this.#repairs || keepsakes.doubtful) this.#conversation.wait(this.#learn());
+		else if (keepsakes.pins.size === 0) this.#giveBack();
+		else this.#lease?.pin?.([...keepsakes.pins]);
+	}
+
+	/** A statement of the decision is about to be sent. */
+	note(decision: Decision): void {
+		this.keepsakes.note(decision);
+		if (this.keepsakes.sequences && this.#backend !== null) this.#backend.sequences = true;
+	}
+
+	/** RESET of a setting, of all of them when `name` is null, has been done. */
+	wasReset(name: string | null): void {
+		if (name === null ? this.#startup !== noSettings : this.#startup.values.has(name)) this.#repairs = true;
+	}
+
+	/** DISCARD ALL has been done. */
+	wasDiscarded(): void {
+		this.#backend?.discarded();
+		this.keepsakes.discarded();
+		this.wasReset(null);
+	}
+
+	/** True: what a RESET took has to be set again before the next statement; `repair` does so. */
+	get needsRepair(): boolean {
+		return this.#repairs && this.#conversation.status !== 'E';
+	}
+
+	/** Nothing may be outstanding. Inside of a pipeline too. */
+	repair(): Promise<void> {
+		this.#repairs = false;
+		const conversation = this.#conversation;
+		const sql = settingsAnew(this.#startup.values);
+		return new Promise((resolve, reject) => {
+			const question = new Question((rows, error) => {
+				this.#tell();
+				if (rows === null) reject(error ?? new Error('no answer'));
+				else resolve();
+			});
+			const end = conversation.segmentOpen ? 'flush' : 'sync';
+			const { bytes, expected } = askWithin(question, conversation.segment, sql, end);
+			conversation.outbox.forwardControl(bytes);
+			for (const one of expected) conversation.replies.push(one);
+			conversation.outbox.flush();
+		});
+	}
+
+	/** The server has another unnamed statement now, or none. */
+	lostUnnamed(): void {
+		if (this.#backend !== null) this.#backend.unnamed = null;
+	}
+
+	/** The server has refused what was expected, or skipped it. */
+	skipped({ kind, shared, dropsUnnamed }: Expected): void {
+		if (shared !== null) this.#backend?.statements.remove(shared);
+		if (kind === 'parse' && (dropsUnnamed || shared === null)) this.lostUnnamed();
+	}
+
+	/** ParameterStatus. True: the client is told. */
+	reported(name: string, value: string, forClient: boolean): boolean {
+		this.#backend?.reported.set(name, value);
+		if (forClient) this.#told.set(name, value);
+		return forClient;
+	}
+
+	/** Statements that may be prepared for others too have equal ones; null: what is prepared now is for this transaction. */
+	get scope(): string | null {
+		return this.keepsakes.unsettled || this.#conversation.catalogDirty ? null : this.settings.meaning;
+	}
+
+	/** The session is over; nothing is outstanding, or it is `broken`. */
+	async end(state: LeaseEnd): Promise<void> {
+		this.#left.abort();
+		const lease = this.#lease;
+		if (lease === null) return;
+		const kept = state === 'broken' || !this.#resting() ? 'broken' : this.keepsakes.end();
+		lease.connection.detach();
+		await this.#part(lease, kept);
+	}
+
+	#asked(): LeaseRequest {
+		return { ...this.#request, settings: this.settings };
+	}
+
+	async #fetch(attempt: number): Promise<void> {
+		try {
+			const lease = await this.#pool.lease(this.#asked());
+			if (this.#conversation.ended) {
+				await lease.release('clean');
+				return;
+			}
+			this.#take(lease);
+			const done = await (this.#prepare() ?? true);
+			if (done || this.#conversation.ended) return;
+			if (attempt + 1 < attemptsMax) await this.#fetch(attempt + 1);
+			else this.#failure = new GatewayError('08006', 'the settings of the session could not be restored');
+		} catch (error) {
+			if (!(error instanceof GatewayError)) throw error;
+			this.#failure = error;
+		}
+	}
+
+	#take(lease: Lease): void {
+		const { pooled, connection } = lease;
+		const conversation = this.#conversation;
+		if (pooled === undefined || this.#side === null) throw new Error('a lease of another kind of pool');
+		this.#lease = lease;
+		this.#backend = pooled;
+		pooled.onDrain = () => conversation.pump();
+		const { socket, pid, address } = connection;
+		this.#sinceRead = socket.bytesRead;
+		this.#sinceWritten = socket.bytesWritten;
+		conversation.connection = connection;
+		conversation.outbox.point(socket);
+		this.#side.cancel.point(connection);
+		const { info } = conversation;
+		if (info.backendPid !== pid || info.backendAddress !== address)
+			conversation.info = { ...info, backendPid: pid, backendAddress: address };
+		connection.attach(this.#side.relay);
+	}
+
+	/** Null: it is ready. Otherwise: whether it could be made so; if not, it is given up. */
+	#prepare(): Promise<boolean> | null {
+		const backend = this.backend;
+		const conversation = this.#conversation;
+		const foreign = backend.client !== this;
+		const sequences = foreign && backend.sequences;
+		const sql = settingsChange(backend.settings, this.settings);
+		const isBase = backend.base === this.#base;
+		backend.client = this;
+		if (!isBase) {
+			this.#base = backend.base;
+			conversation.names.moved(backend.reported.get('search_path'));
+		}
+		if (sql === '' && isBase && !sequences) {
+			this.#ready = true;
+			return null;
+		}
+		const texts = [sequences ? 'discard sequences' : '', sql].filter((text) => text !== '');
+		return this.#makeReady(texts.join('; '));
+	}
+
+	async #makeReady(sql: string): Promise<boolean> {
+		const conversation = this.#conversation;
+		const backend = this.backend;
+		try {
+			if (sql !== '') await ask(conversation, sql);
+		} catch {
+			if (!conversation.ended) this.#giveUp();
+			return false;
+		}
+		if (conversation.ended) return false;
+		backend.sequences = false;
+		backend.settings = this.settings;
+		this.#tell();
+		this.#ready = true;
+		return true;
+	}
+
+	/** What the server reports now and the client has not heard. */
+	#tell(): void {
+		for (const [name, value] of this.backend.reported) {
+			if (this.#told.get(name) === value) continue;
+			this.#told.set(name, value);
+			this.#conversation.client.write(encodeParameterStatus(name, value));
+		}
+	}
+
+	/** Nothing is outstanding, nothing waits, and no transaction is open. */
+	#resting(): boolean {
+		const { pending, stalled, ended, status, segmentOpen, doomed, replies, outbox } = this.#conversation;
+		if (pending > 0 || ((stalled || doomed) && !ended) || status !== 'I' || segmentOpen) return false;
+		if (replies.length > 0 || replies.skipping || replies.copyIn) return false;
+		return outbox.empty && this.#side?.relay.between === true;
+	}
+
+	/** Asks the server what of the client's is on the backend, now that a transaction is over that may have left something. */
+	async #learn(): Promise<void> {
+		const conversation = this.#conversation;
+		const { keepsakes } = this;
+		const names = keepsakes.touched(this.settings);
+		const { doubts } = keepsakes;
+		try {
+			if (this.#repairs) await this.repair();
+			if (doubts.size > 0 || names.length > 0) {
+				const row = stateRow(await ask(conversation, stateQuestion(doubts, names)), doubts.size + names.length);
+				keepsakes.learn(doubts, row);
+				this.settings = this.settings.with(learnedSettings(names, row.slice(doubts.size)));
+				this.backend.settings = this.settings;
+			}
+			this.#tell();
+			keepsakes.settle();
+		} catch {
+			if (conversation.ended) return;
+			// What is not known stays with its client.
+			keepsakes.pin('unknown');
+			keepsakes.settle();
+		}
+	}
+
+	#giveUp(): void {
+		const lease = this.#lease;
+		if (lease === null) return;
+		lease.connection.detach();
+		void this.#part(lease, 'broken');
+	}
+
+	#giveBack(): void {
+		const lease = this.#lease;
+		if (lease === null) return;
+		lease.connection.detach();
+		this.#conversation.names.left();
+		const end = this.keepsakes.end();
+		this.keepsakes.start();
+		void this.#part(lease, end);
+	}
+
+	/** A cancel request on its way is waited for: it must not hit whoever has the backend next. */
+	async #part(lease: Lease, end: LeaseEnd): Promise<void> {
+		const conversation = this.#conversation;
+		const { socket } = lease.connection;
+		this.#fromBackend += socket.bytesRead - this.#sinceRead;
+		this.#toBackend += socket.bytesWritten - this.#sinceWritten;
+		const backend = this.#backend;
+		if (backend !== null) backend.onDrain = null;
+		this.#lease = null;
+		this.#backend = null;
+		this.#ready = false;
+		conversation.connection = null;
+		conversation.outbox.point(null);
+		const cancelled = this.#side?.cancel.cancelled ?? null;
+		this.#side?.cancel.point(null);
+		if (cancelled !== null && backend !== null) {
+			backend.suspect = true;
+			await cancelled;
+		}
+		await lease.release(end);
+	}
+}

@@ -1,0 +1,240 @@
+/** Transaction mode: prepared statements that clients name as they like, and that backends share by text and types. */
+import type { SharedStatement } from '../backend/shared-statements.ts';
+import { GatewayError } from '../errors.ts';
+import type { Decision } from '../stages.ts';
+import type { RowField } from '../wire/backend.ts';
+import { encodeClose, encodeDescribe, encodeParse, encodeParseComplete, encodeSync } from '../wire/encode.ts';
+import { type Bind, type Parse, type StatementName, statementName } from '../wire/frontend.ts';
+import type { Conversation } from './conversation.ts';
+import type { Loans } from './loans.ts';
+import type { Prepared } from './prepared.ts';
+import { Question } from './question.ts';
+import { Expected } from './replies.ts';
+import { noStatementName, ownStatements, sharedName } from './virtual-names.ts';
+
+const parseComplete = encodeParseComplete();
+
+/** What to send in place of a client's Parse, with what is expected of it. */
+export interface VirtualParse {
+	readonly bytes: Buffer;
+	readonly expected: Expected;
+}
+
+/** A statement as the backend has it, and what has to be sent before that is so. */
+export interface Placed {
+	readonly name: StatementName;
+	readonly before: readonly Buffer[];
+}
+
+/**
+ * A client's Parse. A statement that the backend has already is not sent again: a Close of nothing takes its turn, and the
+ * client gets ParseComplete for the answer. `unsure`: it has to wait. GatewayError 42P05 where the client has that name.
+ */
+export function virtualParse(
+	conversation: Conversation,
+	loans: Loans,
+	message: Parse,
+	prepared: Prepared,
+): VirtualParse | 'unsure' | GatewayError {
+	const { segment, statements, status } = conversation;
+	const text = textOf(prepared);
+	if (message.name === '') {
+		const expected = new Expected('parse', segment);
+		expected.dropsUnnamed = true;
+		loans.backend.unnamed = prepared;
+		prepared.placedText = text;
+		return {
+			expected,
+			bytes: text === message.sql ? message.raw : encodeParse(message.name, text, message.paramTypes),
+		};
+	}
+	const named = statements.lookup(message.name, segment);
+	if (named.type === 'unsure') return 'unsure';
+	if (named.type === 'present') return new GatewayError('42P05', `prepared statement "${message.name}" already exists`);
+	// In a failed transaction the server has to say what it thinks of it.
+	const key = status === 'E' ? null : keyOf(loans, prepared);
+	const shared = key === null ? null : loans.backend.statements.lookup(key, segment);
+	if (shared === 'unsure') return 'unsure';
+	if (shared !== null) {
+		const expected = new Expected('close', segment);
+		expected.instead = parseComplete;
+		return { expected, bytes: encodeClose({ kind: 'S', name: noStatementName }) };
+	}
+	const added = loans.backend.statements.add(key ?? privateKey(loans), sharedName(loans.backend.nextNumber()), segment);
+	const expected = new Expected('parse', segment);
+	expected.shared = added;
+	prepared.privately = key === null ? added : null;
+	const evicted = evict(conversation, loans);
+	return {
+		expected,
+		bytes: Buffer.concat([...evicted, encodeParse(statementName(added.name), text, message.paramTypes)]),
+	};
+}
+
+/**
+ * Sees to it that the backend has the statement. `unsure`: it has to wait. GatewayError 0A000 where it returns something
+ * else by now than the client was told.
+ */
+export function place(conversation: Conversation, loans: Loans, prepared: Prepared): Placed | 'unsure' | GatewayError {
+	if (prepared.bySql) return { name: prepared.name, before: [] };
+	if (prepared.name === '') return placeUnnamed(conversation, loans, prepared);
+	const { segment } = conversation;
+	const { statements } = loans.backend;
+	const key = keyOf(loans, prepared);
+	const { privately } = prepared;
+	const own = privately === null ? null : statements.lookup(privately.key, segment);
+	const found = own ?? (key === null ? null : statements.lookup(key, segment));
+	if (found === 'unsure') return 'unsure';
+	if (found === null) {
+		const added = statements.add(key ?? privateKey(loans), sharedName(loans.backend.nextNumber()), segment);
+		prepared.privately = key === null ? added : null;
+		const evicted = evict(conversation, loans);
+		const expected = swallowed(conversation, 'parse', prepared);
+		expected.shared = added;
+		const name = statementName(added.name);
+		const before = [...evicted, encodeParse(name, textOf(prepared), prepared.paramTypes)];
+		return { name, before: [...before, ...describeAgain(conversation, prepared, added)] };
+	}
+	if (prepared.shape !== null && found.shape !== null && prepared.shape !== found.shape) return changedResult();
+	return { name: statementName(found.name), before: describeAgain(conversation, prepared, found) };
+}
+
+/** The name goes; the statement stays for others. */
+export function closeName(loans: Loans, prepared: Prepared | null, name: string): Buffer {
+	if (name === '') {
+		loans.backend.unnamed = null;
+		return encodeClose({ kind: 'S', name: statementName('') });
+	}
+	const real = prepared !== null && (prepared.bySql || prepared.madeReal === loans.backend);
+	if (real) loans.keepsakes.doubts.add('prepared');
+	return encodeClose({ kind: 'S', name: real ? prepared.name : noStatementName });
+}
+
+/**
+ * EXECUTE and DEALLOCATE of what the client prepared by Parse: it is given the client's name on the server. Answers what
+ * has to be sent before them; GatewayError 42602 for a name of the gateway's own.
+ */
+export function makeReal(
+	conversation: Conversation,
+	loans: Loans,
+	decision: Decision,
+): readonly Buffer[] | GatewayError {
+	const before: Buffer[] = [];
+	for (const { effects } of decision.statements) {
+		for (const effect of effects) {
+			if (effect.type !== 'execute' && effect.type !== 'deallocate' && effect.type !== 'prepare') continue;
+			const name = effect.name ?? '';
+			if (name.startsWith(ownStatements))
+				return new GatewayError('42602', `prepared statement name "${name}" is reserved for the gateway`);
+			const found = conversation.statements.lookup(name, conversation.segment);
+			if (name === '' || found.type !== 'present' || found.value.bySql) continue;
+			const prepared = found.value;
+			if (prepared.madeReal === loans.backend) continue;
+			prepared.madeReal = loans.backend;
+			loans.keepsakes.doubts.add('prepared');
+			before.push(...realBytes(conversation, prepared));
+		}
+	}
+	return before;
+}
+
+/** The message with another name of the statement in it. */
+export function withStatement(message: Bind, name: StatementName): Buffer {
+	if (name === message.statement) return message.raw;
+	const { raw, portal, statement } = message;
+	const portalEnd = 5 + Buffer.byteLength(portal) + 1;
+	const rest = raw.subarray(portalEnd + Buffer.byteLength(statement) + 1);
+	const named = Buffer.from(`${name}\0`);
+	const bytes = Buffer.concat([raw.subarray(0, portalEnd), named, rest]);
+	bytes.writeInt32BE(bytes.length - 1, 1);
+	return bytes;
+}
+
+/** RowDescription of a statement whose backend may be another one; throws FATAL 0A000 when the client was told otherwise. */
+export function noteShape(expected: Expected, fields: readonly RowField[]): void {
+	const { prepared, sharedAsDescribed: shared } = expected;
+	// As equalRowTypes (tupdesc.c): names and types.
+	const shape = JSON.stringify(fields.map(({ name, typeOid, typmod }) => [name, typeOid, typmod]));
+	if (shared !== null) shared.shape = shape;
+	if (prepared === null) return;
+	if (prepared.shape !== null && prepared.shape !== shape) {
+		const { sqlstate, message } = changedResult();
+		throw new GatewayError(sqlstate, message, { severity: 'FATAL' });
+	}
+	prepared.shape = shape;
+}
+
+function changedResult(): GatewayError {
+	return new GatewayError('0A000', 'cached plan must not change result type');
+}
+
+function textOf({ decision }: Prepared): string {
+	return decision.statements.length === 0 ? '' : decision.rewritten;
+}
+
+/** Null: it is not for others. */
+function keyOf(loans: Loans, prepared: Prepared): string | null {
+	const { scope } = loans;
+	if (scope === null) return null;
+	return `${prepared.paramTypes.join()}\0${prepared.decision.revision}\0${scope}\0${textOf(prepared)}`;
+}
+
+function privateKey(loans: Loans): string {
+	return `\0${loans.backend.nextNumber()}`;
+}
+
+/** Closes what the backend has too many of. */
+function evict(conversation: Conversation, loans: Loans): Buffer[] {
+	const bytes: Buffer[] = [];
+	for (let old = loans.backend.statements.evict(); old !== null; old = loans.backend.statements.evict()) {
+		swallowed(conversation, 'close', null);
+		bytes.push(encodeClose({ kind: 'S', name: statementName(old.name) }));
+	}
+	return bytes;
+}
+
+/** The server's unnamed statement is whoever's was last: where it is not this one, it is parsed again. */
+function placeUnnamed(conversation: Conversation, loans: Loans, prepared: Prepared): Placed {
+	const text = textOf(prepared);
+	const { backend } = loans;
+	if (backend.unnamed === prepared && prepared.placedText === text) return { name: prepared.name, before: [] };
+	backend.unnamed = prepared;
+	prepared.placedText = text;
+	swallowed(conversation, 'parse', prepared);
+	const parsed = encodeParse(prepared.name, text, prepared.paramTypes);
+	if (prepared.shape === null) return { name: prepared.name, before: [parsed] };
+	swallowed(conversation, 'describe-statement', prepared);
+	return { name: prepared.name, before: [parsed, encodeDescribe({ kind: 'S', name: prepared.name })] };
+}
+
+/** What the client was told that it returns has to hold on this backend too. */
+function describeAgain(conversation: Conversation, prepared: Prepared, shared: SharedStatement): Buffer[] {
+	if (prepared.shape === null || shared.shape !== null) return [];
+	swallowed(conversation, 'describe-statement', prepared).sharedAsDescribed = shared;
+	return [encodeDescribe({ kind: 'S', name: statementName(shared.name) })];
+}
+
+function realBytes(conversation: Conversation, prepared: Prepared): Buffer[] {
+	const parse = encodeParse(prepared.name, textOf(prepared), prepared.paramTypes);
+	if (conversation.segmentOpen) {
+		swallowed(conversation, 'parse', prepared);
+		return [parse];
+	}
+	// A segment of its own: whatever comes of it, the client's statement runs, and says so.
+	const question = new Question(() => undefined);
+	swallowed(conversation, 'parse', prepared).question = question;
+	swallowed(conversation, 'sync', null).question = question;
+	return [parse, encodeSync()];
+}
+
+function swallowed(
+	conversation: Conversation,
+	kind: 'parse' | 'close' | 'sync' | 'describe-statement',
+	prepared: Prepared | null,
+): Expected {
+	const expected = new Expected(kind, conversation.segment);
+	expected.swallow = true;
+	expected.prepared = prepared;
+	conversation.replies.push(expected);
+	return expected;
+}
