@@ -11,6 +11,8 @@ import { join } from 'node:path';
 const SCHEMA = '/usr/share/dbconfig-common/data/glewlwyd/install/sqlite3';
 const MODULES = '/usr/lib/glewlwyd';
 const DEADLINE_MS = 20_000;
+const PROGRAM = 'glewlwyd';
+const SQLITE = 'sqlite3';
 
 /** `aud` of its access tokens. */
 export const AUDIENCE = 'https://portcullis.example.com';
@@ -46,7 +48,7 @@ export interface GlewlwydPerson {
 
 /** `describe.runIf(hasGlewlwyd())`. Says loudly when there is none. */
 export function hasGlewlwyd(): boolean {
-	const missing = ['glewlwyd', 'sqlite3'].filter((program) => spawnSync(program, ['--version']).error !== undefined);
+	const missing = [PROGRAM, SQLITE].filter((program) => spawnSync(program, ['--version']).error !== undefined);
 	if (missing.length === 0 && existsSync(SCHEMA)) return true;
 	process.stderr.write(
 		`\n!! ${missing.join(' and ')} IS MISSING: the tests of a second OpenID provider are LEFT OUT.\n\n`,
@@ -60,11 +62,11 @@ export async function startGlewlwyd(people: readonly GlewlwydPerson[]): Promise<
 	const port = await freePort();
 	const base = `http://127.0.0.1:${port}`;
 	const database = join(folder, 'database');
-	const made = spawnSync('sqlite3', [database], { input: readFileSync(SCHEMA), encoding: 'utf8' });
+	const made = spawnSync(SQLITE, [database], { input: readFileSync(SCHEMA), encoding: 'utf8' });
 	if (made.status !== 0) throw new Error(`glewlwyd: ${made.stderr}`);
 	const file = join(folder, 'glewlwyd.conf');
 	await writeFile(file, configuration(base, port, database));
-	const child = spawn('glewlwyd', ['-c', file], { stdio: ['ignore', 'pipe', 'pipe'] });
+	const child = spawn(PROGRAM, ['-c', file], { stdio: ['ignore', 'pipe', 'pipe'] });
 	let said = '';
 	for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (said += String(chunk)));
 	const stop = async (): Promise<void> => {
