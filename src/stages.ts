@@ -210,6 +210,10 @@ export interface StatementDecision {
 	readonly checks: readonly FilterCheck[];
 	/**
 	 * The gateway added a RETURNING of its own: RowDescription and DataRow of this statement stay with the gateway,
+	/** Of the session, that it declares or fetches from: what is fetched is what was declared. */
+	readonly cursor?: string;
+	/** For EXECUTE: the text that was prepared. */
+	readonly executes?: string;
 	 * a Describe answers NoData.
 	 */
 	readonly hidesRows: boolean;

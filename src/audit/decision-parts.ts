@@ -170,10 +170,12 @@ function queryText({ sql, effect, fingerprint }: StatementDecision, deniedTextMa
 	return `,"query_info":{"query_string":${text}${uid}}`;
 }
 
-function rewrittenText({ sql, rewritten, effect }: StatementDecision, deniedTextMax: number): string {
+function rewrittenText({ sql, rewritten, effect, cursor, executes }: StatementDecision, deniedTextMax: number): string {
 	if (effect === 'deny') {
 		const shown = withoutSecrets(sql);
 		return shown.length > deniedTextMax ? `,"query_sha256":"${hash('sha256', shown, 'hex')}"` : '';
 	}
-	return rewritten === sql ? '' : `,"rewritten":${toJson(withoutSecrets(rewritten))}`;
+	const runs = rewritten === sql ? '' : `,"rewritten":${toJson(withoutSecrets(rewritten))}`;
+	const of = cursor === undefined ? '' : `,"cursor":${toJson(cursor)}`;
+	return executes === undefined ? `${runs}${of}` : `${runs}${of},"executes":${toJson(withoutSecrets(executes))}`;
 }

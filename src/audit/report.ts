@@ -146,10 +146,11 @@ class Summary {
 			tally(this.#denials, [user, database, reason], timeMs, () => ({ user, database, reason }));
 			return;
 		}
-		// A Parse reads nothing yet; what runs has a record of its own.
-		if (member(record, 'unmapped').phase === 'prepare') return;
+		// A Parse reads nothing yet, nor does a cursor that is declared; what runs has a record of its own.
+		const { phase, node } = member(record, 'unmapped');
+		if (phase === 'prepare' || node === 'DeclareCursorStmt') return;
 		const rows = hit.outcome === null ? 0 : Number(member(hit.outcome, 'unmapped').rows ?? 0);
-		for (const object of objectsOf(record)) {
+		for (const object of objectsOf(hit)) {
 			if (object.kind !== 'relation' || object.action !== 'select') continue;
 			const masks = member(object, 'masks');
 			for (const name of new Set([...columnsOf(object), ...Object.keys(masks)])) {

@@ -35,6 +35,8 @@ export interface Hit {
 	readonly record: JsonObject;
 	/** The outcome's record; null when there is none (a denial, or the process ended before). */
 	readonly outcome: JsonObject | null;
+	/** For a FETCH the record of the cursor's declaration: what it reads is told there. */
+	readonly declaration: JsonObject | null;
 }
 
 const actions: Readonly<Record<string, number>> = { allow: 1, deny: 2, mask: 4 };
@@ -45,8 +47,12 @@ function textAt(record: JsonObject, ...path: readonly string[]): string {
 	return typeof value === 'string' ? value : '';
 }
 
-/** Objects of a statement's record; empty for any other. */
-export function objectsOf(record: JsonObject): JsonObject[] {
+/** Objects that a statement uses; for a FETCH those of its cursor. Empty for any other record. */
+export function objectsOf({ record, declaration }: Pick<Hit, 'record' | 'declaration'>): JsonObject[] {
+	return [...ownObjects(record), ...(declaration === null ? [] : ownObjects(declaration))];
+}
+
+function ownObjects(record: JsonObject): JsonObject[] {
 	const objects = isObject(record.unmapped) ? record.unmapped.objects : undefined;
 	return Array.isArray(objects) ? objects.filter(isObject) : [];
 }
@@ -77,10 +83,10 @@ export function decisionOf(record: JsonObject): string {
 	return Object.keys(actions).find((name) => actions[name] === record.action_id) ?? '';
 }
 
-function matchesObject(record: JsonObject, filter: SearchFilter): boolean {
+function matchesObject(hit: Hit, filter: SearchFilter): boolean {
 	const { relation, column } = filter;
 	if (relation === undefined && column === undefined) return true;
-	return objectsOf(record).some((object) => {
+	return objectsOf(hit).some((object) => {
 		const name = textAt(object, 'name');
 		const full = `${textAt(object, 'schema')}.${name}`;
 		if (relation !== undefined && relation !== full && relation !== name) return false;
@@ -89,7 +95,8 @@ function matchesObject(record: JsonObject, filter: SearchFilter): boolean {
 	});
 }
 
-function matches(record: JsonObject, code: string, timeMs: number, filter: SearchFilter): boolean {
+function matches(hit: Hit, filter: SearchFilter): boolean {
+	const { record, code, timeMs } = hit;
 	if (filter.code !== null && code !== (filter.code ?? 'statement')) return false;
 	if (filter.fromMs !== undefined && timeMs < filter.fromMs) return false;
 	if (filter.untilMs !== undefined && timeMs >= filter.untilMs) return false;
@@ -98,7 +105,7 @@ function matches(record: JsonObject, code: string, timeMs: number, filter: Searc
 	if (filter.database !== undefined && databaseOf(record) !== filter.database) return false;
 	if (filter.session !== undefined && textAt(record, 'actor', 'session', 'uid') !== filter.session) return false;
 	if (filter.fingerprint !== undefined && textAt(record, 'query_info', 'uid') !== filter.fingerprint) return false;
-	return matchesObject(record, filter);
+	return matchesObject(hit, filter);
 }
 
 /**
@@ -152,6 +159,29 @@ class Joiner {
 /** Statements that wait for the outcome of one before them. */
 const waitingMax = 10_000;
 
+/** Which declaration a FETCH reads from: the last of that name in its session. */
+class Cursors {
+	readonly #declared = new Map<string, JsonObject>();
+
+	/** Any statement's record; the declaration for a FETCH. */
+	take(record: JsonObject): JsonObject | null {
+		const name = textAt(record, 'unmapped', 'cursor');
+		if (name === '') return null;
+		const key = `${textAt(record, 'actor', 'session', 'uid')} ${name}`;
+		if (textAt(record, 'unmapped', 'node') !== declares) return this.#declared.get(key) ?? null;
+		this.#declared.delete(key);
+		this.#declared.set(key, record);
+		const [oldest] = this.#declared.keys();
+		if (this.#declared.size > cursorsMax && oldest !== undefined) this.#declared.delete(oldest);
+		return null;
+	}
+}
+
+const declares = 'DeclareCursorStmt';
+const declaresMark = Buffer.from(`"node":"${declares}"`);
+/** Declarations that are remembered. */
+const cursorsMax = 10_000;
+
 /** A line that cannot match is not parsed: its bytes lack what the filter names. */
 function quickNeedles(filter: SearchFilter): Buffer[] {
 	const needles = [filter.text, filter.session, filter.fingerprint]
@@ -176,18 +206,28 @@ export async function searchLog(
 	{ drained }: SearchOptions = {},
 ): Promise<void> {
 	const joiner = new Joiner(onHit);
+	const cursors = new Cursors();
 	const needles = quickNeedles(filter);
 	const onLine = (line: Buffer): void => {
 		const quick = quickHead(line);
 		if (quick?.code === 'audit-start') joiner.finish();
+		if (quick?.code === 'statement' && line.includes(declaresMark)) {
+			const declaration = recordHeadOf(line);
+			if (declaration !== null) cursors.take(declaration.record);
+		}
 		if (quick?.code === 'outcome' && filter.code !== 'outcome') {
 			if (quick.correlation !== null && !joiner.waitsFor(quick.correlation)) return;
 		} else if (isOutside(quick?.timeMs ?? null, filter) || !needles.every((needle) => line.includes(needle))) return;
 		const head = recordHeadOf(line);
 		if (head === null) return;
 		const { sequence, timeMs, code, record, uid } = head;
-		if (code === 'outcome' && filter.code !== 'outcome') joiner.outcome(record);
-		else if (matches(record, code, timeMs, filter)) joiner.add(uid, { sequence, timeMs, code, record, outcome: null });
+		if (code === 'outcome' && filter.code !== 'outcome') {
+			joiner.outcome(record);
+			return;
+		}
+		const declaration = code === 'statement' ? cursors.take(record) : null;
+		const hit: Hit = { sequence, timeMs, code, record, outcome: null, declaration };
+		if (matches(hit, filter)) joiner.add(uid, hit);
 	};
 	for (const { name, compressed } of listSegments(directory)) {
 		const options = { compressed, lineBytesMax: auditLimits.recordBytesMax };

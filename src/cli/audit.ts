@@ -362,7 +362,9 @@ function timeOf(option: string, text: string, nowMs: number): number {
 	const iso = /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)?)?$/.exec(text);
 	const timeMs =
 		iso === null ? Number.NaN : Date.parse(iso[1] === undefined || iso[4] !== undefined ? text : `${text}Z`);
-	if (Number.isNaN(timeMs))
+	// The thirtieth of February would be the second of March.
+	const [day] = /^\d{4}-\d\d-\d\d/.exec(text) ?? [];
+	if (Number.isNaN(timeMs) || (day !== undefined && !isoTime(Date.parse(day)).startsWith(day)))
 		throw new CommandError(`${option}: ${text} is no time like 2026-11-22, 2026-11-22T10:00Z or 24h`, 2);
 	return timeMs;
 }

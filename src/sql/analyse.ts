@@ -4,6 +4,7 @@ import { GatewayError } from '../errors.ts';
 import type { Edit, ObjectUse, RuleRef, StatementDecision } from '../stages.ts';
 import { checkParameterTypes } from './casts.ts';
 import type { Relation } from '../catalog/snapshot.ts';
+import { cursorOf } from './cursor.ts';
 import { applyEdits } from './edits.ts';
 import { fingerprintOf } from './fingerprint.ts';
 import { MissingPolicyColumn } from './protection.ts';
@@ -105,6 +106,7 @@ function refused(walk: Walk, node: string, sql: string, error: GatewayError): St
 		node,
 		sql,
 		...fingerprintOf(sql),
+		...cursorOf(parsed),
 		rewritten: sql,
 		objects,
 		rules: [...new Set([...walk.denials, ...rulesOf(objects)])],

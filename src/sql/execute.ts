@@ -40,6 +40,7 @@ export function executed(
 	}
 	return {
 		...decision,
+		executes: statement.sql,
 		effect: statement.effect,
 		objects: [...decision.objects, ...statement.objects],
 		rules: [...decision.rules, ...statement.rules],

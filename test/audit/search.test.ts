@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { reportLog } from '../../src/audit/report.ts';
 import { type Hit, type SearchFilter, searchLog, statementOf } from '../../src/audit/search.ts';
 import type { StatementRecord } from '../../src/audit/event.ts';
+import type { StatementDecision } from '../../src/stages.ts';
 import { decision, denial, identity, record, session, use } from './samples.ts';
 import { accept, openLog, success } from './support.ts';
 
@@ -149,6 +150,29 @@ describe('a log with much in it', () => {
 		expect(report.reads.find(({ column }) => column.endsWith('.ssn'))?.rows).toBe(
 			1_000_000 + 11_000 * (success.rows ?? 0),
 		);
+	});
+
+	it('what is fetched from a cursor counts as read from what the cursor was declared over', async () => {
+		const { log, path } = await openLog();
+		const run = async (of: Partial<StatementDecision>, id: string, rows: number | null): Promise<void> => {
+			const own = { ...session, id };
+			log.outcome(await accept(log, record({ session: own, decision: decision(of) })), { ...success, rows });
+		};
+		const other = use({ name: 'other', masks: { a: 'm' }, columns: ['a'] });
+		const fetch = { node: 'FetchStmt', sql: 'fetch 10 from c', objects: [], effect: 'allow' } as const;
+		await run({ node: 'DeclareCursorStmt', cursor: 'c', sql: 'declare', objects: [other] }, 's1', null);
+		await run({ node: 'DeclareCursorStmt', cursor: 'c', sql: 'declare' }, 's1', null);
+		await run({ ...fetch, cursor: 'c' }, 's1', 10);
+		await run({ ...fetch, cursor: 'c' }, 's2', 99);
+		await run({ ...fetch, cursor: 'd' }, 's1', 99);
+		await log.close();
+		const found = await hits(path, { relation: 'hr.employees' });
+		expect(found.map((hit) => [statementOf(hit.record), hit.outcome?.unmapped])).toMatchObject([
+			['declare', {}],
+			['fetch 10 from c', { rows: 10 }],
+		]);
+		const report = await reportLog(path, {});
+		expect(report.reads).toMatchObject([{ column: 'hr.employees.ssn', mask: 'ssn_last4', count: 1, rows: 10 }]);
 	});
 
 	it('what had no outcome when the process was killed waits for none', async () => {

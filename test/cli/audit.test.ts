@@ -209,6 +209,12 @@ describe('mistakes', () => {
 			status: 2,
 		},
 		{
+			name: 'a day that is none',
+			run: (io, path) => auditReport(io, path, { until: '2026-02-30T10:00Z' }),
+			want: /--until: 2026-02-30T10:00Z is no time/,
+			status: 2,
+		},
+		{
 			name: 'a decision that is none',
 			run: (io, path) => auditSearch(io, path, { decision: 'maybe' }),
 			want: /--decision/,

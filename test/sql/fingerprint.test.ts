@@ -53,4 +53,18 @@ describe('a fingerprint', () => {
 			fingerprint: expect.stringMatching(/^[0-9a-f]{16}$/),
 		});
 	});
+
+	it('stands beside the name of a cursor, and what an EXECUTE runs beside what was prepared', async () => {
+		const pipeline = new Pipeline({ audit: null });
+		const one = async (sql: string) => (await pipeline.decide(bench.context(), sql)).statements[0];
+		expect(await one('declare "My c" cursor for select name from people')).toMatchObject({ cursor: 'My c' });
+		expect(await one('fetch all from "My c"')).toMatchObject({ cursor: 'My c', objects: [] });
+		expect(await one('select 1')).not.toHaveProperty('cursor');
+		const prepare = await pipeline.decide(bench.context(), 'prepare p as select ssn from people where id = $1');
+		const [statement] = prepare.statements;
+		if (statement === undefined) throw new Error('no statement');
+		const context = { ...bench.context(), prepared: () => ({ decision: prepare, statement }) };
+		const [execute] = (await pipeline.decide(context, 'execute p (1)')).statements;
+		expect(execute).toMatchObject({ sql: 'execute p (1)', executes: statement.sql, effect: 'mask' });
+	});
 });
