@@ -10,6 +10,7 @@ import { GatewayError } from './errors.ts';
 import type { Access, Decision, Edit, Identity, StatementDecision } from './stages.ts';
 import { type Analysis, analyse } from './sql/analyse.ts';
 import { applyEdits } from './sql/edits.ts';
+import { isUnguardedText } from './sql/unrestricted.ts';
 import { breach, type RowOrigin } from './sql/guard.ts';
 import { executed } from './sql/execute.ts';
 import { functionCall } from './sql/function-call.ts';
@@ -247,7 +248,7 @@ export class Pipeline {
 		}
 		const inputs = inputsOf(question);
 		if (inputs === null) return final(refusal(sql, 'Undecided', namesUnknown(), revision));
-		const followed = pathChange(parsed);
+		const followed = pathChange(parsed, inputs);
 		if (followed !== undefined) return final(refusal(sql, 'Undecided', followed, revision));
 		const analyses = analyseAll(inputs, parsed);
 		const current = (decision: Decision): boolean => this.isCurrent(decision, context);
@@ -335,8 +336,8 @@ function namesUnknown(): GatewayError {
 }
 
 /** In a text of several statements an earlier one must not change what the names of a later one mean. */
-function pathChange(parsed: Parsed): GatewayError | undefined {
-	if (parsed.statements.length < 2) return undefined;
+function pathChange(parsed: Parsed, inputs: AnalysisContext): GatewayError | undefined {
+	if (parsed.statements.length < 2 || isUnguardedText(inputs, parsed)) return undefined;
 	const changing = parsed.statements.find(({ node }, i) => {
 		const later = parsed.statements.slice(i + 1);
 		// A rollback may undo a SET of search_path; more transaction control after it names nothing.

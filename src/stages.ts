@@ -109,6 +109,11 @@ export interface Access {
 	readonly revision: string;
 	/** Equal for identities that get equal answers to everything: principals, and the claims that policies use. A cache key. */
 	readonly shape: string;
+	/**
+	 * True when rules allow every action on the database, on all of its relations and on all of its functions, and no rule
+	 * masks, filters or denies anything: there is nothing that a statement of this identity could slip.
+	 */
+	readonly unrestricted: boolean;
 	/** Actions on the database itself: connect, create, temp, set, listen, notify, do, replicate, ... */
 	onDatabase(action: Action): Answer;
 	/** Actions on a relation as a whole. For select: true if the relation as a whole is allowed (3-part rules). */

@@ -1,11 +1,12 @@
 /** What one identity may do in one database under one policy: each distinct question is put to Casbin once. */
+import { randomUUID } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import type { Access, Action, Answer, BoundExpression, ColumnAnswer, FilterAnswer, Identity } from '../stages.ts';
 import type { Rule } from './csv.ts';
 import type { Engine, Verdict } from './engine.ts';
 import { bindExpression, type CompiledExpression } from './expression.ts';
 import { POLICY_LIMITS } from './limits.ts';
-import { catalogTypes, isExact, matches, namesRelation, type Target } from './object.ts';
+import { catalogTypes, isExact, matches, type NamePattern, namesRelation, type Target } from './object.ts';
 import { type Slice, sliceOf } from './slice.ts';
 
 export interface AccessParts {
@@ -49,6 +50,7 @@ export class PolicyAccess implements Access {
 	/** Rules that are for this identity and this database. */
 	readonly #own: readonly Rule[];
 	readonly #prefix: string;
+	#unrestricted: boolean | undefined;
 
 	constructor(parts: AccessParts) {
 		this.#parts = parts;
@@ -58,6 +60,21 @@ export class PolicyAccess implements Access {
 		this.#prefix = parts.memory.nextPrefix();
 		this.#own = parts.rules.filter(
 			(rule) => parts.who.has(rule.subject) && matches(rule.object.database, parts.database),
+		);
+	}
+
+	get unrestricted(): boolean {
+		this.#unrestricted ??= mayBeUnrestricted(this.#own) && this.#isAllowedAll();
+		return this.#unrestricted;
+	}
+
+	/** Asks for names that no rule has: what allows these is a rule for everything. */
+	#isAllowedAll(): boolean {
+		const name = `portcullis ${randomUUID()}`;
+		return (
+			EVERYTHING.database.every((action) => this.onDatabase(action).allowed) &&
+			EVERYTHING.relation.every((action) => this.onRelation(name, name, action).allowed) &&
+			EVERYTHING.function.every((action) => this.onFunction(name, name, [], action).allowed)
 		);
 	}
 
@@ -157,6 +174,30 @@ export class PolicyAccess implements Access {
 		remembered.set(key, slices);
 		return slices;
 	}
+}
+
+/** What somebody has to be allowed who may do everything. Reading the server's files and replication are not part of it. */
+const EVERYTHING = {
+	database: ['connect', 'create', 'alter', 'drop', 'grant', 'temp', 'set', 'do', 'listen', 'notify', 'maintain'],
+	relation: [
+		...(['select', 'insert', 'update', 'delete', 'truncate', 'lock'] as const),
+		...(['create', 'alter', 'drop', 'grant', 'maintain'] as const),
+	],
+	function: ['execute'],
+} as const satisfies Record<string, readonly Action[]>;
+
+/** Cheap, before Casbin is asked: nothing narrows, and there are rules for all relations and all functions. */
+function mayBeUnrestricted(rules: readonly Rule[]): boolean {
+	const isAll = (pattern: NamePattern): boolean => pattern.wild && pattern.text === '*';
+	if (rules.some(({ effect }) => effect === 'deny' || effect === 'mask' || effect === 'filter')) return false;
+	const objects = rules.filter(({ effect }) => effect === 'allow').map(({ object }) => object);
+	const relations = objects.some(
+		(object) => object.kind === 'relation' && isAll(object.schema) && isAll(object.relation),
+	);
+	const functions = objects.some(
+		(object) => object.kind === 'function' && isAll(object.schema) && isAll(object.name) && object.types === null,
+	);
+	return relations && functions;
 }
 
 function toAnswer(verdict: Verdict): Answer {

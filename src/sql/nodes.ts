@@ -47,7 +47,7 @@ export type NodeClass =
 	| 'from'
 	/** A statement that is decided by what it reads, writes and calls (statement.ts). */
 	| 'statement'
-	/** A statement that is refused by name, whoever sends it. */
+	/** A statement that is refused by name, but to whoever may do everything (unrestricted.ts). */
 	| 'refused'
 	/** Is part of another node, and read with it; anywhere else it denies the statement. */
 	| 'part'

@@ -138,6 +138,7 @@ function accessOf(answer: Answer, shape: string): Access {
 		database: 'any',
 		revision: 'p1',
 		shape,
+		unrestricted: false,
 		onDatabase: () => answer,
 		onRelation: () => answer,
 		onColumn: () => answer,

@@ -14,7 +14,7 @@ import { STATEMENT_TAGS, statement } from '../../src/sql/statement.ts';
 import { newWalk, type Walk } from '../../src/sql/walk.ts';
 import type { Bench } from './bench.ts';
 import { declaredTags, readGrammar, tagsIn, writtenTags } from './grammar.ts';
-import { AUDITOR, openPeople } from './people.ts';
+import { AUDITOR, MANAGER, openPeople } from './people.ts';
 import { STATEMENTS } from './statements.ts';
 
 const grammar = readGrammar();
@@ -148,7 +148,7 @@ describe('a node that is not where it belongs denies the statement', () => {
 	test.each(STATEMENTS.map((sql) => [topTag(sql), sql.replaceAll(/\s+/g, ' ')] as const))(
 		'%s: %s',
 		async (tag, sql) => {
-			const decision = await bench.decide(sql, { who: AUDITOR, temp: 'pg_temp_9' });
+			const decision = await bench.decide(sql, { who: MANAGER, temp: 'pg_temp_9' });
 			const expected = NODE_CLASSES[tag];
 			if (expected !== 'refused') {
 				expect(decision.error?.message ?? '').not.toBe(`${words(tag)} is not allowed through the gateway`);
@@ -160,6 +160,14 @@ describe('a node that is not where it belongs denies the statement', () => {
 			expect(decision.error?.message).toBe(`${words(tag)} is not allowed through the gateway`);
 		},
 	);
+
+	test.each(
+		STATEMENTS.filter((sql) => NODE_CLASSES[topTag(sql)] === 'refused').map((sql) => [topTag(sql), sql] as const),
+	)('%s is refused to whoever may do everything only where it acts on the server itself', async (tag, sql) => {
+		const { effect, rewritten } = await bench.decide(sql, { who: AUDITOR });
+		expect(effect).toBe(['AlterSystemStmt', 'LoadStmt', 'PLAssignStmt'].includes(tag) ? 'deny' : 'allow');
+		expect(rewritten).toBe(sql);
+	});
 
 	test('every class of statement is among them', () => {
 		const tags = new Set<string>(STATEMENTS.map(topTag));

@@ -7,6 +7,8 @@ import { type Bench, type BenchOptions, openBench } from './bench.ts';
 export const ANALYST: Identity = identityOf(['user:ana', 'role:analyst'], { tenant: 'acme' });
 /** Sees and does everything. */
 export const AUDITOR: Identity = identityOf(['user:max', 'role:auditor'], { tenant: 'acme' });
+/** May everything, but for one relation: nothing is waived for whom anything is kept from. */
+export const MANAGER: Identity = identityOf(['user:meg', 'role:manager'], { tenant: 'acme' });
 /** May connect and nothing else. */
 export const STRANGER: Identity = identityOf(['user:eve'], {});
 
@@ -87,6 +89,10 @@ p, role:analyst, db.hr.secrets, *, deny
 p, role:auditor, db, *, allow
 p, role:auditor, db.*.*, *, allow
 p, role:auditor, db.*.*(*), execute, allow
+p, role:manager, db, *, allow
+p, role:manager, db.*.*, *, allow
+p, role:manager, db.*.*(*), execute, allow
+p, role:manager, db.hr.secrets, *, deny
 `;
 
 export function openPeople(more: Partial<BenchOptions> = {}): Promise<Bench> {
