@@ -212,6 +212,8 @@ export interface StatementDecision {
 	readonly rules: readonly RuleRef[];
 	/** It touches a protected relation: errors and notices are redacted. */
 	readonly touchesProtected: boolean;
+	/** Numbers of the parameters (from 1) that may be written down. Absent: all of them, or none where it touches a protected relation. */
+	readonly shownParameters?: readonly number[];
 	readonly checks: readonly FilterCheck[];
 	/**
 	 * The gateway added a RETURNING of its own: RowDescription and DataRow of this statement stay with the gateway,
@@ -241,8 +243,6 @@ export interface Decision {
 	/** What is forwarded in place of `sql`. */
 	readonly rewritten: string;
 	/** How `rewritten` came from `sql`, for mapping error positions back; offsets in UTF-8 bytes of `sql`. */
-	/** Numbers of the parameters (from 1) that may be written down. Absent: all of them, or none where it touches a protected relation. */
-	readonly shownParameters?: readonly number[];
 	readonly edits: readonly Edit[];
 	readonly statements: readonly StatementDecision[];
 	/** The first denial. */

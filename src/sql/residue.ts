@@ -1,5 +1,5 @@
 /** What a statement may leave in the session behind its transaction, so that a pool knows what it has to keep apart. */
-import type { Node } from '@pgsql/types';
+import type { Node, SelectStmt } from '@pgsql/types';
 import type { CatalogSnapshot, Relation } from '../catalog/snapshot.ts';
 import type { ObjectUse, Residue, SessionEffect } from '../stages.ts';
 import { routineSafety } from '../catalog/safety.ts';
@@ -68,7 +68,7 @@ export function residueOf(
 	};
 	const tag = tagOf(node);
 	leave(Object.hasOwn(BY_STATEMENT, tag) ? (BY_STATEMENT[tag] ?? null) : 'unknown', tag);
-	if (tag === 'SelectStmt' && JSON.stringify(node).includes('"intoClause"')) leave('temporary', tag);
+	if ('SelectStmt' in node && makesTable(node.SelectStmt)) leave('temporary', tag);
 	if (tag === 'ExplainStmt') leave(...explained(node));
 	for (const name of functionsIn(node)) leave(BY_FUNCTION.get(name) ?? null, name);
 	const writing = objects.some((use) => use.kind === 'relation' && WRITES.has(use.action));
@@ -96,6 +96,11 @@ export function residueOfCall(
 
 function over(what: Residue | null, tags: readonly string[]): Record<string, Residue | null> {
 	return Object.fromEntries(tags.map((tag) => [tag, what]));
+}
+
+/** SELECT INTO; of a set operation the first part has it. No values are looked at: their statement may stand for many. */
+function makesTable(select: SelectStmt): boolean {
+	return select.intoClause !== undefined || (select.larg !== undefined && makesTable(select.larg));
 }
 
 /** EXPLAIN ANALYZE does what the statement does. */
