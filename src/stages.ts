@@ -210,6 +210,10 @@ export interface StatementDecision {
 	readonly rewritten: string;
 	readonly objects: readonly ObjectUse[];
 	readonly rules: readonly RuleRef[];
+	/** Of the session, that it declares or fetches from: what is fetched is what was declared. */
+	readonly cursor?: string;
+	/** For EXECUTE: the text that was prepared. */
+	readonly executes?: string;
 	/** It touches a protected relation: errors and notices are redacted. */
 	readonly touchesProtected: boolean;
 	/** Numbers of the parameters (from 1) that may be written down. Absent: all of them, or none where it touches a protected relation. */
@@ -217,10 +221,6 @@ export interface StatementDecision {
 	readonly checks: readonly FilterCheck[];
 	/**
 	 * The gateway added a RETURNING of its own: RowDescription and DataRow of this statement stay with the gateway,
-	/** Of the session, that it declares or fetches from: what is fetched is what was declared. */
-	readonly cursor?: string;
-	/** For EXECUTE: the text that was prepared. */
-	readonly executes?: string;
 	 * a Describe answers NoData.
 	 */
 	readonly hidesRows: boolean;
