@@ -63,6 +63,18 @@ test('--once: shows the tour with its usual ports taken, ends with 0, leaves not
 	const text = demo.text();
 	expect(status, text).toBe(0);
 	expect(Date.now() - beganMs).toBeLessThan(30_000);
+	const ways = [
+		['SCRAM-SHA-256', 'app', 'scram-sha-256'],
+		['SCRAM-SHA-256-PLUS', 'app', 'scram-sha-256-plus'],
+		['client certificate', 'loader', 'certificate'],
+		['token as the password', 'ben', 'token'],
+		['token of a program', 'workload:reporting', 'token'],
+		['device flow', 'ana', 'device'],
+		['OAUTHBEARER', 'gita', 'oauthbearer'],
+		['portcullis login', 'ana', 'token'],
+	];
+	for (const [title, who, method] of ways) expect(text).toMatch(new RegExp(`^   ${title} .* ${who} +${method}$`, 'm'));
+	expect(text).toMatch(/NOTICE: {2}sign in as ana: open http:\S+ and confirm the code \S+\n/);
 	expect(text).toMatch(/Hiro Larsen\s+XXX-XX-7907 │ 1\s+Hiro Larsen\s+937-54-7907 │/);
 	expect(text).toMatch(/✘ ERROR 42501/);
 	expect(text).toMatch(/denied by\s/);

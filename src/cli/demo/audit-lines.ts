@@ -5,7 +5,7 @@ import type { Paint } from '../io.ts';
 import { wrap } from './panels.ts';
 
 /** The members of a record (see docs/audit.md) that are shown here. */
-interface AuditRecord {
+export interface AuditRecord {
 	readonly metadata: { readonly event_code: string; readonly uid: string; readonly correlation_uid?: string };
 	readonly time: number;
 	readonly query_info?: { readonly query_string: string };
@@ -14,10 +14,15 @@ interface AuditRecord {
 	readonly status_code?: string;
 	readonly status_detail?: string;
 	readonly action?: string;
-	readonly unmapped?: { readonly rewritten?: string; readonly rows?: number; readonly duration_us?: number };
+	readonly unmapped?: {
+		readonly method?: string | null;
+		readonly rewritten?: string;
+		readonly rows?: number;
+		readonly duration_us?: number;
+	};
 }
 
-interface Parsed {
+export interface Parsed {
 	readonly line: string;
 	readonly record: AuditRecord;
 }
@@ -64,7 +69,8 @@ function inFull({ line, record }: Parsed, columns: number, paint: Paint): string
 	];
 }
 
-async function readRecords(folder: string): Promise<Parsed[]> {
+/** Every record of the log. */
+export async function readRecords(folder: string): Promise<Parsed[]> {
 	const files = (await readdir(folder)).filter((name) => name.endsWith('.jsonl')).sort();
 	const texts = await Promise.all(files.map((name) => readFile(join(folder, name), 'utf8')));
 	return texts

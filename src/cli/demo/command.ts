@@ -7,6 +7,7 @@ import { Cleanup } from './cleanup.ts';
 import { PEOPLE, SERVICE } from './people.ts';
 import { type Progress, type Scene, startScene } from './scene.ts';
 import { APPLICATION, runTour } from './tour.ts';
+import { goWays } from './ways.ts';
 
 export interface DemoOptions {
 	/** End after the tour instead of waiting for Ctrl-C. */
@@ -16,7 +17,9 @@ export interface DemoOptions {
 }
 
 /** Exit status: 0 after the tour or after Ctrl-C, 130 when it was interrupted before. Throws what the parts throw. */
-export async function runDemo(io: CommandIo, options: DemoOptions): Promise<number> {
+export async function runDemo(out: CommandIo, options: DemoOptions): Promise<number> {
+	// Tables side by side need an end of line, also where there is no terminal.
+	const io = out.columns > 0 ? out : { ...out, columns: 100 };
 	const cleanup = new Cleanup();
 	const colors = paint(io.color);
 	const beganMs = performance.now();
@@ -48,7 +51,11 @@ async function tour(scene: Scene, once: boolean, io: CommandIo, colors: Paint): 
 	const passwords = new Map<string, string>();
 	for (const [name, file] of scene.secretFiles) passwords.set(name, await readFile(file, 'utf8'));
 	const { host, port } = scene.gateway;
+	// They take as long as a provider lets nobody ask again, so the tour is shown meanwhile.
+	const ways = goWays(scene, io, colors);
+	ways.catch(() => undefined);
 	await runTour({ host, port, database: 'shop', passwords }, io, colors);
+	io.out(`${(await ways).join('\n')}\n`);
 	io.out(`${(await auditLines(scene.auditFolder, APPLICATION, io.columns, colors)).join('\n')}\n`);
 	io.out(`${tryIt(scene, once, colors).join('\n')}\n`);
 	return true;

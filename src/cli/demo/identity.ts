@@ -43,6 +43,9 @@ export interface IdentityProvider {
 	authorize(url: string, name: string): Promise<string>;
 	/** A client with a secret, which may ask about tokens (RFC 7662) and revoke them (RFC 7009). */
 	readonly resourceServer: { readonly clientId: string; readonly clientSecret: string };
+	/** A program with a token of its own: the name of its client, and such a token (RFC 6749, section 4.4). */
+	readonly workload: string;
+	workloadToken(): Promise<string>;
 	/** Grant types of the tokens given so far, in order. */
 	readonly grants: readonly string[];
 	/** Takes back an access or refresh token of `clientId`. */
@@ -77,6 +80,7 @@ const HOST = '127.0.0.1';
 const RESOURCE = 'urn:portcullis';
 const ALGORITHM = 'ES256';
 const KEY_ID = 'demo';
+const WORKLOAD = 'reporting';
 /** How long a sign-in lasts at the provider, however short its tokens live. */
 const SIGN_IN_S = 12 * 3600;
 const SCOPES = ['openid', 'email', 'profile', 'groups'];
@@ -92,6 +96,7 @@ export async function startIdentityProvider(options: IdentityOptions): Promise<I
 		lifetimeS: options.tokenLifetimeS ?? SIGN_IN_S,
 		opaque: options.opaqueTokens ?? false,
 		resourceServer: { clientId: 'portcullis', clientSecret: randomBytes(18).toString('base64url') },
+		workloadSecret: randomBytes(18).toString('base64url'),
 		people: new Map(options.people.map((person) => [person.name, person])),
 	};
 	const keys = await generateKeyPair(ALGORITHM, { extractable: true });
@@ -114,6 +119,8 @@ export async function startIdentityProvider(options: IdentityOptions): Promise<I
 		audience: settings.audience,
 		people: options.people,
 		resourceServer: settings.resourceServer,
+		workload: WORKLOAD,
+		workloadToken: () => clientCredentials(settings),
 		grants,
 		signIn: (name) => authorizationCode(browser(name), settings),
 		authorize: async (url, name) => (await browser(name).open(url)).url,
@@ -146,33 +153,47 @@ interface Settings {
 	readonly lifetimeS: number;
 	readonly opaque: boolean;
 	readonly resourceServer: IdentityProvider['resourceServer'];
+	readonly workloadSecret: string;
 	readonly people: ReadonlyMap<string, Person>;
+}
+
+/** For people, for the gateway, and for a program. */
+function clientsOf(settings: Settings): NonNullable<Configuration['clients']> {
+	return [
+		{
+			client_id: settings.clientId,
+			client_name: 'psql and friends',
+			application_type: 'native',
+			token_endpoint_auth_method: 'none',
+			redirect_uris: [`http://${HOST}/callback`],
+			response_types: ['code'],
+			grant_types: ['authorization_code', 'refresh_token', 'urn:ietf:params:oauth:grant-type:device_code'],
+			id_token_signed_response_alg: ALGORITHM,
+		},
+		{
+			client_id: settings.resourceServer.clientId,
+			client_secret: settings.resourceServer.clientSecret,
+			redirect_uris: [],
+			response_types: [],
+			grant_types: [],
+			id_token_signed_response_alg: ALGORITHM,
+		},
+		{
+			client_id: WORKLOAD,
+			client_secret: settings.workloadSecret,
+			redirect_uris: [],
+			response_types: [],
+			grant_types: ['client_credentials'],
+			id_token_signed_response_alg: ALGORITHM,
+		},
+	];
 }
 
 function configure(settings: Settings, jwk: object): Configuration {
 	const lifetime = (): number => settings.lifetimeS;
 	return {
 		jwks: { keys: [jwk] },
-		clients: [
-			{
-				client_id: settings.clientId,
-				client_name: 'psql and friends',
-				application_type: 'native',
-				token_endpoint_auth_method: 'none',
-				redirect_uris: [`http://${HOST}/callback`],
-				response_types: ['code'],
-				grant_types: ['authorization_code', 'refresh_token', 'urn:ietf:params:oauth:grant-type:device_code'],
-				id_token_signed_response_alg: ALGORITHM,
-			},
-			{
-				client_id: settings.resourceServer.clientId,
-				client_secret: settings.resourceServer.clientSecret,
-				redirect_uris: [],
-				response_types: [],
-				grant_types: [],
-				id_token_signed_response_alg: ALGORITHM,
-			},
-		],
+		clients: clientsOf(settings),
 		scopes: ['openid', 'offline_access', 'groups'],
 		claims: {
 			openid: ['sub'],
@@ -183,6 +204,7 @@ function configure(settings: Settings, jwk: object): Configuration {
 		cookies: { keys: [randomBytes(24).toString('base64url')] },
 		ttl: {
 			AccessToken: lifetime,
+			ClientCredentials: lifetime,
 			IdToken: lifetime,
 			RefreshToken: () => SIGN_IN_S,
 			Interaction: () => SIGN_IN_S,
@@ -219,6 +241,7 @@ function configure(settings: Settings, jwk: object): Configuration {
 function features(settings: Settings): NonNullable<Configuration['features']> {
 	return {
 		devInteractions: { enabled: false },
+		clientCredentials: { enabled: true },
 		deviceFlow: {
 			enabled: true,
 			userCodeInputSource: async (ctx, form, _out, error) =>
@@ -389,6 +412,13 @@ async function authorizationCode(browser: Browser, settings: Settings): Promise<
 	return String(tokens['access_token']);
 }
 
+async function clientCredentials(settings: Settings): Promise<string> {
+	const grant = { grant_type: 'client_credentials', client_id: WORKLOAD, resource: RESOURCE };
+	const authorization = `Basic ${Buffer.from(`${WORKLOAD}:${settings.workloadSecret}`).toString('base64')}`;
+	const tokens = await post(`${settings.issuer}/token`, grant, { authorization });
+	return String(tokens['access_token']);
+}
+
 async function startDevice(settings: Settings): Promise<DeviceAuthorization> {
 	const answer = await post(`${settings.issuer}/device/auth`, {
 		client_id: settings.clientId,
@@ -404,8 +434,12 @@ async function revoke(settings: Settings, token: string): Promise<void> {
 	if (!response.ok) throw new Error(`the token was not revoked: ${response.status} ${await response.text()}`);
 }
 
-async function post(url: string, fields: Record<string, string>): Promise<Record<string, unknown>> {
-	const response = await fetch(url, { method: 'POST', body: new URLSearchParams(fields) });
+async function post(
+	url: string,
+	fields: Record<string, string>,
+	headers: Record<string, string> = {},
+): Promise<Record<string, unknown>> {
+	const response = await fetch(url, { method: 'POST', headers, body: new URLSearchParams(fields) });
 	const answer = (await response.json()) as Record<string, unknown>;
 	if (!response.ok) throw new Error(`${url}: ${String(answer['error'])}: ${String(answer['error_description'])}`);
 	return answer;

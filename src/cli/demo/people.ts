@@ -17,3 +17,6 @@ export const PEOPLE = [
 
 /** The service account (SCRAM): it writes orders for one tenant. */
 export const SERVICE = { name: 'app', roles: ['writer'], claims: { tenant: 'acme' } } as const;
+
+/** Another service account, which has a client certificate and no password. */
+export const LOADER = { name: 'loader', roles: ['writer'], claims: { tenant: 'acme' } } as const;

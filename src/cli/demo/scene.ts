@@ -13,12 +13,13 @@ import { type Gateway, startGateway } from '../gateway.ts';
 import type { SessionLog } from '../../session/services.ts';
 import type { Cleanup } from './cleanup.ts';
 import { type IdentityProvider, startIdentityProvider } from './identity.ts';
-import { PEOPLE, SERVICE } from './people.ts';
+import { makeCertificate } from './certificates.ts';
+import { LOADER, PEOPLE, SERVICE } from './people.ts';
 import { type EmbeddedPostgres, freePort, startEmbeddedPostgres } from './postgres.ts';
 import { GATEWAY_ROLE, shopRolesSql, shopSql } from './shop.ts';
 
 /** Ports that are taken when they are free. */
-const PORTS = { gateway: 6432, provider: 9455, postgres: 5499 } as const;
+const PORTS = { gateway: 6432, provider: 9455, postgres: 5499, admin: 9187 } as const;
 
 export interface Scene {
 	/** Temporary: configuration, tokens, passwords and audit log. */
@@ -29,8 +30,16 @@ export interface Scene {
 	readonly gateway: Gateway;
 	readonly provider: IdentityProvider;
 	readonly postgres: EmbeddedPostgres;
+	/** Files in PEM: the authority of the gateway's certificate, and the certificate and key of the account `loader`. */
+	readonly tls: DemoTls;
 	/** Name of a person or service to the file that holds the token or password to sign in with. */
 	readonly secretFiles: ReadonlyMap<string, string>;
+}
+
+export interface DemoTls {
+	readonly authority: string;
+	readonly clientCert: string;
+	readonly clientKey: string;
 }
 
 /** Tells that something begins; what it answers is called with a line about how it went. */
@@ -51,6 +60,7 @@ export async function startScene(cleanup: Cleanup, progress: Progress): Promise<
 	]);
 	const done = progress('Gateway');
 	const secretFiles = await writeSecrets(folder, provider);
+	const tls = await writeCertificates(folder);
 	const configFile = join(folder, 'portcullis.yaml');
 	const policies = fileURLToPath(new URL('../../../policies', import.meta.url));
 	await writeFile(join(folder, 'gateway.password'), gatewayPassword, { mode: 0o600 });
@@ -67,6 +77,7 @@ export async function startScene(cleanup: Cleanup, progress: Progress): Promise<
 		gateway,
 		provider,
 		postgres,
+		tls,
 		secretFiles,
 	};
 }
@@ -115,6 +126,26 @@ async function writeSecrets(folder: string, provider: IdentityProvider): Promise
 	return secrets;
 }
 
+/** An authority of the demo's own, a certificate for the gateway, and one for the account that signs in by it. */
+async function writeCertificates(folder: string): Promise<DemoTls> {
+	const issuer = makeCertificate({ name: 'Portcullis demo', authority: true });
+	const hosts = ['localhost', '127.0.0.1'];
+	const gateway = makeCertificate({ name: 'localhost', hosts, usage: 'server', issuer });
+	const loader = makeCertificate({ name: LOADER.name, usage: 'client', issuer });
+	const write = async (name: string, text: string): Promise<string> => {
+		const file = join(folder, name);
+		await writeFile(file, text, { mode: 0o600 });
+		return file;
+	};
+	await write('gateway.crt', gateway.cert);
+	await write('gateway.key', gateway.key);
+	return {
+		authority: await write('authority.crt', issuer.cert),
+		clientCert: await write('loader.crt', loader.cert),
+		clientKey: await write('loader.key', loader.key),
+	};
+}
+
 interface ConfigParts {
 	readonly folder: string;
 	readonly policies: string;
@@ -127,7 +158,12 @@ interface ConfigParts {
 async function configText({ policies, postgres, provider, secretFiles }: ConfigParts): Promise<string> {
 	const servicePassword = await readFile(secretFiles.get(SERVICE.name) ?? '', 'utf8');
 	return stringify({
-		listen: { host: '127.0.0.1', port: await freePort(PORTS.gateway) },
+		listen: {
+			host: '127.0.0.1',
+			port: await freePort(PORTS.gateway),
+			tls: { mode: 'allow', cert: './gateway.crt', key: './gateway.key', clientCa: './authority.crt' },
+		},
+		admin: { port: await freePort(PORTS.admin) },
 		identity: {
 			issuers: [
 				{
@@ -138,6 +174,7 @@ async function configText({ policies, postgres, provider, secretFiles }: ConfigP
 					username: 'preferred_username',
 					groups: 'groups',
 					claims: ['tenant'],
+					workloads: { username: 'client_id' },
 				},
 			],
 			users: [
@@ -147,6 +184,7 @@ async function configText({ policies, postgres, provider, secretFiles }: ConfigP
 					roles: SERVICE.roles,
 					claims: SERVICE.claims,
 				},
+				{ ...LOADER, certificate: true },
 			],
 		},
 		databases: {

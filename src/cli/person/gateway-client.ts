@@ -36,6 +36,8 @@ export type BearerOutcome =
 export interface BearerLogin {
 	readonly user: string;
 	readonly database: string;
+	/** What the session calls itself. */
+	readonly application?: string;
 	/** Null asks where to get one. */
 	readonly token: string | null;
 	/** Run when signed in. */
@@ -61,8 +63,11 @@ export async function bearerLogin(address: GatewayAddress, asked: BearerLogin): 
 	}
 }
 
-async function converse(socket: Socket, { user, database, token, sql }: BearerLogin): Promise<BearerOutcome> {
-	const params = { user, database, application_name: 'portcullis', options: '-c portcullis.login=oauthbearer' };
+async function converse(
+	socket: Socket,
+	{ user, database, token, sql, application = 'portcullis' }: BearerLogin,
+): Promise<BearerOutcome> {
+	const params = { user, database, application_name: application, options: '-c portcullis.login=oauthbearer' };
 	socket.write(encodeStartupMessage(protocolVersions.v3_0, Object.entries(params)));
 	const rows: (string | null)[][] = [];
 	let failure: BearerFailure | null = null;

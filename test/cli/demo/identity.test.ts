@@ -22,6 +22,11 @@ describe('startIdentityProvider', () => {
 		expect(claims).toMatchObject({ sub: 'ben', preferred_username: 'ben', groups: ['data-team'], tenant: 'acme' });
 	});
 
+	test('gives a program a token of its own', async () => {
+		const { workload } = provider;
+		expect(await verify(await provider.workloadToken())).toMatchObject({ sub: workload, client_id: workload });
+	});
+
 	test('signs nobody in whom it does not know', async () => {
 		await expect(provider.signIn('nobody')).rejects.toThrow();
 	});
