@@ -97,6 +97,8 @@ const CACHE_BYTES_MAX = 64 * 1024 * 1024;
 const SHAPES_BYTES_MAX = 16 * 1024 * 1024;
 /** A longer text is not worth remembering: it will hardly come again. */
 const CACHED_TEXT_MAX = 64 * 1024;
+/** How often one decision looks through the session's own connection. */
+const LOOK_UPS_MAX = 8;
 /** What a remembered decision takes besides its texts, roughly. */
 const DECISION_BYTES = 2048;
 
@@ -214,15 +216,21 @@ export class Pipeline {
 		try {
 			const snapshot = withOwn(context, await context.catalog.refresh());
 			const revision = revisionOf(context, snapshot);
-			const second = this.#decideTimed({ context, snapshot, sql, parameterTypes, revision });
-			if (second.missing.length === 0 || context.lookUp === undefined) return second.decision;
-			const found = await context.lookUp(second.missing);
-			if (found.length === 0) return second.decision;
-			const temporary = found.find((relation) => relation.temporary)?.schema;
-			const names = temporary === undefined ? context.names : { ...context.names, tempSchema: temporary };
-			const own = overlay(snapshot, found);
-			return this.#decideFresh({ context: { ...context, names }, snapshot: own, sql, parameterTypes, revision: '' })
-				.decision;
+			let answered = this.#decideTimed({ context, snapshot, sql, parameterTypes, revision });
+			const found: Relation[] = [];
+			// A view that only the session sees may read more that only the session sees.
+			for (let round = 0; round < LOOK_UPS_MAX && answered.missing.length > 0; round += 1) {
+				const more = (await context.lookUp?.(answered.missing)) ?? [];
+				if (more.length === 0) break;
+				found.push(...more);
+				const tempSchema = found.find((relation) => relation.temporary)?.schema ?? context.names.tempSchema;
+				const own = {
+					context: { ...context, names: { ...context.names, tempSchema } },
+					snapshot: overlay(snapshot, found),
+				};
+				answered = this.#decideFresh({ ...own, sql, parameterTypes, revision: '' });
+			}
+			return answered.decision;
 		} catch (error) {
 			if (error instanceof GatewayError) return refusal(sql, 'Undecided', error, 'none');
 			throw error;
@@ -280,13 +288,15 @@ function inputsOf({ context, snapshot, parameterTypes }: Question): AnalysisCont
 	return { catalog: snapshot, access: context.access, searchPath, tempSchema, parameterTypes, nonce };
 }
 
-/** A temporary table that one statement makes is there for those after it. */
+/** A relation that one statement makes is there for those after it, and one that it drops or renames is not. */
 function analyseAll(inputs: AnalysisContext, parsed: Parsed): readonly Analysis[] {
 	let known = inputs;
 	return parsed.statements.map((statement) => {
 		const analysis = analyse(known, parsed.source, statement);
-		if (analysis.made !== undefined) {
-			known = { ...known, catalog: overlay(known.catalog, [analysis.made]), tempSchema: analysis.made.schema };
+		const { made, gone } = analysis;
+		if (made !== undefined || gone.length > 0) {
+			const tempSchema = made?.temporary === true ? made.schema : known.tempSchema;
+			known = { ...known, catalog: overlay(known.catalog, made === undefined ? [] : [made], gone), tempSchema };
 		}
 		return analysis;
 	});

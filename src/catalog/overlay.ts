@@ -73,11 +73,23 @@ function decodeDetailed(row: Row, all: readonly Row[]): Relation {
 }
 
 /**
- * The snapshot, with `relations` in place of those of the same schema and name, and of those of the same oid. Has the
- * revision of the snapshot below it: who keeps decisions by revision must not keep those made under an overlay.
+ * The snapshot, with `relations` in place of those of the same schema and name, and of those of the same oid, and without
+ * those that are `gone`. Has the revision of the snapshot below it: who keeps decisions by revision must not keep those made
+ * under an overlay. An oid of 0 stands for one that is not known yet.
  */
-export function overlay(snapshot: CatalogSnapshot, relations: readonly Relation[]): CatalogSnapshot {
-	return relations.length === 0 ? snapshot : new Overlay(snapshot, relations);
+export function overlay(
+	snapshot: CatalogSnapshot,
+	relations: readonly Relation[],
+	gone: readonly Relation[] = [],
+): CatalogSnapshot {
+	return relations.length === 0 && gone.length === 0 ? snapshot : new Overlay(snapshot, relations, gone);
+}
+
+/** The relation of that name that every session sees, whatever lies over the snapshot for one of them. */
+export function committedRelation(snapshot: CatalogSnapshot, schema: string, name: string): Relation | undefined {
+	let at = snapshot;
+	while (at instanceof Overlay) at = at.below;
+	return at.relation(schema, name);
 }
 
 class Overlay implements CatalogSnapshot {
@@ -85,81 +97,87 @@ class Overlay implements CatalogSnapshot {
 	readonly serverVersion: number;
 	readonly user: string;
 	readonly userCasts: CatalogSnapshot['userCasts'];
-	readonly #below: CatalogSnapshot;
+	readonly below: CatalogSnapshot;
 	readonly #relations: readonly Relation[];
 	readonly #byOid: ReadonlyMap<number, Relation>;
+	readonly #gone: ReadonlySet<Relation>;
 
-	constructor(below: CatalogSnapshot, relations: readonly Relation[]) {
+	constructor(below: CatalogSnapshot, relations: readonly Relation[], gone: readonly Relation[]) {
 		this.revision = below.revision;
 		this.serverVersion = below.serverVersion;
 		this.user = below.user;
 		this.userCasts = below.userCasts;
-		this.#below = below;
+		this.below = below;
 		this.#relations = relations;
-		this.#byOid = new Map(relations.map((relation) => [relation.oid, relation]));
+		this.#byOid = new Map(relations.filter(({ oid }) => oid !== 0).map((relation) => [relation.oid, relation]));
+		this.#gone = new Set(gone);
 	}
 
 	hasSchema(name: string): boolean {
-		return this.#below.hasSchema(name) || this.#relations.some((relation) => relation.schema === name);
+		return this.below.hasSchema(name) || this.#relations.some((relation) => relation.schema === name);
 	}
 
 	mayUseSchema(name: string): boolean {
-		return this.#below.mayUseSchema(name) || this.#relations.some((relation) => relation.schema === name);
+		return this.below.mayUseSchema(name) || this.#relations.some((relation) => relation.schema === name);
 	}
 
 	relation(schema: string, name: string): Relation | undefined {
 		const own = this.#relations.find((relation) => relation.name === name && relation.schema === schema);
 		if (own !== undefined) return own;
-		const below = this.#below.relation(schema, name);
-		return below !== undefined && this.#byOid.has(below.oid) ? undefined : below;
+		const below = this.below.relation(schema, name);
+		return below !== undefined && this.#isHidden(below) ? undefined : below;
+	}
+
+	#isHidden(below: Relation): boolean {
+		return this.#byOid.has(below.oid) || this.#gone.has(below);
 	}
 
 	relationByOid(oid: number): Relation | undefined {
-		return this.#byOid.get(oid) ?? this.#below.relationByOid(oid);
+		return this.#byOid.get(oid) ?? this.below.relationByOid(oid);
 	}
 
 	*relations(): Iterable<Relation> {
 		yield* this.#relations;
 		const names = new Set(this.#relations.map(({ schema, name }) => JSON.stringify([schema, name])));
-		for (const relation of this.#below.relations()) {
-			if (this.#byOid.has(relation.oid) || names.has(JSON.stringify([relation.schema, relation.name]))) continue;
+		for (const relation of this.below.relations()) {
+			if (this.#isHidden(relation) || names.has(JSON.stringify([relation.schema, relation.name]))) continue;
 			yield relation;
 		}
 	}
 
 	routines(schema: string, name: string) {
-		return this.#below.routines(schema, name);
+		return this.below.routines(schema, name);
 	}
 
 	routinesNamed(name: string) {
-		return this.#below.routinesNamed(name);
+		return this.below.routinesNamed(name);
 	}
 
 	routineByOid(oid: number) {
-		return this.#below.routineByOid(oid);
+		return this.below.routineByOid(oid);
 	}
 
 	operators(schema: string, name: string) {
-		return this.#below.operators(schema, name);
+		return this.below.operators(schema, name);
 	}
 
 	operatorsNamed(name: string) {
-		return this.#below.operatorsNamed(name);
+		return this.below.operatorsNamed(name);
 	}
 
 	type(schema: string, name: string): Type | undefined {
-		return this.#below.type(schema, name);
+		return this.below.type(schema, name);
 	}
 
 	typeByOid(oid: number): Type | undefined {
-		return this.#below.typeByOid(oid);
+		return this.below.typeByOid(oid);
 	}
 
 	arrayTypeOf(element: number): number {
-		return this.#below.arrayTypeOf(element);
+		return this.below.arrayTypeOf(element);
 	}
 
 	cast(source: number, target: number) {
-		return this.#below.cast(source, target);
+		return this.below.cast(source, target);
 	}
 }

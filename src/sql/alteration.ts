@@ -1,5 +1,6 @@
 /** ALTER, DROP, RENAME, COMMENT and GRANT. */
 import type { Node } from '@pgsql/types';
+import type { Relation } from '../catalog/snapshot.ts';
 import { columnsUnknown, boundExpressions, functionOption, tableElement } from './definition.ts';
 import { expression } from './expression.ts';
 import {
@@ -13,6 +14,7 @@ import {
 	schemaOf,
 } from './may.ts';
 import { as, type NodeOf } from './nodes.ts';
+import { mayRenameRoutines, mayRenameSchema, renameColumn, renameRelation } from './renaming.ts';
 import { refuse, type Walk } from './walk.ts';
 
 const RELATION_KINDS: ReadonlySet<string> = new Set([
@@ -48,6 +50,13 @@ const SCHEMA_KINDS: ReadonlySet<string> = new Set([
 	'OBJECT_TSDICTIONARY',
 	'OBJECT_TSPARSER',
 	'OBJECT_TSTEMPLATE',
+]);
+
+const ROUTINE_KINDS: ReadonlySet<string> = new Set([
+	'OBJECT_FUNCTION',
+	'OBJECT_PROCEDURE',
+	'OBJECT_ROUTINE',
+	'OBJECT_AGGREGATE',
 ]);
 
 const DATABASE_KINDS: ReadonlySet<string> = new Set(['OBJECT_SCHEMA', 'OBJECT_EXTENSION', 'OBJECT_CAST']);
@@ -98,26 +107,33 @@ function alterDefinition(walk: Walk, node: Node | undefined): void {
 }
 
 export function drop(walk: Walk, node: NodeOf<'DropStmt'>): void {
-	for (const object of node.objects ?? []) mayOnObject(walk, node.removeType ?? '', object, 'drop', false);
+	const kind = node.removeType ?? '';
+	for (const object of node.objects ?? []) {
+		const relation = mayOnObject(walk, kind, object, 'drop', false);
+		if (relation !== undefined && RELATION_KINDS.has(kind)) walk.gone.push(relation);
+	}
 	walk.effects.push({ type: 'ddl' }, { type: 'names-unknown' });
 }
 
-/** One object of DROP, COMMENT or RENAME. An object that is not there is the server's to report. */
+/** One object of DROP, COMMENT or RENAME; gives the relation that it is or hangs on. An object that is not there is the server's to report. */
 function mayOnObject(
 	walk: Walk,
 	kind: string,
 	object: Node | undefined,
 	action: 'alter' | 'drop',
 	unprotected: boolean,
-): void {
+): Relation | undefined {
 	const names = objectNames(object);
 	if (RELATION_KINDS.has(kind) || PARTS_OF_RELATION.has(kind)) {
 		const relation = relationNamed(walk, RELATION_KINDS.has(kind) ? names : names.slice(0, -1));
 		if (relation !== undefined) mayOnFound(walk, relation, RELATION_KINDS.has(kind) ? action : 'alter', unprotected);
 		else mayOnName(walk, schemaFromNames(walk, names), names.at(-1) ?? '', action);
-	} else if (SCHEMA_KINDS.has(kind)) mayInSchema(walk, schemaFromNames(walk, names), action, action.toUpperCase());
+		return relation;
+	}
+	if (SCHEMA_KINDS.has(kind)) mayInSchema(walk, schemaFromNames(walk, names), action, action.toUpperCase());
 	else if (DATABASE_KINDS.has(kind)) mayOnDatabase(walk, action, action.toUpperCase());
 	else throw refuse(walk, `${action.toUpperCase()} of this kind of object (${kind})`);
+	return undefined;
 }
 
 function schemaFromNames(walk: Walk, names: readonly string[]): string {
@@ -132,15 +148,31 @@ export function comment(walk: Walk, node: NodeOf<'CommentStmt'>): void {
 }
 
 export function rename(walk: Walk, node: NodeOf<'RenameStmt'>): void {
-	if (node.relation !== undefined) mayOnRelation(walk, node.relation, 'alter', true);
-	else mayOnObject(walk, node.renameType ?? '', node.object, 'alter', true);
+	const kind = node.renameType ?? '';
+	const name = node.newname ?? '';
+	if (node.relation !== undefined) {
+		const relation = mayOnRelation(walk, node.relation, 'alter', true);
+		if (RELATION_KINDS.has(kind)) renameRelation(walk, relation, { schema: relation.schema, name });
+		else if (kind === 'OBJECT_COLUMN') renameColumn(walk, relation, node.subname ?? '', name);
+	} else {
+		mayOnObject(walk, kind, node.object, 'alter', true);
+		if (ROUTINE_KINDS.has(kind)) mayRenameRoutines(walk, objectNames(node.object), { name });
+		if (kind === 'OBJECT_SCHEMA') mayRenameSchema(walk, node.subname ?? '', name);
+	}
 	walk.effects.push({ type: 'ddl' }, { type: 'names-unknown' });
 }
 
 export function moveToSchema(walk: Walk, node: NodeOf<'AlterObjectSchemaStmt'>): void {
-	if (node.relation !== undefined) mayOnRelation(walk, node.relation, 'alter', true);
-	else mayOnObject(walk, node.objectType ?? '', node.object, 'alter', true);
-	mayInSchema(walk, node.newschema ?? '', 'create', 'SET SCHEMA');
+	const kind = node.objectType ?? '';
+	const schema = node.newschema ?? '';
+	mayInSchema(walk, schema, 'create', 'SET SCHEMA');
+	if (node.relation !== undefined) {
+		const relation = mayOnRelation(walk, node.relation, 'alter', true);
+		renameRelation(walk, relation, { schema, name: relation.name });
+	} else {
+		mayOnObject(walk, kind, node.object, 'alter', true);
+		if (ROUTINE_KINDS.has(kind)) mayRenameRoutines(walk, objectNames(node.object), { schema });
+	}
 	walk.effects.push({ type: 'ddl' }, { type: 'names-unknown' });
 }
 

@@ -28,8 +28,10 @@ export interface Analysis {
 	readonly doubt: boolean;
 	/** Relations that were not found and where: perhaps only the session itself sees them yet. */
 	readonly missing: readonly RelationName[];
-	/** A temporary table that the statement makes. */
+	/** A relation that the statement makes, or what it makes of one. */
 	readonly made: Relation | undefined;
+	/** Relations that are no longer there under the names that they had. */
+	readonly gone: readonly Relation[];
 }
 
 /** Decides one statement. Never throws for what a client can write: a refusal is a decision with effect `deny`. */
@@ -49,6 +51,7 @@ export function analyse(context: AnalysisContext, source: SourceText, parsed: Pa
 			doubt: walk.doubt,
 			missing: [],
 			made: walk.made,
+			gone: walk.gone,
 		};
 	} catch (error) {
 		const refusal = asRefusal(error, parsed.node);
@@ -63,6 +66,7 @@ export function analyse(context: AnalysisContext, source: SourceText, parsed: Pa
 			doubt: unknown,
 			missing: unknown ? error.search : [],
 			made: undefined,
+			gone: [],
 		};
 	}
 }

@@ -63,6 +63,14 @@ export function columnType(walk: Walk, typeName: TypeName | undefined, location:
 	checkUserCasts(walk, null, type?.oid, location);
 }
 
+/** The same for a column whose type comes from elsewhere: another relation, a type, a query. */
+export function columnTypeByOid(walk: Walk, oid: number | null, location: number | undefined): void {
+	const type = oid === null ? undefined : walk.context.catalog.typeByOid(oid);
+	if (type === undefined) return;
+	checkTypeRoutines(walk, type, location, new Set());
+	checkUserCasts(walk, null, type.oid, location);
+}
+
 function checkTypeRoutines(walk: Walk, type: Type, location: number | undefined, seen: Set<number>): void {
 	const { catalog } = walk.context;
 	if (seen.has(type.oid) || type.schema === 'pg_catalog') return;

@@ -13,11 +13,13 @@ import {
 	resolveQualified,
 	type Scope,
 } from './scope.ts';
-import { denied, type ExprInfo, positionAt, refuse, type Walk } from './walk.ts';
+import { noteAsked } from './sampled.ts';
+import { denied, type ExprInfo, type Place, positionAt, refuse, type Walk } from './walk.ts';
 
 interface Around {
 	readonly walk: Walk;
 	readonly scope: Scope;
+	readonly place: Place;
 	readonly writing: boolean;
 }
 
@@ -105,6 +107,7 @@ function walkDoubt(walk: Walk): void {
 function column(node: ColumnRef, item: RangeItem, found: ItemColumn, around: Around): ExprInfo {
 	item.note?.columns.add(found.origin ?? found.name);
 	if (item.inline !== undefined) inlineColumn(node, item.inline, found.name, around);
+	if (around.place === 'qual') noteAsked(around.walk, found.from ?? item, found.origin ?? found.name);
 	return { type: found.type, constant: false, safe: !found.masked };
 }
 
@@ -127,6 +130,7 @@ function notAColumn(node: ColumnRef, name: string, item: RangeItem, around: Arou
 
 function wholeRow(node: ColumnRef, item: RangeItem, around: Around): ExprInfo {
 	item.note?.columns.add('*');
+	if (around.place === 'qual') noteAsked(around.walk, item, undefined);
 	// A whole row would show the system columns too.
 	around.walk.reads.get(item)?.stars.push({ start: 0, end: 0, text: null });
 	if (item.inline !== undefined && !item.inline.protection.none) {

@@ -1,9 +1,18 @@
 /** CREATE of relations, schemas, types, routines and what hangs on them. */
 import type { Node, RangeVar, SelectStmt } from '@pgsql/types';
 import { checkSetting, literalOf } from './call.ts';
-import { columnType } from './casts.ts';
+import type { Relation } from '../catalog/snapshot.ts';
+import { columnType, columnTypeByOid } from './casts.ts';
 import { expression } from './expression.ts';
-import { mayCreateRelation, mayInSchema, mayOnDatabase, mayOnRelation, objectNames, schemaOf } from './may.ts';
+import {
+	type Making,
+	mayCreateRelation,
+	mayInSchema,
+	mayOnDatabase,
+	mayOnRelation,
+	objectNames,
+	schemaOf,
+} from './may.ts';
 import { resolveType, stringsOf, TYPE, UnknownObject } from './names.ts';
 import { as, type NodeOf, tagOf } from './nodes.ts';
 import { readRelation } from './read-relation.ts';
@@ -27,41 +36,62 @@ export function columnsUnknown(): Scope {
 }
 
 export function createTable(walk: Walk, node: NodeOf<'CreateStmt'>): void {
-	mayCreateRelation(walk, node.relation);
-	for (const element of node.tableElts ?? []) tableElement(walk, element);
+	const making = mayCreateRelation(walk, node.relation);
+	const columns: MadeColumn[] = [];
 	for (const parent of node.inhRelations ?? []) {
 		const range = as(parent, 'RangeVar');
-		if (range !== undefined) mayOnRelation(walk, range, 'alter', true);
+		if (range !== undefined)
+			columns.push(...columnsOf(walk, mayOnRelation(walk, range, 'alter', true), range.location));
 	}
+	columns.push(...typedColumns(walk, node.ofTypename));
+	for (const element of node.tableElts ?? []) columns.push(...tableElement(walk, element));
 	for (const element of node.partspec?.partParams ?? [])
 		expression(as(element, 'PartitionElem')?.expr, { walk, scope: columnsUnknown(), place: 'output', writing: false });
 	boundExpressions(walk, node.partbound);
-	const elements = node.tableElts ?? [];
-	if (elements.every((element) => !('TableLikeClause' in element)) && (node.inhRelations ?? []).length === 0) {
-		const columns = elements.flatMap((element) => as(element, 'ColumnDef') ?? []);
-		made(
-			walk,
-			node.relation,
-			columns.map((column) => ({ name: column.colname ?? '', type: resolveType(walk, column.typeName)?.oid ?? null })),
-		);
-	}
+	made(walk, making, 'table', columns);
 	walk.effects.push({ type: 'ddl' });
 }
 
-/** Notes a temporary table whose columns are known, for the rest of the text. */
+interface MadeColumn {
+	readonly name: string;
+	readonly type: number | null;
+}
+
+/** Columns that come from another relation. */
+function columnsOf(walk: Walk, relation: Relation, location: number | undefined): readonly MadeColumn[] {
+	return relation.columns.map(({ name, typeOid }) => {
+		columnTypeByOid(walk, typeOid, location);
+		return { name, type: typeOid };
+	});
+}
+
+/** CREATE TABLE ... OF type: the fields of the type. */
+function typedColumns(walk: Walk, typeName: NodeOf<'TypeName'> | undefined): readonly MadeColumn[] {
+	if (typeName === undefined) return [];
+	const relation = walk.context.catalog.relationByOid(resolveType(walk, typeName)?.relation ?? 0);
+	if (relation === undefined) throw refuse(walk, 'CREATE TABLE OF a type that the gateway does not know');
+	return columnsOf(walk, relation, typeName.location);
+}
+
+/**
+ * Notes a relation whose columns are known, for the rest of the text. Where another has the name nothing is made, or not yet:
+ * what the catalogue shows of that one holds.
+ */
 function made(
 	walk: Walk,
-	range: RangeVar | undefined,
-	columns: readonly { readonly name: string; readonly type: number | null }[] | null,
+	{ schema, name: relname, temporary }: Making,
+	kind: Relation['kind'],
+	columns: readonly MadeColumn[] | null,
 ): void {
-	if (columns === null || range?.relpersistence !== 't' || range.relname === undefined) return;
+	const { catalog } = walk.context;
+	if (columns === null || (!temporary && catalog.relation(schema, relname) !== undefined)) return;
 	walk.made = {
 		oid: 0,
-		schema: walk.context.tempSchema ?? 'pg_temp',
-		name: range.relname,
-		kind: 'table',
-		temporary: true,
-		columns: columns.map(({ name, type }, i) => ({
+		schema,
+		name: relname,
+		kind,
+		temporary,
+		columns: [...new Map(columns.map((column) => [column.name, column])).values()].map(({ name, type }, i) => ({
 			name,
 			attnum: i + 1,
 			// An untyped literal is stored as text.
@@ -91,8 +121,8 @@ export function boundExpressions(walk: Walk, bound: NodeOf<'PartitionBoundSpec'>
 	}
 }
 
-/** A column, constraint or LIKE clause of CREATE TABLE, or what ALTER TABLE adds. */
-export function tableElement(walk: Walk, node: Node | undefined): void {
+/** A column, constraint or LIKE clause of CREATE TABLE, or what ALTER TABLE adds. Gives the columns that it makes. */
+export function tableElement(walk: Walk, node: Node | undefined): readonly MadeColumn[] {
 	const column = as(node, 'ColumnDef');
 	const constraint = as(node, 'Constraint');
 	const like = as(node, 'TableLikeClause');
@@ -100,11 +130,18 @@ export function tableElement(walk: Walk, node: Node | undefined): void {
 		columnType(walk, column.typeName, column.location);
 		expression(column.raw_default, { walk, scope: columnsUnknown(), place: 'output', writing: false });
 		for (const entry of column.constraints ?? []) tableElement(walk, entry);
-	} else if (constraint !== undefined) constraintOf(walk, constraint);
-	else if (like?.relation !== undefined) {
-		const item = readRelation(walk, like.relation, null);
-		if (walk.reads.has(item)) throw refuse(walk, 'CREATE TABLE ... LIKE a protected relation', like.relation.location);
-	} else throw refuse(walk, `a table element of kind ${node === undefined ? 'nothing' : tagOf(node)}`);
+		return [{ name: column.colname ?? '', type: resolveType(walk, column.typeName)?.oid ?? null }];
+	}
+	if (constraint !== undefined) {
+		constraintOf(walk, constraint);
+		return [];
+	}
+	if (like?.relation === undefined)
+		throw refuse(walk, `a table element of kind ${node === undefined ? 'nothing' : tagOf(node)}`);
+	const item = readRelation(walk, like.relation, null);
+	if (walk.reads.has(item)) throw refuse(walk, 'CREATE TABLE ... LIKE a protected relation', like.relation.location);
+	for (const { type } of item.columns ?? []) columnTypeByOid(walk, type, like.relation.location);
+	return item.columns ?? [];
 }
 
 function constraintOf(walk: Walk, constraint: NodeOf<'Constraint'>): void {
@@ -122,31 +159,41 @@ function constraintOf(walk: Walk, constraint: NodeOf<'Constraint'>): void {
 }
 
 export function createTableAs(walk: Walk, node: NodeOf<'CreateTableAsStmt'>): void {
-	mayCreateRelation(walk, node.into?.rel);
+	const making = mayCreateRelation(walk, node.into?.rel);
 	if (node.query === undefined) throw refuse(walk, 'CREATE TABLE AS without a query');
 	// What was prepared was decided then, and is asked for again before it runs.
 	if ('ExecuteStmt' in node.query) execute(walk, node.query.ExecuteStmt);
-	else {
-		const names = stringsOf(node.into?.colNames);
-		const columns = walk.query(walk, node.query, null, 'output');
-		made(walk, node.into?.rel, columns?.map((column, i) => ({ ...column, name: names[i] ?? column.name })) ?? null);
-	}
+	else madeOf(walk, making, walk.query(walk, node.query, null, 'output'), node.into?.colNames);
 	walk.effects.push({ type: 'ddl' });
+}
+
+/** A table of what a query gives. */
+function madeOf(
+	walk: Walk,
+	making: Making,
+	columns: readonly MadeColumn[] | null,
+	aliases: readonly Node[] | undefined,
+): void {
+	const names = stringsOf(aliases);
+	for (const { type } of columns ?? []) columnTypeByOid(walk, type, undefined);
+	made(walk, making, 'table', columns?.map(({ name, type }, i) => ({ name: names[i] ?? name, type })) ?? null);
 }
 
 /** SELECT INTO: as CREATE TABLE AS. */
 export function selectInto(walk: Walk, node: SelectStmt, into: RangeVar | undefined): void {
-	mayCreateRelation(walk, into);
+	const making = mayCreateRelation(walk, into);
 	const { intoClause: _into, ...query } = node;
-	made(walk, into, select(walk, query, null, 'output'));
+	madeOf(walk, making, select(walk, query, null, 'output'), undefined);
 	walk.effects.push({ type: 'ddl' });
 }
 
 /** The rewritten query becomes the definition, so the view shows its maker's rows; who reads it is masked once more. */
 export function createView(walk: Walk, node: NodeOf<'ViewStmt'>): void {
-	mayCreateRelation(walk, node.view);
+	const making = mayCreateRelation(walk, node.view);
 	if (node.query === undefined) throw refuse(walk, 'CREATE VIEW without a query');
-	walk.query(walk, node.query, null, 'output');
+	const columns = walk.query(walk, node.query, null, 'output');
+	const names = stringsOf(node.aliases);
+	made(walk, making, 'view', columns?.map(({ name, type }, i) => ({ name: names[i] ?? name, type })) ?? null);
 	walk.effects.push({ type: 'ddl' });
 }
 
@@ -168,7 +215,7 @@ export function createSchema(walk: Walk, node: NodeOf<'CreateSchemaStmt'>): void
 }
 
 export function createSequence(walk: Walk, node: NodeOf<'CreateSeqStmt'>): void {
-	mayCreateRelation(walk, node.sequence);
+	made(walk, mayCreateRelation(walk, node.sequence), 'sequence', []);
 	walk.effects.push({ type: 'ddl' });
 }
 

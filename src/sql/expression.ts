@@ -10,6 +10,7 @@ import { as, NODE_SINCE, type NodeOf, type NodeTag, tagOf } from './nodes.ts';
 import { checkOperator } from './operators.ts';
 import { fieldFunction } from './field-function.ts';
 import { constantType } from './literal.ts';
+import { collectAsked } from './sampled.ts';
 import { resolveBare, type Scope } from './scope.ts';
 import { commonType, resolvedType } from './types.ts';
 import { type ExprInfo, type Place, refuse, requireVersion, type Walk } from './walk.ts';
@@ -51,9 +52,20 @@ export function joined(parts: readonly ExprInfo[], type?: number | null): ExprIn
 
 /** Walks a condition and notes when it could tell something of a hidden row. */
 export function condition(node: Node | undefined, around: Omit<Around, 'place'>): void {
-	if (node === undefined) return;
-	const info = expression(node, { ...around, place: 'qual' });
-	if (!info.safe) around.walk.leaky = true;
+	for (const part of conjuncts(node)) {
+		collectAsked(around.walk, () => {
+			const info = expression(part, { ...around, place: 'qual' });
+			if (!info.safe) around.walk.leaky = true;
+			return info.safe;
+		});
+	}
+}
+
+/** Parts that AND joins; none where there is no condition. */
+function conjuncts(node: Node | undefined): readonly Node[] {
+	const bool = as(node, 'BoolExpr');
+	if (bool?.boolop === 'AND_EXPR') return (bool.args ?? []).flatMap(conjuncts);
+	return node === undefined ? [] : [node];
 }
 
 type Handlers = { [K in NodeTag]?: (value: NodeOf<K>, around: Around) => ExprInfo };
@@ -168,10 +180,10 @@ function functionCall(node: NodeOf<'FuncCall'>, around: Around): ExprInfo {
 	if (field !== undefined) return field;
 	const order = sortItems(node.agg_order, around);
 	const filter = expression(node.agg_filter, around);
-	windowDefinition(node.over, around);
+	const window = windowDefinition(node.over, around);
 	const within = node.agg_within_group === true ? order : [];
 	const info = checkCallNode(around.walk, node, [...args, ...within]);
-	const whole = joined([...args, filter], info.type);
+	const whole = joined([...args, ...order, filter, window], info.type);
 	const constant = whole.constant && !info.volatile && node.agg_star !== true;
 	return { type: info.type, constant, safe: whole.safe && (info.leakproof || constant) };
 }
@@ -329,7 +341,11 @@ function subLink(node: NodeOf<'SubLink'>, around: Around): ExprInfo {
 	if (node.subselect === undefined) throw refuse(walk, 'a subquery without a query', node.location);
 	const tests = as(node.testexpr, 'RowExpr')?.args ?? (node.testexpr === undefined ? [] : [node.testexpr]);
 	const lefts = tests.map((test) => expression(test, around));
+	// What a query inside reads may be asked about by what is around it, whatever its own conditions are.
+	const { asked } = walk;
+	walk.asked = null;
 	const columns = walk.query(walk, node.subselect, scope, place);
+	walk.asked = asked;
 	const types = columns?.map((column) => resolvedType(column.type));
 	const [first] = columns ?? [];
 	if (first !== undefined) walk.firstColumns.set(node.subselect, first.name);
@@ -395,10 +411,15 @@ export function sortItems(
 }
 
 /** An OVER clause or an entry of WINDOW. */
-export function windowDefinition(window: WindowDef | undefined, around: Around): void {
-	if (window === undefined) return;
-	expressions(window.partitionClause, around);
-	sortItems(window.orderClause, around);
-	expression(window.startOffset, around);
-	expression(window.endOffset, around);
+export function windowDefinition(window: WindowDef | undefined, around: Around): ExprInfo {
+	if (window === undefined) return NOTHING;
+	return joined(
+		[
+			expressions(window.partitionClause, around),
+			...sortItems(window.orderClause, around),
+			expression(window.startOffset, around),
+			expression(window.endOffset, around),
+		],
+		null,
+	);
 }

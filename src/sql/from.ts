@@ -9,6 +9,7 @@ import { leafOfColumn, seenThrough } from './leaf.ts';
 import { noteEqualColumns, pushJoinConditions } from './push.ts';
 import { findRoutines } from './routines.ts';
 import { readRelation, rename } from './read-relation.ts';
+import { noteAsked } from './sampled.ts';
 import { bareColumns, findCte, type ItemColumn, type RangeItem, type Scope } from './scope.ts';
 import { isKeyword } from './source.ts';
 import { commonType, resolvedType } from './types.ts';
@@ -154,6 +155,7 @@ function mergedColumns(
 	const names = node.isNatural === true ? commonNames(left, right) : stringsOf(node.usingClause);
 	if (names === null) {
 		walk.leaky = true;
+		for (const item of [...left, ...right]) noteAsked(walk, item, undefined);
 		return null;
 	}
 	return names.map((name) => {
@@ -164,6 +166,7 @@ function mergedColumns(
 		const masked = l?.column.masked === true || r?.column.masked === true;
 		if (!info.leakproof || masked) {
 			walk.leaky = true;
+			for (const one of [l, r]) if (one !== undefined) noteAsked(walk, one.column.from ?? one.item, one.column.origin);
 		} else if (l !== undefined && r !== undefined) {
 			noteEqualColumns(leafOfColumn(l.item, l.column), leafOfColumn(r.item, r.column));
 		}

@@ -50,13 +50,20 @@ function creationSchema(walk: Walk): string {
 	return found;
 }
 
+/** Where a relation is made. */
+export interface Making {
+	readonly schema: string;
+	readonly name: string;
+	readonly temporary: boolean;
+}
+
 /** CREATE of a relation: `temp` on the database for temporary ones, else `create` on the name. The schema is written into the text. */
-export function mayCreateRelation(walk: Walk, range: RangeVar | undefined): void {
+export function mayCreateRelation(walk: Walk, range: RangeVar | undefined): Making {
 	if (range === undefined) throw refuse(walk, 'creating a relation without a name');
-	const { access } = walk.context;
+	const { access, tempSchema } = walk.context;
 	if (range.relpersistence === 't' || range.schemaname === 'pg_temp') {
 		mayOnDatabase(walk, 'temp', 'temporary relations');
-		return;
+		return { schema: tempSchema ?? 'pg_temp', name: range.relname ?? '', temporary: true };
 	}
 	const schema = range.schemaname ?? creationSchema(walk);
 	const name = range.relname ?? '';
@@ -74,6 +81,7 @@ export function mayCreateRelation(walk: Walk, range: RangeVar | undefined): void
 			range.location,
 		);
 	if (range.schemaname === undefined) walk.edits.insert(range.location ?? 0, `${quoteIdentifier(schema)}.`);
+	return { schema, name, temporary: false };
 }
 
 /**

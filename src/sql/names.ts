@@ -67,6 +67,22 @@ export function effectivePath(context: AnalysisContext, withTemporary: boolean):
 	return path;
 }
 
+/** Notes a name without schema that means pg_catalog's in the text, but something of the session's path once it is spliced. */
+export function noteShadowed(
+	{ shadowing }: AnalysisContext,
+	kind: 'function' | 'operator' | 'type',
+	name: string,
+	has: (schema: string) => boolean,
+): void {
+	if (shadowing === undefined || shadowing.found !== undefined) return;
+	const schema = shadowing.schemas.find(has);
+	if (schema === undefined) return;
+	const words = `search_path has another in ${displayIdentifier(schema)}, before that of pg_catalog`;
+	shadowing.found = new GatewayError('42501', `permission denied for ${kind} ${name}: ${words}`, {
+		hint: 'Put pg_catalog first in search_path, or leave it out.',
+	});
+}
+
 /** The relation that a RangeVar means. Throws UnknownObject (42P01) where there is none. */
 export function resolveRelation(walk: Walk, range: RangeVar): Relation {
 	const { catalog, access } = walk.context;
@@ -121,6 +137,7 @@ export function resolveType(walk: Walk, typeName: TypeName | undefined): Type | 
 		const real = schema === 'pg_temp' ? walk.context.tempSchema : schema;
 		type = real === null || real === undefined ? undefined : catalog.type(real, name);
 	} else {
+		noteShadowed(walk.context, 'type', name, (candidate) => catalog.type(candidate, name) !== undefined);
 		for (const candidate of effectivePath(walk.context, true)) {
 			type = catalog.type(candidate, name);
 			if (type !== undefined) break;

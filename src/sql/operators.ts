@@ -1,6 +1,6 @@
 /** Finds the operators that an expression may mean, asks the policy for user-defined ones, and tells leakproof ones. */
 import type { Operator } from '../catalog/snapshot.ts';
-import { effectivePath, TYPE, UnknownObject } from './names.ts';
+import { effectivePath, noteShadowed, TYPE, UnknownObject } from './names.ts';
 import { checkRoutine } from './routines.ts';
 import { baseType, maybeCoercible, operatorType } from './types.ts';
 import { type AnalysisContext, positionAt, type Walk } from './walk.ts';
@@ -54,6 +54,9 @@ export function operatorsMeant(walk: Walk, operation: Operation): readonly Opera
 	const name = operation.names.at(-1) ?? '';
 	const schema = operation.names.length > 1 ? (operation.names.at(-2) ?? '') : undefined;
 	const schemas = schema === undefined ? effectivePath(context, false) : [schema];
+	if (schema === undefined) {
+		noteShadowed(context, 'operator', name, (candidate) => catalog.operators(candidate, name).length > 0);
+	}
 	const prefix = operation.left === undefined;
 	// One that the catalogue does not know may be anything: it is looked for again, and never forwarded.
 	if (schemas.every((candidate) => catalog.operators(candidate, name).length === 0)) {

@@ -5,7 +5,7 @@ import { displayRelation } from './names.ts';
 import { noteProtection } from './note-protection.ts';
 import type { ColumnProtection, Protection } from './protection.ts';
 import type { Pushed } from './push.ts';
-import { qualified, quoteIdentifier } from './quote.ts';
+import { castType, qualified, quoteIdentifier } from './quote.ts';
 import { isKeyword } from './source.ts';
 import { refuse, type UseNote, type Walk } from './walk.ts';
 
@@ -27,6 +27,8 @@ export interface PendingRead {
 	readonly needsAlias: boolean;
 	/** Leakproof conditions of the statement's own that hold inside of a fence too, so that it keeps its index. */
 	readonly pushed: Pushed[];
+	/** Columns on whose sampled values, those of hidden rows among them, the planner may try a condition of the statement's. */
+	readonly sampled: Set<string>;
 	/** System columns that the statement names; shown by the subquery as well. */
 	readonly systemColumns: Set<string>;
 	/** Stars that would show the system columns too, unless they are written out: their extent, and what they stand for. */
@@ -117,7 +119,7 @@ function readsMasked(read: PendingRead, note: UseNote): boolean {
 
 type Subquery = Pick<
 	PendingRead,
-	'relation' | 'protection' | 'only' | 'sample' | 'definition' | 'pushed' | 'systemColumns'
+	'relation' | 'protection' | 'only' | 'sample' | 'definition' | 'pushed' | 'sampled' | 'systemColumns'
 >;
 
 /** The subquery's text, without the parentheses around it. */
@@ -126,9 +128,10 @@ export function subquery(walk: Walk, read: Subquery, fence: boolean): string {
 	const shown = protection.columns.filter((column) => visible(walk, column));
 	if (shown.length === 0)
 		throw refuse(walk, `reading ${displayRelation(relation)}, none of whose columns may be seen,`);
-	const opaque = fence && walk.usersOperator;
+	const opaque = (column: ColumnProtection): boolean =>
+		fence && (walk.usersOperator || read.sampled.has(column.column.name));
 	const system = [...read.systemColumns].map((name) => `${INNER}.${name} AS ${quoteIdentifier(name)}`);
-	const list = [...shown.map((column) => shownAs(column, opaque)), ...system].join(', ');
+	const list = [...shown.map((column) => shownAs(column, opaque(column))), ...system].join(', ');
 	const conditions = [
 		...protection.filters.map((filter) => filter.render(INNER)),
 		...(fence ? moved(read.pushed) : []),
@@ -159,14 +162,16 @@ export function visible(walk: Walk, column: ColumnProtection): boolean {
 }
 
 /**
- * `opaque`: the planner must not see through to the column's statistics, on whose sampled values it would try the user's
- * operator to estimate a condition; a security_barrier view keeps it from that too.
+ * `opaque`: the planner must not see through to the column's statistics, on whose sampled values it would try an operator to
+ * estimate a condition: a user's, or one of its own that fails for some values (LIKE with a backslash at the end, reached
+ * only by what matches up to there). A security_barrier view keeps it from that too.
  */
 function shownAs(protection: ColumnProtection, opaque: boolean): string {
 	const name = quoteIdentifier(protection.column.name);
 	if (protection.state === 'masked') return `${protection.render(INNER)} AS ${name}`;
-	if (protection.state === 'hidden') return `CAST(NULL AS ${protection.column.type}) AS ${name}`;
-	return opaque
-		? `CASE WHEN pg_catalog.pg_backend_pid() OPERATOR(pg_catalog.>) 0 THEN ${INNER}.${name} END AS ${name}`
-		: `${INNER}.${name}`;
+	if (protection.state === 'hidden') return `CAST(NULL AS ${castType(protection.column.type)}) AS ${name}`;
+	if (!opaque) return `${INNER}.${name}`;
+	// A null of the very type keeps the type modifier in RowDescription.
+	const otherwise = `ELSE CAST(NULL AS ${castType(protection.column.type)})`;
+	return `CASE WHEN pg_catalog.pg_backend_pid() OPERATOR(pg_catalog.>) 0 THEN ${INNER}.${name} ${otherwise} END AS ${name}`;
 }

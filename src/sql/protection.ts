@@ -2,7 +2,7 @@
 import { relationSafety } from '../catalog/safety.ts';
 import type { CatalogSnapshot, Column, Relation } from '../catalog/snapshot.ts';
 import type { Access, BoundExpression, RuleRef } from '../stages.ts';
-import { qualified, quoteIdentifier } from './quote.ts';
+import { castType, qualified, quoteIdentifier } from './quote.ts';
 
 export type ColumnProtection =
 	| { readonly column: Column; readonly state: 'plain' }
@@ -204,7 +204,7 @@ function columnOf(qualifier: string, name: string): string {
 
 /** The column keeps its type and its collation. */
 export function castTo(column: Column, expression: string): string {
-	const cast = `CAST((${expression}) AS ${column.type})`;
+	const cast = `CAST((${expression}) AS ${castType(column.type)})`;
 	return column.collation === null ? cast : `${cast} COLLATE ${column.collation}`;
 }
 

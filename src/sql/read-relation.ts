@@ -55,6 +55,7 @@ export function readRelation(walk: Walk, range: RangeVar, sample: { text: string
 		definition: reading.view?.definition ?? null,
 		needsAlias: alias === undefined,
 		pushed: [],
+		sampled: new Set(),
 		systemColumns: new Set(),
 		stars: [],
 		onlyIfRead: isSystem(relation.schema) && reading.protection.filters.length === 0 ? reading.note : null,
@@ -141,7 +142,8 @@ function read(walk: Walk, relation: Relation, only: boolean, location: number | 
 	);
 	checkReadable(walk, relation, protection, location);
 	addRules(note, walk.context.access.onRelation(relation.schema, relation.name, 'select').rules);
-	const inlined = relation.kind === 'view' || relation.kind === 'matview' ? inlineView(walk, relation) : null;
+	const isView = relation.kind === 'view' || relation.kind === 'matview';
+	const inlined = isView && !isMadeHere(relation) ? inlineView(walk, relation) : null;
 	if (isPlain(walk, protection) && inlined === null) return { protection: null, view: null, note };
 	noteProtection(walk, note, protection);
 	return { protection, view: inlined, note };
@@ -149,8 +151,13 @@ function read(walk: Walk, relation: Relation, only: boolean, location: number | 
 
 /** The session's own: what is in a temporary table was its to see; a temporary view shows what its tables show now. */
 function readOwn(walk: Walk, relation: Relation, note: UseNote): Reading {
-	const view = relation.kind === 'view' ? inlineView(walk, relation) : null;
+	const view = relation.kind === 'view' && !isMadeHere(relation) ? inlineView(walk, relation) : null;
 	return { protection: view === null ? null : unprotected(relation), view, note };
+}
+
+/** A view that an earlier statement of the same text makes: its query was rewritten for whoever reads it now. */
+function isMadeHere(relation: Relation): boolean {
+	return relation.oid === 0;
 }
 
 /** Below a view, columns that no rule allows are its author's choice; what is denied, masked or filtered is not. */

@@ -5,7 +5,7 @@ import { expression } from './expression.ts';
 import { stringsOf } from './names.ts';
 import { as } from './nodes.ts';
 import { outputName } from './output-name.ts';
-import { quoteIdentifier } from './quote.ts';
+import { castType, quoteIdentifier } from './quote.ts';
 import { bareColumns, findItem, type ItemColumn, type RangeItem, type Scope } from './scope.ts';
 import { isKeyword } from './source.ts';
 import { refuse, type Walk } from './walk.ts';
@@ -105,7 +105,7 @@ function wrap(walk: Walk, target: WriteTarget, label: string | undefined, name: 
 	const condition = filterCondition(target, target.qualifier) ?? 'true';
 	// A null of the column's very type keeps the type modifier in RowDescription.
 	const column = target.relation.columns.find((candidate) => candidate.name === name && last === place.first);
-	const none = column === undefined ? 'NULL' : `CAST(NULL AS ${column.type})`;
+	const none = column === undefined ? 'NULL' : `CAST(NULL AS ${castType(column.type)})`;
 	walk.edits.insert(start, `CASE WHEN ${condition} THEN (`);
 	const otherwise = `) WHEN ${failing(walk, target)} THEN ${none} ELSE ${none} END`;
 	walk.edits.insert(end, label === undefined ? `${otherwise} AS ${quoteIdentifier(name)}` : otherwise);

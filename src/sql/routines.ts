@@ -2,7 +2,7 @@
 import { routineSafety } from '../catalog/safety.ts';
 import type { Routine } from '../catalog/snapshot.ts';
 import { GatewayError } from '../errors.ts';
-import { effectivePath, TYPE, UnknownObject } from './names.ts';
+import { effectivePath, noteShadowed, TYPE, UnknownObject } from './names.ts';
 import { displayIdentifier } from './quote.ts';
 import { maybeCoercible } from './types.ts';
 import { addRules, type AnalysisContext, denied, type ExprInfo, noteUse, positionAt, type Walk } from './walk.ts';
@@ -33,6 +33,9 @@ export function findRoutines(context: AnalysisContext, call: Call): readonly Rou
 	const { catalog } = context;
 	const name = call.names.at(-1) ?? '';
 	const schema = call.names.length > 1 ? (call.names.at(-2) ?? '') : undefined;
+	if (schema === undefined) {
+		noteShadowed(context, 'function', name, (candidate) => catalog.routines(candidate, name).length > 0);
+	}
 	// pg_temp is searched for a routine only when it is named.
 	const schemas =
 		schema === undefined

@@ -21,7 +21,8 @@ import {
 	type Scope,
 } from './scope.ts';
 import { commonType } from './types.ts';
-import { type Place, refuse, type Walk } from './walk.ts';
+import { noteAsked } from './sampled.ts';
+import { type ExprInfo, type Place, refuse, type Walk } from './walk.ts';
 
 type Columns = readonly ItemColumn[] | null;
 
@@ -44,10 +45,14 @@ export function select(
 		columns = setOperation(walk, statement, scope, place, onFirst);
 	else if (statement.valuesLists !== undefined) columns = values(walk, statement, scope, place);
 	else columns = plain(walk, statement, scope, place);
-	const around: Around = { walk, scope: newScope(parent), place: 'output', writing: false };
-	expression(statement.limitCount, around);
-	expression(statement.limitOffset, around);
+	const around: Around = { walk, scope: newScope(parent), place, writing: false };
+	within(around, [expression(statement.limitCount, around), expression(statement.limitOffset, around)]);
 	return columns;
+}
+
+/** Below the top, an expression of any clause may come to run on rows that a filter around it has yet to hide. */
+function within({ walk, place }: Around, infos: readonly ExprInfo[]): void {
+	if (place === 'qual' && infos.some((info) => !info.safe)) walk.leaky = true;
 }
 
 /** CTEs come into sight one after the other; all at once where the clause is recursive. */
@@ -124,14 +129,15 @@ function values(walk: Walk, statement: SelectStmt, scope: Scope, place: Place): 
 	const around: Around = { walk, scope, place, writing: false };
 	const rows = (statement.valuesLists ?? []).map((row) => {
 		const infos = (as(row, 'List')?.items ?? []).map((item) => expression(item, around));
-		if (place === 'qual' && infos.some((info) => !info.safe)) walk.leaky = true;
+		within(around, infos);
 		return infos;
 	});
 	const columns = (rows[0] ?? []).map((_, n): ItemColumn => {
 		const { type, safe } = joined(rows.flatMap((infos) => infos[n] ?? []));
 		return { name: `column${n + 1}`, type, masked: !safe };
 	});
-	sortItems(statement.sortClause, { ...around, scope: { parent: scope, items: [computedItem(columns)], ctes: [] } });
+	const sorted = { ...around, scope: { parent: scope, items: [computedItem(columns)], ctes: [] } };
+	within(around, sortItems(statement.sortClause, sorted));
 	return columns;
 }
 
@@ -147,15 +153,21 @@ function plain(walk: Walk, statement: SelectStmt, scope: Scope, place: Place): C
 	walk.settingName = settingAsked(walk, statement, scope);
 	const columns = targetList(walk, statement.targetList, scope, place);
 	walk.settingName = outer;
-	const around: Around = { walk, scope, place: 'output', writing: false };
+	const around: Around = { walk, scope, place, writing: false };
 	const names = new Set((statement.targetList ?? []).map((node) => targetName(node)));
 	// In GROUP BY an input column wins over an output name, in ORDER BY the output name does.
 	const groupSkips = (node: Node): boolean => isOutputName(node, names) && !isInputColumn(node, scope);
 	for (const node of statement.groupClause ?? []) grouping(node, around, groupSkips);
 	condition(statement.havingClause, { walk, scope, writing: false });
-	for (const node of statement.windowClause ?? []) windowDefinition(as(node, 'WindowDef'), around);
+	within(
+		around,
+		(statement.windowClause ?? []).map((node) => windowDefinition(as(node, 'WindowDef'), around)),
+	);
 	distinct(statement.distinctClause, around, (node) => isOutputName(node, names));
-	sortItems(statement.sortClause, around, (node) => isOutputName(node, names));
+	within(
+		around,
+		sortItems(statement.sortClause, around, (node) => isOutputName(node, names)),
+	);
 	for (const node of statement.lockingClause ?? []) {
 		if (as(node, 'LockingClause') === undefined) throw refuse(walk, `a locking clause of kind ${tagOf(node)}`);
 	}
@@ -183,7 +195,7 @@ function settingAsked(walk: Walk, statement: SelectStmt, scope: Scope): string |
 function grouping(node: Node, around: Around, skip: (node: Node) => boolean): void {
 	const set = as(node, 'GroupingSet');
 	if (set === undefined) {
-		if (!skip(node)) expression(node, around);
+		if (!skip(node)) within(around, [expression(node, around)]);
 		return;
 	}
 	for (const item of set.content ?? []) grouping(item, around, skip);
@@ -192,7 +204,7 @@ function grouping(node: Node, around: Around, skip: (node: Node) => boolean): vo
 /** DISTINCT is a list of one empty node, DISTINCT ON a list of expressions. */
 function distinct(nodes: readonly Node[] | undefined, around: Around, skip: (node: Node) => boolean): void {
 	for (const node of nodes ?? []) {
-		if (Object.keys(node).length > 0 && !skip(node)) expression(node, around);
+		if (Object.keys(node).length > 0 && !skip(node)) within(around, [expression(node, around)]);
 	}
 }
 
@@ -217,7 +229,7 @@ export function targetList(walk: Walk, nodes: readonly Node[] | undefined, scope
 	for (const node of nodes ?? []) {
 		const target = as(node, 'ResTarget');
 		if (target?.val === undefined) throw refuse(walk, `a select list with a node of kind ${tagOf(node)}`);
-		const starred = starColumns(walk, target.val, scope);
+		const starred = starColumns(walk, target.val, scope, place);
 		if (starred !== undefined) {
 			if (starred === null) known = false;
 			else columns.push(...starred);
@@ -239,12 +251,13 @@ export function targetList(walk: Walk, nodes: readonly Node[] | undefined, scope
 }
 
 /** Columns of `*` or `t.*`; undefined for anything else, null when they can't be told. */
-function starColumns(walk: Walk, node: Node, scope: Scope): Columns | undefined {
+function starColumns(walk: Walk, node: Node, scope: Scope, place: Place): Columns | undefined {
 	const fields = as(node, 'ColumnRef')?.fields;
 	const last = fields?.at(-1);
 	if (fields === undefined || last === undefined || !('A_Star' in last)) return undefined;
 	if (fields.length === 1) {
 		noteStar(walk, node, scope.items);
+		if (place === 'qual') for (const item of scope.items) noteAsked(walk, item, undefined);
 		return allItems(scope);
 	}
 	const names = stringsOf(fields);
@@ -255,6 +268,7 @@ function starColumns(walk: Walk, node: Node, scope: Scope): Columns | undefined 
 	}
 	stripSchema(as(node, 'ColumnRef') ?? {}, names, item, walk);
 	noteStar(walk, node, [item]);
+	if (place === 'qual') noteAsked(walk, item, undefined);
 	return noted(item);
 }
 

@@ -2,11 +2,11 @@
 import type { Relation } from '../catalog/snapshot.ts';
 import { GatewayError } from '../errors.ts';
 import { applyEdits } from './edits.ts';
-import { displayRelation } from './names.ts';
+import { displayRelation, effectivePath, UnknownObject } from './names.ts';
 import { defaultSqlLimits, parse } from './parse.ts';
 import { finishReads } from './protected-read.ts';
 import type { ItemColumn } from './scope.ts';
-import { newWalk, refuse, type Walk } from './walk.ts';
+import { type AnalysisContext, newWalk, refuse, type Walk } from './walk.ts';
 
 /** A view as it may run for an identity. */
 export interface InlinedView {
@@ -28,7 +28,8 @@ export function inlineView(walk: Walk, relation: Relation): InlinedView | null {
 	const statement = parsed.statements[0];
 	if (statement === undefined) throw refuse(walk, `view ${displayRelation(relation)}, whose definition is empty,`);
 	// Definitions are printed under an empty search_path: every name outside pg_catalog is qualified in them.
-	const context = { ...walk.context, searchPath: [], parameterTypes: [] };
+	const shadowing = { schemas: shadowingSchemas(walk), found: undefined };
+	const context: AnalysisContext = { ...walk.context, searchPath: [], parameterTypes: [], shadowing };
 	const inner = newWalk(context, parsed.source, walk.query, 'view', [...walk.views, relation.oid]);
 	let columns: readonly ItemColumn[] | null;
 	try {
@@ -37,20 +38,32 @@ export function inlineView(walk: Walk, relation: Relation): InlinedView | null {
 		inner.leaky = false;
 		finishReads(inner);
 	} catch (error) {
-		if (!(error instanceof GatewayError)) throw error;
-		throw new GatewayError(error.sqlstate, `${error.message} (through ${relation.kind} ${displayRelation(relation)})`, {
-			...(error.hint === undefined ? {} : { hint: error.hint }),
-			cause: error,
-		});
+		throw error instanceof GatewayError ? throughView(error, relation) : error;
 	}
 	mergeUses(walk, inner, relation);
 	if (!inner.masks || liftedByName(walk, inner, relation)) return null;
+	if (context.shadowing?.found !== undefined) throw throughView(context.shadowing.found, relation);
 	walk.touchesProtected = true;
 	walk.masks = true;
 	return {
 		definition: applyEdits(parsed.source.bytes, inner.edits.sorted(), statement.start, statement.end),
 		computed: relation.columns.map((_, i) => columns?.[i]?.masked !== false),
 	};
+}
+
+function throughView(error: GatewayError, relation: Relation): GatewayError {
+	const message = `${error.message} (through ${relation.kind} ${displayRelation(relation)})`;
+	const fields = { ...(error.hint === undefined ? {} : { hint: error.hint }), cause: error };
+	return error instanceof UnknownObject
+		? new UnknownObject(error.sqlstate, message, fields, error.search)
+		: new GatewayError(error.sqlstate, message, fields);
+}
+
+/** Everything that comes before pg_catalog, but for the temporary schema, which is never searched for functions and operators. */
+function shadowingSchemas({ context }: Walk): readonly string[] {
+	if (context.shadowing !== undefined) return context.shadowing.schemas;
+	const path = effectivePath(context, false);
+	return path.slice(0, path.indexOf('pg_catalog'));
 }
 
 /**

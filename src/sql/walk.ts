@@ -20,6 +20,16 @@ export interface AnalysisContext {
 	readonly parameterTypes: readonly number[];
 	/** A fresh random word, for telling the gateway's own check failures from other errors. */
 	readonly nonce: () => string;
+	/** For a text that was written under another search_path (a view's definition) and may be spliced into a statement. */
+	readonly shadowing?: Shadowing;
+}
+
+/** Names that mean pg_catalog's in a text, and would be taken for others under the session's path. */
+export interface Shadowing {
+	/** What the session searches before pg_catalog. */
+	readonly schemas: readonly string[];
+	/** 42501 for the first such name. */
+	found: GatewayError | undefined;
 }
 
 /** Where an expression stands: what runs in a `qual` may meet rows before a row filter has hidden them. */
@@ -49,6 +59,12 @@ export interface UseNote {
 	via: string | undefined;
 }
 
+/** A column of a range item by the relation's own name for it; all of them without one. */
+export interface AskedColumn {
+	readonly item: RangeItem;
+	readonly name: string | undefined;
+}
+
 export interface Walk {
 	readonly context: AnalysisContext;
 	readonly source: SourceText;
@@ -67,6 +83,8 @@ export interface Walk {
 	readonly query: QueryWalker;
 	/** Something in a qual is not leakproof: filtered relations need a fence. */
 	leaky: boolean;
+	/** Columns that the condition under way reads, until it is known whether it is leakproof; null outside of one. */
+	asked: AskedColumn[] | null;
 	/** A user's own operator is named: the planner would try it on sampled values of hidden rows. */
 	usersOperator: boolean;
 	/** Names of the first columns of subqueries in expressions, by their node. */
@@ -78,8 +96,10 @@ export interface Walk {
 	hidesRows: boolean;
 	/** In `select ... from pg_settings where name = '...'`: that name. */
 	settingName: string | undefined;
-	/** A temporary table that the statement makes, so that later statements of the same text can use it. */
+	/** A relation that the statement makes, so that later statements of the same text can use it. */
 	made: Relation | undefined;
+	/** Relations that the statement drops or renames. */
+	readonly gone: Relation[];
 	/** Rules that made a denial. */
 	readonly denials: RuleRef[];
 	/** A name was not found where it ought to be: the catalogue may be behind. */
@@ -109,6 +129,7 @@ export function newWalk(
 		mode,
 		views,
 		leaky: false,
+		asked: null,
 		usersOperator: false,
 		firstColumns: new WeakMap(),
 		touchesProtected: false,
@@ -116,6 +137,7 @@ export function newWalk(
 		hidesRows: false,
 		settingName: undefined,
 		made: undefined,
+		gone: [],
 		denials: [],
 		doubt: false,
 	};

@@ -22,6 +22,8 @@ export const ownBorn: Pair = ({ own }) => ({ right: own.born, wrong: own.born.re
 export const ownSsnStart: Pair = ({ own }) => ({ right: own.ssn.slice(0, 6), wrong: randomWord(6) });
 /** Of another tenant, whose rows a filter hides. */
 export const otherName: Pair = ({ other }) => ({ right: other.name, wrong: randomWord(other.name.length) });
+/** Its first twelve letters, for LIKE. */
+export const otherNameStart: Pair = ({ other }) => ({ right: other.name.slice(0, 12), wrong: randomWord(12) });
 export const otherSsn: Pair = ({ other }) => ({ right: other.ssn, wrong: randomWord(other.ssn.length) });
 export const otherMemo: Pair = ({ other }) => ({
 	right: other.account.memo,

@@ -4,6 +4,7 @@ import { answers } from './answers.ts';
 import { barriers } from './barriers.ts';
 import { functions } from './functions.ts';
 import { metadata } from './metadata.ts';
+import { moving } from './moving.ts';
 import { names } from './names.ts';
 import { protocol } from './protocol.ts';
 import { reading } from './reading.ts';
@@ -22,6 +23,7 @@ export const allCases: readonly AttackCase[] = [
 	...writing,
 	...session,
 	...protocol,
+	...moving,
 	...remembered,
 	...answers,
 ];

@@ -1,0 +1,102 @@
+/** New names for relations, columns, routines and schemas: the rules go by names, so a new one must not give more than the old one did. */
+import { committedRelation } from '../catalog/overlay.ts';
+import type { Relation } from '../catalog/snapshot.ts';
+import type { Access, Action } from '../stages.ts';
+import { displayRelation, isOwnTemporary } from './names.ts';
+import { protectionOf } from './protection.ts';
+import { displayIdentifier } from './quote.ts';
+import { guarded } from './read-relation.ts';
+import { inlineView } from './view.ts';
+import { refuse, type Walk } from './walk.ts';
+
+interface Name {
+	readonly schema: string;
+	readonly name: string;
+}
+
+const ON_RELATIONS: readonly Action[] = ['delete', 'truncate', 'copy', 'alter', 'drop', 'grant', 'maintain'];
+const ON_COLUMNS = ['insert', 'update'] as const;
+
+/**
+ * Throws where the new name would give a right that the old one did not; and for a view over something protected whose new
+ * name another relation has: what that one is known as by now, here or in another session, would be read as it stands.
+ */
+export function renameRelation(walk: Walk, relation: Relation, to: Name): void {
+	walk.gone.push(relation);
+	walk.made = { ...relation, ...to };
+	if (isOwnTemporary(walk, relation)) return;
+	mayBecome(walk, relation, to);
+	if (relation.kind !== 'view' && relation.kind !== 'matview') return;
+	if (committedRelation(walk.context.catalog, to.schema, to.name) === undefined) return;
+	if (relation.oid === 0 || inlineView(walk, relation) === null) return;
+	throw refuse(
+		walk,
+		`giving the view ${displayRelation(relation)}, which reads what the policy protects, the name of ${displayRelation(to)}`,
+	);
+}
+
+export function renameColumn(walk: Walk, relation: Relation, from: string, to: string): void {
+	const columns = relation.columns.map((column) => (column.name === from ? { ...column, name: to } : column));
+	walk.made = { ...relation, columns };
+	const { access } = walk.context;
+	const gained = (['select', ...ON_COLUMNS] as const).find(
+		(action) => mayColumn(access, relation, to, action) && !mayColumn(access, relation, from, action),
+	);
+	if (gained !== undefined && !isOwnTemporary(walk, relation))
+		throw gain(walk, `column ${displayRelation(relation)}.${displayIdentifier(from)}`, displayIdentifier(to), gained);
+}
+
+/** ALTER SCHEMA ... RENAME: of everything in it. */
+export function mayRenameSchema(walk: Walk, from: string, to: string): void {
+	const { access, catalog } = walk.context;
+	for (const relation of catalog.relations()) {
+		if (relation.schema !== from) continue;
+		const protection = guarded(walk, relation, () => protectionOf(catalog, access, relation, false));
+		const narrowed =
+			protection.filters.length > 0 ||
+			protection.columns.some((column) => column.state === 'masked' || column.state === 'hidden');
+		if (narrowed) throw refuse(walk, `renaming a schema that holds ${displayRelation(relation)}, which is protected,`);
+		renameRelation(walk, relation, { schema: to, name: relation.name });
+	}
+	walk.made = undefined;
+}
+
+/** Every routine that may be meant. */
+export function mayRenameRoutines(walk: Walk, names: readonly string[], to: Partial<Name>): void {
+	const { access, catalog } = walk.context;
+	const found = catalog
+		.routinesNamed(names.at(-1) ?? '')
+		.filter((routine) => names.length < 2 || routine.schema === names.at(-2));
+	for (const routine of found) {
+		const next = { schema: to.schema ?? routine.schema, name: to.name ?? routine.name };
+		const gained = (['execute', 'call'] as const).find(
+			(action) =>
+				access.onFunction(next.schema, next.name, routine.argNames, action).allowed &&
+				!access.onFunction(routine.schema, routine.name, routine.argNames, action).allowed,
+		);
+		if (gained !== undefined) throw gain(walk, `function ${displayRelation(routine)}`, displayRelation(next), gained);
+	}
+}
+
+function mayBecome(walk: Walk, from: Relation, to: Name): void {
+	const { access } = walk.context;
+	const gained =
+		ON_RELATIONS.find(
+			(action) =>
+				access.onRelation(to.schema, to.name, action).allowed &&
+				!access.onRelation(from.schema, from.name, action).allowed,
+		) ??
+		(['select', ...ON_COLUMNS] as const).find((action) =>
+			from.columns.some(({ name }) => mayColumn(access, to, name, action) && !mayColumn(access, from, name, action)),
+		);
+	if (gained !== undefined) throw gain(walk, `relation ${displayRelation(from)}`, displayRelation(to), gained);
+}
+
+function mayColumn(access: Access, { schema, name }: Name, column: string, action: Action): boolean {
+	if (action !== 'select') return access.onColumn(schema, name, column, action).allowed;
+	return access.readColumn(schema, name, column).allowed;
+}
+
+function gain(walk: Walk, what: string, name: string, action: Action): Error {
+	return refuse(walk, `giving ${what} the name ${name}, under which a rule lets you ${action} it,`);
+}
