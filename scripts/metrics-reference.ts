@@ -65,6 +65,7 @@ const TAIL = `
 | \`method\` | \`portcullis_logins_total\` | \`scram-sha-256\`, \`scram-sha-256-plus\`, \`token\`, \`oauthbearer\`, \`device\`, \`certificate\`; \`none\`: it ended before one was chosen |
 | \`result\` | \`portcullis_logins_total\` | \`success\`; \`refused\`: wrong or missing credentials; \`denied\`: known, but not allowed in here; \`full\`: a limit was reached; \`backend\`: the server could not be reached or refused; \`timeout\`; \`left\`: the client went away; \`error\`: anything else |
 | \`reason\` | \`portcullis_sessions_ended_total\` | as in the audit log; \`other\` for any that is not in the list of the program |
+| \`reason\` | \`portcullis_pool_pinned\`, \`portcullis_pool_pins_total\` | \`temporary\`, \`cursor\` (WITH HOLD), \`prepared\` (by SQL), \`lock\` (advisory), \`listen\`, \`sequence\`, \`seed\`, \`role\`, \`code\` (a user's, which may have left anything), \`unknown\`: see [pooling.md](pooling.md) |
 | \`effect\` | statements | \`allow\`: ran as written; \`mask\`: was rewritten; \`deny\`: was refused |
 | \`status\` | \`portcullis_statement_outcomes_total\` | \`success\`, \`failure\` (the server's error), \`cancelled\`, \`denied\`, \`unknown\` (the session ended first) |
 | \`direction\` | bytes | \`received\`, \`sent\`: as the gateway sees it |

@@ -3,6 +3,7 @@ import type { Family, Labels, Sample } from './exposition.ts';
 import { hostFamilies, labelsOf } from './host-families.ts';
 import type { Histogram } from './histogram.ts';
 import { type DatabaseMeter, sessionEnds } from './meters.ts';
+import { poolFamilies } from './pool-families.ts';
 import { processFamilies } from './process.ts';
 import { readiness } from './readiness.ts';
 import type { DatabaseView, GatewayView } from './view.ts';
@@ -23,6 +24,7 @@ export function families(view: GatewayView): Family[] {
 		...statementFamilies(view),
 		...decisionFamilies(view),
 		...leaseFamilies(view),
+		...poolFamilies(view),
 		...hostFamilies(view),
 		...auditFamilies(view),
 		...sinkFamilies(view),

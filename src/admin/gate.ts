@@ -63,6 +63,15 @@ export class Gate implements BackendPool {
 		}
 	}
 
+	take(request: LeaseRequest): Lease | null {
+		if (this.#paused) return null;
+		const lease = this.#pool.take?.(request) ?? null;
+		if (lease === null) return null;
+		this.results.granted += 1;
+		this.durations.observe(0);
+		return lease;
+	}
+
 	/** Those that wait for the end of a pause wait too. */
 	get stats(): PoolStats {
 		const stats = this.#pool.stats;

@@ -50,6 +50,13 @@ export class ClusterPool implements BackendPool {
 		}
 	}
 
+	take(request: LeaseRequest): Lease | null {
+		const { pool, cluster } = this.#options;
+		const { generation } = cluster;
+		const settled = generation <= 1 || generation === this.#settled;
+		return cluster.available && settled ? (pool.take?.(request) ?? null) : null;
+	}
+
 	get stats(): PoolStats {
 		const stats = this.#options.pool.stats;
 		return { ...stats, waiting: stats.waiting + this.#waiting };

@@ -4,7 +4,7 @@ import type { GatewayError } from '../errors.ts';
 import { type BackendConnection, type ConnectOptions, connectBackend } from './connection.ts';
 import { backendFailure } from './errors.ts';
 import { BACKEND_LIMITS } from './limits.ts';
-import type { PooledBackend } from './pooled.ts';
+import type { PinReason, PooledBackend } from './pooled.ts';
 import type { Settings } from './settings.ts';
 import type { BackendTarget } from './target.ts';
 
@@ -36,7 +36,7 @@ export interface Lease {
 	/** Transaction mode: what is known of its session state. Missing: the connection was made for this lease. */
 	readonly pooled?: PooledBackend;
 	/** Transaction mode: why the client keeps it between its transactions, for metrics; empty: it does not. */
-	pin?(reasons: readonly string[]): void;
+	pin?(reasons: readonly PinReason[]): void;
 	/** Once; a second call does nothing. Detach the reader before. */
 	release(state: LeaseEnd): Promise<void>;
 }

@@ -6,7 +6,7 @@ import { backendFailure } from './errors.ts';
 import { IdleReader } from './idle-reader.ts';
 import type { BackendPool, Lease, LeaseEnd, LeaseRequest, PoolStats } from './lease.ts';
 import { BACKEND_LIMITS } from './limits.ts';
-import { PooledBackend } from './pooled.ts';
+import { PooledBackend, type PinReason, pinReasons } from './pooled.ts';
 import { ask, check, discard } from './pool-upkeep.ts';
 import { type PoolLimits, poolLimits, type TransactionPoolOptions } from './pool-options.ts';
 import type { BackendTarget } from './target.ts';
@@ -30,7 +30,7 @@ interface Making {
 
 export class TransactionPool implements BackendPool {
 	/** Times that a client had to keep its backend, by reason, since the start. */
-	readonly pinsTotal = new Map<string, number>();
+	readonly #pinsTotal = new Map<PinReason, number>(pinReasons.map((reason) => [reason, 0]));
 	readonly #target: BackendTarget;
 	readonly #options: TransactionPoolOptions;
 	readonly #limits: PoolLimits;
@@ -59,16 +59,16 @@ export class TransactionPool implements BackendPool {
 	}
 
 	get stats(): PoolStats {
-		const pinned: Record<string, number> = {};
-		for (const { pins } of this.#leased) for (const pin of pins) pinned[pin] = (pinned[pin] ?? 0) + 1;
+		const pinned = new Map<PinReason, number>(pinReasons.map((reason) => [reason, 0]));
+		for (const { pins } of this.#leased) for (const pin of pins) pinned.set(pin, (pinned.get(pin) ?? 0) + 1);
 		return {
 			size: this.#limits.size,
 			leased: this.#leased.size + this.#alone.size,
 			connecting: this.#connecting,
 			waiting: this.#waiting.size,
 			idle: this.#idle.length,
-			pinned,
-			pinsTotal: Object.fromEntries(this.pinsTotal),
+			pinned: Object.fromEntries(pinned),
+			pinsTotal: Object.fromEntries(this.#pinsTotal),
 		};
 	}
 
@@ -118,9 +118,9 @@ export class TransactionPool implements BackendPool {
 		};
 	}
 
-	#pin(backend: PooledBackend, reasons: readonly string[]): void {
+	#pin(backend: PooledBackend, reasons: readonly PinReason[]): void {
 		for (const reason of reasons) {
-			if (!backend.pins.includes(reason)) this.pinsTotal.set(reason, (this.pinsTotal.get(reason) ?? 0) + 1);
+			if (!backend.pins.includes(reason)) this.#pinsTotal.set(reason, (this.#pinsTotal.get(reason) ?? 0) + 1);
 		}
 		backend.pins = reasons;
 	}

@@ -3,6 +3,18 @@ import { noSettings, type Settings } from './settings.ts';
 import { SharedStatements } from './shared-statements.ts';
 import type { BackendConnection } from './connection.ts';
 
+/**
+ * Why a client keeps its backend between its transactions. temporary, cursor, prepared, lock, listen, sequence: it has some
+ * of those there. seed: it has set that of random(). role: it works as another. code: a user's code ran, which may have
+ * left anything. unknown: something ran that nobody has looked at.
+ */
+export const pinReasons = [
+	...(['temporary', 'cursor', 'prepared', 'lock', 'listen', 'sequence'] as const),
+	...(['seed', 'role', 'code', 'unknown'] as const),
+] as const;
+
+export type PinReason = (typeof pinReasons)[number];
+
 export interface PooledOptions {
 	/** Key of `PoolOptions.targets`; undefined: the pool's own. */
 	readonly as: string | undefined;
@@ -40,7 +52,7 @@ export class PooledBackend {
 	/** A cancel request went to it: it is tried before anybody else gets it. */
 	suspect = false;
 	/** Why the client that has it keeps it between its transactions. */
-	pins: readonly string[] = [];
+	pins: readonly PinReason[] = [];
 	/** Its kernel buffer has room again; set while it is leased. */
 	onDrain: (() => void) | null = null;
 

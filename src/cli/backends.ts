@@ -1,7 +1,8 @@
 /** For each database of the configuration: where it is, a pool of connections to it, and its catalogue. */
 import type { Cluster } from '../backend/cluster.ts';
 import { ClusterPool } from '../backend/cluster-pool.ts';
-import { type BackendPool, SessionPool } from '../backend/lease.ts';
+import { type BackendPool, type PoolOptions, SessionPool } from '../backend/lease.ts';
+import { TransactionPool } from '../backend/pool.ts';
 import type { QuerySession } from '../backend/query.ts';
 import type { BackendTarget } from '../backend/target.ts';
 import { Catalog, type CatalogState } from '../catalog/catalog.ts';
@@ -89,7 +90,7 @@ export function databaseServices(
 	const catalogFor = (target: BackendTarget): Catalog => liveCatalog(target, { name, cluster, config, hooks });
 	const targets = new Map(Object.entries(users).map(([role, one]) => [role, targetOf(database, config, one)]));
 	const { poolWaitMs, poolWaitersMax } = config.limits;
-	const pool = new SessionPool(own, {
+	const pool = poolOf(database, own, {
 		targets,
 		size: database.pool.size,
 		queueTimeoutMs: poolWaitMs,
@@ -111,6 +112,7 @@ export function databaseServices(
 		catalogs,
 		backendRole: user,
 		tellUser,
+		...(database.pool.mode === 'transaction' ? { pooling: database.pool } : {}),
 		physicalReplication,
 		asRole: (identity) => {
 			if (roles.size === 0) return undefined;
@@ -119,6 +121,14 @@ export function databaseServices(
 			return undefined;
 		},
 	};
+}
+
+function poolOf({ pool, limits }: DatabaseConfig, target: BackendTarget, options: PoolOptions): BackendPool {
+	if (pool.mode === 'session') return new SessionPool(target, options);
+	const { reserve, reserveAfterMs, statementsMax, idleMs, checkAfterMs } = pool;
+	const { backendLifetimeMs: lifetimeMs } = limits;
+	const upkeep = { reserve, reserveAfterMs, statementsMax, idleMs, checkAfterMs, lifetimeMs };
+	return new TransactionPool(target, { ...options, ...upkeep });
 }
 
 /** DDL that the old primary did not pass on in time is gone on the new one: so the catalogues look again before anything runs there. */

@@ -106,8 +106,21 @@ export interface DatabaseConfig extends HostsConfig {
 		/** PEM text. */
 		readonly key: Secret | null;
 	};
-	readonly pool: { readonly mode: 'session' | 'transaction'; readonly size: number };
+	readonly pool: PoolConfig;
 	readonly limits: DatabaseLimits;
+}
+
+/** Of transaction mode alone: everything but mode and size. */
+export interface PoolConfig {
+	readonly mode: 'session' | 'transaction';
+	readonly size: number;
+	readonly reserve: number;
+	readonly reserveAfterMs: number;
+	readonly statementsMax: number;
+	readonly idleMs: number;
+	readonly checkAfterMs: number;
+	readonly userCode: 'pin' | 'reset';
+	readonly trusted: readonly string[];
 }
 
 export interface BackendUserConfig {

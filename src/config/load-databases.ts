@@ -11,9 +11,6 @@ const RESERVED = 'portcullis';
 /** What clients of physical replication connect to: pg_basebackup, pg_receivewal, standbys. */
 const PHYSICAL = 'replication';
 
-/** Words of the format that this version does not do yet. Taking them and doing something else would be a trap. */
-export const poolModesNotYet: ReadonlySet<string> = new Set(['transaction']);
-
 type RawDatabase = RawConfig['databases'][string];
 
 /** In the order of the file. */
@@ -38,8 +35,6 @@ function limitsOf({ limits: own }: RawDatabase, limits: RawConfig['limits']): Da
 async function loadDatabase(reader: Reader, name: string, raw: RawDatabase): Promise<Omit<DatabaseConfig, 'limits'>> {
 	const at: Path = ['databases', name];
 	if (name === RESERVED) reader.problem(at, "is the gateway's own database: choose another name");
-	if (poolModesNotYet.has(raw.pool.mode))
-		reader.problem([...at, 'pool', 'mode'], `${raw.pool.mode} is not available in this version`);
 	const hosts = await loadHosts(reader, at, raw);
 	const sharded = await loadShards(reader, at, raw);
 	const users: Record<string, BackendUserConfig> = {};

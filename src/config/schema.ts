@@ -212,8 +212,33 @@ const database = z
 				mode: z
 					.enum(['session', 'transaction'])
 					.default('session')
-					.describe('How long a client keeps its server connection.'),
+					.describe('How long a client keeps its server connection: see docs/pooling.md.'),
 				size: count(1).default(20).describe('Server connections at a time.'),
+				reserve: count(0)
+					.default(0)
+					.describe('Transaction mode: so many more, for clients that have waited for `reserveAfterMs`.'),
+				reserveAfterMs: count(0).default(1_000).describe('How long a client waits before the reserve is for it too.'),
+				statementsMax: count(1)
+					.default(500)
+					.describe('Transaction mode: prepared statements that a server connection keeps, whoever prepared them.'),
+				idleMs: count(0)
+					.default(600_000)
+					.describe('Transaction mode: how long nobody needs a server connection before it is closed; 0: never.'),
+				checkAfterMs: count(0)
+					.default(30_000)
+					.describe('Transaction mode: a server connection that was idle for so long is tried before it is used.'),
+				userCode: z
+					.enum(['pin', 'reset'])
+					.default('pin')
+					.describe(
+						'Transaction mode: who runs code that the gateway does not look into (functions, triggers, DO) keeps the server connection (`pin`), or it is reset behind the transaction (`reset`).',
+					),
+				trusted: z
+					.array(text)
+					.default([])
+					.describe(
+						'Transaction mode: functions, and relations with triggers, whose code leaves nothing in the session: `schema.name` or `schema.*`.',
+					),
 			})
 			.prefault({})
 			.describe('Connections to the server.'),

@@ -1,12 +1,10 @@
 /** What of a client is on its backend, as far as it is told by what the client has run: doubts to be asked about, and pins. */
 import type { LeaseEnd } from '../backend/lease.ts';
+import type { PinReason } from '../backend/pooled.ts';
 import type { Settings } from '../backend/settings.ts';
 import { unreachable } from '../errors.ts';
 import type { Decision, Residue, SessionEffect } from '../stages.ts';
 import { type Askable, askable } from './state-question.ts';
-
-/** Why a client keeps its backend between its transactions. */
-export type Pin = Askable | 'sequence' | 'seed' | 'role' | 'code' | 'unknown';
 
 /** What a database's pool says of code that the gateway does not look into. */
 export interface PoolingRules {
@@ -20,12 +18,12 @@ export interface PoolingRules {
 type Taint = 'none' | 'reset' | 'close';
 
 /** What DISCARD ALL may not take away: a backend with it serves nobody else. */
-const beyondDiscard: ReadonlySet<Pin> = new Set(['seed', 'role', 'code', 'unknown']);
+const beyondDiscard: ReadonlySet<PinReason> = new Set(['seed', 'role', 'code', 'unknown']);
 
 const roles: ReadonlySet<string> = new Set(['role', 'session_authorization']);
 
 export class Keepsakes {
-	readonly pins = new Set<Pin>();
+	readonly pins = new Set<PinReason>();
 	/** Kinds of state to ask the server about at the end of the transaction. */
 	doubts: Set<Askable> = new Set();
 	/** The transaction may have moved a sequence. */
@@ -63,7 +61,7 @@ export class Keepsakes {
 		}
 	}
 
-	pin(reason: Pin): void {
+	pin(reason: PinReason): void {
 		this.pins.add(reason);
 		if (beyondDiscard.has(reason)) this.#taint = 'close';
 	}

@@ -83,7 +83,8 @@ export class EasyPool implements BackendPool {
 	}
 
 	get stats(): PoolStats {
-		return { size: 2, leased: this.leased, connecting: 0, waiting: 0 };
+		const pins = { idle: 0, pinned: { temporary: 0 }, pinsTotal: { temporary: 0 } };
+		return { size: 2, leased: this.leased, connecting: 0, waiting: 0, ...pins };
 	}
 
 	close(): Promise<void> {

@@ -65,7 +65,7 @@ export const shows: Readonly<Record<ShowName, Show>> = {
 	},
 	pools: {
 		columns: columns(
-			'database user cl_active:int4 cl_waiting:int4 sv_active:int4 sv_login:int4 maxwait:int4 maxwait_us:int4 pool_mode',
+			'database user cl_active:int4 cl_waiting:int4 sv_active:int4 sv_login:int4 maxwait:int4 maxwait_us:int4 pool_mode sv_idle:int4 sv_pinned:int4 pins',
 		),
 		rows: ({ view }) => view.databases.map((database) => poolRow(view, database)),
 	},
@@ -140,11 +140,13 @@ function hostRows({ name, shard, cluster }: DatabaseView): readonly (readonly Va
 
 function poolRow(view: GatewayView, database: DatabaseView): readonly Value[] {
 	const { name, role, poolMode, gate } = database;
-	const { leased, connecting, waiting } = gate.stats;
+	const { leased, connecting, waiting, idle = 0, pinned = {} } = gate.stats;
 	const waitUs = Math.round(gate.longestWaitMs * 1000);
 	const clients = sessionsOf(view, name).length;
 	const longest = [Math.floor(waitUs / 1_000_000), waitUs % 1_000_000];
-	return [shownName(database), role, clients, waiting, leased, connecting, ...longest, poolMode];
+	const pins = Object.entries(pinned).filter(([, count]) => count > 0);
+	const kept = [pins.reduce((sum, [, count]) => sum + count, 0), pins.map((pin) => pin.join(' ')).join(', ')];
+	return [shownName(database), role, clients, waiting, leased, connecting, ...longest, poolMode, idle, ...kept];
 }
 
 function clientRow(session: LiveSession): readonly Value[] {

@@ -12,10 +12,12 @@ const runner =
 	'the gateway stays in the foreground and writes its log to standard error: that is for systemd or the container';
 const log =
 	'the audit log records every login, logout and statement; the log of the gateway is JSON lines on standard error';
-const fresh = 'each session has a server connection of its own, opened for it and closed behind it';
+const fresh =
+	'in session mode each session has a server connection of its own; in transaction mode what stays on one is followed, and reset where it has to be (docs/pooling.md)';
 const tls = 'Node chooses protocols and ciphers: TLS 1.2 and 1.3';
 const listed = 'who may sign in is in identity.users and identity.issuers';
-const idle = 'server connections that no session uses are not kept';
+const idle =
+	'server connections are opened when they are needed; in transaction mode pool.idleMs says how long one is kept';
 
 /** Section [pgbouncer]. */
 export const options: Readonly<Record<string, Fate>> = {
@@ -34,14 +36,14 @@ export const options: Readonly<Record<string, Fate>> = {
 	max_client_conn: { to: 'limits.sessionsMax' },
 	default_pool_size: { to: 'databases.<name>.pool.size' },
 	min_pool_size: { why: idle },
-	reserve_pool_size: { why: 'a pool has one size: add it to pool.size where it is needed' },
-	reserve_pool_timeout: { why: 'there is no reserve pool' },
+	reserve_pool_size: { why: 'databases.<name>.pool.reserve is for each database' },
+	reserve_pool_timeout: { why: 'databases.<name>.pool.reserveAfterMs is for each database' },
 	max_db_connections: { to: 'databases.<name>.pool.size' },
 	max_db_client_connections: { to: 'databases.<name>.limits.sessionsMax' },
 	max_user_connections: { why: 'a server sees one role for each database, whose connections pool.size limits' },
 	max_user_client_connections: { to: 'limits.sessionsPerUserMax' },
 	server_round_robin: { why: idle },
-	track_extra_parameters: { why: `${fresh}: every setting is the client's own` },
+	track_extra_parameters: { why: 'every setting of a client goes along with it (docs/pooling.md)' },
 	ignore_startup_parameters: {
 		why: 'startup parameters are passed on to the server where they are harmless, and refused otherwise',
 	},
@@ -72,7 +74,7 @@ export const options: Readonly<Record<string, Fate>> = {
 	stats_users: { to: 'rules of the policy' },
 	server_reset_query: { why: fresh },
 	server_reset_query_always: { why: fresh },
-	server_check_delay: { why: fresh },
+	server_check_delay: { why: 'databases.<name>.pool.checkAfterMs is for each database' },
 	server_check_query: { why: fresh },
 	server_fast_close: { why: fresh },
 	server_lifetime: {
@@ -111,7 +113,7 @@ export const options: Readonly<Record<string, Fate>> = {
 	idle_transaction_timeout: { to: 'limits.idleTransactionTimeoutMs' },
 	transaction_timeout: { to: 'limits.transactionTimeoutMs' },
 	suspend_timeout: { why: 'there is no SUSPEND' },
-	max_prepared_statements: { why: `${fresh}, and its prepared statements with it; limits.statementsMax bounds them` },
+	max_prepared_statements: { why: 'databases.<name>.pool.statementsMax is for each database' },
 	scram_iterations: { why: 'verifiers are made by portcullis hash-password, which has --iterations' },
 	pkt_buf: { why: 'buffers need no tuning' },
 	max_packet_size: { why: 'messages are limited by kind: limits.queryBytesMax, limits.bindBytesMax' },
@@ -144,8 +146,8 @@ export const databaseOptions: Readonly<Record<string, Fate>> = {
 	auth_query: { why: listed },
 	auth_dbname: { why: listed },
 	min_pool_size: { why: idle },
-	reserve_pool: { why: 'a pool has one size: add it to pool.size where it is needed' },
-	reserve_pool_size: { why: 'a pool has one size: add it to pool.size where it is needed' },
+	reserve_pool: { why: 'pool.reserve has it: set it by hand' },
+	reserve_pool_size: { why: 'pool.reserve has it: set it by hand' },
 	connect_query: { why: 'ALTER ROLE ... SET on the server does for settings' },
 	server_lifetime: { why: `it is about connections that no session uses; ${idle}` },
 	load_balance_hosts: { why: 'one host is connected to' },

@@ -1,6 +1,5 @@
 /** Turns what PgBouncer's files say into portcullis.yaml as data, and lists what has no counterpart, each with a reason. */
 import { formatVerifier, makeVerifier, parseVerifier } from '../../auth/verifier.ts';
-import { poolModesNotYet } from '../../config/load-databases.ts';
 import { type Entry, type Ini, parseConnectionString } from './ini.ts';
 import { databaseOptions, type Fate, options, userOptions } from './options.ts';
 
@@ -214,11 +213,7 @@ class Draft {
 		const mode = given ?? this.#get('pool_mode') ?? 'session';
 		const wanted = mode === 'statement' ? 'transaction' : mode;
 		if (mode === 'statement') this.left.push(`${at}: pool_mode: statement: the nearest is transaction`);
-		if (!poolModesNotYet.has(wanted)) return wanted;
-		this.left.push(
-			`${at}: pool_mode: ${wanted}: not available in this version, session is written: see that pool.size is enough`,
-		);
-		return 'session';
+		return wanted;
 	}
 
 	/** All roles together have one pool here, so the limit of a database counts before that of a pair. */

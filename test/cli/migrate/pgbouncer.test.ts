@@ -7,7 +7,6 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { parseVerifier } from '../../../src/auth/verifier.ts';
 import { runCommandLine } from '../../../src/cli/program.ts';
-import { poolModesNotYet } from '../../../src/config/load-databases.ts';
 import { loadConfig } from '../../../src/config/load.ts';
 
 let folder: string;
@@ -134,7 +133,7 @@ describe('what has no counterpart is listed with place and reason', () => {
 		{
 			name: 'an option',
 			ini: '[pgbouncer]\nserver_reset_query = DISCARD ALL',
-			want: /ini:2: server_reset_query: each session has/,
+			want: /ini:2: server_reset_query: in session mode each session has/,
 		},
 		{
 			name: 'one that PgBouncer has not either',
@@ -183,11 +182,9 @@ describe('what has no counterpart is listed with place and reason', () => {
 	});
 });
 
-test('a pool mode is taken over as soon as this version has it', async () => {
-	const { config, err } = await run({ 'pgbouncer.ini': '[databases]\na = host=x pool_mode=transaction' });
-	const available = !poolModesNotYet.has('transaction');
-	expect(config['databases']).toMatchObject({ a: { pool: { mode: available ? 'transaction' : 'session' } } });
-	expect(err.includes('not available in this version')).toBe(!available);
+test('a pool mode is taken over', async () => {
+	const { config } = await run({ 'pgbouncer.ini': '[databases]\na = host=x pool_mode=transaction' });
+	expect(config['databases']).toMatchObject({ a: { pool: { mode: 'transaction' } } });
 });
 
 test("the console's name goes to no database", async () => {
