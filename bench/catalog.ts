@@ -1,13 +1,18 @@
 /**
  * What following a catalogue costs: time and heap of a load and of a look, with many tables. Makes a database for it, drops it.
  *
- *     NODE_OPTIONS=--expose-gc npx tsx bench/catalog.ts postgres://postgres:secret@127.0.0.1:5432/postgres [tables]
+ *     NODE_OPTIONS=--expose-gc npx tsx bench/catalog.ts [postgres://postgres:secret@127.0.0.1:5432/postgres] [tables]
+ *
+ * Without an address it starts a server of its own.
  */
 import pg from 'pg';
 import { openQuerySession } from '../src/backend/query.ts';
+import { startEmbeddedPostgres } from '../src/cli/demo/postgres.ts';
 import { loadFingerprint, loadServer, loadSnapshot } from '../src/catalog/load.ts';
 
-const url = new URL(process.argv[2] ?? '');
+const address = process.argv[2] ?? '';
+const own = address === '' ? await startEmbeddedPostgres() : null;
+const url = new URL(own === null ? address : `postgres://${own.user}:${own.password}@${own.host}:${own.port}/postgres`);
 const tables = Number(process.argv[3] ?? 10_000);
 const dbname = `portcullis_bench_${process.pid}`;
 
@@ -64,4 +69,5 @@ try {
 	await session.close();
 } finally {
 	await run(url.pathname.slice(1), `drop database ${dbname} with (force)`);
+	await own?.stop();
 }

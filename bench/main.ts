@@ -1,20 +1,24 @@
 /**
- * `npm run bench`: direct, PgBouncer and the gateway (shipped policy, allow-all policy) in alternating rounds, side by side.
+ * `npm run bench`: direct, PgBouncer and the gateway (shipped policy, allow-all policy) in alternating rounds, side by side, and then
+ * what deciding, filters, audit, policy and catalogue cost by themselves. See docs/benchmarks.md.
  *
  *     npm run bench -- [--quick] [--only REGEXP] [--rounds N] [--seconds N] [--cpu-prof FOLDER] [--no-build] [--no-memory]
+ *         [--no-relay] [--no-parts] [--write]
  */
 import { spawnSync } from 'node:child_process';
 import { statSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { loadavg } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { type IdleMemory, idleMemory } from './rig/idle.ts';
 import { describeMachine } from './rig/machine.ts';
 import { findProgram, runProgram } from './rig/programs.ts';
+import { runParts } from './rig/parts.ts';
 import * as report from './rig/report.ts';
-import { type Row, rowsOf, type Sample } from './rig/rows.ts';
-import { setStage, type Stage, type Target, type TargetKind } from './rig/stage.ts';
+import { type Row, rowsOf, type Sample, targetsOf } from './rig/rows.ts';
+import { POOL_SIZE, setStage, type Stage, type Target, type TargetKind } from './rig/stage.ts';
 import { maskedScript } from './rig/tables.ts';
 
 interface Plan {
@@ -24,10 +28,17 @@ interface Plan {
 	readonly rows: number;
 	readonly scale: number;
 	readonly idleConnections: number;
+	/** The same where transactions are pooled. */
+	readonly idlePooled: number;
 	readonly only: RegExp;
 	/** Folder for V8's CPU profiles of the gateways, or null. */
 	readonly cpuProf: string | null;
 	readonly build: boolean;
+	/** What goes through proxies, and what is measured without them. */
+	readonly relay: boolean;
+	readonly parts: boolean;
+	/** Into bench/RESULTS.md, whatever part of it this is. */
+	readonly write: boolean;
 }
 
 const repository = fileURLToPath(new URL('..', import.meta.url));
@@ -49,6 +60,9 @@ function readPlan(args: readonly string[]): Plan {
 			'cpu-prof': { type: 'string' },
 			build: { type: 'boolean', default: true },
 			memory: { type: 'boolean', default: true },
+			relay: { type: 'boolean', default: true },
+			parts: { type: 'boolean', default: true },
+			write: { type: 'boolean', default: false },
 		},
 	});
 	const { quick } = values;
@@ -59,9 +73,13 @@ function readPlan(args: readonly string[]): Plan {
 		rows: quick ? 300_000 : 3_000_000,
 		scale: quick ? 5 : 20,
 		idleConnections: values.memory ? (quick ? 200 : 1_000) : 0,
+		idlePooled: values.memory ? (quick ? 1_000 : 10_000) : 0,
 		only: new RegExp(values.only),
 		cpuProf: values['cpu-prof'] ?? null,
 		build: values.build,
+		relay: values.relay,
+		parts: values.parts,
+		write: values.write,
 	};
 }
 
@@ -96,7 +114,8 @@ function inOrder(targets: readonly Target[], round: number): readonly Target[] {
 	return [...targets.slice(from), ...targets.slice(0, from)];
 }
 
-async function measureRow(row: Row, targets: readonly Target[], rounds: number): Promise<report.Measured> {
+async function measureRow(row: Row, all: readonly Target[], rounds: number): Promise<report.Measured> {
+	const targets = all.filter(({ kind }) => targetsOf[row.pooling].includes(kind));
 	const samples = new Map<TargetKind, Sample[]>(targets.map(({ kind }) => [kind, []]));
 	const failures = new Map<TargetKind, string>();
 	for (let round = 0; round < rounds; round += 1) {
@@ -123,15 +142,20 @@ async function warmUp(rows: readonly Row[], targets: readonly Target[]): Promise
 		const group = row.id.replace(/-\d+$/, '');
 		if (row.unit !== 'transactions' || seen.has(group)) continue;
 		seen.add(group);
-		for (const target of targets) if (target.proxy !== null) await row.run(target).catch(() => undefined);
+		for (const target of targets) {
+			if (target.proxy !== null && targetsOf[row.pooling].includes(target.kind))
+				await row.run(target).catch(() => undefined);
+		}
 	}
 }
 
-async function measureMemory(stage: Stage, connections: number): Promise<Map<TargetKind, IdleMemory>> {
+async function measureMemory(stage: Stage, plan: Plan): Promise<Map<TargetKind, IdleMemory>> {
 	const memory = new Map<TargetKind, IdleMemory>();
-	if (connections === 0) return memory;
+	if (!plan.only.test('memory')) return memory;
 	for (const target of stage.targets) {
-		if (target.proxy === null) continue;
+		const connections = target.kind.endsWith('-pooled') ? plan.idlePooled : plan.idleConnections;
+		if (target.proxy === null || connections === 0) continue;
+		say(`memory: ${connections} idle connections to ${target.kind}`);
 		await idleMemory(stage, target, 50);
 		memory.set(target.kind, await idleMemory(stage, target, connections));
 	}
@@ -139,43 +163,56 @@ async function measureMemory(stage: Stage, connections: number): Promise<Map<Tar
 }
 
 function tables(
-	measured: readonly report.Measured[],
+	all: readonly report.Measured[],
 	kinds: readonly TargetKind[],
 	memory: ReadonlyMap<TargetKind, IdleMemory>,
 	plan: Plan,
 ): string[] {
-	const failures = report.failureList(measured);
+	const idle = (pooled: boolean): string[] => {
+		const own = new Map([...memory].filter(([kind]) => kind.endsWith('-pooled') === pooled));
+		const count = (pooled ? plan.idlePooled : plan.idleConnections).toLocaleString('en');
+		return own.size === 0 ? [] : [`### Memory of the proxy, ${count} idle clients\n\n${report.memoryTable(own)}`];
+	};
+	const half = (pooling: Row['pooling'], title: string): string[] => {
+		const measured = all.filter(({ row }) => row.pooling === pooling);
+		const shown = kinds.filter((kind) => targetsOf[pooling].includes(kind));
+		const figures =
+			measured.length === 0
+				? []
+				: [
+						`### Units a second\n\n${report.throughputTable(measured, shown)}`,
+						`### CPU of the proxy, microseconds a unit\n\n${report.cpuTable(measured, shown)}`,
+						`### Latency\n\n${report.latencyTable(measured, shown)}`,
+					];
+		const parts = [...figures, ...idle(pooling === 'transaction')];
+		return parts.length === 0 ? [] : [`## ${title}`, ...parts];
+	};
+	const failures = report.failureList(all);
 	return [
-		`## Units a second\n\n${report.throughputTable(measured, kinds)}`,
-		`## CPU of the proxy, microseconds a unit\n\n${report.cpuTable(measured, kinds)}`,
-		`## Latency\n\n${report.latencyTable(measured, kinds)}`,
-		...(memory.size === 0
-			? []
-			: [`## Memory of the proxy, ${plan.idleConnections} idle connections\n\n${report.memoryTable(memory)}`]),
+		...half('session', 'A server connection for each client'),
+		...half('transaction', `Transaction pooling, ${POOL_SIZE} server connections`),
 		...(failures.length === 0 ? [] : [`## Failed\n\n${failures.join('\n')}`]),
 	];
 }
 
-/** A whole run replaces bench/RESULTS.md; a part of one, or a quick one, is only printed. */
+/** A whole run replaces bench/RESULTS.md; a part of one, or a quick one, is only printed unless `--write` says otherwise. */
 async function publish(plan: Plan, sections: readonly string[]): Promise<void> {
 	const text = `${sections.join('\n\n')}\n`;
 	console.log(text);
-	if (plan.quick || plan.only.source !== '(?:)') return;
+	if (!plan.write && (plan.quick || plan.only.source !== '(?:)' || !plan.relay)) return;
 	const file = join(repository, 'bench', 'RESULTS.md');
 	await writeFile(file, text);
 	say(`written: ${file}`);
 }
 
-async function main(): Promise<void> {
-	const plan = readPlan(process.argv.slice(2));
-	const began = performance.now();
-	if (plan.build) build();
-	for (const [name, found] of Object.entries(programs)) {
-		if (found === null)
-			say(`${name} is missing on this machine: what needs it is left out (Debian has it as a package)`);
-	}
-	const kinds: TargetKind[] =
-		programs.pgbouncer === null ? ['direct', 'demo', 'open'] : ['direct', 'pgbouncer', 'demo', 'open'];
+function kindsHere(): readonly TargetKind[] {
+	const all = [...new Set(Object.values(targetsOf).flat())];
+	return programs.pgbouncer === null ? all.filter((kind) => !kind.startsWith('pgbouncer')) : all;
+}
+
+/** What goes through proxies, as sections of the report. */
+async function measureRelay(plan: Plan): Promise<readonly string[]> {
+	const kinds = kindsHere();
 	const { cpuProf, scale, rows } = plan;
 	const stage = await setStage({
 		kinds,
@@ -187,26 +224,40 @@ async function main(): Promise<void> {
 	});
 	try {
 		const all = await prepareRows(stage, plan);
-		const machine = describeMachine({
-			postgres: stage.postgres.version,
-			pgbouncer: programs.pgbouncer?.version ?? null,
-			pgbench: programs.pgbench?.version ?? null,
-			psql: programs.psql?.version ?? null,
-		});
-		const memory = await measureMemory(stage, plan.idleConnections);
+		const memory = await measureMemory(stage, plan);
 		await warmUp(all, stage.targets);
 		const measured: report.Measured[] = [];
 		for (const row of all) measured.push(await measureRow(row, stage.targets, plan.rounds));
-		const minutes = ((performance.now() - began) / 60_000).toFixed(1);
-		await publish(plan, [
-			'# Benchmark results',
-			`Written by \`npm run bench\` on ${new Date().toISOString().slice(0, 10)}, in ${minutes} minutes: ${plan.rounds} rounds of ${plan.seconds} s a row, targets in alternating order. Numbers are medians of the rounds; in parentheses the median ratio to PgBouncer of the same round. What is measured, and what the numbers mean, is in [README.md](README.md).`,
-			machine.join('\n'),
-			...tables(measured, kinds, memory, plan),
-		]);
+		return [`Server: PostgreSQL ${stage.postgres.version}.`, ...tables(measured, kinds, memory, plan)];
 	} finally {
 		await stage.stop();
 	}
+}
+
+async function main(): Promise<void> {
+	const plan = readPlan(process.argv.slice(2));
+	const began = performance.now();
+	const machine = describeMachine({
+		pgbouncer: programs.pgbouncer?.version ?? null,
+		pgbench: programs.pgbench?.version ?? null,
+		psql: programs.psql?.version ?? null,
+	});
+	if (plan.build) build();
+	for (const [name, found] of Object.entries(programs)) {
+		if (found === null)
+			say(`${name} is missing on this machine: what needs it is left out (Debian has it as a package)`);
+	}
+	const relay = plan.relay ? await measureRelay(plan) : [];
+	const parts = plan.parts ? runParts(plan.only, plan.quick, say) : [];
+	const minutes = ((performance.now() - began) / 60_000).toFixed(1);
+	const how = `${plan.quick ? 'a quick run, ' : ''}${plan.rounds} ${plan.rounds === 1 ? 'round' : 'rounds'} of ${plan.seconds} s a row`;
+	await publish(plan, [
+		'# Benchmark results',
+		`Written by \`npm run bench\` on ${new Date().toISOString().slice(0, 10)}, in ${minutes} minutes: ${how}, targets in alternating order. Numbers are medians of the rounds; in parentheses the median ratio to PgBouncer of the same round. What is measured, and what the numbers mean, is in [docs/benchmarks.md](../docs/benchmarks.md).`,
+		[...machine, `- load average at the end: ${loadavg()[0]?.toFixed(1)}`].join('\n'),
+		...relay,
+		...parts,
+	]);
 }
 
 await main();

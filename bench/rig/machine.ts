@@ -3,7 +3,6 @@ import { spawnSync } from 'node:child_process';
 import { arch, cpus, loadavg, platform, release, totalmem } from 'node:os';
 
 export interface Versions {
-	readonly postgres: string;
 	readonly pgbouncer: string | null;
 	readonly pgbench: string | null;
 	readonly psql: string | null;
@@ -18,6 +17,6 @@ export function describeMachine(versions: Versions): string[] {
 		`- ${all.length} CPUs (${all[0]?.model.trim() ?? 'unknown'}), ${Math.round(totalmem() / 2 ** 30)} GiB, ${platform()} ${release()} ${arch()}`,
 		`- load average at the beginning: ${load?.toFixed(1)} (what else ran on the machine)`,
 		`- Portcullis ${commit.stdout.trim() || 'without git'}, one process on Node ${process.versions.node}`,
-		`- PostgreSQL ${versions.postgres}, ${versions.pgbouncer ?? 'no PgBouncer'}, ${versions.pgbench ?? 'no pgbench'}, ${versions.psql ?? 'no psql'}`,
+		`- ${versions.pgbouncer ?? 'no PgBouncer'}, ${versions.pgbench ?? 'no pgbench'}, ${versions.psql ?? 'no psql'}`,
 	];
 }

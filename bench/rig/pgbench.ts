@@ -17,6 +17,8 @@ export interface PgbenchOptions {
 	readonly script: 'select-only' | 'tpcb-like' | { readonly file: string };
 	/** A new connection for every transaction. */
 	readonly reconnect?: boolean;
+	/** Logins that the target does in a second at least; 16 by default. */
+	readonly loginsPerSecond?: number;
 	/** A reading of something that grows with the work: its growth for each transaction is `perTransaction`. */
 	readonly meter?: (() => number) | undefined;
 }
@@ -41,17 +43,28 @@ export interface PgbenchResult {
 const sampledShare = 0.1;
 
 /** pgbench counts the time from before its clients connect, which takes a while with many of them. */
-const startSeconds = (clients: number): number => 1 + Math.ceil(clients / 16);
+const startSeconds = (clients: number, loginsPerSecond: number): number => 1 + Math.ceil(clients / loginsPerSecond);
 
 /** Throws Error with pgbench's words when a client was aborted or a transaction failed. */
 export async function pgbench(options: PgbenchOptions): Promise<PgbenchResult> {
-	const { program, env, folder, mode, clients, seconds, script, reconnect = false, meter } = options;
+	const {
+		program,
+		env,
+		folder,
+		mode,
+		clients,
+		seconds,
+		script,
+		reconnect = false,
+		loginsPerSecond = 16,
+		meter,
+	} = options;
 	const sampling = clients === 1 || reconnect ? [] : [`--sampling-rate=${sampledShare}`];
 	const args = [
 		'--no-vacuum',
 		`--protocol=${mode}`,
 		`--client=${clients}`,
-		`--time=${seconds + (reconnect ? 0 : startSeconds(clients))}`,
+		`--time=${seconds + (reconnect ? 0 : startSeconds(clients, loginsPerSecond))}`,
 		'--progress=1',
 		...(typeof script === 'string' ? [`--builtin=${script}`] : [`--file=${script.file}`]),
 		...(reconnect ? ['--connect'] : []),

@@ -6,7 +6,7 @@ import type { TargetKind } from './stage.ts';
 
 /** Samples of one row, by target, one for each round. A failure has the words of what went wrong instead. */
 export interface Measured {
-	readonly row: Pick<Row, 'title' | 'unit'>;
+	readonly row: Pick<Row, 'title' | 'unit' | 'pooling'>;
 	readonly samples: ReadonlyMap<TargetKind, readonly Sample[]>;
 	readonly failures: ReadonlyMap<TargetKind, string>;
 }
@@ -16,7 +16,14 @@ export const captions: Readonly<Record<TargetKind, string>> = {
 	pgbouncer: 'PgBouncer',
 	demo: 'Portcullis, shipped policy',
 	open: 'Portcullis, allow-all',
+	'pgbouncer-pooled': 'PgBouncer',
+	'demo-pooled': 'Portcullis, shipped policy',
 };
+
+/** What a kind is compared with. */
+function baseOf(kind: TargetKind, { row }: Measured): TargetKind {
+	return kind.endsWith('-pooled') || row.pooling === 'transaction' ? 'pgbouncer-pooled' : 'pgbouncer';
+}
 
 export function median(values: readonly number[]): number {
 	const sorted = values.toSorted((a, b) => a - b);
@@ -33,8 +40,9 @@ export function cell(measured: Measured, kind: TargetKind, of: Measure, digits: 
 	const values = own.map(of);
 	if (!values.some((value) => value !== null)) return measured.failures.has(kind) ? 'failed' : '-';
 	const text = format(median(values.filter((value) => value !== null)), digits);
-	if (kind === 'pgbouncer') return text;
-	const base = measured.samples.get('pgbouncer')?.map(of) ?? [];
+	const other = baseOf(kind, measured);
+	if (kind === other) return text;
+	const base = measured.samples.get(other)?.map(of) ?? [];
 	const ratios = values.flatMap((value, round) => {
 		const divisor = base[round];
 		return value === null || divisor === null || divisor === undefined || divisor === 0 ? [] : [value / divisor];
@@ -92,7 +100,7 @@ export function latencyTable(all: readonly Measured[], kinds: readonly TargetKin
 }
 
 export function memoryTable(memory: ReadonlyMap<TargetKind, IdleMemory>): string {
-	const base = memory.get('pgbouncer');
+	const base = memory.get('pgbouncer') ?? memory.get('pgbouncer-pooled');
 	const show = (bytes: number, of: number | undefined): string => {
 		const text = `${(bytes / 1_024).toFixed(1)}`;
 		return of === undefined || of === bytes ? text : `${text} (${(bytes / of).toFixed(1)})`;

@@ -2,7 +2,7 @@
 import { closeSync, openSync } from 'node:fs';
 import { type Percentiles, pgbench, type PgbenchOptions, type QueryMode } from './pgbench.ts';
 import { type Program, runProgram } from './programs.ts';
-import type { Stage, Target } from './stage.ts';
+import type { Stage, Target, TargetKind } from './stage.ts';
 import { drainQuery } from './transfer.ts';
 
 /** What one run of a row has shown. */
@@ -19,6 +19,8 @@ export interface Row {
 	readonly id: string;
 	readonly title: string;
 	readonly unit: 'transactions' | 'connections' | 'thousand rows' | 'MB';
+	/** Which pooling it is about. */
+	readonly pooling: 'session' | 'transaction';
 	run(target: Target): Promise<Sample>;
 }
 
@@ -38,6 +40,12 @@ export interface RowOptions {
 	readonly masked: { readonly demo: string; readonly others: string };
 }
 
+/** Those that a row is run on. */
+export const targetsOf: Readonly<Record<Row['pooling'], readonly TargetKind[]>> = {
+	session: ['direct', 'pgbouncer', 'demo', 'open'],
+	transaction: ['direct', 'pgbouncer-pooled', 'demo-pooled'],
+};
+
 const modes: readonly QueryMode[] = ['simple', 'extended', 'prepared'];
 
 /** Those rows that the programs of this machine allow. */
@@ -45,26 +53,38 @@ export function rowsOf(stage: Stage, programs: Programs, options: RowOptions): R
 	return [...pgbenchRows(stage, programs.pgbench, options), ...transferRows(stage, programs.psql, options)];
 }
 
+type Workload = Pick<PgbenchOptions, 'mode' | 'clients' | 'script' | 'reconnect' | 'loginsPerSecond'>;
+
+/** Makes a row of a pgbench workload, which may differ by target. */
+type RowMaker = (id: string, title: string, workload: (target: Target) => Workload) => Row;
+
 function pgbenchRows(stage: Stage, program: Program | null, { seconds, masked }: RowOptions): Row[] {
 	if (program === null) return [];
-	const row = (
-		id: string,
-		title: string,
-		more: (target: Target) => Pick<PgbenchOptions, 'mode' | 'clients' | 'script' | 'reconnect'>,
-	): Row => ({
-		id,
-		title,
-		unit: id === 'connect' ? 'connections' : 'transactions',
-		run: async (target) => {
-			const common = { program: program.path, env: stage.env(target), folder: stage.folder, seconds };
-			const { proxy } = target;
-			const meter = proxy === null ? undefined : () => proxy.cpuMicros();
-			const { transactions, rate, latency, perTransaction } = await pgbench({ ...common, ...more(target), meter });
-			return { units: transactions, rate, latency, cpuMicros: perTransaction };
-		},
-	});
+	const maker =
+		(pooling: Row['pooling']): RowMaker =>
+		(id, title, workload) => ({
+			id,
+			title,
+			pooling,
+			unit: id.endsWith('connect') ? 'connections' : 'transactions',
+			run: async (target) => {
+				const common = { program: program.path, env: stage.env(target), folder: stage.folder, seconds };
+				const { proxy } = target;
+				const meter = proxy === null ? undefined : () => proxy.cpuMicros();
+				const { transactions, rate, latency, perTransaction } = await pgbench({
+					...common,
+					...workload(target),
+					meter,
+				});
+				return { units: transactions, rate, latency, cpuMicros: perTransaction };
+			},
+		});
+	return [...sessionRows(maker('session'), masked), ...pooledRows(maker('transaction'), masked)];
+}
+
+function sessionRows(row: RowMaker, masked: RowOptions['masked']): Row[] {
 	const select = modes.flatMap((mode) =>
-		[1, 16, 64].map((clients) =>
+		(mode === 'prepared' ? [1, 16, 64, 256] : [1, 16, 64]).map((clients) =>
 			row(`select-${mode}-${clients}`, `select-only, ${mode}, ${clients} clients`, () => ({
 				mode,
 				clients,
@@ -72,29 +92,59 @@ function pgbenchRows(stage: Stage, program: Program | null, { seconds, masked }:
 			})),
 		),
 	);
-	const tpcb = (['simple', 'prepared'] as const).map((mode) =>
-		row(`tpcb-${mode}-16`, `TPC-B, ${mode}, 16 clients`, () => ({ mode, clients: 16, script: 'tpcb-like' })),
-	);
-	const maskedRow = (['simple', 'prepared'] as const).map((mode) =>
+	const more = (['simple', 'prepared'] as const).flatMap((mode) => [
 		row(`masked-${mode}-16`, `one masked row of employees, ${mode}, 16 clients`, ({ kind }) => ({
 			mode,
 			clients: 16,
 			script: { file: kind === 'demo' ? masked.demo : masked.others },
 		})),
-	);
-	const connect = row('connect', 'connect, one statement, disconnect; 8 clients', () => ({
+		row(`tpcb-${mode}-16`, `TPC-B, ${mode}, 16 clients`, () => ({ mode, clients: 16, script: 'tpcb-like' })),
+	]);
+	return [...select, ...more, connectRow(row, 'connect')];
+}
+
+function connectRow(row: RowMaker, id: string): Row {
+	return row(id, 'connect, one statement, disconnect; 8 clients', () => ({
 		mode: 'simple',
 		clients: 8,
 		script: 'select-only',
 		reconnect: true,
 	}));
-	return [...select, ...maskedRow, ...tpcb, connect];
+}
+
+/** PgBouncer 1.18 does not know statements that are prepared by name when it pools transactions; its row says so. */
+function pooledRows(row: RowMaker, masked: RowOptions['masked']): Row[] {
+	const loginsPerSecond = 64;
+	const select = modes.flatMap((mode) =>
+		(mode === 'simple' ? [1, 16, 64, 256, 1_000] : [16, 1_000]).map((clients) =>
+			row(`pooled-${mode}-${clients}`, `select-only, ${mode}, ${clients.toLocaleString('en')} clients`, () => ({
+				mode,
+				clients,
+				script: 'select-only',
+				loginsPerSecond,
+			})),
+		),
+	);
+	const maskedRow = row('pooled-masked-simple-64', 'one masked row of employees, simple, 64 clients', ({ kind }) => ({
+		mode: 'simple',
+		clients: 64,
+		script: { file: kind === 'demo-pooled' ? masked.demo : masked.others },
+		loginsPerSecond,
+	}));
+	const tpcb = row('pooled-tpcb-simple-64', 'TPC-B, simple, 64 clients', () => ({
+		mode: 'simple',
+		clients: 64,
+		script: 'tpcb-like',
+		loginsPerSecond,
+	}));
+	return [...select, maskedRow, tpcb, connectRow(row, 'pooled-connect')];
 }
 
 function transferRows(stage: Stage, psql: Program | null, options: RowOptions): Row[] {
 	const { rows, copyFile, copyBytes } = options;
 	const result: Row = {
 		id: 'rows',
+		pooling: 'session',
 		title: `a result of ${rows.toLocaleString('en')} rows`,
 		unit: 'thousand rows',
 		run: async (target) => timed(target, rows / 1_000, () => drainQuery(stage, target, 'select * from bench_rows')),
@@ -111,12 +161,14 @@ function transferRows(stage: Stage, psql: Program | null, options: RowOptions): 
 	};
 	const out: Row = {
 		id: 'copy-out',
+		pooling: 'session',
 		title: `COPY out, ${megabytes.toFixed(0)} MB`,
 		unit: 'MB',
 		run: async (target) => timed(target, megabytes, () => run(target, 'copy bench_rows to stdout')),
 	};
 	const into: Row = {
 		id: 'copy-in',
+		pooling: 'session',
 		title: `COPY in, ${megabytes.toFixed(0)} MB`,
 		unit: 'MB',
 		run: async (target) => {

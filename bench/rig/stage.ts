@@ -12,8 +12,11 @@ import { type Proxy, startProxy } from './process.ts';
 import { type Program, runProgram } from './programs.ts';
 import { openPolicy, ownRules, ROLE, rowsSql, TENANT, viewsSql } from './tables.ts';
 
-/** direct: no proxy. demo: the policy of the repository, with the rules that the benchmark's tables need. open: allows all. */
-export type TargetKind = 'direct' | 'pgbouncer' | 'demo' | 'open';
+/**
+ * direct: no proxy. demo: the policy of the repository, with the rules that the benchmark's tables need. open: allows all.
+ * Those with `pooled` have transaction pooling on a few server connections; the others give each client one of its own.
+ */
+export type TargetKind = 'direct' | 'pgbouncer' | 'demo' | 'open' | 'pgbouncer-pooled' | 'demo-pooled';
 
 export interface Target {
 	readonly kind: TargetKind;
@@ -35,6 +38,8 @@ export interface Stage {
 	stop(): Promise<void>;
 }
 
+type GatewayKind = 'demo' | 'open' | 'demo-pooled';
+
 export interface StageOptions {
 	readonly kinds: readonly TargetKind[];
 	/** Null: left out. */
@@ -45,12 +50,15 @@ export interface StageOptions {
 	/** Of the table that is read and copied as a whole. */
 	readonly rows: number;
 	/** More arguments for the gateway's node. */
-	readonly nodeArgs: (kind: 'demo' | 'open') => readonly string[];
+	readonly nodeArgs: (kind: GatewayKind) => readonly string[];
 	readonly say: (words: string) => void;
 }
 
 export const DATABASE = 'shop';
 const CONNECTIONS_MAX = 1_100;
+/** Server connections behind a pooled target, and clients that it takes. */
+export const POOL_SIZE = 20;
+const POOLED_CLIENTS_MAX = 12_000;
 
 const repository = new URL('../../', import.meta.url);
 
@@ -120,18 +128,21 @@ async function startTarget(kind: TargetKind, parts: Parts): Promise<Target> {
 		case 'direct':
 			return { kind, port: parts.postgres.port, proxy: null };
 		case 'pgbouncer':
-			return startPgbouncer(parts);
+		case 'pgbouncer-pooled':
+			return startPgbouncer(kind, parts);
 		default:
 			return startGateway(kind, parts);
 	}
 }
 
-/** Session mode, SCRAM on both sides. It refuses to run as root, so it runs as whoever runs PostgreSQL. */
-async function startPgbouncer({ folder, postgres, verifier, options }: Parts): Promise<Target> {
+/** SCRAM on both sides, no TLS, no logs of connections. It refuses to run as root, so it runs as whoever runs PostgreSQL. */
+async function startPgbouncer(kind: 'pgbouncer' | 'pgbouncer-pooled', parts: Parts): Promise<Target> {
+	const { folder, postgres, verifier, options } = parts;
 	if (options.pgbouncer === null) throw new Error('pgbouncer is missing');
 	const { uid, gid } = await stat(postgres.directory);
 	const port = await freePort();
-	const home = join(postgres.directory, 'pgbouncer');
+	const home = join(postgres.directory, kind);
+	const pooled = kind === 'pgbouncer-pooled';
 	await mkdir(home);
 	const settings = `[databases]
 ${DATABASE} = host=${postgres.host} port=${postgres.port} dbname=${DATABASE}
@@ -141,9 +152,9 @@ listen_port = ${port}
 unix_socket_dir =
 auth_type = scram-sha-256
 auth_file = ${join(home, 'users.txt')}
-pool_mode = session
-default_pool_size = ${CONNECTIONS_MAX}
-max_client_conn = 4000
+pool_mode = ${pooled ? 'transaction' : 'session'}
+default_pool_size = ${pooled ? POOL_SIZE : CONNECTIONS_MAX}
+max_client_conn = ${POOLED_CLIENTS_MAX}
 ignore_startup_parameters = extra_float_digits,options
 log_connections = 0
 log_disconnections = 0
@@ -154,15 +165,15 @@ log_disconnections = 0
 	const proxy = await startProxy({
 		command: options.pgbouncer.path,
 		args: [join(home, 'pgbouncer.ini')],
-		log: join(folder, 'pgbouncer.log'),
+		log: join(folder, `${kind}.log`),
 		port,
 		...(process.getuid?.() === 0 ? { account: { uid, gid } } : {}),
 	});
-	return { kind: 'pgbouncer', port, proxy };
+	return { kind, port, proxy };
 }
 
 /** The gateway as it is installed: what was built, in one process. */
-async function startGateway(kind: 'demo' | 'open', parts: Parts): Promise<Target> {
+async function startGateway(kind: GatewayKind, parts: Parts): Promise<Target> {
 	const { folder, postgres, verifier, password, options } = parts;
 	const port = await freePort();
 	const home = join(folder, kind);
@@ -178,11 +189,12 @@ async function startGateway(kind: 'demo' | 'open', parts: Parts): Promise<Target
 				port: postgres.port,
 				user: ROLE,
 				password: { env: 'BENCH_PASSWORD' },
-				pool: { size: CONNECTIONS_MAX },
+				pool: kind === 'demo-pooled' ? { mode: 'transaction', size: POOL_SIZE } : { size: CONNECTIONS_MAX },
 			},
 		},
 		policies: './policies',
 		audit: { path: './audit' },
+		limits: { sessionsMax: POOLED_CLIENTS_MAX, poolWaitersMax: POOLED_CLIENTS_MAX, poolWaitMs: 60_000 },
 	};
 	await writeFile(join(home, 'portcullis.yaml'), stringify(config));
 	const program = fileURLToPath(new URL('bin/portcullis.js', repository));
