@@ -65,6 +65,8 @@ export interface Answer {
 	readonly denied: boolean;
 	/** True when an allowing rule names the object without any wildcard in its last part (relation, column or function). */
 	readonly named: boolean;
+	/** True when an allowing rule names the action, and not `*` for all of them. */
+	readonly actionNamed?: boolean;
 	readonly rules: readonly RuleRef[];
 }
 

@@ -142,7 +142,13 @@ export class PolicyAccess implements Access {
 	}
 
 	#answer(target: Target, action: Action): Answer {
-		return this.#cached<Answer>('ask', target, action, () => toAnswer(this.#ask('decision', target, action)));
+		return this.#cached<Answer>('ask', target, action, () => {
+			const verdict = this.#ask('decision', target, action);
+			const answer = toAnswer(verdict);
+			const actionNamed =
+				answer.allowed && verdict.matched.some((rule) => rule.action === action && rule.effect === 'allow');
+			return { ...answer, actionNamed };
+		});
 	}
 
 	#cached<T extends AnyAnswer>(question: string, target: Target, action: Action, make: () => T): T {

@@ -6,7 +6,7 @@ import { backendCodes as code } from '../wire/codes.ts';
 import type { Framer } from '../wire/framer.ts';
 import type { Conversation } from './conversation.ts';
 import type { Expected } from './replies.ts';
-import { notAllowed } from './replication.ts';
+import { mayReplicate, notAllowed } from './replication.ts';
 
 /** How often a stream is asked whether it may still go on. */
 const recheckMs = 1_000;
@@ -82,7 +82,7 @@ export class ReplicationReplies {
 		}
 		const access = services.accessFor(identity, database.name);
 		if (access === this.#access) return;
-		const answer = access.onDatabase('replicate');
+		const answer = mayReplicate(access);
 		if (!answer.allowed) throw new StreamRevoked(notAllowed(database.name, answer, 'FATAL'), 'policy');
 		this.#access = access;
 	}

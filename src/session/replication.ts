@@ -32,12 +32,22 @@ export function replicationStartup(replication: Replication | null): Readonly<Re
 	return { replication: replication === 'physical' ? 'true' : 'database' };
 }
 
+/**
+ * Whether somebody may replicate. A rule with `*` for its action was hardly written with this in mind, so it counts only for
+ * somebody from whom the policy keeps nothing in the database.
+ */
+export function mayReplicate(access: Access): Answer {
+	const answer = access.onDatabase('replicate');
+	if (!answer.allowed || answer.actionNamed === true || access.unrestricted) return answer;
+	return { ...answer, allowed: false };
+}
+
 /** Throws FATAL 42501 for somebody who may not replicate. `physical`: the database's entry lets the whole server be copied. */
 export function requireReplicate(
 	replication: Replication,
 	{ access, name, physical }: { readonly access: Access; readonly name: string; readonly physical: boolean },
 ): void {
-	const answer = access.onDatabase('replicate');
+	const answer = mayReplicate(access);
 	if (!answer.allowed) throw notAllowed(name, answer, 'FATAL');
 	if (replication === 'database' || physical) return;
 	throw new GatewayError('42501', `physical replication is not offered under the name "${name}"`, {
@@ -96,7 +106,7 @@ function decideCommand(
 	access: Access,
 	sql: string,
 ): Decision {
-	const answer = access.onDatabase('replicate');
+	const answer = mayReplicate(access);
 	const copy = writesOnServer ? access.onDatabase('copy') : null;
 	const objects = [use(access, 'replicate', answer), ...(copy === null ? [] : [use(access, 'copy', copy)])];
 	const rules = [...answer.rules, ...(copy?.rules ?? [])];
@@ -146,5 +156,6 @@ export function notAllowed(name: string, answer: Answer, severity: 'ERROR' | 'FA
 function detailOf({ denied, rules }: Answer, action: string): string {
 	const [rule] = rules;
 	if (denied && rule !== undefined) return `${rule.file}:${rule.line} denies it.`;
-	return `No rule of the policy allows ${action} on the database.`;
+	if (rule === undefined) return `No rule of the policy allows ${action} on the database.`;
+	return `${rule.file}:${rule.line} does not name ${action}, which goes around masks, filters and denials.`;
 }

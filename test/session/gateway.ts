@@ -54,7 +54,7 @@ function timesOf(limits: SessionLimits): number[] {
 	return [queryTimeoutMs, transactionTimeoutMs, idleTransactionTimeoutMs, backendLifetimeMs];
 }
 
-const yes: Answer = { allowed: true, denied: false, named: true, rules: [] };
+const yes: Answer = { allowed: true, denied: false, named: true, actionNamed: true, rules: [] };
 const no: Answer = { ...yes, allowed: false };
 
 export async function startTestGateway(database: TestDatabase, options: TestGatewayOptions = {}): Promise<TestGateway> {
