@@ -18,6 +18,9 @@ export interface Taken<T> {
 	readonly rest: Buffer;
 }
 
+/** What a client may say while its login waits for a person: more than any does, little enough to be kept. */
+const waitingBytesMax = 64 * 1024;
+
 const nothing: Buffer = Buffer.alloc(0);
 
 /** Never holds more than one packet and one chunk: the socket is only read while somebody waits. */
@@ -54,6 +57,23 @@ export class Inbox {
 				return taken.value;
 			}
 			if (this.#gone) throw new ClientGone();
+			await new Promise<void>((resolve) => {
+				this.#wake = resolve;
+				this.socket.resume();
+			});
+			this.#wake = null;
+		}
+	}
+
+	/**
+	 * Listens while the login waits for something else than the client: rejects with ClientGone when it leaves, FATAL 08P01
+	 * when it says more than `waitingBytesMax` meanwhile. What it said is there to be taken afterwards. Never resolves.
+	 */
+	async left(): Promise<never> {
+		for (;;) {
+			if (this.#gone || this.#received[0] === frontendCodes.Terminate) throw new ClientGone();
+			if (this.#received.length > waitingBytesMax)
+				throw protocolViolation('too much was sent before the sign-in was through');
 			await new Promise<void>((resolve) => {
 				this.#wake = resolve;
 				this.socket.resume();

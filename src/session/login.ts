@@ -176,7 +176,7 @@ async function authenticate(parts: LoginParts, database: string): Promise<Signed
 			case 'wait':
 				parts.waits();
 				for (const bytes of step.messages) inbox.socket.write(bytes);
-				step = await step.next;
+				step = await Promise.race([step.next, inbox.left()]);
 				break;
 			case 'send':
 				inbox.socket.write(Buffer.concat(step.messages));
