@@ -120,6 +120,7 @@ export interface PoolConfig {
 	readonly idleMs: number;
 	readonly checkAfterMs: number;
 	readonly userCode: 'pin' | 'reset';
+	readonly sequences: 'transaction' | 'pin';
 	readonly trusted: readonly string[];
 }
 

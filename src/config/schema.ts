@@ -233,6 +233,12 @@ const database = z
 					.describe(
 						'Transaction mode: who runs code that the gateway does not look into (functions, triggers, DO) keeps the server connection (`pin`), or it is reset behind the transaction (`reset`).',
 					),
+				sequences: z
+					.enum(['transaction', 'pin'])
+					.default('transaction')
+					.describe(
+						'Transaction mode: whether `currval` holds until another client has had the server connection (then it is an error, 55000), or who takes a number from a sequence keeps the server connection.',
+					),
 				trusted: z
 					.array(text)
 					.default([])

@@ -10,6 +10,8 @@ import { type Askable, askable } from './state-question.ts';
 export interface PoolingRules {
 	/** pin: who runs it keeps the backend. reset: the backend is reset behind each transaction that ran it. */
 	readonly userCode: 'pin' | 'reset';
+	/** transaction: currval holds until another client has the backend. pin: who takes a number keeps the backend. */
+	readonly sequences: 'transaction' | 'pin';
 	/** `schema.name` of functions and relations whose code leaves nothing in the session; `schema.*` for a schema. */
 	readonly trusted: readonly string[];
 }
@@ -35,11 +37,12 @@ export class Keepsakes {
 	/** A SET LOCAL. */
 	#local = false;
 	/** The client asks for currval: from now on it keeps what it asks for. */
-	#asksSequences = false;
+	#asksSequences: boolean;
 	#taint: Taint = 'none';
 
 	constructor(rules: PoolingRules) {
 		this.#rules = rules;
+		this.#asksSequences = rules.sequences === 'pin';
 	}
 
 	/** The server has to be asked before anything can be said. */

@@ -43,7 +43,8 @@ function setTransaction(walk: Walk, statement: VariableSetStmt): void {
 		const option = as(node, 'DefElem')?.defname ?? '';
 		if (!option.startsWith('transaction_') && !option.startsWith('default_transaction_'))
 			throw refuse(walk, `SET TRANSACTION ${option}`);
-		if (option.startsWith('default_')) walk.effects.push({ type: 'set', name: option, local: false });
+		if (statement.name === 'SESSION CHARACTERISTICS')
+			walk.effects.push({ type: 'set', name: `default_${option}`, local: false });
 	}
 }
 

@@ -73,7 +73,7 @@ export async function startTestGateway(database: TestDatabase, options: TestGate
 	const { pooled } = options;
 	const pool =
 		pooled === undefined ? new SessionPool(target, { size }) : new TransactionPool(target, { size, ...pooled });
-	const rules: PoolingRules = { userCode: 'pin', trusted: [], ...pooled };
+	const rules: PoolingRules = { userCode: 'pin', sequences: 'transaction', trusted: [], ...pooled };
 	const pooling = pooled === undefined ? {} : { pooling: rules };
 	const refreshes = { count: 0 };
 	const catalog = {

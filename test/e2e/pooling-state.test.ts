@@ -1,0 +1,286 @@
+/**
+ * Transaction mode: every kind of session state that PostgreSQL has is planted by one client and looked for from a neighbour,
+ * on a pool of one server connection. Nothing may reach the neighbour; the client itself keeps what it would keep by itself.
+ */
+import pg from 'pg';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { SERVICE_PASSWORD, startGateway, type TestGateway } from '../support/gateway.ts';
+
+const setup = `
+create schema app;
+create sequence app.seq;
+create table app.counted (id serial, a int);
+create table app.identified (id int generated always as identity, a int);
+create table app.triggered (a int);
+create table app.copied (a int);
+create function app.plant() returns int language plpgsql as $$ begin
+	perform set_config('app.hidden', 'planted', false);
+	create temp table by_code (a int);
+	return 1;
+end $$;
+create function app.by_trigger() returns trigger language plpgsql as $$ begin
+	perform set_config('app.by_trigger', 'planted', false);
+	return new;
+end $$;
+create trigger t before insert on app.triggered for each row execute function app.by_trigger();
+select lo_create(424242);
+grant select, update on large object 424242 to gateway;
+grant usage, create on schema app to gateway;
+grant all on all tables in schema app to gateway;
+grant all on all sequences in schema app to gateway;
+`;
+
+const rules = (database: string): string => `
+p, *, ${database}, connect, allow
+p, *, ${database}, temp, allow
+p, *, ${database}, set, allow
+p, *, ${database}, listen, allow
+p, *, ${database}, do, allow
+p, *, ${database}.app.*, *, allow
+p, *, ${database}.app.plant(), execute, allow
+p, *, ${database}.pg_catalog.lo_open(oid,integer), execute, allow
+p, *, ${database}.pg_catalog.loread(integer,integer), execute, allow
+`;
+
+let gateway: TestGateway;
+const people = ['owner', 'neighbour'] as const;
+
+beforeAll(async () => {
+	gateway = await startGateway({
+		setup,
+		policies: { 'policy.csv': rules('pooled') + rules('sequences'), 'masks.yaml': '{}' },
+		configure: (config) => {
+			const [service] = config.identity.users;
+			for (const name of people) config.identity.users.push({ ...service, name, roles: [] });
+			const shop = config.databases['shop'];
+			const pool = { mode: 'transaction', size: 1 };
+			config.databases = {
+				pooled: { ...shop, pool },
+				sequences: { ...shop, pool: { ...pool, sequences: 'pin' } },
+			};
+			config['limits'] = { poolWaitMs: 40 };
+		},
+	});
+}, 60_000);
+
+afterAll(async () => {
+	await gateway?.stop();
+});
+
+async function openOnce(user: (typeof people)[number], database: string): Promise<pg.Client | null> {
+	const { host, port } = gateway;
+	const client = new pg.Client({ host, port, user, password: SERVICE_PASSWORD, database });
+	client.on('error', () => undefined);
+	try {
+		await client.connect();
+		return client;
+	} catch (error) {
+		if ((error as { code?: string }).code === '53300') return null;
+		throw error;
+	}
+}
+
+/** A neighbour waits for the backend of somebody who has just left. */
+async function open(user: (typeof people)[number], database: string): Promise<pg.Client> {
+	for (let attempt = 0; attempt < 50; attempt += 1) {
+		const client = await openOnce(user, database);
+		if (client !== null) return client;
+	}
+	throw new Error('the backend does not come back');
+}
+
+/** Rows as text, or the SQLSTATE. */
+async function outcome(client: pg.Client, sql: string): Promise<string> {
+	try {
+		const { rows } = await client.query<Record<string, unknown>>(sql);
+		return JSON.stringify(rows.map((row) => Object.values(row)));
+	} catch (error) {
+		return (error as { code?: string }).code ?? String(error);
+	}
+}
+
+interface Kind {
+	readonly kind: string;
+	readonly database?: string;
+	/** Statements that plant it. */
+	readonly plant: readonly string[];
+	/** A statement that shows whether it is there. */
+	readonly look: string;
+	/** What the owner sees of it afterwards; by default something else than before. */
+	readonly ownerSees?: 'it' | 'nothing';
+	/** Tells that the neighbour sees it, where that is not plain from a difference to before. */
+	readonly isLeak?: (seen: string) => boolean;
+}
+
+const setting = (name: string, sql: string): Kind => ({ kind: `setting ${name}`, plant: [sql], look: `show ${name}` });
+
+const kinds: readonly Kind[] = [
+	setting('work_mem', "set work_mem = '77MB'"),
+	setting('search_path', 'set search_path = app, public'),
+	setting('timezone', "set time zone 'Asia/Tokyo'"),
+	setting('datestyle', "set datestyle = 'German'"),
+	setting('intervalstyle', 'set intervalstyle = iso_8601'),
+	setting('application_name', "set application_name = 'it''s mine'"),
+	setting('statement_timeout', "set statement_timeout = '66s'"),
+	setting('client_encoding', "set client_encoding = 'SQL_ASCII'"),
+	setting('default_transaction_isolation', 'set session characteristics as transaction isolation level serializable'),
+	setting('default_transaction_read_only', "select set_config('default_transaction_read_only', 'on', false)"),
+	{
+		// That somebody has used the name shows: it is empty then, and not missing.
+		...setting('app.secret', "set app.secret = 'hidden'"),
+		isLeak: (seen) => seen.includes('hidden'),
+	},
+	{ ...setting('lock_timeout', "set local lock_timeout = '9s'"), kind: 'SET LOCAL', ownerSees: 'nothing' },
+	{ kind: 'role', plant: ['set role postgres'], look: 'show role', ownerSees: 'nothing' },
+	{
+		kind: 'session authorization',
+		plant: ['set session authorization postgres'],
+		look: 'show session_authorization',
+		ownerSees: 'nothing',
+	},
+	{ kind: 'temporary table', plant: ['create temp table secret_t as select 1 as s'], look: 'select s from secret_t' },
+	{ kind: 'temporary view', plant: ['create temp view secret_v as select 2 as s'], look: 'select s from secret_v' },
+	{ kind: 'temporary sequence', plant: ['create temp sequence secret_s'], look: 'select last_value from secret_s' },
+	{ kind: 'table in pg_temp', plant: ['create table pg_temp.secret_p (s int)'], look: 'select s from secret_p' },
+	{ kind: 'select into', plant: ['select 3 as s into temp secret_i'], look: 'select s from secret_i' },
+	{ kind: 'prepared by SQL', plant: ['prepare secret_q as select 4 as s'], look: 'execute secret_q' },
+	{
+		kind: 'prepared by SQL, as the server lists it',
+		plant: ['prepare secret_l as select 5 as s'],
+		look: "select count(*) from pg_prepared_statements where name = 'secret_l'",
+	},
+	{
+		kind: 'cursor WITH HOLD',
+		plant: ['declare secret_c cursor with hold for select 6 as s'],
+		look: 'select name from pg_cursors where is_holdable',
+	},
+	{
+		kind: 'advisory lock of the session',
+		plant: ['select pg_advisory_lock(77)'],
+		look: 'select pg_advisory_unlock(77)',
+	},
+	{
+		kind: 'advisory lock of the transaction',
+		plant: ['select pg_advisory_xact_lock(78)'],
+		look: 'select pg_advisory_unlock(78)',
+		ownerSees: 'nothing',
+	},
+	{ kind: 'LISTEN', plant: ['listen secret'], look: 'select * from pg_listening_channels()' },
+	{
+		kind: 'currval',
+		plant: ["select nextval('app.seq')"],
+		look: "select currval('app.seq') > 0",
+		ownerSees: 'nothing',
+	},
+	{
+		kind: 'currval of a serial column',
+		plant: ['insert into app.counted (a) values (1)'],
+		look: "select currval('app.counted_id_seq') > 0",
+		ownerSees: 'nothing',
+	},
+	{
+		kind: 'currval, with `sequences: pin`',
+		database: 'sequences',
+		plant: ["select nextval('app.seq')"],
+		look: "select currval('app.seq') > 0",
+	},
+	{
+		kind: 'currval of an identity, with `sequences: pin`',
+		database: 'sequences',
+		plant: ['insert into app.identified (a) values (1)'],
+		look: "select currval('app.identified_id_seq') > 0",
+	},
+	{
+		kind: 'seed of random()',
+		plant: ['select setseed(0.42)'],
+		look: 'select random()',
+		isLeak: (seen) => seen === seeded,
+	},
+	{ kind: 'SET seed', plant: ['set seed = 0.42'], look: 'select random()', isLeak: (seen) => seen === seeded },
+	{
+		kind: 'large object descriptor',
+		plant: ['select lo_open(424242, 262144)'],
+		look: 'select loread(0, 1)',
+		ownerSees: 'nothing',
+	},
+	{ kind: 'setting by a function', plant: ['select app.plant()'], look: "select current_setting('app.hidden', true)" },
+	{ kind: 'temporary table by a function', plant: ['select app.plant()'], look: 'select a from by_code' },
+	{
+		kind: 'setting by a trigger',
+		plant: ['insert into app.triggered values (1)'],
+		look: "select current_setting('app.by_trigger', true)",
+	},
+	{
+		kind: 'setting by DO',
+		plant: ["do $$ begin perform set_config('app.by_do', 'planted', false); end $$"],
+		look: "select current_setting('app.by_do', true)",
+	},
+];
+
+/** What `random()` gives right after `setseed(0.42)`. */
+let seeded = '';
+
+const ways = {
+	'a statement by itself': (plant) => plant,
+	'a transaction': (plant) => ['begin', ...plant, 'commit'],
+	'a transaction rolled back': (plant) => ['begin', ...plant, 'rollback'],
+	'a savepoint rolled back': (plant) => ['begin', 'savepoint s', ...plant, 'rollback to s', 'commit'],
+	'a transaction that is left open': (plant) => ['begin', ...plant],
+} as const satisfies Record<string, (plant: readonly string[]) => readonly string[]>;
+
+type Way = keyof typeof ways;
+
+interface Trial {
+	readonly leaked: boolean;
+	readonly pinned: boolean;
+	readonly kept: boolean;
+}
+
+async function trial(
+	{ plant, look, isLeak, database = 'pooled' }: Kind,
+	way: Way,
+	leaves: 'politely' | 'cut',
+): Promise<Trial> {
+	const before = await open('neighbour', database);
+	const nothing = await outcome(before, look);
+	const leaks = isLeak ?? ((seen: string) => seen !== nothing && seen !== '53300');
+	await before.end();
+	const owner = await open('owner', database);
+	for (const sql of ways[way](plant)) await outcome(owner, sql);
+	const neighbour = await openOnce('neighbour', database);
+	const early = neighbour === null ? '53300' : await outcome(neighbour, look);
+	const own = await outcome(owner, look);
+	if (leaves === 'cut')
+		(owner as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy();
+	else await owner.end();
+	const later = neighbour ?? (await open('neighbour', database));
+	let late = await outcome(later, look);
+	for (let n = 0; late === '53300' && n < 50; n += 1) late = await outcome(later, look);
+	await later.end();
+	return { leaked: leaks(early) || leaks(late), pinned: early === '53300', kept: own !== nothing };
+}
+
+describe('state of a session', () => {
+	const table: string[] = [];
+
+	beforeAll(async () => {
+		const rows = await gateway.backend.sql('select random() from (select setseed(0.42) offset 0) s');
+		seeded = JSON.stringify(rows.map((row) => Object.values(row)));
+	});
+
+	afterAll(() => {
+		process.stdout.write(`${['kind | tried | leaked | pinned | kept by its owner', ...table].join('\n')}\n`);
+	});
+
+	test.each(kinds)('$kind', { timeout: 60_000 }, async (one) => {
+		const trials: Trial[] = [];
+		for (const way of Object.keys(ways) as Way[]) trials.push(await trial(one, way, 'politely'));
+		trials.push(await trial(one, 'a statement by itself', 'cut'));
+		const count = (key: keyof Trial): number => trials.filter((each) => each[key]).length;
+		table.push(`${one.kind} | ${trials.length} | ${count('leaked')} | ${count('pinned')} | ${count('kept')}`);
+		expect(count('leaked')).toBe(0);
+		const [alone, committed] = trials;
+		const keeps = (one.ownerSees ?? 'it') === 'it';
+		expect([alone?.kept, committed?.kept]).toEqual([keeps, keeps]);
+	});
+});
