@@ -86,10 +86,11 @@ class Raw {
 	}
 }
 
-async function secure(socket: Socket, alpn?: string): Promise<TLSSocket> {
+async function secure(socket: Socket, alpn?: string, servername?: string): Promise<TLSSocket> {
 	const secured = connectTls({
 		socket,
 		rejectUnauthorized: false,
+		...(servername === undefined ? {} : { servername }),
 		...(alpn === undefined ? {} : { ALPNProtocols: [alpn] }),
 	});
 	await new Promise<void>((resolve, reject) => {
@@ -385,4 +386,41 @@ describe('CancelRequest', () => {
 			other.client.destroy();
 		},
 	);
+
+	/** Where the request comes from, and whether it is encrypted, is all the same: the key is what counts. */
+	const ways: readonly [string, (gateway: TestGateway) => Promise<Socket>][] = [
+		['in plaintext', (gateway) => Promise.resolve(Raw.to(gateway).release())],
+		['over TLS that was asked for', (gateway) => overTls(gateway, [encodeSSLRequest()], undefined)],
+		['over TLS from the first byte', (gateway) => overTls(gateway, [], 'postgresql')],
+		['over TLS after GSS was declined', (gateway) => overTls(gateway, [gssRequest, encodeSSLRequest()], undefined)],
+	];
+
+	it.each(ways)('reaches a session over TLS: %s', async (_name, connectTo) => {
+		const gateway = await start({ tls: tls('require') });
+		const client = new WireClient(await overTls(gateway, [encodeSSLRequest()], undefined));
+		client.socket.write(encodeStartupMessage(protocolVersions.v3_2, Object.entries({ user: 'someone' })));
+		const data = (await client.ready()).find((message) => message.type === 'BackendKeyData');
+		if (data === undefined) throw new Error('no BackendKeyData');
+		client.send(Query('select pg_sleep(30)'));
+		const running =
+			"select pid from pg_stat_activity where state = 'active' and query = 'select pg_sleep(30)' and datname = current_database()";
+		while ((await database.sql(running)).length < 1);
+		const raw = new Raw(await connectTo(gateway));
+		raw.socket.write(encodeCancelRequest(data.pid, data.key));
+		await until(() => raw.closed);
+		expect(raw.received.length).toBe(0);
+		const error = (await client.ready()).find((message) => message.type === 'ErrorResponse');
+		expect(error?.fields.get('C')).toBe('57014');
+		client.destroy();
+	});
 });
+
+/** Each request is answered by one byte, the last one by yes. A name is told too (SNI). */
+async function overTls(gateway: TestGateway, requests: readonly Buffer[], alpn: string | undefined): Promise<Socket> {
+	const raw = Raw.to(gateway);
+	for (const [index, request] of requests.entries()) {
+		raw.socket.write(request);
+		expect(await raw.take(1)).toBe(index === requests.length - 1 ? 'S' : 'N');
+	}
+	return secure(raw.release(), alpn, 'gateway.test');
+}
