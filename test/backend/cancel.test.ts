@@ -1,9 +1,19 @@
 /** Cancel keys: only the right one works, on the right backend, and a real statement stops. */
+import { randomBytes } from 'node:crypto';
+import { type AddressInfo, createServer } from 'node:net';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { CancelRegistry, type SendCancel } from '../../src/backend/cancel.ts';
 import { type BackendConnection, connectBackend } from '../../src/backend/connection.ts';
 import { query } from '../../src/backend/query.ts';
 import type { BackendTarget } from '../../src/backend/target.ts';
+import {
+	encodeAuthenticationOk,
+	encodeBackendKeyData,
+	encodeCancelRequest,
+	encodeParameterStatus,
+	encodeReadyForQuery,
+} from '../../src/wire/encode.ts';
+import { decodeStartup } from '../../src/wire/startup.ts';
 import { startPostgres } from '../support/postgres.ts';
 
 function fake(pid: number, alive = true): BackendConnection {
@@ -71,6 +81,19 @@ describe('CancelRegistry', () => {
 		expect(await failing.cancel(7, other.key)).toBe(true);
 	});
 
+	// Servers of protocol 3.2, and what stands in front of servers, have keys of 4 to 256 bytes.
+	test.each([4, 5, 32, 255, 256])('a key of %i bytes goes back to its server whole', async (length) => {
+		const key = randomBytes(length);
+		const { target, requests } = await serverWithKey(key);
+		const connection = await connectBackend(target, {});
+		onTestFinished(() => connection.close());
+		const registry = new CancelRegistry();
+		const handle = registry.register(connection.pid, 4);
+		handle.point(connection);
+		expect(await registry.cancel(handle.pid, handle.key)).toBe(true);
+		expect(requests).toEqual([encodeCancelRequest(4711, key)]);
+	});
+
 	test('stops a statement on a real server', async () => {
 		const { host, port, user, password } = await startPostgres();
 		const target: BackendTarget = {
@@ -94,6 +117,49 @@ describe('CancelRegistry', () => {
 		expect(await query(connection, 'select 1')).toEqual([['1']]);
 	});
 });
+
+/** Greets everybody with that key, and keeps the first bytes of those who bring a CancelRequest. */
+async function serverWithKey(key: Buffer): Promise<{ readonly target: BackendTarget; readonly requests: Buffer[] }> {
+	const requests: Buffer[] = [];
+	const settings = {
+		server_version: '18.0',
+		server_encoding: 'UTF8',
+		client_encoding: 'UTF8',
+		standard_conforming_strings: 'on',
+	};
+	const welcome = Buffer.concat([
+		encodeAuthenticationOk(),
+		...Object.entries(settings).map(([name, value]) => encodeParameterStatus(name, value)),
+		encodeBackendKeyData(4711, key),
+		encodeReadyForQuery('I'),
+	]);
+	const server = createServer((socket) => {
+		socket.on('error', () => undefined);
+		socket.once('data', (bytes) => {
+			if (decodeStartup(bytes).type === 'StartupMessage') {
+				socket.write(welcome);
+				socket.once('data', () => socket.end());
+				return;
+			}
+			requests.push(bytes);
+			socket.end();
+		});
+	});
+	await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+	onTestFinished(() => {
+		server.close();
+	});
+	const { port } = server.address() as AddressInfo;
+	const target = {
+		host: '127.0.0.1',
+		port,
+		dbname: 'd',
+		user: 'u',
+		password: () => null,
+		tls: { mode: 'disable' },
+	} as const;
+	return { target, requests };
+}
 
 /** A cancel that comes before the statement has begun is lost, as PostgreSQL says. */
 async function waitUntilActive(target: BackendTarget, pid: number): Promise<void> {
