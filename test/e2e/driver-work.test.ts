@@ -1,4 +1,4 @@
-/** What applications do with psycopg 3 (pipelines too), asyncpg and pgjdbc gives the same through the gateway as without it. */
+/** What applications do with psycopg 3 (pipelines too), asyncpg and pgjdbc gives the same through the gateway as without it, pooled or not. */
 import { spawnSync } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -33,10 +33,16 @@ beforeAll(async () => {
 	const server = await startPostgres();
 	database = await createDatabase({ server });
 	const { host, port, user } = server;
+	const at = { host, port, user, dbname: database.database, password: { env: 'SECRET' } };
+	const policyOf = (name: string): string =>
+		`p, role:app, ${name}, *, allow\np, role:app, ${name}.*.*, *, allow\np, role:app, ${name}.*.*(*), *, allow\n`;
 	gateway = await startToolGateway({
 		users: { app: ['app'] },
-		databases: { work: { host, port, user, dbname: database.database, password: { env: 'SECRET' } } },
-		policy: 'p, role:app, work, *, allow\np, role:app, work.*.*, *, allow\np, role:app, work.*.*(*), *, allow\n',
+		databases: {
+			work: { ...at, pool: { mode: 'session' } },
+			pooled: { ...at, pool: { mode: 'transaction', size: 2 } },
+		},
+		policy: ['work', 'pooled'].map(policyOf).join(''),
 		secrets: { SECRET: server.password },
 	});
 });
@@ -54,11 +60,13 @@ async function check(
 ): Promise<void> {
 	const { port, user, password } = database;
 	const direct = { port, user, password, database: database.database };
-	const through = { port: gateway.port, user: 'app', password: TOOL_PASSWORD, database: 'work' };
-	const [wanted, got] = [await runProgram(...commandFor(direct)), await runProgram(...commandFor(through))];
+	const through = { port: gateway.port, user: 'app', password: TOOL_PASSWORD };
+	const wanted = await runProgram(...commandFor(direct));
 	expect(wanted).toMatchObject({ status: 0, stderr: '' });
 	expect(wanted.stdout.split('\n').length).toBeGreaterThan(linesMin);
-	expect(got).toEqual(wanted);
+	for (const name of ['work', 'pooled']) {
+		expect(await runProgram(...commandFor({ ...through, database: name })), name).toEqual(wanted);
+	}
 }
 
 describe.each([
