@@ -2,6 +2,7 @@
 import { randomBytes as systemRandomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { GatewayError, unreachable } from '../errors.ts';
+import type { LoginMethod } from '../stages.ts';
 import { CertificateExchange } from './certificate-exchange.ts';
 import type { BaseContext, ExchangeContext, Refusal } from './context.ts';
 import { DeviceExchange, DeviceFlows } from './device-exchange.ts';
@@ -94,7 +95,7 @@ export class AuthBridge {
 			accounts: this.#accounts,
 			randomBytes: this.#randomBytes,
 			throttled: (method) => {
-				const verdict = this.#failures.check(address, user, now());
+				const verdict = this.#failures.check(address, user, now(), isGuessable(method));
 				if (verdict.allowed) return null;
 				const seconds = Math.ceil(verdict.retryAfterMs / 1000);
 				const error = new GatewayError('28000', 'too many failed logins, try again later', { severity: 'FATAL' });
@@ -102,7 +103,7 @@ export class AuthBridge {
 				return { type: 'fail', messages: [], error, reason, method };
 			},
 			fail: async ({ error, reason, method, guess, discovery = false }) => {
-				if (guess) this.#failures.fail(address, user, now());
+				if (guess) this.#failures.fail(address, user, now(), isGuessable(method));
 				if (!discovery) await delay(AUTH_LIMITS.failureDelayMs, signal);
 				return { type: 'fail', messages: [], error, reason, method };
 			},
@@ -143,6 +144,11 @@ function misconfigured(context: BaseContext, name: string, value: string, hint: 
 	const error = new GatewayError('22023', words, { severity: 'FATAL', hint });
 	const refusal: Refusal = { error, reason: words, method: null, guess: false };
 	return { step: (): Promise<Step> => context.fail(refusal) };
+}
+
+/** A password can be guessed; a token that somebody has signed, or one of its length, cannot. */
+function isGuessable(method: LoginMethod | null): boolean {
+	return method === null || method === 'scram-sha-256' || method === 'scram-sha-256-plus';
 }
 
 async function wait(ms: number, signal?: AbortSignal): Promise<void> {

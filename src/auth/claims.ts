@@ -9,6 +9,9 @@ export type ClaimsResult =
 	| { readonly ok: true; readonly identity: Identity }
 	| { readonly ok: false; readonly reason: string };
 
+/** The last moment that a Date can be: what lies beyond would never come. */
+const EXPIRY_S_MAX = 8.64e12 - AUTH_LIMITS.clockToleranceSeconds;
+
 /**
  * Maps claims. Refuses what would make a name worth less than it looks: a missing or odd user name, an e-mail address
  * that the provider says nobody has verified, too many groups. A claim of another shape than policies can use is left
@@ -26,6 +29,7 @@ export function identityFromClaims(
 	if (groups === null) return refuse(`claim ${settings.groups ?? ''} is no list of names`);
 	if (groups.length > AUTH_LIMITS.groupsMax) return refuse(`more than ${AUTH_LIMITS.groupsMax} groups`);
 	const expiresAtS = claims['exp'];
+	if (typeof expiresAtS === 'number' && !(expiresAtS <= EXPIRY_S_MAX)) return refuse('claim exp is no time');
 	return {
 		ok: true,
 		identity: {

@@ -65,7 +65,7 @@ export async function authorizeDevice(
 	if (deviceCode === null || userCode === null || verificationUri === null) {
 		throw new ProviderError(`${url}: the answer lacks device_code, user_code or a usable verification_uri`);
 	}
-	const { deviceWaitMsMax, deviceIntervalMs, deviceIntervalMsMax } = AUTH_LIMITS;
+	const { deviceWaitMsMax, deviceIntervalMs, deviceIntervalMsMin, deviceIntervalMsMax } = AUTH_LIMITS;
 	const lifetimeMs = Math.min(secondsIn(body, 'expires_in') ?? deviceWaitMsMax, deviceWaitMsMax);
 	return {
 		deviceCode,
@@ -73,7 +73,10 @@ export async function authorizeDevice(
 		verificationUri,
 		verificationUriComplete: pageIn(body, 'verification_uri_complete'),
 		expiresAtMs: deps.now() + lifetimeMs,
-		intervalMs: Math.min(secondsIn(body, 'interval') ?? deviceIntervalMs, deviceIntervalMsMax),
+		intervalMs: Math.min(
+			Math.max(secondsIn(body, 'interval') ?? deviceIntervalMs, deviceIntervalMsMin),
+			deviceIntervalMsMax,
+		),
 	};
 }
 

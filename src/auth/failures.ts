@@ -74,10 +74,19 @@ export class FailureLimiter {
 		this.#known = new LRUCache({ max: entriesMax });
 	}
 
-	/** Asked when a login begins and again before a proof is looked at, so that attempts in parallel gain nothing. */
-	check(address: string, user: string, nowMs: number): Verdict {
+	/**
+	 * Asked when a login begins and again before a proof is looked at, so that attempts in parallel gain nothing.
+	 * `guessable`: false where the proof is nothing that can be guessed (a token): then a name is never held up, which
+	 * somebody else could bring about, and only floods from one address are.
+	 */
+	check(address: string, user: string, nowMs: number, guessable = true): Verdict {
 		const network = networkOf(address);
-		if (this.#known.has(pair(network, user))) {
+		const known = this.#known.has(pair(network, user));
+		if (!guessable) {
+			const waitMs = known ? 0 : this.#addresses.waitMs(network, nowMs);
+			return waitMs > 0 ? { allowed: false, by: 'address', retryAfterMs: waitMs } : { allowed: true };
+		}
+		if (known) {
 			const byBoth = this.#pairs.waitMs(pair(network, user), nowMs);
 			return byBoth > 0 ? { allowed: false, by: 'user', retryAfterMs: byBoth } : { allowed: true };
 		}
@@ -87,9 +96,10 @@ export class FailureLimiter {
 		return byUser > 0 ? { allowed: false, by: 'user', retryAfterMs: byUser } : { allowed: true };
 	}
 
-	fail(address: string, user: string, nowMs: number): void {
+	fail(address: string, user: string, nowMs: number, guessable = true): void {
 		const network = networkOf(address);
 		this.#addresses.fail(network, nowMs);
+		if (!guessable) return;
 		this.#users.fail(keyOf(user), nowMs);
 		this.#pairs.fail(pair(network, user), nowMs);
 	}

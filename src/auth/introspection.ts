@@ -44,7 +44,9 @@ export function checkIntrospection(body: JsonObject, settings: IssuerSettings, n
 	if (nbf !== undefined && (typeof nbf !== 'number' || nbf - AUTH_LIMITS.clockToleranceSeconds > nowS)) {
 		return refuse('the token is not valid yet (nbf)');
 	}
-	const isOwn = aud === undefined && settings.clientId !== undefined && clientId === settings.clientId;
+	// An issuer answers about refresh tokens too, and those have neither an audience nor a type.
+	const isOwn =
+		aud === undefined && typeof type === 'string' && settings.clientId !== undefined && clientId === settings.clientId;
 	if (!isOwn && !isAudience(aud, settings.audience)) return refuse('claim aud is not what it must be');
 	return { ok: true, claims: body };
 }

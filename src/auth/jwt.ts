@@ -33,6 +33,9 @@ export interface TokenRefusal {
 
 export type CheckedClaims = { readonly ok: true; readonly claims: JsonObject } | TokenRefusal;
 
+/** RFC 7515, section 7.1. Decoders pass over blanks and padding, by which one token could be written in many ways. */
+const COMPACT = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*$/;
+
 /** What a token says of itself before anything is verified; null when it is no JSON Web Token. */
 export interface JwtAbout {
 	readonly issuer: string | null;
@@ -41,6 +44,7 @@ export interface JwtAbout {
 }
 
 export function aboutJwt(token: string): JwtAbout | null {
+	if (!COMPACT.test(token)) return null;
 	try {
 		const { iss } = decodeJwt(token);
 		const { kid, alg } = decodeProtectedHeader(token);

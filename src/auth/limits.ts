@@ -48,6 +48,8 @@ export const AUTH_LIMITS = {
 	deviceWaitMsMax: 15 * 60_000,
 	/** Pause between polls where the provider names none (RFC 8628, section 3.2). */
 	deviceIntervalMs: 5000,
+	/** However often the provider lets itself be asked. */
+	deviceIntervalMsMin: 1000,
 	deviceIntervalMsMax: 60_000,
 	/** Device logins that wait for approval. */
 	deviceFlowsMax: 500,

@@ -108,9 +108,12 @@ export class Provider {
 		}
 		const jwksUri = body['jwks_uri'];
 		if (typeof jwksUri !== 'string') throw new ProviderError(`${url}: has no jwks_uri`);
+		this.#mustBeAsSafe(jwksUri, 'jwks_uri');
 		const endpoint = (name: string): string | null => {
 			const value = body[name];
-			return typeof value === 'string' ? value : null;
+			if (typeof value !== 'string') return null;
+			this.#mustBeAsSafe(value, name);
+			return value;
 		};
 		return {
 			issuer: this.issuer,
@@ -122,6 +125,12 @@ export class Provider {
 			revocationEndpoint: endpoint('revocation_endpoint'),
 			scopesSupported: textsIn(body['scopes_supported']),
 		};
+	}
+
+	/** A provider elsewhere has no business with what listens on this machine. */
+	#mustBeAsSafe(url: string, name: string): void {
+		if (this.issuer.startsWith('https:') && !url.startsWith('https:'))
+			throw new ProviderError(`${this.issuer}: ${name} ${JSON.stringify(url.slice(0, 200))} must be https`);
 	}
 
 	async #fetchKeys(url: string): Promise<LocalKeys> {

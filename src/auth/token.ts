@@ -66,6 +66,10 @@ export class TokenVerifier {
 		if (!('settings' in issuer)) return about === null ? issuer : refuse(issuer.reason + words);
 		const checked = await this.#check(issuer, token, about !== null, expect);
 		if (!checked.ok) return refuse(checked.reason + words, checked.fault);
+		// OpenID Connect Core, section 3.1.3.7: an ID token for us has us as its authorized party, where it names one.
+		const { azp } = checked.claims;
+		if (expect.audience !== undefined && azp !== undefined && azp !== expect.audience)
+			return refuse(`claim azp is not what it must be${words}`);
 		const missing = missingScope(checked.claims, issuer.settings.requiredScopes ?? []);
 		if (missing !== null) return refuse(`the token lacks scope ${missing}${words}`);
 		const result = identityFromClaims(checked.claims, issuer.settings, method, this.#prefixes);

@@ -301,6 +301,21 @@ describe('guessing', () => {
 		expect(await late).toMatchObject({ type: 'fail' });
 	});
 
+	test('bad tokens for a name, from anywhere, keep nobody out who has a good one', async () => {
+		const bridge = makeBridge(new FailureLimiter({ address: limits, user: limits }));
+		for (let from = 1; from < 50; from += 1) await playToken(bridge.begin(login({ address: `10.1.${from}.1` })), 'x');
+		expect(await playToken(bridge.begin(login({ address: '192.0.2.1' })), await issuer.token())).toMatchObject({
+			type: 'done',
+		});
+		// But a flood from one address does not get far, whatever names it uses.
+		const flood = { address: '10.9.9.9' };
+		for (const user of ['a', 'b', 'c', 'd']) await playToken(bridge.begin(login({ ...flood, user })), 'x');
+		expect(await bridge.begin(login({ ...flood, user: 'e' })).step(null)).toMatchObject({
+			type: 'fail',
+			reason: expect.stringMatching(/too many failed logins of this address/),
+		});
+	});
+
 	test("what is no guess does not count: expired, somebody else's, provider down, plaintext", async () => {
 		const bridge = makeBridge(new FailureLimiter({ address: limits, user: limits }));
 		const expired = await issuer.token({ claims: { exp: 1_600_000_000 } });

@@ -61,6 +61,20 @@ describe('FailureLimiter', () => {
 		expect(limiter.check('10.0.0.6', 'app', 0)).toMatchObject({ allowed: false, by: 'user' });
 	});
 
+	test('a proof that cannot be guessed is held up by floods from one address only, and not for who is known', () => {
+		const limiter = new FailureLimiter();
+		const sure = (address: string, user: string): boolean => limiter.check(address, user, 0, false).allowed;
+		for (let i = 0; i < 200; i += 1) limiter.fail(`10.0.${i}.1`, 'ana', 0);
+		expect(limiter.check('192.0.2.1', 'ana', 0)).toMatchObject({ allowed: false, by: 'user' });
+		expect(sure('192.0.2.1', 'ana')).toBe(true);
+		limiter.succeed('192.0.2.1', 'ana');
+		for (let i = 0; i < 200; i += 1) limiter.fail('192.0.2.1', 'ana', 0, false);
+		expect(sure('192.0.2.1', 'ana')).toBe(true);
+		expect(limiter.check('192.0.2.1', 'ben', 0, false)).toMatchObject({ allowed: false, by: 'address' });
+		// Tokens that are no good say nothing about guesses at a password.
+		expect(limiter.check('192.0.2.1', 'ana', 0).allowed).toBe(true);
+	});
+
 	test('remembers only so many', () => {
 		const limiter = new FailureLimiter({ address: limits, user: limits, entriesMax: 10 });
 		for (let attempt = 0; attempt < 4; attempt += 1) limiter.fail('10.0.0.1', 'ana', 0);

@@ -63,7 +63,12 @@ test('an active token signs in, and the question is put as RFC 7662 says', async
 describe('answers', () => {
 	const rows: { name: string; change: Record<string, unknown>; want: RegExp }[] = [
 		{ name: 'several audiences', change: { aud: ['x', 'portcullis'] }, want: /^ok$/ },
-		{ name: 'issued to our own client, without audience', change: { aud: undefined, client_id: 'psql' }, want: /^ok$/ },
+		{
+			name: 'issued to our own client, without audience',
+			change: { aud: undefined, client_id: 'psql', token_type: 'Bearer' },
+			want: /^ok$/,
+		},
+		{ name: 'a refresh token of our own client', change: { aud: undefined, client_id: 'psql' }, want: /claim aud/ },
 		{ name: 'says its issuer', change: { iss: 'https://id.example.com' }, want: /^ok$/ },
 		{ name: 'says that it is a bearer token', change: { token_type: 'Bearer' }, want: /^ok$/ },
 		{ name: 'not active', change: { active: false }, want: /not active/ },
