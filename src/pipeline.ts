@@ -259,8 +259,8 @@ export class Pipeline {
 		const followed = pathChange(parsed, inputs);
 		if (followed !== undefined) return final(refusal(sql, 'Undecided', followed, revision));
 		const analyses = analyseAll(inputs, parsed);
-		const current = (decision: Decision): boolean => this.isCurrent(decision, context);
-		const statements = analyses.map(({ decision }) => executed(decision, context.prepared, current));
+		const renew = (before: PreparedBefore): StatementDecision | undefined => this.#renewed(question, before);
+		const statements = analyses.map(({ decision }) => executed(decision, context.prepared, renew));
 		return {
 			decision: wholeOf(
 				sql,
@@ -272,6 +272,16 @@ export class Pipeline {
 			ownOnly: analyses.some(({ decision }) => decision.effects.some((effect) => effect.type === 'execute')),
 			missing: analyses.flatMap(({ missing }) => missing),
 		};
+	}
+
+	/** What was prepared as it would be decided now; undefined where that is not one statement that is clear by itself. */
+	#renewed(question: Question, { decision, statement }: PreparedBefore): StatementDecision | undefined {
+		if (this.isCurrent(decision, question.context)) return statement;
+		const { unrestricted } = question.context.access;
+		const { decision: now, doubt } = this.#decideFresh({ ...question, sql: statement.sql, parameterTypes: [] });
+		const [renewed] = now.statements;
+		// A name that is not known any more has to be looked up, which is for PREPARE to do.
+		return (doubt && !unrestricted) || now.statements.length !== 1 ? undefined : renewed;
 	}
 
 	#remember(key: string, decision: Decision): Decision {

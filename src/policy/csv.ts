@@ -124,7 +124,7 @@ const ACTION_OBJECTS = {
 	truncate: ['relation'],
 	execute: ['function'],
 	call: ['function'],
-	copy: ['database'],
+	copy: ['database', 'relation'],
 	lock: ['relation'],
 	listen: ['database'],
 	notify: ['database'],

@@ -189,12 +189,19 @@ export function selectInto(walk: Walk, node: SelectStmt, into: RangeVar | undefi
 
 /** The rewritten query becomes the definition, so the view shows its maker's rows; who reads it is masked once more. */
 export function createView(walk: Walk, node: NodeOf<'ViewStmt'>): void {
-	const making = mayCreateRelation(walk, node.view);
 	if (node.query === undefined) throw refuse(walk, 'CREATE VIEW without a query');
 	const columns = walk.query(walk, node.query, null, 'output');
+	const making = mayCreateRelation(walk, viewName(walk, node.view));
 	const names = stringsOf(node.aliases);
 	made(walk, making, 'view', columns?.map(({ name, type }, i) => ({ name: names[i] ?? name, type })) ?? null);
 	walk.effects.push({ type: 'ddl' });
+}
+
+/** A view over something temporary is temporary itself, which the server notes, whatever it is called. */
+function viewName(walk: Walk, range: RangeVar | undefined): RangeVar | undefined {
+	const { tempSchema } = walk.context;
+	const temporary = [...walk.uses.values()].some(({ kind, schema }) => kind === 'relation' && schema === tempSchema);
+	return temporary && range?.schemaname === undefined ? { ...range, relpersistence: 't' } : range;
 }
 
 export function createIndex(walk: Walk, node: NodeOf<'IndexStmt'>): void {

@@ -10,12 +10,13 @@ interface Prepared {
 
 /**
  * The decision on an EXECUTE with what it runs in it: its objects, rules, masks and checks. Refused (26000) when the
- * gateway knows of no such statement, and (42501) when policy, catalogue or names have changed since.
+ * gateway knows of no such statement, and (42501) when policy, catalogue or names have changed since so that another text
+ * would have to run. `renew`: the decision of now on what was prepared then.
  */
 export function executed(
 	decision: StatementDecision,
 	prepared: ((name: string) => Prepared | undefined) | undefined,
-	isCurrent: (decision: Decision) => boolean,
+	renew: (before: Prepared) => StatementDecision | undefined,
 ): StatementDecision {
 	const execute = decision.effects.find((effect) => effect.type === 'execute');
 	if (execute === undefined || execute.type !== 'execute' || decision.effect === 'deny') return decision;
@@ -23,7 +24,8 @@ export function executed(
 	if (before === undefined) {
 		return refused(decision, new GatewayError('26000', `prepared statement "${execute.name}" does not exist`));
 	}
-	if (!isCurrent(before.decision)) {
+	const statement = renew(before);
+	if (statement === undefined || statement.effect === 'deny' || statement.rewritten !== before.statement.rewritten) {
 		const error = new GatewayError(
 			'42501',
 			`prepared statement "${execute.name}" was decided under another policy, catalogue or search_path`,
@@ -33,7 +35,6 @@ export function executed(
 		);
 		return refused(decision, error);
 	}
-	const { statement } = before;
 	if (decision.node === 'ExplainStmt' && statement.touchesProtected) {
 		const words = 'EXPLAIN EXECUTE of a statement on protected relations is not allowed through the gateway';
 		return refused(decision, new GatewayError('42501', words, { hint: 'EXPLAIN the statement itself.' }));

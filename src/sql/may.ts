@@ -2,7 +2,7 @@
 import type { Node, RangeVar } from '@pgsql/types';
 import type { Relation } from '../catalog/snapshot.ts';
 import type { Action } from '../stages.ts';
-import { displayRelation, effectivePath, isOwnTemporary, resolveRelation, stringsOf } from './names.ts';
+import { displayRelation, effectivePath, isOwnTemporary, resolveRelation, stringsOf, UnknownObject } from './names.ts';
 import { as } from './nodes.ts';
 import { protectionOf } from './protection.ts';
 import { displayIdentifier, quoteIdentifier } from './quote.ts';
@@ -89,10 +89,20 @@ export function mayCreateRelation(walk: Walk, range: RangeVar | undefined): Maki
  * this identity, since it could be used to slip the protection.
  */
 export function mayOnRelation(walk: Walk, range: RangeVar, action: Action, unprotected: boolean): Relation {
-	const relation = resolveRelation(walk, range);
+	const relation = resolveUnplaced(walk, range);
 	mayOnFound(walk, relation, action, unprotected, range.location);
 	qualifyName(walk, range, relation);
 	return relation;
+}
+
+/** Of a relation that it changes as such, the server does not say where in the text it stands. */
+function resolveUnplaced(walk: Walk, range: RangeVar): Relation {
+	try {
+		return resolveRelation(walk, range);
+	} catch (error) {
+		if (!(error instanceof UnknownObject)) throw error;
+		throw new UnknownObject(error.sqlstate, error.message, {}, error.search);
+	}
 }
 
 /** The same for a relation that is already found. */

@@ -123,7 +123,8 @@ function parseText(source: SourceText, sql: string): ParseResult {
 			const known = offset > 0 || !WITHOUT_POSITION.test(error.message);
 			const before = [...sql].slice(0, offset).join('');
 			const position = known ? { position: source.position(Buffer.byteLength(before)) } : {};
-			throw new GatewayError(syntaxSqlstate(error.message, before), error.message, position);
+			const sqlstate = syntaxSqlstate(error.message, before);
+			throw new GatewayError(sqlstate, error.message, { ...position, ...advice(error.message, sqlstate) });
 		}
 		// A stack that overflows inside WASM, or output that is no JSON: denied, and the parser stays usable.
 		throw new GatewayError('54001', 'the statement is too complex for the gateway to analyse', { cause: error });
@@ -151,6 +152,27 @@ const OTHER_SQLSTATES: readonly (readonly [RegExp, string])[] = [
 	],
 	[/^CREATE SCHEMA IF NOT EXISTS cannot include|^an ordered-set aggregate with a VARIADIC direct argument/, '0A000'],
 ];
+
+/** HINT and DETAIL that scan.l and gram.y give with a message; the parser tells the message only. */
+const ADVICE: readonly (readonly [RegExp, { readonly hint?: string; readonly detail?: string }])[] = [
+	[/^missing argument$/, { hint: 'Use NONE to denote the missing argument of a unary operator.' }],
+	[/^LIMIT #,# syntax is not supported$/, { hint: 'Use separate LIMIT and OFFSET clauses.' }],
+	[/^unrecognized row security option /, { hint: 'Only PERMISSIVE or RESTRICTIVE policies are supported currently.' }],
+	[
+		/^UNENCRYPTED PASSWORD is no longer supported$/,
+		{ hint: 'Remove UNENCRYPTED to store the password in encrypted form instead.' },
+	],
+	[
+		/^invalid publication object list$/,
+		{ detail: 'One of TABLE or TABLES IN SCHEMA must be specified before a standalone table or schema name.' },
+	],
+];
+
+function advice(message: string, sqlstate: string): { readonly hint?: string; readonly detail?: string } {
+	if (message !== 'invalid Unicode escape') return ADVICE.find(([pattern]) => pattern.test(message))?.[1] ?? {};
+	const forms = sqlstate === '22025' ? '\\uXXXX or \\UXXXXXXXX' : '\\XXXX or \\+XXXXXX';
+	return { hint: `Unicode escapes must be ${forms}.` };
+}
 
 const ESCAPE_STRING = /e'(?:[^'\\]|''|\\.)*$/is;
 

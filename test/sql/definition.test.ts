@@ -86,6 +86,27 @@ describe('making relations', () => {
 	];
 	test.each(rows)('$sql', async (row) => check(bench, row));
 
+	test('a view over something temporary is temporary', async () => {
+		const decision = await bench.decide('create temp table mine (a int); create view shown as select a from mine');
+		expect(decision.error?.message).toBeUndefined();
+		const answer = await bench.direct(
+			`${decision.rewritten}; select relpersistence from pg_class where relname = 'shown'`,
+		);
+		expect(answer.kind === 'rows' ? answer.rows : answer.message).toEqual([['t']]);
+	});
+
+	test('a relation that is not there has no position where the server gives none', async () => {
+		for (const sql of [
+			'alter table gone add a int',
+			'create index on gone (a)',
+			'lock gone',
+			'alter sequence gone cycle',
+		]) {
+			const [got, want] = [await bench.run(sql), await bench.direct(sql)];
+			expect(got).toEqual(want);
+		}
+	});
+
 	test('what was made holds masked values for ever', async () => {
 		const decision = await bench.decide('create temp table kept as select id, ssn from people');
 		const answer = await bench.direct(`${decision.rewritten}; select ssn from kept where id = 1`);

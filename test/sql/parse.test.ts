@@ -350,6 +350,8 @@ interface Refusal {
 	readonly sqlstate: string;
 	readonly message: string;
 	readonly position: number | undefined;
+	readonly hint: string | undefined;
+	readonly detail: string | undefined;
 }
 
 function refusalOf(sql: string, limits: Partial<SqlLimits> = {}): Refusal | null {
@@ -358,7 +360,8 @@ function refusalOf(sql: string, limits: Partial<SqlLimits> = {}): Refusal | null
 		return null;
 	} catch (error) {
 		if (!(error instanceof GatewayError)) throw error;
-		return { sqlstate: error.sqlstate, message: error.message, position: error.position };
+		const { sqlstate, message, position, hint, detail } = error;
+		return { sqlstate, message, position, hint, detail };
 	}
 }
 
@@ -367,7 +370,24 @@ describe('what does not parse', () => {
 		const answer = await bench.direct(sql);
 		if (answer.kind !== 'error') throw new Error('the server takes it');
 		const { sqlstate, message, position } = answer;
-		expect(refusalOf(sql)).toEqual({ sqlstate, message, position });
+		expect(refusalOf(sql)).toMatchObject({ sqlstate, message, position });
+	});
+
+	test("HINT and DETAIL are the server's", async () => {
+		const more = ["select e'\\u061'", "select U&'\\061'", 'drop operator = (int4)', 'select 1 limit 1, 2'];
+		const got: unknown[] = [];
+		const want: unknown[] = [];
+		for (const sql of [...BROKEN, ...more]) {
+			const refusal = refusalOf(sql);
+			got.push([sql, refusal?.hint, refusal?.detail]);
+			want.push(
+				await bench.client.query(sql).then(
+					() => 'taken',
+					({ hint, detail }: { hint?: string; detail?: string }) => [sql, hint, detail],
+				),
+			);
+		}
+		expect(got).toEqual(want);
 	});
 
 	test.each(['', 'ü', '€', '😀', "'😀ü'", '"ß"'])('positions count characters after %s', async (filler) => {
