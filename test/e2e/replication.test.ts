@@ -31,6 +31,9 @@ p, *, shop.public.people.ssn, select, mask, nothing
 p, *, replication, connect, allow
 p, role:backup, replication, replicate, allow
 p, role:feed, shop, replicate, allow
+p, role:feed, pooled, connect, allow
+p, role:feed, pooled, replicate, allow
+p, role:feed, pooled.*.*, select, allow
 `;
 
 const SETUP = `
@@ -61,9 +64,10 @@ describe.skipIf(installed === null)('replication through the gateway', () => {
 			databases: {
 				shop: { ...target, dbname: database.database, limits: { queryTimeoutMs: 300 } },
 				replication: { ...target, dbname: 'postgres', limits: { queryTimeoutMs: 300, transactionTimeoutMs: 300 } },
+				pooled: { ...target, dbname: database.database, pool: { mode: 'transaction', size: 1 } },
 				powerless: { ...target, dbname: database.database, user: `plain_${suffix}` },
 			},
-			policy: `${POLICY}p, role:feed, powerless, *, allow\n`,
+			policy: `${POLICY}p, role:feed, powerless, connect, allow\np, role:feed, powerless, replicate, allow\n`,
 			masks: { masks: { nothing: 'null' } },
 			secrets: { SECRET: 'gateway' },
 		});
@@ -216,6 +220,29 @@ describe.skipIf(installed === null)('replication through the gateway', () => {
 			expect.stringMatching(/^DROP_REPLICATION_SLOT/),
 		]);
 		expect(outcomes.map(({ ended }) => ended)).toEqual(asked.map(() => 'success'));
+	});
+
+	test('where connections are pooled by transaction, a replication connection is its own', async () => {
+		const slot = `pooled_${suffix}`;
+		const target = `host=127.0.0.1 port=${gateway.port} user=feed dbname=pooled`;
+		const env = as('feed');
+		// Leaves a connection behind that is idle, and is none for replication.
+		expect(await runProgram(join(bin, 'psql'), ['-X', '-c', 'select 1', target], { env })).toMatchObject({ status: 0 });
+		const args = ['-d', 'pooled', '-S', slot];
+		expect(await tool('pg_recvlogical', 'feed', [...args, '--create-slot', '-P', 'test_decoding'])).toMatchObject({
+			status: 0,
+			stderr: '',
+		});
+		await database.sql("insert into people values (4501, 'pooled', 'x')");
+		const [row] = await database.sql('select pg_current_wal_insert_lsn()::text as at');
+		const got = await tool('pg_recvlogical', 'feed', [...args, '--start', '-f', '-', '--endpos', String(row?.['at'])]);
+		expect(got.stdout).toContain("name[text]:'pooled'");
+		// It is not handed on, whose walsender it would be.
+		const script =
+			"select count(*) from pg_stat_activity where pid = pg_backend_pid() and backend_type = 'client backend'";
+		const after = await runProgram(join(bin, 'psql'), ['-X', '-A', '-t', '-c', script, target], { env });
+		expect(after).toMatchObject({ status: 0, stdout: '1\n' });
+		expect(await tool('pg_recvlogical', 'feed', [...args, '--drop-slot'])).toMatchObject({ status: 0 });
 	});
 
 	test('a subscriber copies the table and follows it', async () => {
