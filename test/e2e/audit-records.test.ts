@@ -212,3 +212,51 @@ describe('a statement', () => {
 		expect(found[0]?.record).toMatchObject({ dst_endpoint: { ip: expect.any(String), port: expect.any(Number) } });
 	});
 });
+
+describe('in a pool', () => {
+	let pooled: TestGateway;
+	beforeAll(async () => {
+		pooled = await startGateway({
+			configure: (config) => {
+				for (const database of Object.values(config.databases)) database['pool'] = { mode: 'transaction', size: 2 };
+			},
+		});
+	});
+	afterAll(() => pooled?.stop());
+
+	test('each statement is recorded with the connection that ran it, however the connections change hands', async () => {
+		const clients = await Promise.all(['a', 'b', 'c'].map((name) => pooled.connect('app', { application_name: name })));
+		const ran: string[] = [];
+		const run = async (
+			client: (typeof clients)[number],
+			name: string,
+			sql: string,
+			values: unknown[],
+		): Promise<void> => {
+			const { rows } = (await client.query(sql, values)) as { rows: { pid: number }[] };
+			ran.push(`${name} ${sql} ${rows[0]?.pid}`);
+		};
+		for (let round = 0; round < 8; round += 1) {
+			await Promise.all(
+				clients.map((client, index) => {
+					const name = 'abc'[index] ?? '';
+					const simple = `select pg_backend_pid() as pid, ${round}`;
+					return round % 2 === 0
+						? run(client, name, simple, [])
+						: run(client, name, `select pg_backend_pid() as pid, $1::int + ${round}`, [index]);
+				}),
+			);
+		}
+		await Promise.all(clients.map((client) => client.end()));
+		expect(new Set(ran.map((line) => line.slice(line.lastIndexOf(' ')))).size).toBeLessThan(3);
+		const recorded = (await pooled.audit())
+			.filter((one) => codeOf(one) === 'statement' && (one['unmapped'] as Json)['phase'] === 'execute')
+			.map((one) => {
+				const { app_name: name } = one['actor'] as { app_name: string };
+				const { query_string: sql } = one['query_info'] as { query_string: string };
+				return `${name} ${sql} ${String((one['unmapped'] as Json)['backend_pid'])}`;
+			})
+			.filter((line) => line.includes('pg_backend_pid'));
+		expect(recorded.sort()).toEqual(ran.sort());
+	});
+});
