@@ -64,6 +64,7 @@ export function replicationLoginError(error: unknown, role: string): unknown {
 	if (said.sqlstate === '42501') {
 		return new GatewayError('42501', "the gateway's role on the database server may not replicate", {
 			severity: 'FATAL',
+			detail: `The server says: ${said.message}`,
 			hint: `It needs the attribute REPLICATION: ALTER ROLE ${role} REPLICATION.`,
 			cause: error,
 		});

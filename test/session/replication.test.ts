@@ -143,6 +143,15 @@ describe.each(direction)('replication=%s', (kind) => {
 		['a start that fails', [{ send: [Query('START_REPLICATION SLOT none PHYSICAL 0/1'), CopyData('x'), CopyDone] }]],
 		['a start that fails, given up', [{ send: [Query('START_REPLICATION FFFFFFF/0'), CopyFail('x')] }]],
 		[
+			'a manifest that is none',
+			[
+				{ send: [Query('UPLOAD_MANIFEST')], until: 'CopyInResponse' },
+				{ send: [CopyData('{}'), CopyDone] },
+				{ send: [Query('UPLOAD_MANIFEST')], until: 'CopyInResponse' },
+				{ send: [CopyFail('given up'), Query('SHOW port')], until: 2 },
+			],
+		],
+		[
 			'the extended protocol is not taken',
 			[
 				{ send: [Parse('select 1'), Bind(), Execute(), Sync] },
