@@ -225,8 +225,8 @@ export class TransactionPool implements BackendPool {
 	/** Gives what is idle to those that wait, in order of arrival, and dials for the others where there is room. */
 	#serve(): void {
 		const wanted = new Map<string | undefined, number>();
-		for (const waiter of [...this.#waiting]) {
-			if (!this.#waiting.has(waiter)) continue;
+		// Most times the first few are served and the others have to wait on: they are not copied for that.
+		for (const waiter of this.#waiting) {
 			const { as } = waiter.request;
 			if (waiter.alone) {
 				if (!this.#makeRoom(waiter, undefined)) return;
