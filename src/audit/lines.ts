@@ -1,11 +1,12 @@
 /** Writes records as lines of JSON in the OCSF schema. What repeats (log, session, decision) is serialised once and kept. */
 import type { Batch } from './batch.ts';
 import { DecisionPartsCache } from './decision-parts.ts';
-import type { AuditParameter, Outcome, SessionInfo, StatementRecord } from './event.ts';
+import type { AuditParameter, Outcome, StatementRecord } from './event.ts';
 import { members, toJson } from './json.ts';
 import type { AuditLimits } from './limits.ts';
-import { databasePart, ocsfVersion, sessionUnmapped, status, whoParts } from './ocsf.ts';
+import { ocsfVersion, status } from './ocsf.ts';
 import { parametersText } from './parameters.ts';
+import { SessionPartsCache } from './session-parts.ts';
 
 /** What `metadata.event_code` can be. */
 export const eventCodes = [
@@ -48,12 +49,6 @@ const outcomeStatus = {
 	unknown: status.Unknown,
 } as const satisfies Record<Outcome['status'], number>;
 
-/** Who, from where, to which database; `unmapped` comes last and is left open. */
-function sessionPart(session: SessionInfo): Buffer {
-	const text = members({ ...whoParts(session), database: databasePart(session), unmapped: sessionUnmapped(session) });
-	return Buffer.from(text.slice(0, -1));
-}
-
 function place(record: StatementRecord): string {
 	return `"transaction":${record.transaction},"statement":${record.statement}`;
 }
@@ -63,23 +58,10 @@ function quoteTag(tag: string): string {
 	return /^[A-Z0-9 ]*$/.test(tag) ? `"${tag}"` : toJson(tag);
 }
 
-/** The same for an outcome: enough to know whose it is; the record of the statement has the rest. */
-function shortSessionPart(session: SessionInfo): Buffer {
-	const { name } = session.identity ?? { name: '(none)' };
-	const actor = { user: { name }, session: { uid: session.id } };
-	const { src_endpoint } = whoParts(session);
-	return Buffer.from(`${members({ actor, src_endpoint, database: databasePart(session) })},"unmapped":{`);
-}
-
-interface SessionParts {
-	readonly full: Buffer;
-	readonly short: Buffer;
-}
-
 /** Makes the lines of one log. A line ends without a line feed; numbers are those of the tree's leaves. */
 export class Lines {
 	readonly #options: LinesOptions;
-	readonly #sessions = new WeakMap<SessionInfo, SessionParts>();
+	readonly #sessions = new SessionPartsCache();
 	readonly #decisions: DecisionPartsCache;
 	readonly #heads = new Map<EventCode, Buffer>();
 	#timeMs = Number.NaN;
@@ -102,7 +84,7 @@ export class Lines {
 		this.#head(to, 'statement', timeMs, sequence, null);
 		decision.attributes(to);
 		to.piece(this.#policyPart(record.policyRevision));
-		to.piece(this.#session(record.session).full);
+		to.piece(this.#sessions.of(record.session).full);
 		decision.unmapped(to);
 		to.text(`,${place(record)},"protocol":"${record.protocol}","phase":"${record.phase}"${parameters}}}`);
 		to.endLine();
@@ -122,7 +104,7 @@ export class Lines {
 		const code = sqlstate === null ? '' : `,"status_code":${toJson(sqlstate)}`;
 		const duration = Math.round(durationMs);
 		to.text(`,"severity_id":1,"status_id":${outcomeStatus[how]}${code},"duration":${duration}`);
-		to.piece(this.#session(of.record.session).short);
+		to.piece(this.#sessions.of(of.record.session).short);
 		const result = `${tag === null ? '' : `,"tag":${quoteTag(tag)}`}${rows === null ? '' : `,"rows":${rows}`}`;
 		to.text(
 			`${place(of.record)},"ended":"${how}"${result},"bytes":${bytes},"duration_us":${Math.round(durationMs * 1000)}}}`,
@@ -182,14 +164,5 @@ export class Lines {
 			this.#policy = Buffer.from(`,"policy":${toJson({ name: 'policies', version: revision })}`);
 		}
 		return this.#policy;
-	}
-
-	#session(session: SessionInfo): SessionParts {
-		let parts = this.#sessions.get(session);
-		if (parts === undefined) {
-			parts = { full: sessionPart(session), short: shortSessionPart(session) };
-			this.#sessions.set(session, parts);
-		}
-		return parts;
 	}
 }

@@ -122,8 +122,15 @@ export function sessionUnmapped(session: SessionInfo): Unmapped {
 		method: identity?.method ?? null,
 		...(identity !== null && Object.keys(identity.claims).length > 0 ? { claims: identity.claims } : {}),
 		tls: session.tls,
-		...(session.backendPid === null ? {} : { backend_pid: session.backendPid }),
-		...(session.backendRole === null ? {} : { backend_role: session.backendRole }),
+		...backendUnmapped(session),
+	};
+}
+
+/** The part of it that changes with the connection to the server. */
+export function backendUnmapped({ backendPid, backendRole }: SessionInfo): Unmapped {
+	return {
+		...(backendPid === null ? {} : { backend_pid: backendPid }),
+		...(backendRole === null ? {} : { backend_role: backendRole }),
 	};
 }
 
