@@ -10,6 +10,7 @@ import type { DeviceFlowDeps } from './device-flow.ts';
 import type { Exchange, LoginRequest, Step } from './exchange.ts';
 import { FailureLimiter } from './failures.ts';
 import type { Fetch } from './fetch-json.ts';
+import { withoutToken } from './jwt.ts';
 import { AUTH_LIMITS } from './limits.ts';
 import { BearerExchange } from './oauth-exchange.ts';
 import { readLoginWish } from './options.ts';
@@ -140,7 +141,7 @@ function accountExchange(context: BaseContext, account: Account): Exchange {
 
 /** An exchange that ends at its first step, with PostgreSQL's error for a bad setting. */
 function misconfigured(context: BaseContext, name: string, value: string, hint: string): Exchange {
-	const words = `invalid value for parameter "${name}": "${value}"`;
+	const words = `invalid value for parameter "${name}": "${withoutToken(value)}"`;
 	const error = new GatewayError('22023', words, { severity: 'FATAL', hint });
 	const refusal: Refusal = { error, reason: words, method: null, guess: false };
 	return { step: (): Promise<Step> => context.fail(refusal) };

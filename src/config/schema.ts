@@ -281,6 +281,11 @@ const mib = 1024 * 1024;
 
 const limits = z.strictObject({
 	sessionsMax: count(1).default(5_000).describe('Client sessions at a time, over all databases.'),
+	connectingPerAddressMax: count(0)
+		.default(500)
+		.describe(
+			'Connections of one address (/64 for IPv6) that have not signed in, at a time; further ones are cut, so that nobody can use up `sessionsMax` without signing in. 0: as many as there is room for.',
+		),
 	loginTimeoutMs: count(1).default(60_000).describe('From the first byte of a client until it has signed in.'),
 	loginWaitMs: count(1).default(900_000).describe('The same while a person approves the login in a browser.'),
 	idleTimeoutMs: count(0)

@@ -3,6 +3,8 @@
 export interface SessionLimits {
 	/** Client sessions at a time, those that are still signing in included. */
 	readonly sessionsMax: number;
+	/** Connections of one address that have not signed in, at a time; further ones are cut. 0: as many as there is room for. */
+	readonly connectingPerAddressMax: number;
 	/** From accept to ReadyForQuery; people who approve in a browser need longer, see `loginWaitMs`. */
 	readonly loginTimeoutMs: number;
 	/** The same, once the login waits for a person (device flow). */
@@ -40,6 +42,7 @@ const mib = 1024 * kib;
 
 export const defaultSessionLimits: SessionLimits = Object.freeze({
 	sessionsMax: 5_000,
+	connectingPerAddressMax: 500,
 	loginTimeoutMs: 60_000,
 	loginWaitMs: 900_000,
 	idleTimeoutMs: 0,

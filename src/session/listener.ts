@@ -2,6 +2,8 @@
 import { randomUUID } from 'node:crypto';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import type { SessionInfo } from '../audit/event.ts';
+import { networkOf } from '../auth/failures.ts';
+import { withoutToken } from '../auth/jwt.ts';
 import { GatewayError } from '../errors.ts';
 import type { CancelRequest } from '../wire/startup.ts';
 import { internalError } from './conversation.ts';
@@ -36,6 +38,9 @@ const consoleSessionsMax = 20;
 /** How often sessions are looked at for idleness, and at the end for whether they are done. */
 const lookEveryMs = 100;
 
+/** How often the log tells of connections that are cut. */
+const crowdEveryMs = 10_000;
+
 export class Listener {
 	readonly #services: SessionServices;
 	readonly #tls: ListenerTls | null;
@@ -43,6 +48,8 @@ export class Listener {
 	readonly #sessions = new Set<LiveSession>();
 	readonly #connecting = new Set<Connecting>();
 	readonly #timers: NodeJS.Timeout[] = [];
+	readonly #crowds: Crowds;
+	#crowdToldMs = Number.NEGATIVE_INFINITY;
 	#closing: Promise<void> | null = null;
 
 	/** Listens. Rejects with GatewayError 55006 when the port is taken, 42501 when it may not be opened, else 58000. */
@@ -60,6 +67,7 @@ export class Listener {
 	private constructor(tls: ListenerTls | null, services: SessionServices) {
 		this.#services = services;
 		this.#tls = tls;
+		this.#crowds = new Crowds(services.limits.connectingPerAddressMax);
 		// The client may half-close and still read the rest.
 		this.#server = createServer({ allowHalfOpen: true, noDelay: true, keepAlive: true }, (socket) =>
 			this.#accept(socket),
@@ -131,6 +139,15 @@ export class Listener {
 		}
 	}
 
+	/** A flood must not become one of the log. */
+	#tellOfCrowd(address: string): void {
+		const nowMs = performance.now();
+		if (nowMs - this.#crowdToldMs < crowdEveryMs) return;
+		this.#crowdToldMs = nowMs;
+		const limit = this.#services.limits.connectingPerAddressMax;
+		this.#services.log.warn({ address, limit }, 'connections are cut: too many of one address have not signed in');
+	}
+
 	#accept(socket: Socket): void {
 		socket.on('error', () => undefined);
 		const { sessionsMax } = this.#services.limits;
@@ -139,11 +156,18 @@ export class Listener {
 			socket.destroy();
 			return;
 		}
+		const leave = this.#crowds.enter(networkOf(socket.remoteAddress ?? ''));
+		if (leave === null) {
+			this.#tellOfCrowd(socket.remoteAddress ?? '');
+			socket.destroy();
+			return;
+		}
 		const full = count >= sessionsMax;
 		const connecting = new Connecting(socket, this.#services, { full, sessions: this.#sessions });
 		this.#connecting.add(connecting);
 		connecting
 			.run(this.#tls, (session) => this.#sessions.delete(session))
+			.finally(leave)
 			.then(
 				(session) => {
 					this.#connecting.delete(connecting);
@@ -155,6 +179,29 @@ export class Listener {
 					socket.destroy();
 				},
 			);
+	}
+}
+
+/** How many connections of each address have not signed in: who never does must not use up the places of who would. */
+class Crowds {
+	readonly #max: number;
+	readonly #counts = new Map<string, number>();
+
+	/** 0: no limit. */
+	constructor(max: number) {
+		this.#max = max;
+	}
+
+	/** Null when there are as many as there may be; else what to call once, when it is no longer one of them. */
+	enter(network: string): (() => void) | null {
+		const count = this.#counts.get(network) ?? 0;
+		if (this.#max > 0 && count >= this.#max) return null;
+		this.#counts.set(network, count + 1);
+		return () => {
+			const left = (this.#counts.get(network) ?? 1) - 1;
+			if (left === 0) this.#counts.delete(network);
+			else this.#counts.set(network, left);
+		};
 	}
 }
 
@@ -230,10 +277,10 @@ class Connecting {
 	): Promise<LiveSession> {
 		const { message, inbox } = opened;
 		const { user, database } = namesOf(message);
-		this.#user = user;
-		const application = message.params.get('application_name') ?? '';
+		this.#user = withoutToken(user);
+		const application = withoutToken(message.params.get('application_name') ?? '');
 		const clientTls = opened.tls === null ? null : { version: opened.tls.version, cipher: opened.tls.cipher };
-		this.#info = { ...this.#info, application, database, tls: clientTls };
+		this.#info = { ...this.#info, application, database: withoutToken(database), tls: clientTls };
 		if (this.#isFull(database))
 			throw new GatewayError('53300', 'sorry, too many clients already', { severity: 'FATAL' });
 		requireTls(tls, opened.tls);
