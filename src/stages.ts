@@ -219,7 +219,7 @@ export interface StatementDecision {
 	/** It touches a protected relation: errors and notices are redacted. */
 	readonly touchesProtected: boolean;
 	/** Numbers of the parameters (from 1) that may be written down. Absent: all of them, or none where it touches a protected relation. */
-	readonly shownParameters?: readonly number[];
+	readonly shownParameters?: ReadonlySet<number>;
 	readonly checks: readonly FilterCheck[];
 	/**
 	 * The gateway added a RETURNING of its own: RowDescription and DataRow of this statement stay with the gateway,

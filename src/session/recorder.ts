@@ -71,14 +71,14 @@ export function boundParameters(bind: Bind, prepared: Prepared): readonly AuditP
 	const { params, paramFormats } = bind;
 	if (params.length === 0) return undefined;
 	const statement = prepared.decision.statements[0];
-	const shown = statement?.shownParameters === undefined ? null : new Set(statement.shownParameters);
+	const shown = statement?.shownParameters;
 	const redact = statement?.touchesProtected === true;
 	const types = prepared.knownTypes ?? prepared.paramTypes;
 	return params.map((value, index) => ({
 		oid: types[index] ?? 0,
 		format: formatOf(paramFormats, index),
 		value,
-		redact: shown === null ? redact : !shown.has(index + 1),
+		redact: shown === undefined ? redact : !shown.has(index + 1),
 	}));
 }
 

@@ -19,8 +19,9 @@ export function shownParameters(walk: Walk, node: Node, sql: string): Pick<State
 	const shown = walk.touchesProtected ? new PlainPlaces(walk).of(node, all) : everywhere(all);
 	for (const place of all.secret) shown.delete(place);
 	const hidden = new Set(all.parameters.filter(({ place }) => !shown.has(place)).map(({ number }) => number));
-	const numbers = new Set(all.parameters.map(({ number }) => number).filter((number) => !hidden.has(number)));
-	return { shownParameters: [...numbers].sort((left, right) => left - right) };
+	return {
+		shownParameters: new Set(all.parameters.map(({ number }) => number).filter((number) => !hidden.has(number))),
+	};
 }
 
 const mayHaveSecrets = /crypt|hmac/i;

@@ -24,7 +24,7 @@ async function shown(sql: string, who: Identity = ANALYST): Promise<readonly num
 	expect([sql, effect, error?.message]).not.toContain('deny');
 	const [statement] = statements;
 	if (statement?.shownParameters === undefined) expect(statement?.touchesProtected).toBe(false);
-	return statement?.shownParameters;
+	return statement?.shownParameters && [...statement.shownParameters].sort((left, right) => left - right);
 }
 
 describe('on a relation with masked and hidden columns', () => {
