@@ -22,7 +22,9 @@ export async function loadConfig(file: string, env: NodeJS.ProcessEnv): Promise<
 	try {
 		text = await readText(path);
 	} catch (error) {
-		throw new ConfigError(file, [{ key: '', line: 0, reason: messageOf(error) }]);
+		// The path in full says more than the file only where that was given in short.
+		const reason = file === path ? messageOf(error).replace(`: ${path}`, '').replace(`${path} `, '') : messageOf(error);
+		throw new ConfigError(file, [{ key: '', line: 0, reason }]);
 	}
 	return parseConfig(text, { file: path, shown: file, env });
 }

@@ -1,7 +1,7 @@
 /** portcullis.yaml: what is read from it, and what is said of every mistake. */
 import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { inspect } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Config } from '../../src/config/config.ts';
@@ -553,14 +553,16 @@ describe('mistakes', () => {
 		await writeFile(join(folder, 'locked.yaml'), 'a: 1');
 		await chmod(join(folder, 'locked.yaml'), 0o000);
 		const cases: Readonly<Record<string, RegExp>> = {
-			'nowhere.yaml': /nowhere\.yaml: no such file: /,
-			policies: /policies: .* is a folder/,
-			'latin1.yaml': /latin1\.yaml: .* is not UTF-8/,
+			'nowhere.yaml': /^\S+nowhere\.yaml: no such file$/,
+			policies: /^\S+policies: is a folder/,
+			'latin1.yaml': /^\S+latin1\.yaml: is not UTF-8$/,
 			// Root may read anything; then it is merely incomplete.
 			'locked.yaml': process.getuid?.() === 0 ? /locked\.yaml: / : /locked\.yaml: no permission to read/,
 		};
 		for (const [file, want] of Object.entries(cases)) {
 			await expect(loadConfig(join(folder, file), ENV)).rejects.toThrow(want);
 		}
+		const short = relative(process.cwd(), join(folder, 'nowhere.yaml'));
+		await expect(loadConfig(short, ENV)).rejects.toThrow(`${short}: no such file: ${join(folder, 'nowhere.yaml')}`);
 	});
 });
