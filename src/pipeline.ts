@@ -1,5 +1,6 @@
 /** The way of a statement: analyse, decide, rewrite, and have it recorded before it may go on. No sockets. */
 import { randomBytes } from 'node:crypto';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
 import type { SessionInfo, StatementRecord } from './audit/event.ts';
 import type { Accepted, AuditLog } from './audit/log.ts';
@@ -20,6 +21,7 @@ import { clientFields, type Fields, redactedFields } from './sql/redact.ts';
 import { ShapeCache, type Shaped } from './sql/shape-cache.ts';
 import type { AnalysisContext } from './sql/walk.ts';
 
+export type { SqlLimits } from './sql/parse.ts';
 export { loadRelations, type RelationSearch } from './catalog/overlay.ts';
 
 /** What names mean to the session at this moment. */
@@ -97,6 +99,8 @@ const CACHE_BYTES_MAX = 64 * 1024 * 1024;
 const SHAPES_BYTES_MAX = 16 * 1024 * 1024;
 /** A longer text is not worth remembering: it will hardly come again. */
 const CACHED_TEXT_MAX = 64 * 1024;
+/** How long the statements of one text are looked at before others are served. */
+const SLICE_MS = 10;
 /** How often one decision looks through the session's own connection. */
 const LOOK_UPS_MAX = 8;
 /** What a remembered decision takes besides its texts, roughly. */
@@ -201,13 +205,21 @@ export class Pipeline {
 	#decideNew(question: Question, key?: string, shaped: Shaped | null = null): Decision | Promise<Decision> {
 		const { context, sql, parameterTypes } = question;
 		this.#misses += 1;
+		if (sql.length > CACHED_TEXT_MAX) return this.#decideLong(question);
 		const first = this.#decideTimed(question);
 		if (first.doubt) return this.#decideAgain(context, sql, parameterTypes);
 		if (first.ownOnly || key === undefined) return first.decision;
-		const inputs = inputsOf(question);
+		const inputs = inputsOf(question, this.#limits);
 		if (shaped !== null && inputs !== null && first.decision.effect !== 'deny')
 			this.#shapes?.learn(shaped, sql, inputs);
 		return this.#remember(key, first.decision);
+	}
+
+	/** A long text is not remembered, and others are served while it is looked at. */
+	async #decideLong(question: Question): Promise<Decision> {
+		const { context, sql, parameterTypes } = question;
+		const first = await this.#decideSliced(question);
+		return first.doubt ? this.#decideAgain(context, sql, parameterTypes) : first.decision;
 	}
 
 	/** Looks at the catalogue once more, and where a relation is still missing, through the session's own eyes. */
@@ -216,7 +228,7 @@ export class Pipeline {
 		try {
 			const snapshot = withOwn(context, await context.catalog.refresh());
 			const revision = revisionOf(context, snapshot);
-			let answered = this.#decideTimed({ context, snapshot, sql, parameterTypes, revision });
+			let answered = await this.#decideSliced({ context, snapshot, sql, parameterTypes, revision });
 			const found: Relation[] = [];
 			// A view that only the session sees may read more that only the session sees.
 			for (let round = 0; round < LOOK_UPS_MAX && answered.missing.length > 0; round += 1) {
@@ -228,7 +240,7 @@ export class Pipeline {
 					context: { ...context, names: { ...context.names, tempSchema } },
 					snapshot: overlay(snapshot, found),
 				};
-				answered = this.#decideFresh({ ...own, sql, parameterTypes, revision: '' });
+				answered = await this.#decideSliced({ ...own, sql, parameterTypes, revision: '' });
 			}
 			return answered.decision;
 		} catch (error) {
@@ -245,7 +257,32 @@ export class Pipeline {
 	}
 
 	#decideFresh(question: Question): Answered {
-		const { context, sql, revision } = question;
+		const begun = this.#begin(question);
+		if ('decision' in begun) return begun;
+		return this.#answer(question, [...analysing(begun.inputs, begun.parsed)]);
+	}
+
+	/** The same, but others are served between the statements of a long text. */
+	async #decideSliced(question: Question): Promise<Answered> {
+		const begunMs = performance.now();
+		let sinceMs = begunMs;
+		const begun = this.#begin(question);
+		if ('decision' in begun) return begun;
+		const analyses: Analysis[] = [];
+		for (const analysis of analysing(begun.inputs, begun.parsed)) {
+			analyses.push(analysis);
+			if (performance.now() - sinceMs < SLICE_MS) continue;
+			await nextTurn();
+			sinceMs = performance.now();
+		}
+		const answered = this.#answer(question, analyses);
+		this.#onDecision?.(performance.now() - begunMs);
+		return answered;
+	}
+
+	/** The parsed text and what it is analysed with; or an answer that needs no analysis. */
+	#begin(question: Question): Answered | { readonly parsed: Parsed; readonly inputs: AnalysisContext } {
+		const { sql, revision } = question;
 		const final = (decision: Decision): Answered => ({ decision, doubt: false, ownOnly: false, missing: [] });
 		let parsed: Parsed;
 		try {
@@ -254,11 +291,14 @@ export class Pipeline {
 			if (!(error instanceof GatewayError)) throw error;
 			return final(refusal(sql, 'Unparsable', error, revision));
 		}
-		const inputs = inputsOf(question);
+		const inputs = inputsOf(question, this.#limits);
 		if (inputs === null) return final(refusal(sql, 'Undecided', namesUnknown(), revision));
 		const followed = pathChange(parsed, inputs);
-		if (followed !== undefined) return final(refusal(sql, 'Undecided', followed, revision));
-		const analyses = analyseAll(inputs, parsed);
+		return followed === undefined ? { parsed, inputs } : final(refusal(sql, 'Undecided', followed, revision));
+	}
+
+	#answer(question: Question, analyses: readonly Analysis[]): Answered {
+		const { context, sql, revision } = question;
 		const renew = (before: PreparedBefore): StatementDecision | undefined => this.#renewed(question, before);
 		const statements = analyses.map(({ decision }) => executed(decision, context.prepared, renew));
 		return {
@@ -292,24 +332,24 @@ export class Pipeline {
 }
 
 /** Null while nobody knows what names mean. */
-function inputsOf({ context, snapshot, parameterTypes }: Question): AnalysisContext | null {
+function inputsOf({ context, snapshot, parameterTypes }: Question, { readsMax }: SqlLimits): AnalysisContext | null {
 	const { searchPath, tempSchema } = context.names;
 	if (searchPath === null) return null;
-	return { catalog: snapshot, access: context.access, searchPath, tempSchema, parameterTypes, nonce };
+	return { catalog: snapshot, access: context.access, searchPath, tempSchema, parameterTypes, nonce, readsMax };
 }
 
 /** A relation that one statement makes is there for those after it, and one that it drops or renames is not. */
-function analyseAll(inputs: AnalysisContext, parsed: Parsed): readonly Analysis[] {
+function* analysing(inputs: AnalysisContext, parsed: Parsed): Generator<Analysis> {
 	let known = inputs;
-	return parsed.statements.map((statement) => {
+	for (const statement of parsed.statements) {
 		const analysis = analyse(known, parsed.source, statement);
+		yield analysis;
 		const { made, gone } = analysis;
 		if (made !== undefined || gone.length > 0) {
 			const tempSchema = made?.temporary === true ? made.schema : known.tempSchema;
 			known = { ...known, catalog: overlay(known.catalog, made === undefined ? [] : [made], gone), tempSchema };
 		}
-		return analysis;
-	});
+	}
 }
 
 /** One decision for the whole text: a denial of one statement denies all of it, before any of it is forwarded. */
@@ -358,13 +398,13 @@ function namesUnknown(): GatewayError {
 /** In a text of several statements an earlier one must not change what the names of a later one mean. */
 function pathChange(parsed: Parsed, inputs: AnalysisContext): GatewayError | undefined {
 	if (parsed.statements.length < 2 || isUnguardedText(inputs, parsed)) return undefined;
+	// Without the word in it a text calls no set_config; U&"" may hide it.
+	const mayCall = /set_config|u&"/i.test(parsed.source.sql);
+	const lastNaming = parsed.statements.findLastIndex(({ node }) => !('TransactionStmt' in node));
 	const changing = parsed.statements.find(({ node }, i) => {
-		const later = parsed.statements.slice(i + 1);
 		// A rollback may undo a SET of search_path; more transaction control after it names nothing.
-		if ('TransactionStmt' in node && node.TransactionStmt.kind?.includes('ROLLBACK') === true) {
-			return later.some((other) => !('TransactionStmt' in other.node));
-		}
-		return later.length > 0 && changesNames(node);
+		if ('TransactionStmt' in node) return i < lastNaming && node.TransactionStmt.kind?.includes('ROLLBACK') === true;
+		return i < parsed.statements.length - 1 && changesNames(node, mayCall);
 	});
 	if (changing === undefined) return undefined;
 	return new GatewayError(
@@ -377,11 +417,10 @@ function pathChange(parsed: Parsed, inputs: AnalysisContext): GatewayError | und
 }
 
 /** SET search_path, set_config, ROLLBACK (which may undo one), DISCARD, RESET ALL, and code that may do so. */
-function changesNames(node: object): boolean {
-	const text = JSON.stringify(node);
+function changesNames(node: object, mayCall: boolean): boolean {
 	if ('DoStmt' in node || 'CallStmt' in node || 'DiscardStmt' in node) return true;
-	if ('VariableSetStmt' in node) return /"name":"search_path"|VAR_RESET_ALL/i.test(text);
-	return text.includes('"set_config"');
+	if ('VariableSetStmt' in node) return /"name":"search_path"|VAR_RESET_ALL/i.test(JSON.stringify(node));
+	return mayCall && JSON.stringify(node).includes('"set_config"');
 }
 
 function snapshotOf(context: PipelineContext): CatalogSnapshot | GatewayError {

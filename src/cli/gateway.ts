@@ -10,7 +10,7 @@ import type { AuditLog } from '../audit/log.ts';
 import { AuthBridge } from '../auth/bridge.ts';
 import { isHarmlessFunctionName } from '../catalog/safety.ts';
 import type { Config, DatabaseConfig } from '../config/config.ts';
-import { Pipeline } from '../pipeline.ts';
+import { Pipeline, type SqlLimits } from '../pipeline.ts';
 import type { Policy } from '../policy/policy.ts';
 import { formatProblem, type PolicyProblem } from '../policy/problem.ts';
 import { PolicyStore } from '../policy/store.ts';
@@ -92,7 +92,11 @@ async function start(
 	const recorded = tracing === null ? audit : tracing.tracer.tracing(audit);
 	const sink = meters.counting(recorded, consoleDatabase);
 	const policy = followPolicy(store, sink, log, now);
-	const pipeline = new Pipeline({ audit: sink, onDecision: (ms) => meters.decisions.observe(ms) });
+	const pipeline = new Pipeline({
+		audit: sink,
+		limits: sqlLimits(config),
+		onDecision: (ms) => meters.decisions.observe(ms),
+	});
 	const shared = { config, databases, meters, store, pipeline };
 	const spans = tracing?.exporter.counts ?? null;
 	const running: Running = { ...shared, audit, policy, spans, listener: null, draining: false };
@@ -122,6 +126,11 @@ async function start(
 			return closing;
 		},
 	};
+}
+
+function sqlLimits({ limits }: Config): Partial<SqlLimits> {
+	const { sqlBytesMax, sqlStatementsMax, sqlReadsMax } = limits;
+	return { statementBytesMax: sqlBytesMax, statementsMax: sqlStatementsMax, readsMax: sqlReadsMax };
 }
 
 /** Catalogues and policy: each is checked against the other as soon as both are known, and whenever one changes. */

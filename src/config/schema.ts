@@ -320,6 +320,15 @@ const limits = z.strictObject({
 	bindBytesMax: count(1_024)
 		.default(64 * mib)
 		.describe('Largest Bind or FunctionCall message, parameter values included.'),
+	sqlBytesMax: count(1_024)
+		.default(mib)
+		.describe(
+			'Largest statement text that is analysed (54000); a megabyte takes about 0.2 s, during which nobody else is served.',
+		),
+	sqlStatementsMax: count(1).default(10_000).describe('Statements in the text of one Query (54000).'),
+	sqlReadsMax: count(1)
+		.default(2_000)
+		.describe('Places in which one statement may read relations that the policy protects (54001).'),
 	statementsMax: count(1).default(10_000).describe('Prepared statements of one session.'),
 	statementBytesMax: count(1_024)
 		.default(64 * mib)

@@ -13,7 +13,8 @@ import { constantType } from './literal.ts';
 import { collectAsked } from './sampled.ts';
 import { resolveBare, type Scope } from './scope.ts';
 import { commonType, resolvedType } from './types.ts';
-import { type ExprInfo, type Place, refuse, requireVersion, type Walk } from './walk.ts';
+import { GatewayError } from '../errors.ts';
+import { type ExprInfo, type Place, positionAt, refuse, requireVersion, type Walk } from './walk.ts';
 
 /** What an expression is walked with. */
 export interface Around {
@@ -174,7 +175,14 @@ function fieldOf(node: NodeOf<'FuncCall'>, around: Around): ExprInfo | undefined
 	return { type: column.type, constant: false, safe: !column.masked };
 }
 
+/** FUNC_MAX_ARGS of the server, which would say the same, but only after everything was looked at. */
+const ARGUMENTS_MAX = 100;
+
 function functionCall(node: NodeOf<'FuncCall'>, around: Around): ExprInfo {
+	if ((node.args ?? []).length > ARGUMENTS_MAX) {
+		const words = `cannot pass more than ${ARGUMENTS_MAX} arguments to a function`;
+		throw new GatewayError('54023', words, positionAt(around.walk, node.location));
+	}
 	const args = (node.args ?? []).map((arg) => expression(arg, around));
 	const field = fieldOf(node, around);
 	if (field !== undefined) return field;

@@ -49,6 +49,14 @@ function polymorphic(context: AnalysisContext, type: number): number | null {
 
 /** Every operator that may be meant; one where that is certain. Throws UnknownObject (42883) where none has the name. */
 export function operatorsMeant(walk: Walk, operation: Operation): readonly Operator[] {
+	const { names, left, right } = operation;
+	const key = `${left ?? (left === null ? '?' : '-')} ${right ?? '?'} ${names.join('\0')}`;
+	let meant = walk.operators.get(key);
+	if (meant === undefined) walk.operators.set(key, (meant = findOperators(walk, operation)));
+	return meant;
+}
+
+function findOperators(walk: Walk, operation: Operation): readonly Operator[] {
 	const { context } = walk;
 	const { catalog } = context;
 	const name = operation.names.at(-1) ?? '';

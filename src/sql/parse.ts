@@ -15,6 +15,8 @@ export interface SqlLimits {
 	readonly statementBytesMax: number;
 	/** Statements of one Query. */
 	readonly statementsMax: number;
+	/** Places of one statement that read protected relations. */
+	readonly readsMax: number;
 	/** Levels of nesting (brackets, chains of operators, joins); deeper ones would exhaust the parser's stack. */
 	readonly nestingMax: number;
 }
@@ -22,6 +24,7 @@ export interface SqlLimits {
 export const defaultSqlLimits: SqlLimits = Object.freeze({
 	statementBytesMax: 1024 * 1024,
 	statementsMax: 10_000,
+	readsMax: 2_000,
 	nestingMax: 2_000,
 });
 
@@ -47,7 +50,7 @@ export function parse(sql: string, limits: SqlLimits): Parsed {
 		throw new GatewayError(
 			'54000',
 			`statement of ${source.bytes.length} bytes is longer than the gateway analyses (${limits.statementBytesMax} bytes)`,
-			{ hint: 'Raise limits.statementBytesMax, or send the data as parameters or with COPY.' },
+			{ hint: 'Raise limits.sqlBytesMax, or send the data as parameters or with COPY.' },
 		);
 	}
 	checkNesting(source.bytes, limits);
@@ -63,6 +66,7 @@ export function parse(sql: string, limits: SqlLimits): Parsed {
 		throw new GatewayError(
 			'54000',
 			`a query of ${statements.length} statements is more than the gateway analyses at once (${limits.statementsMax})`,
+			{ hint: 'Send it in parts, or raise limits.sqlStatementsMax.' },
 		);
 	}
 	return { source, statements };

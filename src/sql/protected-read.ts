@@ -1,9 +1,10 @@
 /** Replaces a reference to a protected relation by a subquery that shows what the identity may see. */
 import type { RangeVar } from '@pgsql/types';
 import type { Relation } from '../catalog/snapshot.ts';
+import { GatewayError } from '../errors.ts';
 import { displayRelation } from './names.ts';
 import { noteProtection } from './note-protection.ts';
-import type { ColumnProtection, Protection } from './protection.ts';
+import type { ColumnProtection, Protection, RowFilter } from './protection.ts';
 import type { Pushed } from './push.ts';
 import { castType, qualified, quoteIdentifier } from './quote.ts';
 import { isKeyword } from './source.ts';
@@ -88,6 +89,14 @@ export function spanOf(walk: Walk, range: RangeVar): Span {
 
 /** Writes out all replacements of a walk. */
 export function finishReads(walk: Walk): void {
+	const { readsMax } = walk.context;
+	if (readsMax !== undefined && walk.pending.length > readsMax) {
+		throw new GatewayError(
+			'54001',
+			`a statement that reads protected relations in ${walk.pending.length} places is more than the gateway analyses (${readsMax})`,
+			{ hint: 'Raise limits.sqlReadsMax.' },
+		);
+	}
 	for (const read of walk.pending) {
 		if (read.onlyIfRead !== null && !readsMasked(read, read.onlyIfRead)) {
 			if (read.qualify) walk.edits.insert(read.span.name, `${quoteIdentifier(read.relation.schema)}.`);
@@ -131,13 +140,26 @@ export function subquery(walk: Walk, read: Subquery, fence: boolean): string {
 	const opaque = (column: ColumnProtection): boolean =>
 		fence && (walk.usersOperator || read.sampled.has(column.column.name));
 	const system = [...read.systemColumns].map((name) => `${INNER}.${name} AS ${quoteIdentifier(name)}`);
-	const list = [...shown.map((column) => shownAs(column, opaque(column))), ...system].join(', ');
-	const conditions = [
-		...protection.filters.map((filter) => filter.render(INNER)),
-		...(fence ? moved(read.pushed) : []),
-	];
+	const list = [...shown.map((column) => remembered(column, opaque(column))), ...system].join(', ');
+	const conditions = [...protection.filters.map(filterText), ...(fence ? moved(read.pushed) : [])];
 	const where = conditions.length === 0 ? '' : ` WHERE ${conditions.join(' AND ')}`;
 	return `SELECT ${list} FROM ${fromItem(read)}${where}${fence ? ' OFFSET 0' : ''}`;
+}
+
+/** Texts of columns and filters are the same in every statement; kept as long as the protection that they belong to. */
+const columnTexts = new WeakMap<ColumnProtection, { clear?: string; opaque?: string }>();
+const filterTexts = new WeakMap<RowFilter, string>();
+
+function remembered(column: ColumnProtection, opaque: boolean): string {
+	let texts = columnTexts.get(column);
+	if (texts === undefined) columnTexts.set(column, (texts = {}));
+	return opaque ? (texts.opaque ??= shownAs(column, true)) : (texts.clear ??= shownAs(column, false));
+}
+
+function filterText(filter: RowFilter): string {
+	let text = filterTexts.get(filter);
+	if (text === undefined) filterTexts.set(filter, (text = filter.render(INNER)));
+	return text;
 }
 
 /** A CTE that is read in two places hands its rows to both, whatever the one wants of them. */

@@ -62,8 +62,24 @@ export function unprotected(relation: Relation): Protection {
 	return make(columns, [], []);
 }
 
+type Protections = WeakMap<Relation, { all?: Protection; only?: Protection }>;
+
+/** Kept as long as the access and the snapshot live: both are replaced, never changed. */
+const protections = new WeakMap<Access, WeakMap<CatalogSnapshot, Protections>>();
+
 /** Protection of a relation of the user's. `only`: rows of children are not read. */
 export function protectionOf(catalog: CatalogSnapshot, access: Access, relation: Relation, only: boolean): Protection {
+	let ofAccess = protections.get(access);
+	if (ofAccess === undefined) protections.set(access, (ofAccess = new WeakMap()));
+	let ofCatalog = ofAccess.get(catalog);
+	if (ofCatalog === undefined) ofAccess.set(catalog, (ofCatalog = new WeakMap()));
+	let known = ofCatalog.get(relation);
+	if (known === undefined) ofCatalog.set(relation, (known = {}));
+	if (only) return (known.only ??= findProtection(catalog, access, relation, true));
+	return (known.all ??= findProtection(catalog, access, relation, false));
+}
+
+function findProtection(catalog: CatalogSnapshot, access: Access, relation: Relation, only: boolean): Protection {
 	const ancestors = related(catalog, relation, 'parents');
 	const descendants = only ? [] : related(catalog, relation, 'children');
 	const via: string[] = [];

@@ -22,6 +22,7 @@ import {
 } from './scope.ts';
 import { commonType } from './types.ts';
 import { noteAsked } from './sampled.ts';
+import { GatewayError } from '../errors.ts';
 import { type ExprInfo, type Place, refuse, type Walk } from './walk.ts';
 
 type Columns = readonly ItemColumn[] | null;
@@ -222,8 +223,13 @@ function targetName(node: Node): string | undefined {
 	return target?.name ?? outputName(target?.val);
 }
 
+/** MaxTupleAttributeNumber of the server, which would say the same, but only after everything was looked at. */
+const TARGETS_MAX = 1664;
+
 /** Walks a select list; stars are expanded into the columns that are in sight. */
 export function targetList(walk: Walk, nodes: readonly Node[] | undefined, scope: Scope, place: Place): Columns {
+	if ((nodes ?? []).length > TARGETS_MAX)
+		throw new GatewayError('54011', `target lists can have at most ${TARGETS_MAX} entries`);
 	const columns: ItemColumn[] = [];
 	let known = true;
 	for (const node of nodes ?? []) {

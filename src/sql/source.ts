@@ -17,6 +17,8 @@ export class SourceText {
 	readonly bytes: Buffer;
 	#tokens: readonly Token[] | undefined;
 	#occurrences: ReadonlyMap<number, number> | undefined;
+	/** Characters before a byte. */
+	#counted = { at: 0, characters: 0 };
 
 	constructor(sql: string) {
 		this.sql = sql;
@@ -54,9 +56,14 @@ export class SourceText {
 		return low;
 	}
 
-	/** 1-based character position of a byte offset, as ErrorResponse field P counts. */
+	/** 1-based character position of a byte offset, as ErrorResponse field P counts. Goes on from the last one, where that came before. */
 	position(offset: number): number {
-		return [...this.slice(0, offset)].length + 1;
+		let { at, characters } = this.#counted.at <= offset ? this.#counted : { at: 0, characters: 0 };
+		for (; at < offset && at < this.bytes.length; at += 1) {
+			if (((this.bytes[at] ?? 0) & 0xc0) !== 0x80) characters += 1;
+		}
+		this.#counted = { at, characters };
+		return characters + 1;
 	}
 
 	/** Index of the token that closes the parenthesis at token `open`. */

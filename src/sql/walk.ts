@@ -1,6 +1,6 @@
 /** What one analysis carries along: its inputs, the edits it makes, and the notes of what the statement uses. */
 import type { Access, Action, FilterCheck, ObjectUse, RuleRef, SessionEffect } from '../stages.ts';
-import type { CatalogSnapshot, Relation } from '../catalog/snapshot.ts';
+import type { CatalogSnapshot, Operator, Relation } from '../catalog/snapshot.ts';
 import { GatewayError } from '../errors.ts';
 import { EditList } from './edits.ts';
 import type { SourceText } from './source.ts';
@@ -20,6 +20,8 @@ export interface AnalysisContext {
 	readonly parameterTypes: readonly number[];
 	/** A fresh random word, for telling the gateway's own check failures from other errors. */
 	readonly nonce: () => string;
+	/** In how many places a statement may read protected relations: each makes the text longer. */
+	readonly readsMax?: number;
 	/** For a text that was written under another search_path (a view's definition) and may be spliced into a statement. */
 	readonly shadowing?: Shadowing;
 }
@@ -87,6 +89,8 @@ export interface Walk {
 	asked: AskedColumn[] | null;
 	/** A user's own operator is named: the planner would try it on sampled values of hidden rows. */
 	usersOperator: boolean;
+	/** Operators that were looked up, by their name and the types beside it. */
+	readonly operators: Map<string, readonly Operator[]>;
 	/** Names of the first columns of subqueries in expressions, by their node. */
 	readonly firstColumns: WeakMap<Node, string>;
 	/** A protected relation is touched. */
@@ -131,6 +135,7 @@ export function newWalk(
 		leaky: false,
 		asked: null,
 		usersOperator: false,
+		operators: new Map(),
 		firstColumns: new WeakMap(),
 		touchesProtected: false,
 		masks: false,
