@@ -45,8 +45,8 @@ export function sessionServices(parts: ServiceParts): SessionServices {
 	for (const one of config.databases) {
 		const services = { ...shared, limits: limitsOf(config, one), audit: meters.counting(audit, one.name) };
 		const clusters = (databases.get(one.name) ?? []).map((cluster) => ({ ...cluster, services }));
-		const [first] = clusters;
-		if (first !== undefined) served.set(one.name, { ...first, ...sharding(one, clusters) });
+		const [first] = sharding(one, clusters);
+		if (first !== undefined) served.set(one.name, first);
 	}
 	return {
 		...shared,
@@ -59,19 +59,16 @@ export function sessionServices(parts: ServiceParts): SessionServices {
 }
 
 /** A sharded database has no services of its own: those of the first shard stand in until it is known which. */
-function sharding(
-	{ name, sharded }: DatabaseConfig,
-	clusters: readonly GatedDatabase[],
-): Pick<DatabaseServices, 'onShard'> {
-	if (sharded === null) return {};
-	return {
-		onShard: (identity, asked) => {
-			const shard = shardFor(sharded, name, identity, asked);
-			const found = clusters.find((cluster) => cluster.shard === shard);
-			if (found === undefined) throw new Error(`shard ${shard} of ${name} is not open`);
-			return found;
-		},
+function sharding({ name, sharded }: DatabaseConfig, clusters: readonly GatedDatabase[]): readonly GatedDatabase[] {
+	if (sharded === null) return clusters;
+	const onShard: DatabaseServices['onShard'] = (identity, asked) => {
+		const shard = shardFor(sharded, name, identity, asked);
+		const found = shards.find((cluster) => cluster.shard === shard);
+		if (found === undefined) throw new Error(`shard ${shard} of ${name} is not open`);
+		return found;
 	};
+	const shards: readonly GatedDatabase[] = clusters.map((cluster) => ({ ...cluster, onShard }));
+	return shards;
 }
 
 function sharedServices(parts: ServiceParts): SessionServices {

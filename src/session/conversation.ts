@@ -19,6 +19,7 @@ import { type Portal, type Prepared, resets, unsettles } from './prepared.ts';
 import { askSearchPath, askSearchPathSimply, Question } from './question.ts';
 import { Expected, ReplyQueue } from './replies.ts';
 import type { Replication } from './replication.ts';
+import { shardDecision } from './shards.ts';
 import type { DatabaseServices, SessionServices, StatementContext } from './services.ts';
 
 /** done: the message is dealt with. again: it has to wait; it is handled anew when something has moved. */
@@ -59,7 +60,8 @@ const beginsStatement: ReadonlySet<Frontend['type']> = new Set(['Query', 'Parse'
 
 export class Conversation {
 	readonly services: SessionServices;
-	readonly database: DatabaseServices;
+	/** In transaction mode another one once the session has moved to another shard. */
+	database: DatabaseServices;
 	readonly identity: Identity;
 	/** Transaction mode; null: the session has one backend from its beginning to its end. */
 	readonly loans: Loans | null;
@@ -150,8 +152,9 @@ export class Conversation {
 		const access: Access = this.services.accessFor(this.identity, this.database.name);
 		const names = this.status === 'E' ? this.names.latest : this.names.current;
 		const old = this.#context;
-		if (old !== null && old.access === access && old.names === names && old.info === this.info) return old;
 		const { identity, info, database } = this;
+		const same = old !== null && old.access === access && old.names === names && old.info === info;
+		if (same && old.catalog === database.catalog) return old;
 		this.#context = {
 			identity,
 			database: database.name,
@@ -172,7 +175,7 @@ export class Conversation {
 
 	/** The decision on a text; null while it is being made: then the message has to be handled `again`. */
 	decide(sql: string, parameterTypes: readonly number[]): Decision | null {
-		const known = this.#takeDecided(sql);
+		const known = this.#takeDecided(sql) ?? shardDecision(this, sql);
 		return known ?? this.#await(sql, this.services.pipeline.decide(this.context(), sql, parameterTypes));
 	}
 

@@ -12,6 +12,8 @@ import { ask } from './own-relations.ts';
 import { Keepsakes, type PoolingRules } from './keepsakes.ts';
 import { askWithin, Question } from './question.ts';
 import type { Expected } from './replies.ts';
+import type { DatabaseServices } from './services.ts';
+import { shardSetting } from './shards.ts';
 import { learnedSettings, stateQuestion, stateRow } from './state-question.ts';
 
 /** What a session in transaction mode begins with. */
@@ -44,8 +46,10 @@ export class Loans {
 	settings: Settings;
 	readonly #startup: Settings;
 	readonly #conversation: Conversation;
-	readonly #pool: BackendPool;
-	readonly #request: LeaseRequest;
+	#pool: BackendPool;
+	#request: LeaseRequest;
+	/** Where the session was before the message at hand, which moves it to another shard; null: where it is. */
+	#movedFrom: DatabaseServices | null = null;
 	readonly #left = new AbortController();
 	readonly #told: Map<string, string>;
 	#base: string;
@@ -107,11 +111,19 @@ export class Loans {
 		};
 	}
 
-	/** Why there was no backend for the message at hand; asked once. */
+	/** Why there was no backend for the message at hand; asked once. Then the message has not moved the session either. */
 	takeFailure(): GatewayError | null {
 		const failure = this.#failure;
 		this.#failure = null;
+		if (failure !== null && this.#movedFrom !== null) this.#moveTo(this.#movedFrom);
+		if (failure !== null) this.#movedFrom = null;
 		return failure;
+	}
+
+	/** Nothing of the session is on a backend: the next one is of another shard, if there is one to be had. */
+	moveTo(database: DatabaseServices): void {
+		this.#movedFrom ??= this.#conversation.database;
+		this.#moveTo(database);
 	}
 
 	/** True: there is a backend. Otherwise one is on its way, and the message has to be handled `again`. */
@@ -212,6 +224,18 @@ export class Loans {
 		await this.#part(lease, kept);
 	}
 
+	#moveTo(database: DatabaseServices): void {
+		const conversation = this.#conversation;
+		// What the session has changed there, others are to know too.
+		if (conversation.catalogStale) conversation.database.catalog.refresh().catch(() => undefined);
+		conversation.database = database;
+		conversation.info = { ...conversation.info, backendRole: database.backendRole };
+		this.#pool = database.pool;
+		this.#request = { ...this.#request, as: database.leaseAs };
+		if (this.settings.values.has(shardSetting))
+			this.settings = this.settings.with(new Map([[shardSetting, database.shard ?? null]]));
+	}
+
 	#asked(): LeaseRequest {
 		return { ...this.#request, settings: this.settings };
 	}
@@ -268,6 +292,7 @@ export class Loans {
 		}
 		if (sql === '' && isBase && !sequences) {
 			this.#ready = true;
+			this.#movedFrom = null;
 			return null;
 		}
 		const texts = [sequences ? 'discard sequences' : '', sql].filter((text) => text !== '');
@@ -288,6 +313,7 @@ export class Loans {
 		backend.settings = this.settings;
 		this.#tell();
 		this.#ready = true;
+		this.#movedFrom = null;
 		return true;
 	}
 

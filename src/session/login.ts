@@ -29,6 +29,7 @@ import {
 } from './replication.ts';
 import type { DatabaseServices, SessionServices } from './services.ts';
 import { Session } from './session.ts';
+import { shardSetting } from './shards.ts';
 import { formatOptions, parseOptions, type Setting } from './startup-options.ts';
 import { templateOf } from './template.ts';
 import { tellUser } from './told-user.ts';
@@ -38,8 +39,6 @@ const notSettings: ReadonlySet<string> = new Set(['user', 'database', 'options',
 
 /** Prefix of settings that are the gateway's own. */
 const ownPrefix = 'portcullis.';
-
-const shardSetting = 'portcullis.shard';
 
 export interface LoginParts {
 	readonly services: SessionServices;

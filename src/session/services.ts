@@ -80,6 +80,8 @@ export interface DatabaseServices {
 	 * Throws FATAL GatewayError when there is none for them. Missing: it is not sharded.
 	 */
 	readonly onShard?: (identity: Identity, asked: string | null) => DatabaseServices;
+	/** Name of the shard that this is. */
+	readonly shard?: string | null;
 	/** What its sessions are given, where limits or audit are the database's own. */
 	readonly services?: SessionServices;
 	/** Transaction mode: what holds there, and that it is one. Missing: session mode. */

@@ -5,6 +5,7 @@ import { encodeGatewayError, encodeReadyForQuery } from '../wire/encode.ts';
 import type { Frontend } from '../wire/frontend.ts';
 import type { Conversation, Progress } from './conversation.ts';
 import type { Loans } from './loans.ts';
+import { moveShard } from './shards.ts';
 
 /** Null: there is a backend now, and the message can be handled. */
 export function beforeLease(conversation: Conversation, loans: Loans, message: Frontend): Progress | null {
@@ -25,7 +26,7 @@ export function beforeLease(conversation: Conversation, loans: Loans, message: F
 			return 'done';
 		default:
 	}
-	const failure = loans.takeFailure();
+	const failure = moveShard(conversation, loans, message) ?? loans.takeFailure();
 	if (failure !== null) {
 		refuseUnleased(conversation, message.raw[0] as number, failure);
 		return 'done';

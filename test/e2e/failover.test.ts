@@ -32,7 +32,8 @@ beforeAll(async () => {
 	const port = [primary.port, ...standbys.map((standby) => standby.port)];
 	gateway = await startGateway({
 		policies: { 'policy.csv': await policy() },
-		configure: ({ databases, ...config }) => {
+		configure: (config) => {
+			const { databases } = config;
 			const at = { user: GATEWAY_ROLE, password: { env: 'SHOP_PASSWORD' }, dbname: 'shop', host, port };
 			databases['shop'] = at;
 			databases['shop_ro'] = { ...at, targetSessionAttrs: 'prefer-standby', lagMaxMs: 10_000 };
