@@ -298,7 +298,9 @@ export class Chain {
 	#publish(text: string): void {
 		const path = join(this.#options.directory, checkpointName);
 		try {
-			fs.writeFileSync(`${path}.new`, text, { mode: 0o600 });
+			// What is left there from a crash, or put there by another, is not written to.
+			fs.rmSync(`${path}.new`, { force: true });
+			fs.writeFileSync(`${path}.new`, text, { mode: 0o600, flag: 'wx' });
 			fs.renameSync(`${path}.new`, path);
 		} catch {
 			fs.rmSync(`${path}.new`, { force: true });

@@ -465,10 +465,16 @@ function call(done: Accepted, error: GatewayError | null, receipt: Receipt | nul
 	}
 }
 
+const writableByOthers = 0o022;
+
 function makeDirectory(path: string): void {
 	try {
 		fs.mkdirSync(path, { recursive: true, mode: 0o700 });
 		fs.accessSync(path, fs.constants.R_OK | fs.constants.W_OK | fs.constants.X_OK);
+		// Whoever may write the directory could put other files in the place of these. One that is another's is another's to mend.
+		const { mode, uid } = fs.statSync(path);
+		if ((mode & writableByOthers) !== 0 && uid === process.getuid?.())
+			fs.chmodSync(path, mode & ~writableByOthers & 0o777);
 	} catch (cause) {
 		const why = (cause as NodeJS.ErrnoException).code ?? String(cause);
 		throw new GatewayError('F0000', `audit.path: ${path} cannot be used as a directory (${why})`, { cause });

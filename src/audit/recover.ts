@@ -135,7 +135,7 @@ function putAside(directory: string, segment: Segment, tail: { offset: number; b
 		fs.renameSync(path, join(directory, keptAs));
 	} else {
 		fs.writeFileSync(join(directory, keptAs), tail.bytes, { mode: 0o600, flush: true });
-		const fd = fs.openSync(path, 'r+');
+		const fd = fs.openSync(path, fs.constants.O_RDWR | fs.constants.O_NOFOLLOW);
 		try {
 			fs.ftruncateSync(fd, tail.offset);
 			fs.fsyncSync(fd);

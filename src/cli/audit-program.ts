@@ -20,7 +20,10 @@ function addVerify(audit: Command, io: CommandIo, run: Run): void {
 		.description('tell whether records were changed, removed, inserted or reordered; exit status 1 if so')
 		.argument('<directory>', DIRECTORY)
 		.option('--key <file>', 'public key: PEM, or name+id+key')
-		.option('--checkpoint <file>', 'a checkpoint that was kept elsewhere')
+		.option(
+			'--checkpoint <file>',
+			'a checkpoint that was kept elsewhere: a copy of the file, or the record that a sink has of it',
+		)
 		.option('--json', 'print JSON')
 		.addHelpText(
 			'after',

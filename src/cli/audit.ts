@@ -4,6 +4,7 @@ import { printable, toJson } from '../audit/json.ts';
 import { eventCodes } from '../audit/lines.ts';
 import { NoteError } from '../audit/note.ts';
 import { checkProof, ProveError, proveRecord } from '../audit/prove.ts';
+import { isObject, recordHeadOf } from '../audit/record.ts';
 import { type AuditReport, reportLog } from '../audit/report.ts';
 import {
 	databaseOf,
@@ -21,7 +22,7 @@ import { CommandError, type CommandIo, type Paint, paint } from './io.ts';
 export interface AuditVerifyOptions {
 	/** File with the public key: PEM, or name+id+key. */
 	readonly key?: string;
-	/** File with a checkpoint that was kept elsewhere. */
+	/** File with a checkpoint that was kept elsewhere: its text, or its record. */
 	readonly checkpoint?: string;
 	readonly json?: boolean;
 }
@@ -32,7 +33,7 @@ export async function auditVerify(io: CommandIo, directory: string, options: Aud
 	const report = await orCommandError(() =>
 		verifyLog(directory, {
 			...(options.key === undefined ? {} : { publicKey: readText(options.key) }),
-			...(options.checkpoint === undefined ? {} : { checkpoint: readText(options.checkpoint) }),
+			...(options.checkpoint === undefined ? {} : { checkpoint: readCheckpoint(options.checkpoint) }),
 		}),
 	);
 	if (report.origin === null && report.ok) throw new CommandError(`there is no audit log in ${directory}`);
@@ -384,6 +385,16 @@ function checkDirectory(directory: string): void {
 	if (statSync(directory, { throwIfNoEntry: false })?.isDirectory() !== true) {
 		throw new CommandError(`${directory} is not a directory`);
 	}
+}
+
+/** The text of a checkpoint, or the record of one as a sink has it. */
+function readCheckpoint(file: string): string {
+	const text = readText(file);
+	if (!text.startsWith('{')) return text;
+	const unmapped = recordHeadOf(text.trimEnd())?.record.unmapped;
+	const note = isObject(unmapped) ? unmapped.note : undefined;
+	if (typeof note !== 'string') throw new CommandError(`${file} is no record of a signed checkpoint`);
+	return note;
 }
 
 function readText(file: string): string {

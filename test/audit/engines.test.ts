@@ -1,5 +1,6 @@
 /** Sinks that are engines: a real NATS server with JetStream and a real PostgreSQL, each stopped or broken in the middle. */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { cpSync } from 'node:fs';
 import { join } from 'node:path';
 import { jetstream, jetstreamManager } from '@nats-io/jetstream';
 import { connect } from '@nats-io/transport-node';
@@ -99,6 +100,26 @@ describe('a PostgreSQL table', () => {
 		const rows = await database.sql('select uid, sequence, event_code, line from portcullis_audit order by sequence');
 		expect(rows.map((row) => row.line)).toEqual(logText(path).trimEnd().split('\n'));
 		expect(rows[2]).toMatchObject({ uid: records(path)[2]?.metadata.uid, sequence: '2', event_code: 'statement' });
+	});
+
+	it('does not take the records of a log that was set back for those that it has', async () => {
+		const database = await createDatabase();
+		onTestFinished(() => database.drop());
+		const sink = () => postgresSink({ connection: { connectionString: database.url } });
+		const { log, path } = await openWith(sink());
+		await accept(log, record());
+		await until(() => log.stats.sinks[0]?.lagRecords === 0);
+		const older = temporaryDirectory();
+		cpSync(path, older, { recursive: true, filter: (name) => !name.endsWith('lock') });
+		await accept(log, record({ statement: 2 }));
+		await log.close();
+		const again = await openLog({
+			path: older,
+			sinks: [{ sink: sink(), spoolBytesMax: 1e9, limits }],
+			limits: { closeGraceMs: 10 },
+		});
+		await until(() => again.log.stats.sinks[0]?.lastError !== null);
+		expect(again.log.stats.sinks[0]?.lastError).toMatch(/holds another record [0-9a-f]+-3: the log was set back/);
 	});
 
 	it('that cannot be made is an error without the password in it', async () => {

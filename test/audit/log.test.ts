@@ -123,6 +123,42 @@ describe('what is in the log', () => {
 	});
 });
 
+describe('a directory that others prepared', () => {
+	it('is made writable for the owner alone', async () => {
+		const path = temporaryDirectory();
+		fs.chmodSync(path, 0o777);
+		const { log } = await openLog({ path });
+		await log.close();
+		expect(fs.statSync(path).mode & 0o777).toBe(0o755);
+	});
+
+	it('the end of what a link leads to is not cut off', async () => {
+		const { log, path } = await openLog();
+		await log.close();
+		const [first] = listSegments(path);
+		const [file, target] = [join(path, first?.name ?? ''), join(temporaryDirectory(), 'target')];
+		fs.renameSync(file, target);
+		fs.appendFileSync(target, 'torn');
+		fs.symlinkSync(target, file);
+		await expect(AuditLog.open({ path, durability: 'os' })).rejects.toMatchObject({ code: 'ELOOP' });
+		expect(fs.readFileSync(target, 'utf8')).toMatch(/torn$/);
+	});
+
+	it('links in it are not written through', async () => {
+		const [path, target] = [temporaryDirectory(), join(temporaryDirectory(), 'target')];
+		fs.writeFileSync(target, 'kept');
+		const now = () => Date.UTC(2030, 0, 1);
+		for (const name of ['checkpoint', 'checkpoint.new', 'audit-00000001-20300101T000000Z.jsonl'])
+			fs.symlinkSync(target, join(path, name));
+		const { log } = await openLog({ path, now });
+		await accept(log, record());
+		await log.close();
+		expect(fs.readFileSync(target, 'utf8')).toBe('kept');
+		for (const { name } of listSegments(path)) expect(fs.lstatSync(join(path, name)).isFile()).toBe(true);
+		expect(fs.lstatSync(join(path, 'checkpoint')).isSymbolicLink()).toBe(false);
+	});
+});
+
 /** Controls but the line feed (C0, DEL, C1), and what reorders text or breaks lines. */
 function actsOnTerminals(code: number): boolean {
 	const control = (code < 0x20 && code !== 0x0a) || (code >= 0x7f && code <= 0x9f);

@@ -307,6 +307,24 @@ describe('the tamper table', () => {
 		expect(brief(findings)).toEqual([`cut-off ${left}-${signed.size - 2}`]);
 	});
 
+	it('all of it set back to an older state and gone on with from there: found by the checkpoint kept elsewhere', async () => {
+		const { log, path } = await openLog({ key: testKey });
+		await accept(log, record());
+		await log.close();
+		const older = temporaryDirectory();
+		fs.cpSync(path, older, { recursive: true });
+		const later = await openLog({ path, key: testKey });
+		for (let n = 0; n < 3; n += 1) await accept(later.log, record({ statement: n }));
+		await later.log.close();
+		const checkpoint = fs.readFileSync(join(path, 'checkpoint'), 'utf8');
+		expect(brief((await verifyLog(older, { checkpoint })).findings).join()).toMatch(/^cut-off 5-/);
+		const forked = await openLog({ path: older, key: testKey });
+		for (let n = 0; n < 9; n += 1) await accept(forked.log, record({ statement: n + 100 }));
+		await forked.log.close();
+		expect(await verifyLog(older)).toMatchObject({ ok: true });
+		expect(brief((await verifyLog(older, { checkpoint })).findings).join()).toMatch(/^altered /);
+	});
+
 	it('the last records cut off: found by the copy of the checkpoint beside the log, or by the leaf hashes', async () => {
 		const path = copyOf(signed);
 		const last = listSegments(path).at(-1)?.number ?? 0;

@@ -60,6 +60,27 @@ describe('audit verify', () => {
 		expect(second.out()).toMatch(/without a checkpoint kept elsewhere/);
 	});
 
+	it('takes the record of a checkpoint, as a sink has it, for one', async () => {
+		const { path } = await makeLog();
+		const kept = join(temporaryDirectory(), 'record');
+		const lines = records(path).filter((line) => line.metadata.event_code === 'checkpoint');
+		fs.writeFileSync(kept, `${JSON.stringify(lines.at(-1))}\n`);
+		const first = capture();
+		expect(await auditVerify(first.io, path, { checkpoint: kept })).toBe(0);
+		expect(first.out()).not.toMatch(/kept elsewhere/);
+		const file = join(path, listSegments(path)[0]?.name ?? '');
+		fs.writeFileSync(file, fs.readFileSync(file, 'utf8').split('\n').slice(0, 3).join('\n') + '\n');
+		fs.rmSync(join(path, 'checkpoint'));
+		for (const name of fs.readdirSync(path)) if (name.endsWith('.leaves')) fs.rmSync(join(path, name));
+		const second = capture();
+		expect(await auditVerify(second.io, path, { checkpoint: kept })).toBe(1);
+		expect(second.out()).toMatch(/records 3 to 7 are missing at the end: the given checkpoint has them/);
+		fs.writeFileSync(kept, JSON.stringify(records(path)[0]));
+		await expect(auditVerify(capture().io, path, { checkpoint: kept })).rejects.toThrow(
+			/no record of a signed checkpoint/,
+		);
+	});
+
 	it('names what was changed, with status 1', async () => {
 		const { path, key } = await makeLog();
 		const file = join(path, listSegments(path)[0]?.name ?? '');

@@ -1,6 +1,6 @@
 /** A PostgreSQL table: one row a record, with the line as it stands in the log. */
 import pg from 'pg';
-import type { Sink, SinkRecord } from './sink.ts';
+import { type Sink, SinkError, type SinkRecord } from './sink.ts';
 
 export interface PostgresOptions {
 	/** How to reach the server; never printed. Not through the gateway that writes the log: that would record itself. */
@@ -46,7 +46,7 @@ class PostgresSink implements Sink {
 		const abort = () => this.#drop();
 		signal.addEventListener('abort', abort, { once: true });
 		try {
-			await client.query(
+			const inserted = await client.query(
 				`insert into ${this.#table} (uid, sequence, time, event_code, severity, line)
 				select * from unnest($1::text[], $2::bigint[], $3::timestamptz[], $4::text[], $5::smallint[], $6::text[])
 				on conflict (uid) do nothing`,
@@ -59,12 +59,27 @@ class PostgresSink implements Sink {
 					records.map((record) => record.line),
 				],
 			);
+			if (inserted.rowCount !== records.length) await this.#checkOthers(client, records);
 		} catch (error) {
 			this.#drop();
 			throw error;
 		} finally {
 			signal.removeEventListener('abort', abort);
 		}
+	}
+
+	/** Rows that were there are these records, given twice, or the log was set back to an older state and has gone on from there. */
+	async #checkOthers(client: pg.Client, records: readonly SinkRecord[]): Promise<void> {
+		const { rows } = await client.query<{ uid: string }>(
+			`select uid from ${this.#table} join unnest($1::text[], $2::text[]) as given (uid, line) using (uid)
+			where ${this.#table}.line <> given.line order by sequence limit 1`,
+			[records.map((record) => record.uid), records.map((record) => record.line)],
+		);
+		const [other] = rows;
+		if (other === undefined) return;
+		throw new SinkError(
+			`the table holds another record ${other.uid}: the log was set back to an older state; begin a new one in an empty directory`,
+		);
 	}
 
 	async close(): Promise<void> {
