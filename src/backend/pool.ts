@@ -406,8 +406,13 @@ export class TransactionPool implements BackendPool {
 		const good = await check(backend, this.#limits.checkTimeoutMs);
 		making.count -= 1;
 		this.#connecting -= 1;
-		if (good && !this.#closing.signal.aborted) this.#rest(backend);
-		else await this.#drop(backend);
+		if (!good || this.#closing.signal.aborted) {
+			await this.#drop(backend);
+			return;
+		}
+		const waiter = [...this.#waiting].find(({ request, alone }) => request.as === backend.as && !alone);
+		if (waiter === undefined) this.#rest(backend);
+		else waiter.grant(this.#leaseOf(backend));
 	}
 
 	#watch(backend: PooledBackend): void {

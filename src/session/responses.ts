@@ -5,6 +5,7 @@ import { decodeBackend, type ResponseFields } from '../wire/backend.ts';
 import { encodeErrorResponse, encodeGatewayError, encodeNoticeResponse } from '../wire/encode.ts';
 import type { Conversation } from './conversation.ts';
 import type { Expected } from './replies.ts';
+import { ownStatements, sharedNames } from './virtual-names.ts';
 
 /** An error of the backend, and what the client gets for it. */
 export interface ServerError {
@@ -29,7 +30,7 @@ export function errorForClient(conversation: Conversation, expected: Expected | 
 	if (overdue !== null && overdue.segment === expected?.segment && sqlstate === overdue.error.sqlstate) {
 		return { sqlstate, fields, fatal, forClient: encodeGatewayError(overdue.error) };
 	}
-	const told = tell(conversation, expected, fields);
+	const told = named(conversation, expected, tell(conversation, expected, fields));
 	return { sqlstate, fields, fatal, forClient: told === fields ? null : encodeErrorResponse(told) };
 }
 
@@ -50,6 +51,17 @@ function tell(conversation: Conversation, expected: Expected | undefined, fields
 	if (told !== fields || !conversation.touchedProtected) return told;
 	// Deferred constraints and triggers of an earlier statement speak up at the end of the transaction.
 	return decision === null || endsTransaction(decision) ? pipeline.redactedFields(fields) : fields;
+}
+
+/** The client's name of a statement in place of that which the backend has it under. */
+function named({ loans }: Conversation, expected: Expected | undefined, fields: ResponseFields): ResponseFields {
+	const message = fields.get('M') ?? '';
+	const prepared = expected?.prepared ?? null;
+	if (loans === null || prepared === null || !message.includes(`"${ownStatements}`)) return fields;
+	return new Map(fields).set(
+		'M',
+		message.replace(sharedNames, () => `"${prepared.name}"`),
+	);
 }
 
 function decisionOf(expected: Expected): Decision | null {

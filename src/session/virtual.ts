@@ -28,7 +28,7 @@ export interface Placed {
 
 /**
  * A client's Parse. A statement that the backend has already is not sent again: a Close of nothing takes its turn, and the
- * client gets ParseComplete for the answer. `unsure`: it has to wait. GatewayError 42P05 where the client has that name.
+ * client gets ParseComplete for the answer. `unsure`: it has to wait. GatewayError: what the client is told in place of it.
  */
 export function virtualParse(
 	conversation: Conversation,
@@ -50,7 +50,7 @@ export function virtualParse(
 	}
 	const named = statements.lookup(message.name, segment);
 	if (named.type === 'unsure') return 'unsure';
-	if (named.type === 'present') return new GatewayError('42P05', `prepared statement "${message.name}" already exists`);
+	if (named.type === 'present') return parseTaken(conversation, loans, message, { prepared, taken: named.value });
 	// In a failed transaction the server has to say what it thinks of it.
 	const key = status === 'E' ? null : keyOf(loans, prepared);
 	const shared = key === null ? null : loans.backend.statements.lookup(key, segment);
@@ -71,6 +71,20 @@ export function virtualParse(
 	};
 }
 
+/** The client has that name already: the server is to say so, or what else it has against the text. */
+function parseTaken(
+	conversation: Conversation,
+	loans: Loans,
+	message: Parse,
+	{ prepared, taken }: { readonly prepared: Prepared; readonly taken: Prepared },
+): VirtualParse | 'unsure' | GatewayError {
+	const placed = place(conversation, loans, taken);
+	if (placed === 'unsure' || placed instanceof GatewayError) return placed;
+	const expected = new Expected('parse', conversation.segment);
+	const bytes = encodeParse(placed.name, textOf(prepared), message.paramTypes);
+	return { expected, bytes: Buffer.concat([...placed.before, bytes]) };
+}
+
 /**
  * Sees to it that the backend has the statement. `unsure`: it has to wait. GatewayError 0A000 where it returns something
  * else by now than the client was told.
@@ -83,7 +97,9 @@ export function place(conversation: Conversation, loans: Loans, prepared: Prepar
 	const key = keyOf(loans, prepared);
 	const { privately } = prepared;
 	const own = privately === null ? null : statements.lookup(privately.key, segment);
-	const found = own ?? (key === null ? null : statements.lookup(key, segment));
+	// A key of the same number on a backend of another pool is somebody else's.
+	const found =
+		(own === 'unsure' || own === privately ? own : null) ?? (key === null ? null : statements.lookup(key, segment));
 	if (found === 'unsure') return 'unsure';
 	if (found === null) {
 		const added = statements.add(key ?? privateKey(loans), sharedName(loans.backend.nextNumber()), segment);

@@ -184,7 +184,9 @@ function ownEffects(node: string, sql: string): SessionEffect[] {
 		const name = /deallocate\s+(\w+)/i.exec(sql)?.[1] ?? 'all';
 		return [{ type: 'deallocate', name: name === 'all' ? null : name }];
 	}
-	if (node === 'PrepareStmt') return [{ type: 'prepare', name: /prepare\s+(\w+)/i.exec(sql)?.[1] ?? '' }];
+	if (node === 'ExecuteStmt') return [{ type: 'execute', name: /execute\s+(\w+)/i.exec(sql)?.[1] ?? '' }];
+	if (node === 'PrepareStmt')
+		return [{ type: 'prepare', name: /prepare\s+"?([\w ]+?)"?\s+(?:as|\()/i.exec(sql)?.[1] ?? '' }];
 	if (/^(Create|Alter|Drop|View)/.test(node) || /\binto temp/i.test(sql)) return [{ type: 'ddl' }];
 	if (node !== 'TransactionStmt') return [];
 	if (/^\s*(begin|start)/i.test(sql)) return [{ type: 'begin' }];
