@@ -188,7 +188,12 @@ export class Framer {
 	/** Keeps the beginning of a message that goes on in the next chunk. */
 	#hold(): boolean {
 		const rest = this.#chunk.length - this.#position;
-		if (rest === 0) return false;
+		if (rest === 0) {
+			// Read buffers are shared among sessions: one that rests keeps none of them.
+			this.#chunk = this.buffer = nothing;
+			this.#position = 0;
+			return false;
+		}
 		if (rest >= headerBytes) this.#heldTotal = this.#total(this.#chunk, this.#position);
 		this.#keep(rest);
 		return false;
