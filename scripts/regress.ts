@@ -1,12 +1,14 @@
 /**
  * Runs PostgreSQL's own regression suite on a direct connection and through the gateway, and tells where they differ.
  *
- *     PORTCULLIS_PG_SOURCE=<source tree of the server's version> npx tsx scripts/regress.ts [--masked] [--state folder] [test ...]
+ *     PORTCULLIS_PG_SOURCE=<source tree of the server's version> npx tsx scripts/regress.ts [--masked] [--plain] [--state folder] [test ...]
  *
  * The server's programs are those that `pg_config` names (Debian: postgresql-15 and postgresql-server-dev-15); a C compiler
  * makes the suite's library. Each file begins, both times, with the same bytes of the same data directory, so that oids
  * and transaction ids agree. With `--state` results and data directories are kept, and the next run repeats only what goes
- * through the gateway; the differences are in <folder>/diff.
+ * through the gateway; the differences are in <folder>/diff. `--masked` masks a column of a table that no test uses. `--plain`
+ * leaves out, both times, the statements that the gateway refuses to everybody (SET ROLE and the like), whose consequences
+ * would hide what is behind them.
  */
 import { existsSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -16,7 +18,7 @@ import { parseArgs } from 'node:util';
 import { type Account, Cluster, DATABASE, folderFor, run, serverAccount } from './regress/cluster.ts';
 import { compare } from './regress/compare.ts';
 import { PASSWORD, powerUserPolicy, PROTECTED_SQL, type Protection, startBefore } from './regress/gateway.ts';
-import { DATABASE_SQL, openSuite, runTest, type Suite } from './regress/suite.ts';
+import { DATABASE_SQL, openSuite, runTest, type Suite, withoutRefused } from './regress/suite.ts';
 
 interface Rig {
 	readonly suite: Suite;
@@ -24,6 +26,7 @@ interface Rig {
 	readonly account: Account | undefined;
 	readonly state: string;
 	readonly protection: Protection;
+	readonly plain: boolean;
 }
 
 interface Row {
@@ -35,7 +38,11 @@ interface Row {
 }
 
 const { values, positionals } = parseArgs({
-	options: { masked: { type: 'boolean', default: false }, state: { type: 'string' } },
+	options: {
+		masked: { type: 'boolean', default: false },
+		plain: { type: 'boolean', default: false },
+		state: { type: 'string' },
+	},
 	allowPositionals: true,
 });
 const source = process.env['PORTCULLIS_PG_SOURCE'];
@@ -45,8 +52,9 @@ const state = await folderFor(account, values.state ?? (await mkdtemp(join(tmpdi
 try {
 	const suite = await openSuite(source, state, account);
 	const bin = (await run('pg_config', ['--bindir'])).trim();
-	const rig: Rig = { suite, bin, account, state, protection: values.masked ? 'masked' : 'none' };
-	for (const name of ['direct', 'through', 'diff', 'before']) await folderFor(account, join(state, name));
+	const protection = values.masked ? 'masked' : 'none';
+	const rig: Rig = { suite, bin, account, state, protection, plain: values.plain };
+	for (const name of ['direct', 'through', 'diff', 'before', 'plain']) await folderFor(account, join(state, name));
 	const rows: Row[] = [];
 	for (const [i, test] of suite.tests.entries()) {
 		const wanted = positionals.length === 0 || positionals.includes(test);
@@ -96,24 +104,34 @@ async function cleanOutput({ suite, account }: Rig): Promise<void> {
 }
 
 async function through(rig: Rig, test: string): Promise<Row> {
+	const { suite, state } = rig;
+	const script = rig.plain ? await withoutRefused(suite, test, join(state, 'plain')) : undefined;
+	const direct = script !== undefined ? join(state, 'plain', `${test}.out`) : join(state, 'direct', `${test}.out`);
+	if (script !== undefined) {
+		await onCopy(rig, test, async ({ port }) => runTest(suite, test, { port, password: '' }, direct, script));
+	}
+	return onCopy(rig, test, async (cluster) => {
+		if (rig.protection === 'masked') await cluster.sql(DATABASE, PROTECTED_SQL);
+		const policy = await powerUserPolicy(cluster, rig.protection, suite.copied);
+		const gateway = await startBefore(cluster, state, policy);
+		const result = join(state, 'through', `${test}.out`);
+		const ended = await runTest(suite, test, { port: gateway.port, password: PASSWORD }, result, script);
+		const statements = await gateway.close();
+		const { text, ...counts } = await compare(direct, result);
+		await writeFile(join(state, 'diff', `${test}.diff`), text);
+		if (!ended) process.stdout.write(`${test} had to be stopped\n`);
+		return { test, statements, ...counts };
+	});
+}
+
+/** Does something with a server that is as it was before the test, and is thrown away. */
+async function onCopy<T>(rig: Rig, test: string, work: (cluster: Cluster) => Promise<T>): Promise<T> {
 	const cluster = new Cluster(join(rig.state, 'gateway-data'), rig.bin, rig.account);
 	await cluster.copyFrom(join(rig.state, 'before', test));
 	await cluster.start();
 	try {
-		if (rig.protection === 'masked') await cluster.sql(DATABASE, PROTECTED_SQL);
-		const gateway = await startBefore(
-			cluster,
-			rig.state,
-			await powerUserPolicy(cluster, rig.protection, rig.suite.copied),
-		);
 		await cleanOutput(rig);
-		const result = join(rig.state, 'through', `${test}.out`);
-		const ended = await runTest(rig.suite, test, { port: gateway.port, password: PASSWORD }, result);
-		const statements = await gateway.close();
-		const { text, ...counts } = await compare(join(rig.state, 'direct', `${test}.out`), result);
-		await writeFile(join(rig.state, 'diff', `${test}.diff`), text);
-		if (!ended) process.stdout.write(`${test} had to be stopped\n`);
-		return { test, statements, ...counts };
+		return await work(cluster);
 	} finally {
 		await cluster.stop('immediate');
 	}

@@ -4,7 +4,7 @@ import type { Relation } from '../catalog/snapshot.ts';
 import { GatewayError } from '../errors.ts';
 import { endOf, whereExtent } from './clause.ts';
 import { condition } from './expression.ts';
-import { displayRelation, resolveRelation, stringsOf } from './names.ts';
+import { displayRelation, isOwnTemporary, resolveRelation, stringsOf } from './names.ts';
 import { finishReads, spanOf, subquery, visible } from './protected-read.ts';
 import type { Protection } from './protection.ts';
 import { quoteIdentifier } from './quote.ts';
@@ -32,7 +32,9 @@ function serverSide(walk: Walk, statement: CopyStmt): void {
 	if (statement.filename === undefined && statement.is_program !== true) return;
 	const { access } = walk.context;
 	const range = statement.relation;
-	const relation = range === undefined ? undefined : resolveRelation(walk, range);
+	const found = range === undefined ? undefined : resolveRelation(walk, range);
+	// The session's own is as a query is: no rule can name it, and what is in it was its to see.
+	const relation = found === undefined || isOwnTemporary(walk, found) ? undefined : found;
 	const answer =
 		relation === undefined ? access.onDatabase('copy') : access.onRelation(relation.schema, relation.name, 'copy');
 	const what = statement.is_program === true ? 'COPY with a program of the server' : 'COPY with a file of the server';

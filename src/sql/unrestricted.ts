@@ -1,5 +1,5 @@
 /** For whoever may do everything: a statement that the analysis cannot follow passes as it is, unless something in it wants a rule of its own. */
-import type { Node } from '@pgsql/types';
+import type { Node, RangeVar } from '@pgsql/types';
 import { needsNamedRule, relationSafety, routineSafety, type RoutineClass } from '../catalog/safety.ts';
 import type { GatewayError } from '../errors.ts';
 import type { SessionEffect } from '../stages.ts';
@@ -30,13 +30,15 @@ const UNSHOWN: ReadonlySet<string> = new Set(['VacuumStmt', 'ClusterStmt', 'Rein
 const ORDINARY: ReadonlySet<RoutineClass> = new Set(['sequence', 'notify']);
 
 /** Toast tables and the temporary schemas of other sessions. */
-const OTHERS_SCHEMA = /^pg_(toast|temp_|toast_temp_)/;
+const OTHERS_SCHEMA = /^pg_(toast$|toast_|temp_)/;
 
 /** What is found in a statement's tree, wherever it stands. */
 interface Mentions {
 	readonly tags: ReadonlySet<string>;
 	/** Every name and word, but for constants. */
 	readonly words: ReadonlySet<string>;
+	/** Names of relations that are written. */
+	readonly targets: ReadonlySet<string>;
 	/** VariableSetStmt nodes: of ALTER ROLE and ALTER DATABASE, of functions. */
 	readonly settings: readonly SettingNode[];
 	/** COPY with a file or program of the server. */
@@ -64,13 +66,12 @@ export function isUnguardedText(context: AnalysisContext, { source, statements }
 
 /** The same for one statement. */
 function isUnguarded(walk: Walk, node: Node): boolean {
-	const { tags, words, settings, serverFile } = mentionsOf(node);
+	const { tags, words, targets, settings, serverFile } = mentionsOf(node);
 	if (serverFile) return false;
 	for (const tag of tags) if (NEVER.has(tag) || !Object.hasOwn(NODE_CLASSES, tag)) return false;
 	const reads = !UNSHOWN.has(tagOf(node));
-	const writes = [...tags, tagOf(node)].some((tag) => WRITES.has(tag));
 	return (
-		[...words].every((word) => isFree(walk.context, word, { reads, writes })) &&
+		[...words].every((word) => isFree(walk.context, word, { reads, writes: targets.has(word) })) &&
 		settings.every((setting) => maySet(walk, setting))
 	);
 }
@@ -81,7 +82,7 @@ function isFree(
 	word: string,
 	{ reads, writes }: { readonly reads: boolean; readonly writes: boolean },
 ): boolean {
-	if (OTHERS_SCHEMA.test(word) || needsNamedRule(word) !== null) return false;
+	if ((reads && OTHERS_SCHEMA.test(word)) || needsNamedRule(word) !== null) return false;
 	for (const routine of catalog.routinesNamed(word)) {
 		const safety = routine.builtin ? routineSafety(routine) : undefined;
 		if (safety === undefined || safety.safe || ORDINARY.has(safety.class)) continue;
@@ -116,6 +117,7 @@ function maySet(walk: Walk, setting: SettingNode): boolean {
 function mentionsOf(node: Node): Mentions {
 	const tags = new Set<string>();
 	const words = new Set<string>();
+	const targets = new Set<string>();
 	const settings: SettingNode[] = [];
 	let serverFile = false;
 	const left: unknown[] = [node];
@@ -125,13 +127,14 @@ function mentionsOf(node: Node): Mentions {
 		for (const [key, inner] of Object.entries(value)) {
 			if (key === 'A_Const') continue;
 			if (/^[A-Z]/.test(key)) tags.add(key);
+			if (WRITES.has(key)) targets.add((inner as { relation?: RangeVar }).relation?.relname ?? '');
 			left.push(inner);
 		}
 		if ('kind' in value && typeof value.kind === 'string' && value.kind.startsWith('VAR_'))
 			settings.push(value as SettingNode);
 		serverFile ||= 'filename' in value || ('is_program' in value && value.is_program === true);
 	}
-	return { tags, words, settings, serverFile };
+	return { tags, words, targets, settings, serverFile };
 }
 
 function effectsOf(node: Node): readonly SessionEffect[] {
