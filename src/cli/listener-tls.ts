@@ -65,11 +65,20 @@ function load(tls: ListenTlsConfig): Loaded {
 			: {
 					ca: readFileSync(tls.clientCa),
 					...(tls.clientCrl === null ? {} : { crl: readFileSync(tls.clientCrl) }),
-					// As PostgreSQL: a resumed session would bring its certificate along without another look at it.
-					secureOptions: constants.SSL_OP_NO_TICKET,
 				};
+	const secureOptions =
+		// Not by disableRenegotiation(): that does nothing for a socket that no tls.Server has made.
+		constants.SSL_OP_NO_RENEGOTIATION |
+		// As PostgreSQL: a resumed session would bring its certificate along without another look at it.
+		(tls.clientCa === null ? 0 : constants.SSL_OP_NO_TICKET);
 	// Throws when the key does not belong to the certificate.
-	const context = createSecureContext({ cert, key: readFileSync(tls.key), minVersion: 'TLSv1.2', ...clients });
+	const context = createSecureContext({
+		cert,
+		key: readFileSync(tls.key),
+		minVersion: 'TLSv1.2',
+		secureOptions,
+		...clients,
+	});
 	return { stamp, context, hash: serverEndPointHash(new X509Certificate(cert).raw) ?? undefined };
 }
 

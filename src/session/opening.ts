@@ -93,7 +93,6 @@ async function upgrade(inbox: Inbox, listener: ListenerTls, direct: boolean): Pr
 		secured.once('secure', resolve);
 		secured.once('close', () => reject(new ClientGone()));
 	});
-	secured.disableRenegotiation();
 	if (direct && secured.alpnProtocol !== alpn) {
 		secured.destroy();
 		throw new ClientGone();

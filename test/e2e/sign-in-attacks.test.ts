@@ -5,10 +5,17 @@ import { connect, Socket } from 'node:net';
 import { join } from 'node:path';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { introspect } from '../../src/auth/introspection.ts';
+import { Provider } from '../../src/auth/provider.ts';
+import { TokenVerifier } from '../../src/auth/token.ts';
+import { login } from '../../src/cli/person/commands.ts';
+import { readProfile } from '../../src/cli/person/profile.ts';
 import { type Backend, decodeBackend } from '../../src/wire/backend.ts';
 import { protocolVersions } from '../../src/wire/codes.ts';
 import { encodeFrontend, encodeStartupMessage } from '../../src/wire/encode.ts';
 import { backendRules, Framer } from '../../src/wire/framer.ts';
+import { arrive } from '../cli/person/person.ts';
+import { startOidc } from '../support/oidc.ts';
 import { SERVICE_PASSWORD, startGateway, type TestGateway } from '../support/gateway.ts';
 
 /** Connections of one address that have not signed in. */
@@ -244,6 +251,37 @@ test('no byte of a secret is in log or audit, however it came', { timeout: 30_00
 	// Of a token the payload alone would tell who it is of, and the signature alone is what makes it worth something.
 	const parts = [good, forged, expired].flatMap((token) => token.split('.').slice(1));
 	for (const part of [...parts, secret, SERVICE_PASSWORD]) expect(held.includes(part), part).toBe(false);
+});
+
+test('a refresh token is no access token, though the provider calls it active', async () => {
+	const provider = await startOidc({ opaqueTokens: true });
+	const person = await arrive();
+	onTestFinished(async () => {
+		await provider.stop();
+		await person.leave();
+	});
+	person.browser = (url) => {
+		void provider.authorize(url, 'ana').then((back) => fetch(back));
+		return true;
+	};
+	const { issuer, clientId } = provider;
+	await login(person.io, { profile: 'default', issuer, clientId, username: 'sub' }, person.deps);
+	const { refreshToken = null } = (await readProfile(person.file))?.tokens ?? {};
+	const introspection = provider.resourceServer;
+	const settings = { issuer, clientId, audience: provider.audience, username: 'sub', introspection };
+	const verifier = new TokenVerifier([settings], { fetch, now: Date.now });
+	expect(await verifier.verify(await provider.signIn('ana'), 'token')).toMatchObject({ ok: true });
+	const asked = await introspect(
+		fetch,
+		await new Provider(issuer, person.deps).metadata(),
+		introspection,
+		refreshToken ?? '',
+	);
+	expect(asked).toMatchObject({ active: true, client_id: clientId });
+	expect(await verifier.verify(refreshToken ?? '', 'token')).toMatchObject({
+		ok: false,
+		reason: 'claim aud is not what it must be (an opaque token)',
+	});
 });
 
 describe('what an answer tells', () => {
