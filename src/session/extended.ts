@@ -169,6 +169,8 @@ export function handleExecute(conversation: Conversation, message: Execute): Pro
 	const found = conversation.portals.lookup(message.portal, conversation.segment);
 	if (found.type === 'absent') return conversation.refuse(noPortal(message.portal));
 	if (found.type === 'unsure') return again(conversation);
+	// What a RESET before it has taken away has to be there again.
+	if (conversation.loans !== null && !conversation.settled()) return 'again';
 	const portal = found.value;
 	if (portal.segment !== conversation.segment) {
 		const checked = recheck(conversation, portal);

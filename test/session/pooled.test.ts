@@ -290,6 +290,22 @@ describe('settings', () => {
 		expect(await ask(one, 'show application_name')).toEqual([want]);
 	});
 
+	it('are as they should be before the next statement runs, also one that was bound before', async () => {
+		await start({}, 1);
+		const client = await open(startup);
+		const answers = await send(
+			client,
+			Parse('show application_name', 'a'),
+			Bind([], 'a', 'p'),
+			Parse('reset all', 'b'),
+			Bind([], 'b', 'q'),
+			Execute(0, 'q'),
+			Execute(0, 'p'),
+			Sync,
+		);
+		expect(answers).toEqual(['mine']);
+	});
+
 	it('that the server reports are told to their client, and only what is another', async () => {
 		await start({}, 1);
 		const [one, two] = [await open(), await open()];
