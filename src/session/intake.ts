@@ -18,6 +18,15 @@ export interface ClientSource {
 	resume(): unknown;
 }
 
+/** One or more CopyData messages, or parts of them, as they came. */
+interface DataSlice {
+	readonly raw: Buffer;
+	/** It begins with the beginning of a message. */
+	readonly first: boolean;
+	/** It ends with the end of one. */
+	readonly last: boolean;
+}
+
 const opensSegment: ReadonlySet<Frontend['type']> = new Set(['Parse', 'Bind', 'Describe', 'Execute', 'Close']);
 
 export class Intake {
@@ -29,6 +38,10 @@ export class Intake {
 	readonly #backlog: Buffer[] = [];
 	/** The message that has to be handled again. */
 	#deferred: Frontend | null = null;
+	/** The same of CopyData. */
+	#deferredData: DataSlice | null = null;
+	/** What is left of the CopyData message under way is for the backend. */
+	#passesData = false;
 	#unrecorded: extended.UnrecordedParse | null = null;
 	#pumping = false;
 	#held = false;
@@ -87,7 +100,10 @@ export class Intake {
 			if (conversation.ended) return true;
 			if (this.#full()) return false;
 			const message = this.#deferred;
-			if (message !== null) {
+			if (this.#deferredData !== null) {
+				if (!this.#copyData(this.#deferredData)) return false;
+				this.#deferredData = null;
+			} else if (message !== null) {
 				// By now the backend may be known to skip it.
 				if (!this.#ignored(message.raw[0] as number) && this.#handle(message) === 'again') return false;
 				this.#deferred = null;
@@ -106,9 +122,12 @@ export class Intake {
 		const { type, buffer, start, end } = this.#framer;
 		const raw = buffer.subarray(start, end);
 		if (type === code.CopyData) {
+			const { first, last } = this.#framer;
 			this.#recordLeft();
-			this.#copyData(raw);
-			return true;
+			const data = { raw, first, last };
+			if (this.#copyData(data)) return true;
+			this.#deferredData = data;
+			return false;
 		}
 		if (this.#ignored(type)) return true;
 		const message = this.#decode(type, raw);
@@ -124,12 +143,20 @@ export class Intake {
 		return (doomed || replies.skipping) && type !== code.Sync && type !== code.Terminate;
 	}
 
-	/** Data passes in slices; outside of a COPY the backend drops it, as on a direct connection. */
-	#copyData(raw: Buffer): void {
-		const { replies, doomed, outbox, loans } = this.#conversation;
-		// Without a backend it is outside of a COPY.
-		if (loans?.ready === false) return;
-		if (!doomed && !replies.skipping) outbox.forwardControl(raw);
+	/**
+	 * The first slice of a message says for all of it whether the backend gets it. False: it has to wait, because it is not known
+	 * yet whether a COPY begins or has failed.
+	 */
+	#copyData(data: DataSlice): boolean {
+		const { replies, loans } = this.#conversation;
+		if (data.first) {
+			const dropped = this.#ignored(code.CopyData) || loans?.ready === false;
+			if (!dropped && !replies.copyIn && replies.length > 0) return this.#conversation.drain();
+			// Outside of a COPY the server would drop it.
+			this.#passesData = !dropped && replies.copyIn;
+		}
+		if (this.#passesData) this.#conversation.outbox.forwardData(data.raw, data.last);
+		return true;
 	}
 
 	/** Null: the message could not be read, and was refused. */
@@ -225,7 +252,7 @@ export class Intake {
 	#full(): boolean {
 		const { outbox, replies, services } = this.#conversation;
 		if (outbox.needsDrain || outbox.pendingBytes > services.limits.outboxBytesMax) return true;
-		if (replies.length < services.limits.pendingRepliesMax || replies.copyIn) return false;
+		if (replies.length < services.limits.pendingRepliesMax || replies.copyIn || outbox.inMessage) return false;
 		this.#conversation.drain();
 		return true;
 	}

@@ -64,6 +64,7 @@ export class Outbox {
 	/** What may go out, in order, not yet written. */
 	readonly #batch = new Gather();
 	#scheduled = false;
+	#inMessage = false;
 	#closed = false;
 
 	/** Null: there is no backend yet. */
@@ -86,9 +87,14 @@ export class Outbox {
 		this.#socket = socket;
 	}
 
-	/** True when nothing waits here; the kernel may still have to take what was written. */
+	/** The backend waits for the rest of a CopyData message: anything else that it gets, it takes for that. */
+	get inMessage(): boolean {
+		return this.#inMessage;
+	}
+
+	/** True when nothing waits here and every message is whole; the kernel may still have to take what was written. */
 	get empty(): boolean {
-		return this.#head === this.#items.length && this.#batch.bytes === 0;
+		return this.#head === this.#items.length && this.#batch.bytes === 0 && !this.#inMessage;
 	}
 
 	/** Takes the place of a statement. Its bytes stay here until the receipt comes. */
@@ -100,7 +106,13 @@ export class Outbox {
 		return item;
 	}
 
-	/** Messages that start nothing by themselves: Sync, Flush, Describe, Close, CopyData and the gateway's own. Written by `flush`. */
+	/** A slice of CopyData. `last`: it ends a message. */
+	forwardData(bytes: Buffer, last: boolean): void {
+		this.#inMessage = !last;
+		this.forwardControl(bytes);
+	}
+
+	/** Messages that start nothing by themselves: Sync, Flush, Describe, Close and the gateway's own. Written by `flush`. */
 	forwardControl(bytes: Buffer): void {
 		const items = this.#items;
 		if (this.#head === items.length) {

@@ -29,6 +29,7 @@ export class ReplicationReplies {
 	#tag: string | null = null;
 	#checkedMs = 0;
 	#access: Access | null = null;
+	#revoked: StreamRevoked | null = null;
 
 	constructor(conversation: Conversation) {
 		this.#conversation = conversation;
@@ -49,7 +50,9 @@ export class ReplicationReplies {
 				replies.beginCopyIn();
 				return true;
 			case code.CopyData:
-				this.#recheck();
+				this.#revoked ??= this.#recheck();
+				// In the middle of a message nothing could be said to the client.
+				if (this.#revoked !== null && framer.first) throw this.#revoked;
 				run.rows += framer.count;
 				run.bytes += framer.end - framer.start;
 				return true;
@@ -71,19 +74,20 @@ export class ReplicationReplies {
 	}
 
 	/** A stream may last for months. */
-	#recheck(): void {
+	#recheck(): StreamRevoked | null {
 		const { services, standing, identity, database } = this.#conversation;
 		const nowMs = services.now();
-		if (nowMs - this.#checkedMs < recheckMs && nowMs >= this.#checkedMs) return;
+		if (nowMs - this.#checkedMs < recheckMs && nowMs >= this.#checkedMs) return null;
 		this.#checkedMs = nowMs;
 		const lapse = lapseOf(standing, identity, nowMs);
 		if (lapse !== null && nowMs >= lapse.sinceMs + (standing?.graceMs ?? 0)) {
-			throw new StreamRevoked(lapse.error, lapse.reason);
+			return new StreamRevoked(lapse.error, lapse.reason);
 		}
 		const access = services.accessFor(identity, database.name);
-		if (access === this.#access) return;
+		if (access === this.#access) return null;
 		const answer = mayReplicate(access);
-		if (!answer.allowed) throw new StreamRevoked(notAllowed(database.name, answer, 'FATAL'), 'policy');
+		if (!answer.allowed) return new StreamRevoked(notAllowed(database.name, answer, 'FATAL'), 'policy');
 		this.#access = access;
+		return null;
 	}
 }

@@ -154,8 +154,8 @@ export class Session implements LiveSession {
 		const { replies, outbox, services, inBlock } = this.#conversation;
 		const last = replies.last;
 		const willFinish = last?.endsWithReady === true && !replies.copyIn;
-		if (outbox.empty && (last === undefined || !willFinish)) {
-			this.#end('terminate', inBlock || last !== undefined ? 'broken' : 'dirty');
+		if ((outbox.empty || outbox.inMessage) && (last === undefined || !willFinish)) {
+			this.#end('terminate', inBlock || last !== undefined || outbox.inMessage ? 'broken' : 'dirty');
 			return;
 		}
 		this.#lingering ??= setTimeout(() => this.#abandon(), services.limits.lingerMs);
