@@ -334,6 +334,17 @@ const limits = z.strictObject({
 		.default(64 * mib)
 		.describe('Text of all prepared statements of one session.'),
 	portalsMax: count(1).default(1_000).describe('Portals (cursors of the protocol) of one session.'),
+	startupBytesMax: count(100)
+		.max(10_000)
+		.default(10_000)
+		.describe('First packet of a client: user, database, settings. PostgreSQL takes no more than 10000 bytes.'),
+	startupSettingsMax: count(0).default(100).describe('Settings that a client may ask for in that packet (54000).'),
+	outboxBytesMax: count(1)
+		.default(262_144)
+		.describe('Bytes of a client that wait for the audit log or for its server before it is read no further.'),
+	pendingRepliesMax: count(1)
+		.default(10_000)
+		.describe('Messages of a client that wait for their answers before it is read no further.'),
 	connectTimeoutMs: count(1).default(10_000).describe('Connecting and signing in to a server.'),
 	poolWaitMs: count(1).default(5_000).describe('Waiting for a free server connection.'),
 	poolWaitersMax: count(0).default(1_000).describe('Clients that may wait for one pool; the next is refused at once.'),

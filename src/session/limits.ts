@@ -1,4 +1,5 @@
 /** Every limit of a session and of the listener, in one table with its default; the configuration may change each. */
+import { startupBytesMax } from '../wire/limits.ts';
 
 export interface SessionLimits {
 	/** Client sessions at a time, those that are still signing in included. */
@@ -33,8 +34,10 @@ export interface SessionLimits {
 	readonly pendingRepliesMax: number;
 	/** How long a backend may go on working for a client that has left, before its query is cancelled. */
 	readonly lingerMs: number;
-	/** Bytes of startup parameters and `options` that are passed on to the backend. */
+	/** Startup parameters and settings in `options` of one client. */
 	readonly startupSettingsMax: number;
+	/** Length of a client's first packet. */
+	readonly startupBytesMax: number;
 }
 
 const kib = 1024;
@@ -58,4 +61,5 @@ export const defaultSessionLimits: SessionLimits = Object.freeze({
 	pendingRepliesMax: 10_000,
 	lingerMs: 60_000,
 	startupSettingsMax: 100,
+	startupBytesMax,
 });

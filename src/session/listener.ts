@@ -256,7 +256,7 @@ class Connecting {
 	async run(tls: ListenerTls | null, over: (session: LiveSession) => void): Promise<LiveSession | null> {
 		try {
 			const opened = await this.#unlessAborted(
-				openConnection(this.#socket, tls, (inbox) => {
+				openConnection(this.#socket, tls, this.#services.limits.startupBytesMax, (inbox) => {
 					this.#inbox = inbox;
 				}),
 			);

@@ -29,11 +29,12 @@ export type Opened =
 
 /**
  * Reads up to the startup packet or cancel request. Rejects with ClientGone when there is nobody to talk to, with
- * GatewayError when there is: then `inboxOf` tells on which socket.
+ * GatewayError when there is: then `onInbox` was told on which socket.
  */
 export async function openConnection(
 	socket: Socket,
 	offered: ListenerTls | null,
+	startupBytesMax: number,
 	onInbox: (inbox: Inbox) => void,
 ): Promise<Opened> {
 	let inbox = new Inbox(socket);
@@ -49,7 +50,7 @@ export async function openConnection(
 	if (offered !== null && (await firstByte(inbox)) === tlsHandshake) await encrypt(offered, true);
 	for (;;) {
 		const message = await inbox.take((received) => {
-			const read = readStartup(received);
+			const read = readStartup(received, startupBytesMax);
 			return read === null ? null : { value: read.message, rest: read.rest };
 		});
 		switch (message.type) {

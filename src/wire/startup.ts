@@ -56,10 +56,10 @@ export interface Negotiation {
  * The first packet in `received` (all that came so far), or null when more bytes are needed. The declared length is
  * checked as soon as its four bytes are there. Raises 08P01 FATAL, 0A000 FATAL for a protocol other than 3.
  */
-export function readStartup(received: Buffer): StartupRead | null {
+export function readStartup(received: Buffer, bytesMax = startupBytesMax): StartupRead | null {
 	if (received.length < 4) return null;
 	const length = received.readInt32BE(0);
-	if (length < 8 || length > startupBytesMax) throw protocolViolation('invalid length of startup packet');
+	if (length < 8 || length > bytesMax) throw protocolViolation('invalid length of startup packet');
 	if (received.length < length) return null;
 	return { message: decodeStartup(received.subarray(0, length)), rest: received.subarray(length) };
 }

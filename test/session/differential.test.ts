@@ -150,7 +150,7 @@ describe.each(runsOn)('PostgreSQL ($native), $mode mode', ({ native, mode }) => 
 				const wanted = await hear(await openDirect(database), messages, [], without);
 				await database.sql('delete from items; delete from once');
 				// A Query in an open pipeline can upset the server itself ("StartTransactionCommand: unexpected state").
-				fc.pre(!JSON.stringify(wanted).includes('StartTransactionCommand'));
+				fc.pre(wanted !== upset);
 				const mapped = messages.map((one) => ('sql' in one ? { ...one, sql: denied(one.sql) } : one));
 				const got = await hear(await WireClient.open({ port: gateway.port }), mapped, cuts, without);
 				await database.sql('delete from items; delete from once');
@@ -166,6 +166,9 @@ describe.each(runsOn)('PostgreSQL ($native), $mode mode', ({ native, mode }) => 
 });
 
 const last = 'that was all';
+
+/** In place of what was heard, when the server was not itself. */
+const upset: unknown[] = [];
 
 /** Sends the messages, cut into pieces at the given offsets, and hears everything up to an answer that ends it. */
 async function hear(
@@ -192,5 +195,7 @@ async function hear(
 			break;
 	}
 	client.destroy();
-	return heard.map((answer) => plain(answer, without));
+	const isUpset = (answer: Backend): boolean =>
+		answer.type === 'ErrorResponse' && answer.fields.get('M')?.includes('StartTransactionCommand') === true;
+	return heard.some(isUpset) ? upset : heard.map((answer) => plain(answer, without));
 }

@@ -307,6 +307,7 @@ describe('refusals', () => {
 		['a switch of the server', { options: '-F' }, '42501'],
 		['a setting without a value', { options: '-c work_mem' }, '42501'],
 		['a setting that the server does not know', { no_such_setting: 'x' }, '42704'],
+		['too many settings', { work_mem: '4MB', lc_messages: 'C' }, '54000', { limits: { startupSettingsMax: 1 } }],
 		['a backend that is down', {}, '08001', { target: { port: 1 } }],
 		['a database that the server does not have', {}, '3D000', { target: { dbname: 'nothing_here' } }],
 		['too many clients', {}, '53300', { limits: { sessionsMax: 0 } }],
@@ -321,6 +322,14 @@ describe('refusals', () => {
 		expect(gateway.pipeline.events).toMatchObject([
 			{ type: 'login-failed', sqlstate: code, user: params['user'] ?? 'someone' },
 		]);
+	});
+
+	it('of a startup packet that is longer than it may be', async () => {
+		const gateway = await start({ limits: { startupBytesMax: 200 } });
+		await expect(WireClient.open({ port: gateway.port, params: { user: 'x'.repeat(200) } })).rejects.toMatchObject({
+			code: '08P01',
+		});
+		(await WireClient.open({ port: gateway.port, params: { user: 'x'.repeat(100) } })).destroy();
 	});
 
 	it('of a client that leaves in the middle of its login are on record', async () => {
