@@ -166,7 +166,7 @@ describe.runIf(hasGlewlwyd())('glewlwyd', () => {
 		const options = '-c portcullis.login=oauthbearer';
 		const attempts = await signIn(gateway.port, 'ana', () => tokenOf(ana), options);
 		expect(attempts.map((attempt) => attempt.signedIn)).toEqual([false, true]);
-		expect(attempts[0]?.failure).toEqual({
+		expect(attempts[0]?.failure).toMatchObject({
 			status: 'invalid_token',
 			'openid-configuration': `${provider.issuer}/.well-known/openid-configuration`,
 			scope: `openid ${SCOPE}`,

@@ -148,6 +148,27 @@ describe('pg', () => {
 	});
 });
 
+test('drivers that take a function ask for a token for each connection', async () => {
+	let asked = 0;
+	const password = (): Promise<string> => {
+		asked += 1;
+		return oidc.signIn('ana');
+	};
+	const { host, port } = gateway;
+	const one = { host, port, user: 'ana', database: 'shop' };
+	for (let connection = 1; connection <= 2; connection += 1) {
+		const ana = new pg.Client({ ...one, password });
+		await ana.connect();
+		expect(await read(ana)).toEqual(rows);
+		await ana.end();
+		expect(asked).toBe(connection);
+	}
+	const sql = postgres({ ...one, password, max: 1, onnotice: () => undefined });
+	onTestFinished(() => sql.end());
+	expect([...(await sql`select n from t`)]).toEqual(rows);
+	expect(asked).toBe(3);
+});
+
 test('postgres.js by the device flow', async () => {
 	const { host, port } = gateway;
 	const sql = postgres({
@@ -232,7 +253,7 @@ test('OAUTHBEARER as libpq 18 does it', async () => {
 	const { port } = gateway;
 	const attempts = await signIn(port, 'ana', () => oidc.signIn('ana'), '-c portcullis.login=oauthbearer');
 	expect(attempts.map(({ signedIn }) => signedIn)).toEqual([false, true]);
-	expect(attempts[0]?.failure).toEqual({
+	expect(attempts[0]?.failure).toMatchObject({
 		status: 'invalid_token',
 		'openid-configuration': `${oidc.issuer}/.well-known/openid-configuration`,
 		scope: 'openid profile',
