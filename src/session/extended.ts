@@ -194,7 +194,8 @@ export function handleClose(conversation: Conversation, message: Close): Progres
 	let bytes = message.raw;
 	if (message.kind === 'S') {
 		const found = loans === null ? null : statements.lookup(message.name, segment);
-		if (found?.type === 'unsure') return again(conversation);
+		if (found?.type === 'unsure' || (loans !== null && !statements.isSettled(message.name, segment)))
+			return again(conversation);
 		if (loans !== null) bytes = closeName(loans, found?.type === 'present' ? found.value : null, message.name);
 		if (statements.has(message.name)) expected.statementChange = statements.change(message.name, undefined, segment);
 	} else {

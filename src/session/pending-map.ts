@@ -58,6 +58,12 @@ export class PendingMap<T> {
 		return latest.value === undefined ? absent : { type: 'present', value: latest.value };
 	}
 
+	/** False: it depends on an answer that has not come whether there is anything under that name at all. */
+	isSettled(name: string, segment: number): boolean {
+		const latest = this.#latest.get(name);
+		return latest === undefined || latest.confirmed || latest.segment === segment;
+	}
+
 	/** Says that a message which gives `name` this value (undefined: removes it) is on its way. */
 	change(name: string, value: T | undefined, segment: number): Change<T> {
 		const weight = value === undefined ? 0 : this.#weigh(value);

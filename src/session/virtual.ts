@@ -48,6 +48,8 @@ export function virtualParse(
 			bytes: text === message.sql ? message.raw : encodeParse(message.name, text, message.paramTypes),
 		};
 	}
+	// The server knows nothing of the client's names: it cannot refuse what turns out not to be there.
+	if (!statements.isSettled(message.name, segment)) return 'unsure';
 	const named = statements.lookup(message.name, segment);
 	if (named.type === 'unsure') return 'unsure';
 	if (named.type === 'present') return parseTaken(conversation, loans, message, { prepared, taken: named.value });
@@ -91,6 +93,7 @@ function parseTaken(
  */
 export function place(conversation: Conversation, loans: Loans, prepared: Prepared): Placed | 'unsure' | GatewayError {
 	if (prepared.bySql) return { name: prepared.name, before: [] };
+	if (!conversation.statements.isSettled(prepared.name, conversation.segment)) return 'unsure';
 	if (prepared.name === '') return placeUnnamed(conversation, loans, prepared);
 	const { segment } = conversation;
 	const { statements } = loans.backend;

@@ -190,6 +190,15 @@ describe('prepared statements', () => {
 		expect([first, second?.split('|')[0]]).toContain(pid === first ? second?.split('|')[0] : first);
 	});
 
+	it('whose Parse was skipped are not there, though the backend has the text', async () => {
+		await start({}, 1);
+		const [one, two] = [await open(), await open()];
+		await send(one, Parse('select 9', 'a'), Sync);
+		const skipped = [Parse('select 1/0'), Bind(), Execute(), Parse('select 9', 'a'), Sync];
+		two.send(...skipped, Bind([], 'a'), Execute(), Sync, Parse('select 9', 'a'), Bind([], 'a'), Execute(), Sync);
+		expect(told(await two.ready(3))).toEqual(['22012', '26000', '9']);
+	});
+
 	it('that were not used for longest are closed', async () => {
 		await start({ statementsMax: 3 }, 1);
 		const client = await open();
