@@ -59,7 +59,7 @@ export interface Outcome {
 	readonly tag: string | null;
 	/** Rows returned or affected, where known. */
 	readonly rows: number | null;
-	/** Bytes of result that went to the client. */
+	/** Bytes of result that went to the client; of a COPY FROM STDIN those that it sent. */
 	readonly bytes: number;
 	readonly durationMs: number;
 }

@@ -155,7 +155,11 @@ export class Intake {
 			// Outside of a COPY the server would drop it.
 			this.#passesData = !dropped && replies.copyIn;
 		}
-		if (this.#passesData) this.#conversation.outbox.forwardData(data.raw, data.last);
+		if (!this.#passesData) return true;
+		const run = replies.head?.run;
+		// What a COPY takes counts as what one gives: without the messages' headers.
+		if (run !== null && run !== undefined) run.bytes += data.raw.length - (data.first ? 5 : 0);
+		this.#conversation.outbox.forwardData(data.raw, data.last);
 		return true;
 	}
 

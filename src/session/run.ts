@@ -24,7 +24,7 @@ export class Run {
 	receipts: readonly AuditReceipt[] = noReceipts;
 	/** The statement at work. */
 	index = 0;
-	/** Rows and bytes of result that the statement at work has sent so far. */
+	/** Rows of result that the statement at work has sent so far, and bytes of result or of data that it has taken (COPY FROM STDIN). */
 	rows = 0;
 	bytes = 0;
 	/** A portal that has given some of its rows and may give more. */

@@ -140,7 +140,7 @@ describe('a statement', () => {
 		});
 		expect(found[0]?.outcome).toMatchObject({ tag: 'COPY 5', rows: 5 });
 		expect(found[0]?.outcome['bytes']).toBeGreaterThan(5);
-		expect(found.at(-1)?.outcome).toMatchObject({ tag: 'COPY 2', rows: 2 });
+		expect(found.at(-1)?.outcome).toMatchObject({ tag: 'COPY 2', rows: 2, bytes: 14 });
 	});
 
 	test('that fails, is denied in a pipeline, or is skipped behind that', async () => {
