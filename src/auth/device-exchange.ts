@@ -3,6 +3,7 @@ import { encodeAuthenticationOk, encodeNoticeResponse } from '../wire/encode.ts'
 import type { ExchangeContext } from './context.ts';
 import { authorizeDevice, awaitApproval, type DeviceAuthorization } from './device-flow.ts';
 import type { Exchange, LoginFailure, Step } from './exchange.ts';
+import { networkOf } from './failures.ts';
 import { ProviderError } from './fetch-json.ts';
 import { judgeResult, requirePrivacy } from './people.ts';
 import type { ProviderMetadata } from './provider.ts';
@@ -25,7 +26,7 @@ export class DeviceExchange implements Exchange {
 		const { request, flows } = this.#context;
 		const refused = this.#context.throttled('device') ?? (await requirePrivacy(this.#context, 'device'));
 		if (refused !== null) return refused;
-		const leave = flows.enter(request.address);
+		const leave = flows.enter(networkOf(request.address));
 		if (leave === null) {
 			return this.#fail('too many logins wait for approval, try again later', 'limit of waiting device logins');
 		}
@@ -57,7 +58,8 @@ export class DeviceExchange implements Exchange {
 				case 'expired':
 					return await this.#fail('the login was not approved in time', 'nobody approved the login in time');
 				case 'aborted':
-					return await this.#fail('the login was given up', 'the client left, or the login deadline passed');
+					// Each begins with a question to the provider, so beginning without end is a flood like any other.
+					return await this.#fail('the login was given up', 'the client left, or the login deadline passed', true);
 			}
 		} catch (error) {
 			return this.#providerFailed(error);
@@ -109,8 +111,8 @@ export class DeviceExchange implements Exchange {
 		return this.#fail('the identity provider does not let the gateway start a login, try again later', reason);
 	}
 
-	#fail(message: string, reason: string): Promise<LoginFailure> {
-		return this.#context.fail({ error: loginRefused(message), reason, method: 'device', guess: false });
+	#fail(message: string, reason: string, guess = false): Promise<LoginFailure> {
+		return this.#context.fail({ error: loginRefused(message), reason, method: 'device', guess });
 	}
 }
 

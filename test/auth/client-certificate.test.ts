@@ -20,6 +20,12 @@ const rows: { name: string; options: CertificateOptions; rule: CertificateName; 
 		want: ['b\u00fcro, "x" + y'],
 	},
 	{ name: 'DNS names', options: all, rule: 'dns', want: ['app.example.com', 'other.example.com'] },
+	{
+		name: 'a wildcard, which is a name like any other',
+		options: { name: 'x', hosts: ['*.example.com'] },
+		rule: 'dns',
+		want: ['*.example.com'],
+	},
 	{ name: 'e-mail address', options: all, rule: 'email', want: ['app@example.com'] },
 	{ name: 'URI', options: all, rule: 'uri', want: ['spiffe://example.com/app'] },
 	{ name: 'no alternative names', options: { name: 'app' }, rule: 'dns', want: [] },

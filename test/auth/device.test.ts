@@ -4,6 +4,7 @@ import pg from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { AuthBridge } from '../../src/auth/bridge.ts';
 import { DeviceFlows } from '../../src/auth/device-exchange.ts';
+import { ADDRESS_FAILURES } from '../../src/auth/limits.ts';
 import type { LoginRequest, Step } from '../../src/auth/exchange.ts';
 import type { IssuerSettings } from '../../src/auth/settings.ts';
 import { decodeBackend } from '../../src/wire/backend.ts';
@@ -261,6 +262,28 @@ describe('refusal', () => {
 		});
 		expect(provider.polls).toHaveLength(1);
 	});
+});
+
+test('who begins again and again is held up, and the provider is asked no more; nobody else is', async () => {
+	const of = bridge();
+	const begin = async (address: string): Promise<Step> => {
+		const leaving = new AbortController();
+		const first = await of.begin({ ...request, address, signal: leaving.signal }).step(null);
+		leaving.abort();
+		return first.type === 'wait' ? first.next : first;
+	};
+	const { now } = provider;
+	const standing = now();
+	for (let login = 0; login < 60; login += 1) {
+		await begin(`2001:db8::${login.toString(16)}`);
+		provider.nowMs = standing;
+	}
+	// The burst, and the one that went beyond it.
+	expect(provider.forms).toHaveLength(ADDRESS_FAILURES.burst + 1);
+	expect(await begin('2001:db8::ffff')).toMatchObject({
+		reason: expect.stringMatching(/too many failed logins of this address/),
+	});
+	expect(await begin('2001:db8:1::1')).toMatchObject({ reason: expect.stringMatching(/the client left/) });
 });
 
 test('only so many logins wait, altogether and by address', () => {

@@ -46,6 +46,7 @@ export async function signInByBrowser(where: Where, deps: PersonDeps, say: (line
 		const flow = beginCodeFlow(metadata, { clientId, scopes, redirectUri, parameters }, deps.randomBytes);
 		const opened = deps.openBrowser(flow.url);
 		say(`${opened ? 'Your browser opens to sign in. If it does not, open' : 'Sign in here:'} ${flow.url}`);
+		if (!opened) say('The browser has to run on this machine; where none does: portcullis login --device');
 		const code = await loopback.code(flow, tooLate());
 		const { redirectUri: redirect_uri, verifier: code_verifier, nonce } = flow;
 		const grant = { grant_type: 'authorization_code', code, redirect_uri, code_verifier };
