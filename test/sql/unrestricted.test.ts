@@ -142,6 +142,21 @@ describe('is refused all the same', () => {
 		expect(await effect('set role x')).toBe('deny');
 	});
 
+	test('a file of the server takes a rule for the table, or for the database where no rule can name the table', async () => {
+		const own = 'create temp table mine (a int); copy mine to ';
+		expect((await bench.decide(`${own} '/tmp/x'`, { who: AUDITOR })).effect).toBe('allow');
+		expect((await bench.decide(`${own} '/tmp/x'`)).error?.message).toMatch(/copy on db/);
+		expect((await bench.decide("copy items to '/tmp/x'", { who: AUDITOR })).error?.message).toMatch(/wildcard/);
+	});
+
+	test('only what is written has to be named for that', async () => {
+		const sql = 'delete from pg_class where oid in (select objid from pg_depend) and nothing_there()';
+		expect((await bench.decide(sql, { who: NAMED })).effect).toBe('allow');
+		expect((await bench.decide(sql.replace('pg_depend', 'pg_authid'), { who: NAMED })).effect).toBe('deny');
+		expect((await bench.decide('vacuum pg_toast.pg_toast_1', { who: NAMED })).effect).toBe('allow');
+		expect((await bench.decide('table pg_toast.pg_toast_1', { who: NAMED })).effect).toBe('deny');
+	});
+
 	test('masks of system relations hold', async () => {
 		const decision = await bench.decide('select query from pg_stat_activity', { who: AUDITOR });
 		expect(decision.rewritten).not.toBe('select query from pg_stat_activity');
