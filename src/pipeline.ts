@@ -6,7 +6,7 @@ import type { SessionInfo, StatementRecord } from './audit/event.ts';
 import type { Accepted, AuditLog } from './audit/log.ts';
 import type { Catalog } from './catalog/catalog.ts';
 import { overlay } from './catalog/overlay.ts';
-import type { CatalogSnapshot, Relation } from './catalog/snapshot.ts';
+import type { CatalogSnapshot, Relation, Routine } from './catalog/snapshot.ts';
 import { GatewayError } from './errors.ts';
 import type { Access, Decision, Edit, Identity, StatementDecision } from './stages.ts';
 import { type Analysis, analyse } from './sql/analyse.ts';
@@ -22,7 +22,7 @@ import { ShapeCache, type Shaped } from './sql/shape-cache.ts';
 import type { AnalysisContext } from './sql/walk.ts';
 
 export type { SqlLimits } from './sql/parse.ts';
-export { loadRelations, type RelationSearch } from './catalog/overlay.ts';
+export { loadRelations, loadRoutines, type RelationSearch } from './catalog/overlay.ts';
 
 /** What names mean to the session at this moment. */
 export interface SessionNames {
@@ -54,6 +54,8 @@ export interface PipelineContext {
 	 * decision is waited for; it may find nothing, because the session can't be asked at this point.
 	 */
 	readonly lookUp?: (search: readonly RelationName[]) => Promise<readonly Relation[]>;
+	/** The same for routines of these names, in any schema; they are not kept. */
+	readonly lookUpRoutines?: (names: readonly string[]) => Promise<readonly Routine[]>;
 }
 
 export interface PipelineOptions {
@@ -93,6 +95,7 @@ interface Answered {
 	/** It rests on what only this session has prepared. */
 	readonly ownOnly: boolean;
 	readonly missing: readonly RelationName[];
+	readonly missingRoutines: readonly string[];
 }
 
 const CACHE_BYTES_MAX = 64 * 1024 * 1024;
@@ -222,7 +225,7 @@ export class Pipeline {
 		return first.doubt ? this.#decideAgain(context, sql, parameterTypes) : first.decision;
 	}
 
-	/** Looks at the catalogue once more, and where a relation is still missing, through the session's own eyes. */
+	/** Looks at the catalogue once more, and where a relation or routine is still missing, through the session's own eyes. */
 	async #decideAgain(context: PipelineContext, sql: string, parameterTypes: readonly number[]): Promise<Decision> {
 		this.#looks += 1;
 		try {
@@ -230,15 +233,20 @@ export class Pipeline {
 			const revision = revisionOf(context, snapshot);
 			let answered = await this.#decideSliced({ context, snapshot, sql, parameterTypes, revision });
 			const found: Relation[] = [];
+			const routines = new Map<number, Routine>();
 			// A view that only the session sees may read more that only the session sees.
-			for (let round = 0; round < LOOK_UPS_MAX && answered.missing.length > 0; round += 1) {
-				const more = (await context.lookUp?.(answered.missing)) ?? [];
-				if (more.length === 0) break;
+			for (let round = 0; round < LOOK_UPS_MAX; round += 1) {
+				const { missing, missingRoutines } = answered;
+				const more = missing.length === 0 ? [] : ((await context.lookUp?.(missing)) ?? []);
+				const called = missingRoutines.length === 0 ? [] : ((await context.lookUpRoutines?.(missingRoutines)) ?? []);
+				const before = found.length + routines.size;
 				found.push(...more);
+				for (const routine of called) routines.set(routine.oid, routine);
+				if (found.length + routines.size === before) break;
 				const tempSchema = found.find((relation) => relation.temporary)?.schema ?? context.names.tempSchema;
 				const own = {
 					context: { ...context, names: { ...context.names, tempSchema } },
-					snapshot: overlay(snapshot, found),
+					snapshot: overlay(snapshot, found, [], [...routines.values()]),
 				};
 				answered = await this.#decideSliced({ ...own, sql, parameterTypes, revision: '' });
 			}
@@ -283,7 +291,10 @@ export class Pipeline {
 	/** The parsed text and what it is analysed with; or an answer that needs no analysis. */
 	#begin(question: Question): Answered | { readonly parsed: Parsed; readonly inputs: AnalysisContext } {
 		const { sql, revision } = question;
-		const final = (decision: Decision): Answered => ({ decision, doubt: false, ownOnly: false, missing: [] });
+		const final = (decision: Decision): Answered => ({
+			...{ decision, doubt: false, ownOnly: false },
+			...{ missing: [], missingRoutines: [] },
+		});
 		let parsed: Parsed;
 		try {
 			parsed = parse(sql, this.#limits);
@@ -311,6 +322,7 @@ export class Pipeline {
 			doubt: analyses.some((analysis) => analysis.doubt),
 			ownOnly: analyses.some(({ decision }) => decision.effects.some((effect) => effect.type === 'execute')),
 			missing: analyses.flatMap(({ missing }) => missing),
+			missingRoutines: analyses.flatMap(({ missingRoutines }) => missingRoutines),
 		};
 	}
 

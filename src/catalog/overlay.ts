@@ -1,9 +1,9 @@
-/** Relations that only one session sees, temporary or not yet committed: looked up through it, laid over a snapshot. */
+/** Relations and routines that only one session sees, temporary or not yet committed: looked up through it, laid over a snapshot. */
 import type { CatalogConnection } from './connection.ts';
-import { int, packRelation, type Row, text, unpackRelation } from './decode.ts';
+import { decodeRoutine, int, packRelation, type Row, text, unpackRelation } from './decode.ts';
 import { CATALOG_LIMITS } from './limits.ts';
-import { type RelationChoice, relationsQuery, withDetails } from './queries.ts';
-import type { CatalogSnapshot, Relation, Type } from './snapshot.ts';
+import { type RelationChoice, relationsQuery, routinesQuery, withDetails } from './queries.ts';
+import type { CatalogSnapshot, Relation, Routine, Type } from './snapshot.ts';
 
 /** Which relations to look for: by schema (`pg_temp` stands for the session's own) and name, or all of its temporary ones. */
 export type RelationSearch = readonly { readonly schema: string; readonly name: string }[] | 'temporary';
@@ -21,20 +21,35 @@ export async function loadRelations(
 	inTransaction: boolean,
 ): Promise<Relation[]> {
 	if (search !== 'temporary' && search.length === 0) return [];
+	const rows = await seen(connection, withDetails(relationsQuery(chosen(search))), inTransaction);
+	return rows.map((row) => decodeDetailed(row, rows));
+}
+
+/** The same for routines, of all schemas, that have one of these names and did not come with the server. */
+export async function loadRoutines(
+	connection: CatalogConnection,
+	names: readonly string[],
+	inTransaction: boolean,
+): Promise<Routine[]> {
+	if (names.length === 0) return [];
+	const select = `${routinesQuery('user')} and p.proname in (${names.map(literal).join(', ')})`;
+	const rows = await seen(connection, select, inTransaction);
+	return rows.map((row) => decodeRoutine(row, (same) => same, 'user'));
+}
+
+/** Asks as the session's transaction sees things, and leaves no trace. */
+async function seen(connection: CatalogConnection, select: string, inTransaction: boolean): Promise<Row[]> {
 	const [begin, end] = inTransaction
 		? [`savepoint ${SAVEPOINT}`, `rollback to savepoint ${SAVEPOINT}; release savepoint ${SAVEPOINT}`]
 		: ['begin read only', 'rollback'];
 	const settings = `set local search_path = ''; set local quote_all_identifiers = off;
 		set local lock_timeout = ${CATALOG_LIMITS.lockTimeoutMs}`;
-	const select = withDetails(relationsQuery(chosen(search)));
-	let rows: Row[];
 	try {
-		rows = await connection.query(`${begin}; ${settings}; ${select}; ${end}`);
+		return await connection.query(`${begin}; ${settings}; ${select}; ${end}`);
 	} catch (error) {
 		await connection.query(end).catch(() => undefined);
 		throw error;
 	}
-	return rows.map((row) => decodeDetailed(row, rows));
 }
 
 const SAVEPOINT = 'portcullis_catalog';
@@ -75,14 +90,16 @@ function decodeDetailed(row: Row, all: readonly Row[]): Relation {
 /**
  * The snapshot, with `relations` in place of those of the same schema and name, and of those of the same oid, and without
  * those that are `gone`. Has the revision of the snapshot below it: who keeps decisions by revision must not keep those made
- * under an overlay. An oid of 0 stands for one that is not known yet.
+ * under an overlay. An oid of 0 stands for one that is not known yet. `routines` are there besides those of the snapshot.
  */
 export function overlay(
 	snapshot: CatalogSnapshot,
 	relations: readonly Relation[],
 	gone: readonly Relation[] = [],
+	routines: readonly Routine[] = [],
 ): CatalogSnapshot {
-	return relations.length === 0 && gone.length === 0 ? snapshot : new Overlay(snapshot, relations, gone);
+	if (relations.length === 0 && gone.length === 0 && routines.length === 0) return snapshot;
+	return new Overlay(snapshot, relations, gone, routines);
 }
 
 /** The relation of that name that every session sees, whatever lies over the snapshot for one of them. */
@@ -101,8 +118,14 @@ class Overlay implements CatalogSnapshot {
 	readonly #relations: readonly Relation[];
 	readonly #byOid: ReadonlyMap<number, Relation>;
 	readonly #gone: ReadonlySet<Relation>;
+	readonly #routines: readonly Routine[];
 
-	constructor(below: CatalogSnapshot, relations: readonly Relation[], gone: readonly Relation[]) {
+	constructor(
+		below: CatalogSnapshot,
+		relations: readonly Relation[],
+		gone: readonly Relation[],
+		routines: readonly Routine[],
+	) {
 		this.revision = below.revision;
 		this.serverVersion = below.serverVersion;
 		this.user = below.user;
@@ -111,6 +134,7 @@ class Overlay implements CatalogSnapshot {
 		this.#relations = relations;
 		this.#byOid = new Map(relations.filter(({ oid }) => oid !== 0).map((relation) => [relation.oid, relation]));
 		this.#gone = new Set(gone);
+		this.#routines = routines;
 	}
 
 	hasSchema(name: string): boolean {
@@ -145,16 +169,25 @@ class Overlay implements CatalogSnapshot {
 		}
 	}
 
-	routines(schema: string, name: string) {
-		return this.below.routines(schema, name);
+	routines(schema: string, name: string): readonly Routine[] {
+		return this.#with(
+			this.below.routines(schema, name),
+			(routine) => routine.schema === schema && routine.name === name,
+		);
 	}
 
-	routinesNamed(name: string) {
-		return this.below.routinesNamed(name);
+	routinesNamed(name: string): readonly Routine[] {
+		return this.#with(this.below.routinesNamed(name), (routine) => routine.name === name);
 	}
 
-	routineByOid(oid: number) {
-		return this.below.routineByOid(oid);
+	routineByOid(oid: number): Routine | undefined {
+		return this.#routines.find((routine) => routine.oid === oid) ?? this.below.routineByOid(oid);
+	}
+
+	/** One that was replaced keeps its oid. */
+	#with(below: readonly Routine[], wanted: (routine: Routine) => boolean): readonly Routine[] {
+		const own = this.#routines.filter(wanted);
+		return own.length === 0 ? below : [...below.filter(({ oid }) => own.every((other) => other.oid !== oid)), ...own];
 	}
 
 	operators(schema: string, name: string) {

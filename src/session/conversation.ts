@@ -8,12 +8,12 @@ import type { Access, Decision, Identity } from '../stages.ts';
 import type { TransactionStatus } from '../wire/backend.ts';
 import { encodeFlush, encodeParse } from '../wire/encode.ts';
 import { type Frontend, statementName } from '../wire/frontend.ts';
-import type { Relation } from '../catalog/snapshot.ts';
+import type { Relation, Routine } from '../catalog/snapshot.ts';
 import type { PreparedBefore, RelationSearch } from '../pipeline.ts';
 import { type LoanParts, Loans } from './loans.ts';
 import { SessionNames } from './names.ts';
 import { Outbox } from './outbox.ts';
-import { lookUp } from './own-relations.ts';
+import { lookUp, lookUpRoutines } from './own-relations.ts';
 import { PendingMap } from './pending-map.ts';
 import { type Portal, type Prepared, resets, unsettles } from './prepared.ts';
 import { askSearchPath, askSearchPathSimply, Question } from './question.ts';
@@ -126,6 +126,7 @@ export class Conversation {
 		this.names.learnOwn(found);
 		return found;
 	};
+	readonly #lookUpRoutines = (names: readonly string[]): Promise<readonly Routine[]> => lookUpRoutines(this, names);
 	#decided: { readonly key: string; readonly decision: Decision } | null = null;
 	#flushedAfter: Expected | undefined;
 
@@ -164,6 +165,7 @@ export class Conversation {
 			info,
 			prepared: this.#prepared,
 			lookUp: this.#lookUp,
+			lookUpRoutines: this.#lookUpRoutines,
 		};
 		return this.#context;
 	}

@@ -1,6 +1,7 @@
-/** Relations that only this session sees, temporary or not yet committed: asked for through its own connection. */
-import { loadRelations, type RelationSearch } from '../pipeline.ts';
-import type { Relation } from '../catalog/snapshot.ts';
+/** Relations and routines that only this session sees, temporary or not yet committed: asked for through its own connection. */
+import { loadRelations, loadRoutines, type RelationSearch } from '../pipeline.ts';
+import type { CatalogConnection } from '../catalog/connection.ts';
+import type { Relation, Routine } from '../catalog/snapshot.ts';
 import type { Conversation } from './conversation.ts';
 import { askText, type AnswerRows, Question } from './question.ts';
 
@@ -8,13 +9,25 @@ import { askText, type AnswerRows, Question } from './question.ts';
  * Looks for relations as the session's transaction sees them. Finds nothing where the session can't be asked: in a
  * pipeline (the question would commit it), in a failed transaction, during a COPY. The client's messages must be held back.
  */
-export async function lookUp(conversation: Conversation, search: RelationSearch): Promise<readonly Relation[]> {
+export function lookUp(conversation: Conversation, search: RelationSearch): Promise<readonly Relation[]> {
+	return seen(conversation, (connection, inTransaction) => loadRelations(connection, search, inTransaction));
+}
+
+/** The same for routines of these names. */
+export function lookUpRoutines(conversation: Conversation, names: readonly string[]): Promise<readonly Routine[]> {
+	return seen(conversation, (connection, inTransaction) => loadRoutines(connection, names, inTransaction));
+}
+
+async function seen<T>(
+	conversation: Conversation,
+	load: (connection: CatalogConnection, inTransaction: boolean) => Promise<readonly T[]>,
+): Promise<readonly T[]> {
 	if (conversation.segmentOpen) return [];
 	const quiet = await conversation.replies.whenEmpty();
 	if (!quiet || conversation.ended || conversation.status === 'E') return [];
 	const connection = { query: (sql: string) => ask(conversation, sql) };
 	try {
-		return await loadRelations(connection, search, conversation.status === 'T');
+		return await load(connection, conversation.status === 'T');
 	} catch {
 		// The statement is refused for the name that was not found; what is wrong with the connection shows by itself.
 		return [];

@@ -8,7 +8,7 @@ import type { BackendPool } from '../backend/lease.ts';
 import type { CancelRegistry } from '../backend/cancel.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import type { SettingSafety } from '../catalog/safety.ts';
-import type { Relation } from '../catalog/snapshot.ts';
+import type { Relation, Routine } from '../catalog/snapshot.ts';
 import type { PreparedBefore } from '../pipeline.ts';
 import type { Access, AuditReceipt, Decision, Identity, StatementDecision } from '../stages.ts';
 import type { ResponseFields, RowField } from '../wire/backend.ts';
@@ -41,6 +41,7 @@ export interface StatementContext {
 	readonly lookUp: (
 		search: readonly { readonly schema: string; readonly name: string }[],
 	) => Promise<readonly Relation[]>;
+	readonly lookUpRoutines: (names: readonly string[]) => Promise<readonly Routine[]>;
 }
 
 /** The pipeline as a session sees it. */

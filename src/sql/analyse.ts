@@ -28,6 +28,8 @@ export interface Analysis {
 	readonly doubt: boolean;
 	/** Relations that were not found and where: perhaps only the session itself sees them yet. */
 	readonly missing: readonly RelationName[];
+	/** The same of routines, by their names. */
+	readonly missingRoutines: readonly string[];
 	/** A relation that the statement makes, or what it makes of one. */
 	readonly made: Relation | undefined;
 	/** Relations that are no longer there under the names that they had. */
@@ -50,6 +52,7 @@ export function analyse(context: AnalysisContext, source: SourceText, parsed: Pa
 			edits,
 			doubt: walk.doubt,
 			missing: [],
+			missingRoutines: [],
 			made: walk.made,
 			gone: walk.gone,
 		};
@@ -65,6 +68,7 @@ export function analyse(context: AnalysisContext, source: SourceText, parsed: Pa
 			edits: [],
 			doubt: unknown,
 			missing: unknown ? error.search : [],
+			missingRoutines: unknown && error.routine !== undefined ? [error.routine] : [],
 			made: undefined,
 			gone: [],
 		};

@@ -308,7 +308,7 @@ export function routineNamed(walk: Walk, names: readonly string[]): void {
 		.routinesNamed(names.at(-1) ?? '')
 		.filter((routine) => names.length < 2 || routine.schema === names.at(-2));
 	if (found.length === 0 && names.length > 0)
-		throw new UnknownObject('42883', `function ${names.join('.')} does not exist`, {});
+		throw new UnknownObject('42883', `function ${names.join('.')} does not exist`, {}, [], names.at(-1));
 	for (const routine of found) checkRoutine(walk, routine, 'execute', undefined);
 }
 

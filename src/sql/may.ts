@@ -101,7 +101,7 @@ function resolveUnplaced(walk: Walk, range: RangeVar): Relation {
 		return resolveRelation(walk, range);
 	} catch (error) {
 		if (!(error instanceof UnknownObject)) throw error;
-		throw new UnknownObject(error.sqlstate, error.message, {}, error.search);
+		throw new UnknownObject(error.sqlstate, error.message, {}, error.search, error.routine);
 	}
 }
 

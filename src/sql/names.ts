@@ -33,10 +33,19 @@ export const TYPE = {
 export class UnknownObject extends GatewayError {
 	/** Where a relation of that name was looked for, in order; empty when it is no relation that is missing. */
 	readonly search: readonly RelationName[];
+	/** Name of the routine that is missing, without its schema. */
+	readonly routine: string | undefined;
 
-	constructor(sqlstate: string, message: string, fields: GatewayErrorFields, search: readonly RelationName[] = []) {
+	constructor(
+		sqlstate: string,
+		message: string,
+		fields: GatewayErrorFields,
+		search: readonly RelationName[] = [],
+		routine?: string,
+	) {
 		super(sqlstate, message, fields);
 		this.search = search;
+		this.routine = routine;
 	}
 }
 

@@ -111,6 +111,8 @@ export function checkCall(walk: Walk, call: Call): CallInfo {
 				...positionAt(walk, call.location),
 				hint: 'No function matches the given name and argument types. You might need to add explicit type casts.',
 			},
+			[],
+			call.names.at(-1),
 		);
 	}
 	for (const routine of candidates) checkRoutine(walk, routine, call.action, call.location);

@@ -55,7 +55,7 @@ function throughView(error: GatewayError, relation: Relation): GatewayError {
 	const message = `${error.message} (through ${relation.kind} ${displayRelation(relation)})`;
 	const fields = { ...(error.hint === undefined ? {} : { hint: error.hint }), cause: error };
 	return error instanceof UnknownObject
-		? new UnknownObject(error.sqlstate, message, fields, error.search)
+		? new UnknownObject(error.sqlstate, message, fields, error.search, error.routine)
 		: new GatewayError(error.sqlstate, message, fields);
 }
 

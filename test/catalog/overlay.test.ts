@@ -1,7 +1,7 @@
 /** Looking through a session at what only it sees, and laying that over a snapshot; the session must not notice. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import type { CatalogSession } from '../../src/catalog/connection.ts';
-import { loadRelations, overlay } from '../../src/catalog/overlay.ts';
+import { loadRelations, loadRoutines, overlay } from '../../src/catalog/overlay.ts';
 import type { CatalogSnapshot, Relation } from '../../src/catalog/snapshot.ts';
 import { createDatabase, startPostgres, type TestDatabase } from '../support/postgres.ts';
 import { loadOnce, openSession, otherVersions } from './support.ts';
@@ -71,6 +71,33 @@ describe.each([undefined, ...otherVersions()])('a session (%s)', (native) => {
 		expect((await loadOnce(database)).relation('hr', 'made')).toBeUndefined();
 		await session.query('rollback');
 		expect(await loadRelations(session, search, false)).toMatchObject([{ name: 'employees' }]);
+	});
+
+	it('finds the routines that its transaction has made or replaced, with those of the snapshot', async () => {
+		await session.query(`create function hr.twin(a int) returns int language sql as 'select 1'`);
+		const below = await loadOnce(database);
+		await session.query(`begin; create or replace function hr.twin(a int) returns int language sql stable as 'select 2';
+			create function hr.twin(a text) returns text language sql as 'select a';
+			create procedure hr."Odd '\\ name"() language sql as 'select 1'`);
+		const found = await loadRoutines(session, ['twin', "Odd '\\ name", 'upper', 'nowhere'], true);
+		expect(found.map(({ name, argNames }) => `${name}(${argNames.join()})`).sort()).toEqual([
+			"Odd '\\ name()",
+			'twin(integer)',
+			'twin(text)',
+		]);
+		const laid = overlay(below, [], [], found);
+		expect(
+			laid
+				.routines('hr', 'twin')
+				.map(({ volatility }) => volatility)
+				.sort(),
+		).toEqual(['stable', 'volatile']);
+		expect(laid.routines('public', 'twin')).toEqual([]);
+		expect(laid.routinesNamed('twin').length).toBe(2);
+		expect(laid.routinesNamed('upper')).toEqual(below.routinesNamed('upper'));
+		for (const routine of found) expect(laid.routineByOid(routine.oid)).toBe(routine);
+		await session.query('rollback; drop function hr.twin(int)');
+		expect(await loadRoutines(session, ['twin'], false)).toEqual([]);
 	});
 
 	it('is not changed by it, inside a transaction or outside', async () => {
