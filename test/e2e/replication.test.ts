@@ -20,7 +20,7 @@ import {
 const installed = installation(['postgres', 'initdb', 'pg_basebackup', 'pg_receivewal', 'pg_recvlogical', 'psql']);
 
 /** A standby needs at least as much as its primary has (test/support/global-setup.ts). */
-const PRIMARY = ['max_connections=300', 'max_prepared_transactions=10'];
+const PRIMARY = ['max_connections=300', 'max_prepared_transactions=10', 'max_wal_senders=50'];
 
 /** Everybody may read; `backup` may copy the server, `feed` the database; `nosy` neither. */
 const POLICY = `
