@@ -1,6 +1,7 @@
 /** Asks Patroni's REST interface who leads (Patroni, "REST API", GET /cluster): the members, and which of them holds the lock. */
 import { type IncomingMessage, request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
+import { following } from './abort.ts';
 import { type HostAddress, nameOfHost } from './cluster-host.ts';
 import type { LeaderWord } from './cluster-choice.ts';
 import { BACKEND_LIMITS } from './limits.ts';
@@ -44,15 +45,18 @@ export interface PatroniAnswer {
  */
 export async function askPatroni(options: PatroniOptions, signal: AbortSignal): Promise<PatroniView | null> {
 	const answers: PatroniAnswer[] = [];
-	const enough = new AbortController();
-	const cut = AbortSignal.any([signal, enough.signal, AbortSignal.timeout(BACKEND_LIMITS.patroniTimeoutMs)]);
+	const cut = following(signal);
+	const enough = (): void => cut.abort(new Error('others have answered'));
+	const late = setTimeout(enough, BACKEND_LIMITS.patroniTimeoutMs);
 	let timer: NodeJS.Timeout | undefined;
 	const asked = options.urls.map(async (url) => {
-		answers.push(await askNode(`${url.replace(/\/+$/, '')}/cluster`, options, cut));
-		timer ??= setTimeout(() => enough.abort(), BACKEND_LIMITS.patroniGraceMs);
+		answers.push(await askNode(`${url.replace(/\/+$/, '')}/cluster`, options, cut.signal));
+		timer ??= setTimeout(enough, BACKEND_LIMITS.patroniGraceMs);
 	});
 	await Promise.allSettled(asked);
 	clearTimeout(timer);
+	clearTimeout(late);
+	cut.release();
 	return agree(answers);
 }
 

@@ -1,4 +1,5 @@
 /** Watches one host: asks it again and again, keeps its state, and ends the connections that were made to it. */
+import { following } from './abort.ts';
 import type { BackendConnection } from './connection.ts';
 import { type HostAddress, type HostReport, type HostState, nameOfHost } from './cluster-host.ts';
 import type { OpenProbe, Probe } from './cluster-probe.ts';
@@ -31,6 +32,8 @@ export class HostWatch {
 	#looking = false;
 	/** Something happened during the look under way: its answer may be too old. */
 	#again = false;
+	/** When the last look began. */
+	#lookedMs = -Infinity;
 	#retryMs: number = BACKEND_LIMITS.hostRetryMinMs;
 	#timer: NodeJS.Timeout | null = null;
 	#closed = new AbortController();
@@ -93,25 +96,17 @@ export class HostWatch {
 		this.look();
 	}
 
-	/** Asks now rather than later. */
+	/** Asks soon rather than later: now, unless that was just done. */
 	look(): void {
 		if (this.#closed.signal.aborted) return;
 		if (this.#looking) {
 			this.#again = true;
 			return;
 		}
-		this.#looking = true;
-		if (this.#timer !== null) clearTimeout(this.#timer);
-		this.#timer = null;
-		void this.#look().finally(() => {
-			this.#looking = false;
-			const { type } = this.#state;
-			const delayMs = this.#again && type === 'up' ? 0 : type === 'up' ? this.#options.checkMs : this.#retryMs;
-			this.#again = false;
-			if (this.#closed.signal.aborted) return;
-			this.#timer = setTimeout(() => this.look(), delayMs);
-			this.#timer.unref();
-		});
+		const shortestMs = Math.min(BACKEND_LIMITS.hostRetryMinMs, this.#options.checkMs);
+		const waitMs = this.#lookedMs + shortestMs - performance.now();
+		if (waitMs > 0) this.#later(waitMs);
+		else this.#start();
 	}
 
 	async close(): Promise<void> {
@@ -119,6 +114,27 @@ export class HostWatch {
 		this.#dialling.abort(this.#closed.signal.reason);
 		if (this.#timer !== null) clearTimeout(this.#timer);
 		await this.#forget();
+	}
+
+	#later(delayMs: number): void {
+		if (this.#timer !== null) clearTimeout(this.#timer);
+		this.#timer = setTimeout(() => this.#start(), delayMs);
+		this.#timer.unref();
+	}
+
+	#start(): void {
+		if (this.#timer !== null) clearTimeout(this.#timer);
+		this.#timer = null;
+		this.#looking = true;
+		this.#lookedMs = performance.now();
+		void this.#look().finally(() => {
+			this.#looking = false;
+			if (this.#closed.signal.aborted) return;
+			const again = this.#again && this.#state.type === 'up';
+			this.#again = false;
+			if (again) this.look();
+			else this.#later(this.#state.type === 'up' ? this.#options.checkMs : this.#retryMs);
+		});
 	}
 
 	async #look(): Promise<void> {
@@ -132,11 +148,10 @@ export class HostWatch {
 	/** Null: it answered; else why not. */
 	async #ask(): Promise<string | null> {
 		const { timeoutMs } = this.#options;
-		const attempt = new AbortController();
+		const attempt = following(this.#closed.signal);
 		const timer = setTimeout(() => attempt.abort(new Error(`no answer within ${timeoutMs} ms`)), timeoutMs);
-		const signal = AbortSignal.any([attempt.signal, this.#closed.signal]);
 		try {
-			const report = await Promise.race([this.#report(signal), rejectedBy(signal)]);
+			const report = await Promise.race([this.#report(attempt.signal), rejectedBy(attempt.signal)]);
 			this.#retryMs = BACKEND_LIMITS.hostRetryMinMs;
 			if (!this.#closed.signal.aborted) this.#set({ type: 'up', report });
 			return null;
@@ -146,6 +161,7 @@ export class HostWatch {
 			return error instanceof Error ? error.message : String(error);
 		} finally {
 			clearTimeout(timer);
+			attempt.release();
 		}
 	}
 

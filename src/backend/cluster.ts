@@ -1,5 +1,6 @@
 /** The hosts of one database: which of them is what, which of them a connection may be made to, and the way there. */
 import { GatewayError } from '../errors.ts';
+import { following } from './abort.ts';
 import { type Candidate, electPrimary, fitting, type LeaderWord } from './cluster-choice.ts';
 import { type HostAddress, nameOfHost, type TargetSessionAttrs, wordOf } from './cluster-host.ts';
 import { type Lag, WalHistory } from './cluster-lag.ts';
@@ -79,7 +80,9 @@ export class Cluster {
 	readonly #timelines = new Map<string, number>();
 	readonly #waiting = new Set<() => void>();
 	readonly #closed = new AbortController();
-	#watches = new Map<string, HostWatch>();
+	readonly #watches = new Map<string, HostWatch>();
+	/** Hosts that Patroni names no longer, as long as somebody is connected to them. */
+	readonly #left = new Set<HostWatch>();
 	#patroni: PatroniView | null = null;
 	#patroniTimer: NodeJS.Timeout | null = null;
 	#spared: ReadonlySet<string> = new Set();
@@ -131,14 +134,13 @@ export class Cluster {
 	async ready(waitMs: number, signal?: AbortSignal): Promise<void> {
 		if (this.#closed.signal.aborted) throw closing();
 		if (this.available) return;
-		const ends = [this.#closed.signal, ...(signal === undefined ? [] : [signal])];
-		const cut = AbortSignal.any(ends);
 		if (waitMs <= 0) throw new NoHostError(this.#detail());
 		for (const watch of this.#watches.values()) watch.look();
+		const cut = following(this.#closed.signal, signal);
 		await new Promise<void>((resolve, reject) => {
 			const settle = (): void => {
 				clearTimeout(timer);
-				cut.removeEventListener('abort', leave);
+				cut.release();
 				this.#waiting.delete(go);
 			};
 			const go = (): void => {
@@ -155,8 +157,8 @@ export class Cluster {
 			};
 			const timer = setTimeout(late, waitMs);
 			this.#waiting.add(go);
-			if (cut.aborted) leave();
-			else cut.addEventListener('abort', leave, { once: true });
+			if (cut.signal.aborted) leave();
+			else cut.signal.addEventListener('abort', leave, { once: true });
 		});
 	}
 
@@ -175,7 +177,7 @@ export class Cluster {
 	async close(): Promise<void> {
 		this.#closed.abort();
 		if (this.#patroniTimer !== null) clearTimeout(this.#patroniTimer);
-		await Promise.all([...this.#watches.values()].map((watch) => watch.close()));
+		await Promise.all([...this.#watches.values(), ...this.#left].map((watch) => watch.close()));
 	}
 
 	async #dial(
@@ -211,15 +213,17 @@ export class Cluster {
 		startup: Readonly<Record<string, string>>,
 		options: ConnectOptions,
 	): Promise<Dialled> {
-		const { dialling, address } = watch;
-		const signal = options.signal === undefined ? dialling : AbortSignal.any([options.signal, dialling]);
+		const either = following(options.signal, watch.dialling);
+		const { signal } = either;
 		let connection: BackendConnection;
 		try {
-			connection = await this.#connect({ ...target, ...address }, startup, { ...options, signal });
+			connection = await this.#connect({ ...target, ...watch.address }, startup, { ...options, signal });
 		} catch (error) {
 			const gone = error instanceof GatewayError && error.sqlstate !== '53300' && this.#goesOn(error, options.signal);
 			if (gone) watch.suspect(error.message);
 			return { type: 'failure', error };
+		} finally {
+			either.release();
 		}
 		// The host may have changed between the last answer and this login, and what fits may have changed during it.
 		if (this.#isStill(watch.name) && this.#saysTheSame(watch, connection)) {
@@ -260,6 +264,7 @@ export class Cluster {
 
 	#learn(watch: HostWatch): void {
 		const { state, name } = watch;
+		if (this.#left.has(watch)) return this.#forgetLeft();
 		if (state.type === 'up' && state.report.role === 'primary' && name === this.#primary) this.#sample(watch);
 		const is = wordOf(state);
 		if (this.#told.get(name) !== is) {
@@ -288,6 +293,7 @@ export class Cluster {
 		const { attrs, lagMaxMs } = this.#options;
 		this.#groups = fitting({ candidates, attrs, primary: elected.primary, lagMaxMs });
 		for (const watch of this.#watches.values()) this.#dropIfReplaced(watch);
+		this.#forgetLeft();
 		if (this.available) for (const go of [...this.#waiting]) go();
 	}
 
@@ -332,7 +338,8 @@ export class Cluster {
 	 * one has taken it. A host that only does not answer keeps them, until it is sure that others serve in its place.
 	 */
 	#dropIfReplaced(watch: HostWatch): void {
-		if (watch.connections === 0 || this.#isStill(watch.name) || !this.available) return;
+		if (watch.connections === 0 || !this.available) return;
+		if (this.#isStill(watch.name) && !this.#left.has(watch)) return;
 		const why = this.#whyReplaced(watch);
 		if (why === null) return;
 		const connections = watch.drop(why);
@@ -383,7 +390,7 @@ export class Cluster {
 		this.#patroniTimer.unref();
 	}
 
-	/** The members are the hosts. One that has left is not used again; what is connected to it ends by itself. */
+	/** The members are the hosts. One that has left is not used again; what is connected to it stays until another serves in its place. */
 	#follow({ members }: PatroniView): void {
 		this.#spared = new Set(members.filter(({ spared }) => spared).map(nameOfHost));
 		const named = new Set(members.map(nameOfHost));
@@ -396,6 +403,15 @@ export class Cluster {
 			if (named.has(name)) continue;
 			this.#watches.delete(name);
 			this.#told.delete(name);
+			this.#left.add(watch);
+		}
+	}
+
+	#forgetLeft(): void {
+		for (const watch of this.#left) {
+			this.#dropIfReplaced(watch);
+			if (watch.connections > 0) continue;
+			this.#left.delete(watch);
 			void watch.close();
 		}
 	}

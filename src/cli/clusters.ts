@@ -1,6 +1,7 @@
 /** The hosts of a database at work: a cluster where there are several, or where it matters what the one is. */
-import { Cluster, type ClusterEvent } from '../backend/cluster.ts';
-import { connectBackend } from '../backend/connection.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Cluster, type ClusterEvent, NoHostError } from '../backend/cluster.ts';
+import { BACKEND_LIMITS } from '../backend/limits.ts';
 import { openQuerySession, type QuerySession } from '../backend/query.ts';
 import type { BackendTarget } from '../backend/target.ts';
 import type { Config, DatabaseConfig, HostsConfig } from '../config/config.ts';
@@ -44,16 +45,24 @@ function patroniOf(patroni: HostsConfig['patroni']): ConstructorParameters<typeo
 	return { urls, tls: pem, authorization: authorization?.reveal() };
 }
 
-/**
- * A connection for the gateway's own questions, to a host that is what was asked for. Waits `waitMs` for one.
- */
+/** A connection for the gateway's own questions, to a host that is what was asked for. Waits up to `waitMs` for one. */
 export async function openOwnSession(
 	cluster: Cluster | null,
 	target: BackendTarget,
 	waitMs: number,
 ): Promise<QuerySession> {
-	await cluster?.ready(waitMs);
-	return openQuerySession(target, {}, undefined, cluster?.dial ?? connectBackend);
+	if (cluster === null) return openQuerySession(target);
+	const endMs = performance.now() + waitMs;
+	for (;;) {
+		await cluster.ready(endMs - performance.now());
+		try {
+			return await openQuerySession(target, {}, undefined, cluster.dial);
+		} catch (error) {
+			// The host has just gone, and nobody had noticed.
+			if (!(error instanceof NoHostError) || performance.now() >= endMs) throw error;
+			await sleep(BACKEND_LIMITS.hostRetryMinMs);
+		}
+	}
 }
 
 /** The same without a gateway: the hosts are asked for this alone. */

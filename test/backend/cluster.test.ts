@@ -218,6 +218,24 @@ describe('Patroni', () => {
 		expect(events).toContainEqual({ type: 'patroni', answers: true });
 	});
 
+	test('that drops a member which is cut off ends what is connected to it, once another leads', async () => {
+		const fakes = new FakeHosts({ a: new FakeHost('primary', 3), b: new FakeHost('standby') });
+		const member = (host: string) => ({ host, port: 5432, spared: false });
+		let view: PatroniView = { members: [member('a'), member('b')], leader: 'a:5432' };
+		const { cluster } = make(fakes, { patroni: { urls: [] }, askPatroni: () => Promise.resolve(view) });
+		await cluster.ready(1000);
+		const connection = await cluster.dial(target, {});
+		fakes.of('a').mood = 'silent';
+		view = { members: [member('b')], leader: null };
+		await vi.waitFor(() => expect(cluster.hosts.map(({ name }) => name)).toEqual(['b:5432']));
+		expect(cluster.usable(connection)).toBe(false);
+		expect(connection.socket.destroyed).toBe(false);
+		fakes.of('b').promote(4);
+		view = { members: [member('b')], leader: 'b:5432' };
+		await vi.waitFor(() => expect(connection.socket.destroyed).toBe(true));
+		expect(await hostOf(cluster)).toBe('b');
+	});
+
 	test('that does not answer leaves it to the hosts', async () => {
 		const fakes = new FakeHosts({ a: new FakeHost('primary', 3), b: new FakeHost('primary', 4) });
 		const { cluster } = make(fakes, { patroni: { urls: [] }, askPatroni: () => Promise.resolve(null) });
@@ -284,6 +302,25 @@ describe('a lease', () => {
 			detail: 'Asked for: primary; of 1 hosts: 1 standby.',
 		});
 		expect(pool.stats.waiting).toBe(0);
+	});
+
+	test('that waits does not hurry the questions, however many there are', async () => {
+		const fakes = new FakeHosts({ a: new FakeHost('primary') });
+		fakes.of('a').mood = 'refused';
+		const { cluster } = make(fakes, { checkMs: 1000 });
+		const pool = pooled(cluster, { waitersMax: 500 });
+		await vi.waitFor(() => expect(cluster.hosts[0]?.state).toBe('down'));
+		const before = fakes.of('a').probes;
+		const leases = Array.from({ length: 200 }, async () => {
+			await new Promise(setImmediate);
+			return pool.lease({ startup: {} });
+		});
+		const refused = Promise.allSettled(leases);
+		for (let turn = 0; turn < 20; turn++) await new Promise(setImmediate);
+		expect(pool.stats.waiting).toBe(200);
+		expect(fakes.of('a').probes - before).toBeLessThan(5);
+		await pool.close();
+		await refused;
 	});
 
 	test('that waits is refused when the gateway closes', async () => {

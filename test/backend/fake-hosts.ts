@@ -16,6 +16,8 @@ export class FakeHost {
 	/** What logins say, where that is not what questions say. */
 	loginRole: HostReport['role'] | null = null;
 	logins = 0;
+	/** Attempts to connect for questions. */
+	probes = 0;
 	questions = 0;
 	readonly open = new Set<BackendConnection>();
 
@@ -62,6 +64,7 @@ export class FakeHosts {
 
 	readonly openProbe: OpenProbe = async (at, signal) => {
 		const host = this.of(at.host);
+		host.probes += 1;
 		await answers(host, signal);
 		return {
 			ask: async () => {

@@ -4,6 +4,8 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { GATEWAY_ROLE, shopRolesSql, shopSql } from '../../src/cli/demo/shop.ts';
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
+import { catalogOf } from '../../src/cli/backends.ts';
+import { loadConfig } from '../../src/config/load.ts';
 import { startGateway, type TestGateway } from '../support/gateway.ts';
 import { type Replicas, startReplicas } from '../support/replicas.ts';
 
@@ -36,6 +38,7 @@ beforeAll(async () => {
 			const { databases } = config;
 			const at = { user: GATEWAY_ROLE, password: { env: 'SHOP_PASSWORD' }, dbname: 'shop', host, port };
 			databases['shop'] = at;
+			databases['shop_tx'] = { ...at, pool: { mode: 'transaction', size: 3 } };
 			databases['shop_ro'] = { ...at, targetSessionAttrs: 'prefer-standby', lagMaxMs: 10_000 };
 			config['limits'] = { hostCheckMs: 100 };
 		},
@@ -58,11 +61,11 @@ async function portOf(client: pg.Client): Promise<number> {
 	return rows[0]?.port ?? 0;
 }
 
-/** What the console says of hosts. */
-async function shownHosts(): Promise<Record<string, unknown>[]> {
+/** What the console says. */
+async function shown(what: string): Promise<Record<string, unknown>[]> {
 	const client = await gateway.connect('ana', { database: 'portcullis' });
 	try {
-		return (await client.query<Record<string, unknown>>('show hosts')).rows;
+		return (await client.query<Record<string, unknown>>(`show ${what}`)).rows;
 	} finally {
 		await client.end();
 	}
@@ -106,8 +109,19 @@ describe('a standby', () => {
 		await client.end();
 	});
 
+	test('is what commands ask that run without the gateway', async () => {
+		const secrets = { SHOP_PASSWORD: 'gateway-password' };
+		const config = await loadConfig(gateway.configFile, secrets);
+		const database = config.databases.find(({ name }) => name === 'shop_ro');
+		if (database === undefined) throw new Error('no database');
+		const catalog = catalogOf(database, config);
+		await catalog.start();
+		expect([...catalog.snapshot().relations()].length).toBeGreaterThan(5);
+		await catalog.close();
+	});
+
 	test('shows with its lag in SHOW HOSTS', async () => {
-		const [primary, standby] = (await shownHosts()).filter(({ database }) => database === 'shop_ro');
+		const [primary, standby] = (await shown('hosts')).filter(({ database }) => database === 'shop_ro');
 		expect(primary).toMatchObject({
 			host: '127.0.0.1',
 			port: replicas.primary.port,
@@ -129,26 +143,44 @@ test('when the primary goes, who is in a transaction hears of it at once, and ev
 	await vi.waitFor(async () => expect(await standby.sql('shop', 'select * from ledger')).toHaveLength(1));
 	await writing.query('begin');
 	await writing.query('insert into public.ledger values (2)');
+	// Between two transactions, on connections that it shares with others, with a setting of its own.
+	const pooled = await gateway.connect('app', { database: 'shop_tx' });
+	await pooled.query("set application_name = 'waits'");
+	const statement = { name: 'one', text: 'insert into public.ledger values ($1)' };
+	await pooled.query({ ...statement, values: [10] });
+	await vi.waitFor(async () => expect(await standby.sql('shop', 'select * from ledger')).toHaveLength(2));
 
 	await replicas.crash();
 	await expect(writing.query('commit')).rejects.toMatchObject({});
 	// These ask while there is no primary.
 	const late = [1, 2, 3].map(() => gateway.connect('app'));
 	await vi.waitFor(async () =>
-		expect(await shownHosts()).toContainEqual(expect.objectContaining({ database: 'shop', state: 'down' })),
+		expect(await shown('hosts')).toContainEqual(expect.objectContaining({ database: 'shop', state: 'down' })),
 	);
+	const patient = pooled.query({ ...statement, values: [11] });
+	await vi.waitFor(async () => {
+		const waiting = (await shown('pools')).find(({ database }) => database === 'shop_tx');
+		expect(waiting).toMatchObject({ cl_waiting: 1 });
+	});
+	// Who comes now is to come in and wait.
+	expect((await shown('readiness')).filter(({ ok }) => ok !== 1)).toEqual([]);
+	await gateway.gateway.reload();
 	await standby.promote();
+	await patient;
+	expect((await pooled.query('show application_name')).rows).toEqual([{ application_name: 'waits' }]);
+	expect(await portOf(pooled)).toBe(standby.port);
+	await pooled.end();
 
 	const clients = await Promise.all(late);
 	for (const client of clients) expect(await portOf(client)).toBe(standby.port);
 	const [first] = clients;
 	await first?.query('insert into public.ledger values (3)');
 	// What was not committed is not there, what was is, and nothing is there twice.
-	expect(await standby.sql('shop', 'select id from ledger order by id')).toEqual([{ id: 1 }, { id: 3 }]);
+	expect(await standby.sql('shop', 'select id from ledger order by id')).toEqual([1, 3, 10, 11].map((id) => ({ id })));
 	await Promise.all(clients.map((client) => client.end()));
 
-	const shown = (await shownHosts()).filter(({ database }) => database === 'shop');
-	expect(shown).toMatchObject([
+	const hosts = (await shown('hosts')).filter(({ database }) => database === 'shop');
+	expect(hosts).toMatchObject([
 		{ state: 'down', used: 0 },
 		{ port: standby.port, state: 'primary', used: 1, timeline: 2 },
 	]);
@@ -160,4 +192,20 @@ test('when the primary goes, who is in a transaction hears of it at once, and ev
 	const reader = await gateway.connect('ben', { database: 'shop_ro' });
 	expect((await reader.query('select id from hr.employees order by id limit 1')).rows).toEqual([{ id: 1 }]);
 	await reader.end();
+});
+
+test('a gateway that stops while clients wait for a host tells them so', async () => {
+	const [standby] = replicas.standbys;
+	await standby?.stop();
+	await vi.waitFor(async () => {
+		const hosts = (await shown('hosts')).filter(({ database }) => database === 'shop');
+		expect(hosts.map(({ state }) => state)).toEqual(['down', 'down']);
+	});
+	const refused = expect(gateway.connect('app')).rejects.toMatchObject({ code: '57P01' });
+	await vi.waitFor(async () => {
+		const waiting = (await shown('pools')).find(({ database }) => database === 'shop');
+		expect(waiting).toMatchObject({ cl_waiting: 1 });
+	});
+	await gateway.gateway.close(0);
+	await refused;
 });
