@@ -38,4 +38,9 @@ export default async function setup(project: TestProject): Promise<() => Promise
 	};
 }
 
-const SETTINGS = { max_connections: '300', max_prepared_transactions: '10', wal_level: 'logical', max_wal_senders: '50' };
+const SETTINGS = {
+	max_connections: '300',
+	max_prepared_transactions: '10',
+	wal_level: 'logical',
+	max_wal_senders: '50',
+};
