@@ -142,9 +142,11 @@ describe.skipIf(installed === null)('PostgreSQL’s own programs', () => {
 		const whole = await through('pg_dumpall', ['--globals-only']);
 		expect(whole.status).not.toBe(0);
 		expect(whole.stderr).toContain('permission denied for relation pg_catalog.pg_authid: it holds password hashes');
-		const got = textOf(await through('pg_dumpall', ['--globals-only', '--no-role-passwords']));
-		const wanted = textOf(await direct('pg_dumpall', ['--globals-only', '--no-role-passwords']));
-		expect(got).toBe(wanted);
+		const globals = ['--globals-only', '--no-role-passwords'];
+		// Other tests make roles on the same server.
+		const before = textOf(await direct('pg_dumpall', globals));
+		const got = textOf(await through('pg_dumpall', globals));
+		expect([before, textOf(await direct('pg_dumpall', globals))]).toContain(got);
 	});
 
 	test('pgbench makes its tables, and runs in all three of its protocols', async () => {
