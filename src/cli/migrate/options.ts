@@ -150,7 +150,7 @@ export const databaseOptions: Readonly<Record<string, Fate>> = {
 	reserve_pool_size: { why: 'pool.reserve has it: set it by hand' },
 	connect_query: { why: 'ALTER ROLE ... SET on the server does for settings' },
 	server_lifetime: { why: `it is about connections that no session uses; ${idle}` },
-	load_balance_hosts: { why: 'one host is connected to' },
+	load_balance_hosts: { why: 'of several hosts that fit, the one with the fewest connections is next' },
 	client_encoding: { why: 'the gateway reads UTF8 only' },
 	datestyle: { why: settings },
 	timezone: { why: settings },

@@ -184,29 +184,33 @@ class Draft {
 		this.todo.push(
 			`database ${name}: put the password of ${user ?? gatewayRole} into the environment variable ${variable}`,
 		);
-		const host = this.#host(at, given.get('host'));
+		const hosts = this.#hosts(at, given.get('host'));
 		const port = given.get('port');
 		const dbname = given.get('dbname') ?? entry.name;
 		const sessionsMax = numberOf(given.get('max_db_client_connections')) ?? this.#number('max_db_client_connections');
 		return {
-			host,
+			// PgBouncer takes its hosts in turns and asks none of them what it is.
+			...(hosts.length === 1 ? { host: hosts[0] } : { host: hosts, targetSessionAttrs: 'any' }),
 			...defined({ port: numberOf(port) }),
 			...(dbname === name ? {} : { dbname }),
 			user: user ?? gatewayRole,
 			password: { env: variable },
-			...(host.startsWith('/') ? {} : this.#serverTls()),
+			...(hosts.every((host) => host.startsWith('/')) ? {} : this.#serverTls()),
 			pool: { mode: this.#poolMode(at, given.get('pool_mode')), size: this.#poolSize(given) },
 			...(sessionsMax === undefined || sessionsMax === 0 ? {} : { limits: { sessionsMax } }),
 		};
 	}
 
-	#host(at: string, given: string | undefined): string {
+	#hosts(at: string, given: string | undefined): string[] {
 		const folder = this.#get('unix_socket_dir') ?? '/tmp';
-		const [first = folder, ...more] = (given ?? folder).split(',').map((host) => host.trim());
-		if (more.length > 0) this.left.push(`${at}: host: ${more.join(', ')}: one host is connected to`);
-		if (first.startsWith('@'))
-			this.left.push(`${at}: host: ${first}: sockets of the abstract namespace are not connected to`);
-		return first;
+		const hosts = (given ?? folder).split(',').map((host) => host.trim());
+		for (const host of hosts) {
+			if (host.startsWith('@'))
+				this.left.push(`${at}: host: ${host}: sockets of the abstract namespace are not connected to`);
+		}
+		if (hosts.length > 1)
+			this.todo.push(`${at}: are these hosts one cluster? Then targetSessionAttrs: primary follows its primary`);
+		return hosts;
 	}
 
 	#poolMode(at: string, given: string | undefined): string {

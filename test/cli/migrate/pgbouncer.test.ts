@@ -141,7 +141,7 @@ describe('what has no counterpart is listed with place and reason', () => {
 			want: /ini:2: foo: not an option that PgBouncer/,
 		},
 		{ name: 'a fallback database', ini: '[databases]\n* = host=x', want: /ini:2: \*: databases have to be listed/ },
-		{ name: 'several hosts', ini: '[databases]\na = host=x,y,z', want: /ini:2: a: host: y, z: one host/ },
+		{ name: 'several hosts', ini: '[databases]\na = host=x,y,z', want: /ini:2: a: are these hosts one cluster\?/ },
 		{
 			name: 'several addresses',
 			ini: '[pgbouncer]\nlisten_addr = ::1, 10.0.0.1',
@@ -179,6 +179,18 @@ describe('what has no counterpart is listed with place and reason', () => {
 		expect(status).toBe(0);
 		expect(err).toMatch(want);
 		expect(out).toMatch(want);
+	});
+});
+
+test('several hosts are taken in turns, as PgBouncer takes them', async () => {
+	const { config } = await run({ 'pgbouncer.ini': '[databases]\na = host=x,y port=6000 user=u' });
+	expect(config.databases[0]).toMatchObject({
+		hosts: [
+			{ host: 'x', port: 6000 },
+			{ host: 'y', port: 6000 },
+		],
+		targetSessionAttrs: 'any',
+		tls: { mode: 'verify-full' },
 	});
 });
 
