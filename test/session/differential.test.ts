@@ -113,6 +113,17 @@ const message: fc.Arbitrary<readonly FrontendFields[]> = fc.oneof(
 	{ weight: 1, arbitrary: fc.constantFrom<FrontendFields[]>([CopyData('5\n')], [CopyDone], [CopyFail('stray')]) },
 );
 
+/** Where the bytes are cut, and whether there is time for an answer before they go on. */
+interface Cut {
+	readonly at: number;
+	readonly pause: boolean;
+}
+
+const cut: fc.Arbitrary<Cut> = fc.record({ at: fc.nat({ max: 4_000 }), pause: fc.boolean() });
+
+/** Long enough for most answers, milliseconds. */
+const pauseMs = 3;
+
 const modes = ['session', 'transaction'] as const;
 
 const runsOn = [undefined, ...otherVersions()].flatMap((native) => modes.map((mode) => ({ native, mode })));
@@ -145,7 +156,7 @@ describe.each(runsOn)('PostgreSQL ($native), $mode mode', ({ native, mode }) => 
 	])('$name', { timeout: 60_000 + 300 * runs }, async ({ denied, without }) => {
 		const property = fc.asyncProperty(
 			fc.array(message, { minLength: 1, maxLength: 14 }).map((lists) => lists.flat()),
-			fc.array(fc.nat({ max: 4_000 }), { maxLength: 6 }),
+			fc.array(cut, { maxLength: 6 }),
 			async (messages, cuts) => {
 				const wanted = await hear(await openDirect(database), messages, [], without);
 				await database.sql('delete from items; delete from once');
@@ -174,15 +185,16 @@ const upset: unknown[] = [];
 async function hear(
 	client: WireClient,
 	messages: readonly FrontendFields[],
-	cuts: readonly number[],
+	cuts: readonly Cut[],
 	without: string,
 ): Promise<unknown[]> {
 	const bytes = Buffer.concat([...messages, Sync, Query('rollback'), Query(`select '${last}'`)].map(encodeFrontend));
 	let at = 0;
-	for (const cut of [...cuts.map((one) => one % bytes.length).sort((a, b) => a - b), bytes.length]) {
-		client.socket.write(bytes.subarray(at, cut));
-		at = cut;
-		await new Promise((resolve) => setImmediate(resolve));
+	const within = cuts.map((one) => ({ ...one, at: one.at % bytes.length })).sort((a, b) => a.at - b.at);
+	for (const { at: end, pause } of [...within, { at: bytes.length, pause: false }]) {
+		client.socket.write(bytes.subarray(at, end));
+		at = end;
+		await new Promise((resolve) => (pause ? setTimeout(resolve, pauseMs) : setImmediate(resolve)));
 	}
 	const heard: Backend[] = [];
 	for (;;) {
