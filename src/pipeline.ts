@@ -347,7 +347,9 @@ export class Pipeline {
 function inputsOf({ context, snapshot, parameterTypes }: Question, { readsMax }: SqlLimits): AnalysisContext | null {
 	const { searchPath, tempSchema } = context.names;
 	if (searchPath === null) return null;
-	return { catalog: snapshot, access: context.access, searchPath, tempSchema, parameterTypes, nonce, readsMax };
+	const touchesProtected = (name: string): boolean | undefined => context.prepared?.(name)?.statement.touchesProtected;
+	const { access } = context;
+	return { catalog: snapshot, access, searchPath, tempSchema, parameterTypes, nonce, readsMax, touchesProtected };
 }
 
 /** A relation that one statement makes is there for those after it, and one that it drops or renames is not. */

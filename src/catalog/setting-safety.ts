@@ -5,6 +5,7 @@ import {
 	harmlessValues,
 	refusedPrefixes,
 	refusedSettings,
+	secretSettings,
 } from './data/settings.ts';
 import type { SettingSafety } from './safety.ts';
 
@@ -30,6 +31,18 @@ export function settingSafety(name: string, value?: string | null): SettingSafet
 	const dot = key.indexOf('.');
 	if (dot >= 0) return extensionSafety(key.slice(0, dot));
 	return { safe: false, grantable: true, reason: own(grantableSettings, key) ?? UNKNOWN };
+}
+
+const secret: ReadonlySet<string> = new Set(secretSettings.split(/\s+/).filter((name) => name !== ''));
+
+/** Whether the value may hold a password of the operator's: it is not for people. */
+export function isSecretSetting(name: string): boolean {
+	return secret.has(lowerAscii(name));
+}
+
+/** Their names, in lower case. */
+export function secretSettingNames(): readonly string[] {
+	return [...secret];
 }
 
 const UNKNOWN = 'it is not among the settings known to be harmless';

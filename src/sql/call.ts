@@ -1,21 +1,20 @@
 /** Decides a function call: ordinary ones by their routines, and the few that stand for a statement of their own (set_config, nextval, pg_notify). */
 import type { FuncCall, Node } from '@pgsql/types';
-import { settingSafety } from '../catalog/safety.ts';
+import { isSecretSetting, secretSettingNames, settingSafety } from '../catalog/safety.ts';
 import type { Routine } from '../catalog/snapshot.ts';
 import { GatewayError } from '../errors.ts';
-import { checkUserCasts, usedType } from './casts.ts';
+import { checkUserCasts, madeType, usedType } from './casts.ts';
 import { checkSequence } from './sequence.ts';
 import { stringsOf, TYPE } from './names.ts';
 import { as } from './nodes.ts';
 import { type Call, type CallInfo, checkCall, findRoutines } from './routines.ts';
 import { commonType } from './types.ts';
-import { addRules, denied, type ExprInfo, noteUse, positionAt, type Walk } from './walk.ts';
+import { scanTo } from './clause.ts';
+import { addRules, denied, type ExprInfo, noteUse, positionAt, refuse, type Walk } from './walk.ts';
 
 const SEQUENCE_ACTIONS: Readonly<Record<string, 'select' | 'update'>> = {
 	nextval: 'update',
 	setval: 'update',
-	currval: 'select',
-	lastval: 'select',
 	pg_sequence_last_value: 'select',
 	pg_get_sequence_data: 'select',
 	pg_sequence_parameters: 'select',
@@ -36,7 +35,23 @@ export function checkCallNode(walk: Walk, node: FuncCall, args: readonly ExprInf
 	const cast = castInstead(walk, call);
 	if (cast !== undefined) return cast;
 	const info = checkCall(walk, call);
+	for (const routine of info.candidates) checkMadeValues(walk, routine, call);
 	return { ...info, type: polymorphicResult(walk, info, args) };
+}
+
+/** Functions that make values of the type of their first argument. */
+const POPULATE = /^jsonb?_populate_record(set)?(_valid)?$/;
+
+/** Where an untyped literal becomes a value of the type of another argument, that type's own functions run. */
+function checkMadeValues(walk: Walk, routine: Routine, { args, location }: Call): void {
+	if (!routine.builtin) return;
+	const isPolymorphic = (at: number): boolean => {
+		const declared = routine.argTypes[Math.min(at, routine.argTypes.length - 1)] ?? 0;
+		return ANY_ELEMENT.has(declared) || ANY_ARRAY.has(declared);
+	};
+	const makes = POPULATE.test(routine.name) || args.some(({ type }, at) => type === TYPE.unknown && isPolymorphic(at));
+	if (!makes) return;
+	for (const [at, { type }] of args.entries()) if (isPolymorphic(at)) madeType(walk, type, location);
 }
 
 /** `type(value)` is a cast where no function of that name fits better: it needs what the cast needs, and is one where there is no function. */
@@ -68,6 +83,9 @@ function checkedSpecial(candidates: readonly Routine[]): CallInfo {
 /** True when the call was decided here; throws when it is refused. */
 function specialCall(walk: Walk, node: FuncCall, name: string): boolean {
 	if (name === 'set_config') return setConfig(walk, node);
+	if (name === 'current_setting') return currentSetting(walk, node);
+	// What the session itself was given by nextval or a default: it has seen that, or could have.
+	if (name === 'currval' || name === 'lastval') return true;
 	if (name === 'pg_notify') {
 		const answer = walk.context.access.onDatabase('notify');
 		addRules(noteUse(walk, 'database', '', walk.context.access.database, 'notify'), answer.rules);
@@ -97,6 +115,35 @@ function setConfig(walk: Walk, node: FuncCall): boolean {
 	const local = literalOf(node.args?.[2]) === 'true';
 	walk.effects.push({ type: 'set', name: name.toLowerCase(), local });
 	return true;
+}
+
+/** current_setting(name): a name that is not in the text is kept from those whose values may hold a password of the operator's. */
+function currentSetting(walk: Walk, node: FuncCall): boolean {
+	const [argument] = node.args ?? [];
+	const name = literalOf(argument);
+	if (name !== undefined) {
+		if (isSecretSetting(name)) throw secretSetting(walk, name, node.location);
+		return true;
+	}
+	const { tokens } = walk.source;
+	let open = walk.source.tokenAt(node.location ?? 0);
+	while (open < tokens.length && tokens[open]?.text !== '(') open += 1;
+	const end = scanTo(walk, open + 1, (at) => tokens[at]?.text === ',');
+	const [first, last] = [tokens[open + 1], tokens[end - 1]];
+	if (argument === undefined || 'NamedArgExpr' in argument || first === undefined || last === undefined)
+		throw refuse(walk, 'current_setting with a name that the gateway cannot place', node.location);
+	walk.edits.insert(first.start, 'pg_catalog.regexp_replace((');
+	const names = secretSettingNames().join('|');
+	walk.edits.insert(last.end, `), '^(${names})$', 'primary_slot_name', 'i')`);
+	return true;
+}
+
+export function secretSetting(walk: Walk, name: string, location: number | undefined): GatewayError {
+	return new GatewayError(
+		'42501',
+		`permission denied to examine "${name}": it may hold a password of the operator's`,
+		positionAt(walk, location),
+	);
 }
 
 /** Throws 42501 for a setting that is not harmless and that no `set` rule allows. A value that can't be told is undefined, DEFAULT is null. */

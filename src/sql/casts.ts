@@ -63,6 +63,12 @@ export function columnType(walk: Walk, typeName: TypeName | undefined, location:
 	checkUserCasts(walk, null, type?.oid, location);
 }
 
+/** The same for a type that is told by another value of it. */
+export function madeType(walk: Walk, oid: number | null, location: number | undefined): void {
+	const type = oid === null ? undefined : walk.context.catalog.typeByOid(oid);
+	if (type !== undefined) checkTypeRoutines(walk, type, location, new Set());
+}
+
 /** The same for a column whose type comes from elsewhere: another relation, a type, a query. */
 export function columnTypeByOid(walk: Walk, oid: number | null, location: number | undefined): void {
 	const type = oid === null ? undefined : walk.context.catalog.typeByOid(oid);

@@ -35,7 +35,8 @@ export function executed(
 		);
 		return refused(decision, error);
 	}
-	if (decision.node === 'ExplainStmt' && statement.touchesProtected) {
+	// The plan was decided to be shown without its estimates only if it was known by then.
+	if (decision.node === 'ExplainStmt' && statement.touchesProtected && !decision.touchesProtected) {
 		const words = 'EXPLAIN EXECUTE of a statement on protected relations is not allowed through the gateway';
 		return refused(decision, new GatewayError('42501', words, { hint: 'EXPLAIN the statement itself.' }));
 	}

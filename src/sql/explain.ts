@@ -10,9 +10,10 @@ const TRUE_WORDS: ReadonlySet<string> = new Set(['true', 'on', '1', 'yes', 't', 
 /** Decides the statement inside; COSTS is switched off where it touches something protected, ANALYZE is refused there. */
 export function explain(walk: Walk, node: ExplainStmt, inside: (walk: Walk, node: Node) => void): void {
 	if (node.query === undefined) throw refuse(walk, 'EXPLAIN without a statement');
-	// What EXECUTE runs was decided elsewhere: whether it touches something protected is not known here.
 	inside(walk, node.query);
-	// What EXECUTE runs was decided when it was prepared; `executed` looks at that.
+	// What EXECUTE runs was decided when it was prepared; whether that holds still is for `executed` to see.
+	const name = as(executeIn(node.query), 'ExecuteStmt')?.name;
+	if (name !== undefined && walk.context.touchesProtected?.(name) !== false) walk.touchesProtected = true;
 	if (!walk.touchesProtected) return;
 	if (isOn(node, 'analyze')) {
 		throw refuse(
@@ -23,6 +24,10 @@ export function explain(walk: Walk, node: ExplainStmt, inside: (walk: Walk, node
 		);
 	}
 	withoutCosts(walk, isOn(node, 'verbose'));
+}
+
+function executeIn(query: Node): Node {
+	return as(query, 'CreateTableAsStmt')?.query ?? query;
 }
 
 function isOn(node: ExplainStmt, name: string): boolean {

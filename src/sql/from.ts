@@ -11,6 +11,7 @@ import { findRoutines } from './routines.ts';
 import { readRelation, rename } from './read-relation.ts';
 import { noteAsked } from './sampled.ts';
 import { bareColumns, findCte, type ItemColumn, type RangeItem, type Scope } from './scope.ts';
+import { settingsFunction } from './settings-function.ts';
 import { isKeyword } from './source.ts';
 import { commonType, resolvedType } from './types.ts';
 import { refuse, requireVersion, type Walk } from './walk.ts';
@@ -216,6 +217,8 @@ function allColumns(items: readonly RangeItem[]): Columns {
 // ---------------------------------------------------------------- functions, samples, tables made of documents
 
 function rangeFunction(walk: Walk, node: NodeOf<'RangeFunction'>, scope: Scope): RangeItem {
+	const settings = settingsFunction(walk, node);
+	if (settings !== undefined) return settings;
 	const calls = (node.functions ?? []).flatMap((entry) => separateUnnest(as(entry, 'List')?.items ?? []));
 	const alone = calls.length === 1;
 	let columns: Columns = [];

@@ -1,9 +1,12 @@
 /** Statements that act on the session itself: SET, SHOW, transactions, cursors, prepared statements, DISCARD. */
 import type { DeclareCursorStmt, DiscardStmt, ExecuteStmt, Node, TransactionStmt, VariableSetStmt } from '@pgsql/types';
-import { checkSetting, literalOf } from './call.ts';
+import { isSecretSetting, secretSettingNames } from '../catalog/safety.ts';
+import { checkSetting, literalOf, secretSetting } from './call.ts';
 import { expression } from './expression.ts';
 import { as } from './nodes.ts';
+import { quoteLiteral } from './quote.ts';
 import { newScope } from './scope.ts';
+import { isKeyword } from './source.ts';
 import { addRules, denied, noteUse, refuse, type Walk } from './walk.ts';
 
 export function setVariable(walk: Walk, statement: VariableSetStmt): void {
@@ -54,8 +57,21 @@ function settingValue(args: readonly Node[] | undefined): string | undefined {
 	return values.includes(undefined) ? undefined : values.join(', ');
 }
 
+/** SHOW; SHOW ALL becomes a query that leaves out what may hold a password of the operator's. */
 export function show(walk: Walk, name: string): void {
 	noteUse(walk, 'setting', '', name.toLowerCase(), 'show');
+	if (isSecretSetting(name)) throw secretSetting(walk, name, undefined);
+	if (name !== 'all') return;
+	const names = secretSettingNames().map((secret) => quoteLiteral(secret));
+	const { tokens } = walk.source;
+	const at = tokens.findIndex((token, i) => isKeyword(token, 'show') && isKeyword(tokens[i + 1], 'all'));
+	const [first, last] = [tokens[at], tokens[at + 1]];
+	if (first === undefined || last === undefined) throw refuse(walk, 'a SHOW ALL that the gateway cannot place');
+	walk.edits.replace(
+		first.start,
+		last.end,
+		`SELECT name, CASE WHEN name OPERATOR(pg_catalog.=) ANY (ARRAY[${names.join(', ')}]) THEN '' ELSE pg_catalog.current_setting(name) END AS setting, short_desc AS description FROM pg_catalog.pg_settings`,
+	);
 }
 
 export function transaction(walk: Walk, statement: TransactionStmt): void {

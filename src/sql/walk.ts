@@ -20,6 +20,8 @@ export interface AnalysisContext {
 	readonly parameterTypes: readonly number[];
 	/** A fresh random word, for telling the gateway's own check failures from other errors. */
 	readonly nonce: () => string;
+	/** Whether what EXECUTE of that name runs touches something protected; undefined where nothing of that name was prepared. */
+	readonly touchesProtected?: (name: string) => boolean | undefined;
 	/** In how many places a statement may read protected relations: each makes the text longer. */
 	readonly readsMax?: number;
 	/** For a text that was written under another search_path (a view's definition) and may be spliced into a statement. */

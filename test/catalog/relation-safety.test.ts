@@ -26,7 +26,7 @@ describe('verdicts', () => {
 				'pg_catalog.pg_type',
 				'pg_catalog.pg_roles',
 				'pg_catalog.pg_user',
-				'pg_catalog.pg_settings',
+				'pg_catalog.pg_tablespace',
 			],
 			...['information_schema.columns', 'information_schema.tables', 'pg_catalog.pg_index', 'pg_catalog.pg_constraint'],
 			...['pg_catalog.pg_proc', 'pg_catalog.pg_database', 'pg_catalog.pg_description', 'pg_catalog.pg_seclabel'],

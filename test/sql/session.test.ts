@@ -58,7 +58,6 @@ describe('settings', () => {
 		"select set_config('search_path', $1, false)",
 		"select pg_catalog.set_config('Work_Mem', '1MB', false)",
 		'show work_mem',
-		'show all',
 		'show search_path',
 		"select current_setting('work_mem')",
 		'set extra_float_digits = 3',

@@ -1,5 +1,6 @@
 /** Every table and view of pg_catalog and information_schema of PostgreSQL 14 to 18: harmless, masked or refused. */
 import type { MaskedRelation } from '../safety.ts';
+import { secretSettings } from './settings.ts';
 
 /** Names separated by white space. Definitions, sizes and settings are harmless; so are the server's own totals. */
 export const harmlessRelations = {
@@ -11,7 +12,7 @@ export const harmlessRelations = {
 		pg_largeobject_metadata pg_matviews pg_namespace pg_opclass pg_operator pg_opfamily pg_parameter_acl
 		pg_partitioned_table pg_policies pg_policy pg_prepared_statements pg_prepared_xacts pg_proc pg_publication
 		pg_publication_namespace pg_publication_rel pg_publication_tables pg_range pg_replication_origin
-		pg_replication_slots pg_rewrite pg_roles pg_rules pg_seclabel pg_seclabels pg_sequence pg_settings pg_shdepend
+		pg_replication_slots pg_rewrite pg_roles pg_rules pg_seclabel pg_seclabels pg_sequence pg_shdepend
 		pg_shdescription pg_shseclabel pg_stat_archiver pg_stat_bgwriter pg_stat_checkpointer pg_stat_database_conflicts
 		pg_stat_recovery_prefetch pg_stat_replication_slots pg_stat_subscription pg_stat_subscription_stats pg_stat_wal
 		pg_statistic_ext pg_subscription_rel pg_tables pg_tablespace pg_timezone_abbrevs pg_timezone_names pg_transform
@@ -89,6 +90,7 @@ function without(value: string, ...columns: readonly string[]): Record<string, s
 	return Object.fromEntries(columns.map((column) => [column, value]));
 }
 
+const SECRET_NAMES = `'{${secretSettings.trim().split(/\s+/).join(',')}}'::pg_catalog.text[]`;
 const ROWS_COUNTED = 'it counts rows, also those that a filter hides';
 const BLOCKS_COUNTED = 'it counts block accesses, which tell whether a hidden row exists';
 
@@ -124,6 +126,16 @@ export const maskedRelations: readonly Mask[] = [
 		reason: 'it holds a connection string with its password',
 		relations: 'pg_subscription',
 		columns: { subconninfo: `''::pg_catalog.text` },
+	},
+	{
+		reason: 'it tells commands and connection strings of the operator, which may hold passwords',
+		relations: 'pg_settings',
+		columns: Object.fromEntries(
+			['setting', 'boot_val', 'reset_val'].map((column) => [
+				column,
+				`case when name operator(pg_catalog.=) any (${SECRET_NAMES}) then ''::pg_catalog.text else ${column} end`,
+			]),
+		),
 	},
 	{
 		// Exact after ANALYZE where a table is small. -1 is what a table has that was never analysed.

@@ -86,6 +86,10 @@ export const grantableSettings: Readonly<Record<string, string>> = {
 	trace_sort: 'it decides what the server logs',
 };
 
+/** Commands and connection strings of the operator's, which may hold passwords. Names separated by white space. */
+export const secretSettings = `
+	primary_conninfo ssl_passphrase_command restore_command archive_command archive_cleanup_command recovery_end_command`;
+
 /** Settings of extensions by what stands before the dot: never, since they load code, log values or switch masks off. */
 export const refusedPrefixes: Readonly<Record<string, string>> = {
 	portcullis: "it is the gateway's own",
