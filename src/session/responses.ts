@@ -24,7 +24,8 @@ export function errorForClient(conversation: Conversation, expected: Expected | 
 	const fatal = severity === 'FATAL' || severity === 'PANIC';
 	const sqlstate = fields.get('C') ?? 'XX000';
 	if (expected !== undefined && expected.denial !== null && !fatal) {
-		return { sqlstate: expected.denial.sqlstate, fields, fatal, forClient: encodeGatewayError(expected.denial) };
+		const told = isAborted(conversation, expected) ? aborted : expected.denial;
+		return { sqlstate: expected.denial.sqlstate, fields, fatal, forClient: encodeGatewayError(told) };
 	}
 	const { overdue } = conversation;
 	if (overdue !== null && overdue.segment === expected?.segment && sqlstate === overdue.error.sqlstate) {
@@ -32,6 +33,16 @@ export function errorForClient(conversation: Conversation, expected: Expected | 
 	}
 	const told = named(conversation, expected, tell(conversation, expected, fields));
 	return { sqlstate, fields, fatal, forClient: told === fields ? null : encodeErrorResponse(told) };
+}
+
+const aborted = new GatewayError(
+	'25P02',
+	'current transaction is aborted, commands ignored until end of transaction block',
+);
+
+/** In a failed transaction the server reads a text for its grammar, and then looks no further. */
+function isAborted(conversation: Conversation, { run }: Expected): boolean {
+	return conversation.status === 'E' && run !== null && run.decision.statements[0]?.node !== 'Unparsable';
 }
 
 /** Null: the message as it came. */

@@ -191,3 +191,19 @@ describe('COPY', () => {
 		expect(await psql(await gateway.credentials('ben'), script)).toMatchObject({ status: 0, stdout: 'XXX-XX-7907\n' });
 	});
 });
+
+test('what is refused in a failed transaction is answered as anything is there', async () => {
+	const refused = ['select * from nothing_there', 'table hr.secrets', 'create role joe', 'select pg_read_file($1)'];
+	for (const sql of [...refused, 'select 1 frm x y']) {
+		await ben.query('begin');
+		try {
+			await expect(ben.query('select 1 / 0')).rejects.toMatchObject({ code: '22012' });
+			const values = sql.includes('$1') ? ['x'] : undefined;
+			const error: unknown = await ben.query(sql, values).catch((reason: unknown) => reason);
+			expect(error).toMatchObject({ code: refused.includes(sql) ? '25P02' : '42601' });
+		} finally {
+			await ben.query('rollback');
+		}
+	}
+	await expect(ben.query('table hr.secrets')).rejects.toMatchObject({ code: '42501' });
+});
