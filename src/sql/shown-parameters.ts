@@ -14,7 +14,7 @@ import type { UseNote, Walk } from './walk.ts';
 /** A member of StatementDecision, or nothing where the statement has no parameters, or all of them may be shown. */
 export function shownParameters(walk: Walk, node: Node, sql: string): Pick<StatementDecision, 'shownParameters'> {
 	if (!/\$\d/.test(sql) || (!walk.touchesProtected && !mayHaveSecrets.test(sql))) return {};
-	const all = contentsOf(node);
+	const all = contentsOf(node, true);
 	if (all.parameters.length === 0) return {};
 	const shown = walk.touchesProtected ? new PlainPlaces(walk).of(node, all) : everywhere(all);
 	for (const place of all.secret) shown.delete(place);
@@ -40,7 +40,7 @@ interface Contents {
 	readonly functions: string[];
 	/** Places of parameters among the arguments of pgcrypto's functions. */
 	readonly secret: number[];
-	subqueries: SelectStmt[];
+	readonly subqueries: SelectStmt[];
 	/** Names are made here that are no relation's own: derived tables, CTEs, functions in FROM, lists of column aliases. */
 	derived: boolean;
 }
@@ -49,14 +49,26 @@ function everywhere({ parameters }: Contents): Set<number> {
 	return new Set(parameters.map(({ place }) => place));
 }
 
-function contentsOf(root: unknown): Contents {
+/** A part of the tree that is still to be looked at. */
+interface Pending {
+	readonly part: unknown;
+	/** Among the arguments of one of pgcrypto's functions. */
+	readonly secret: boolean;
+}
+
+/** Every node is looked at once. `inside`: of subqueries too. */
+function contentsOf(root: unknown, inside: boolean): Contents {
 	const found: Contents = { parameters: [], columns: [], functions: [], secret: [], subqueries: [], derived: false };
-	const pending: unknown[] = [root];
-	while (pending.length > 0) {
-		const at = pending.pop();
-		if (Array.isArray(at)) for (const one of at) pending.push(one);
-		else if (typeof at === 'object' && at !== null) {
-			for (const [tag, value] of Object.entries(at)) if (take(found, tag, value)) pending.push(value);
+	const pending: Pending[] = [{ part: root, secret: false }];
+	for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
+		const { part, secret } = next;
+		if (Array.isArray(part)) for (const one of part) pending.push({ part: one, secret });
+		else if (typeof part === 'object' && part !== null) {
+			for (const [tag, value] of Object.entries(part)) {
+				// A literal's value is never looked at: one analysis may serve many. What a subquery holds is a matter of its own.
+				if (tag === 'A_Const' || (tag === 'subselect' && !inside)) continue;
+				pending.push({ part: value, secret: take(found, tag, value, secret) });
+			}
 		}
 	}
 	return found;
@@ -71,27 +83,28 @@ const deriving: ReadonlySet<string> = new Set([
 	'colnames',
 ]);
 
-/** True when the search goes on below. A literal's value is never looked at: one analysis may serve many. */
-function take(found: Contents, tag: string, value: unknown): boolean {
-	if (tag === 'A_Const') return false;
+/** Notes one node. True when what is below it goes into one of pgcrypto's functions. */
+function take(found: Contents, tag: string, value: unknown, secret: boolean): boolean {
 	const node = { [tag]: value } as unknown as Node;
 	const parameter = as(node, 'ParamRef');
-	if (parameter !== undefined) found.parameters.push({ number: parameter.number ?? 0, place: parameter.location ?? 0 });
+	if (parameter !== undefined) {
+		const place = parameter.location ?? 0;
+		found.parameters.push({ number: parameter.number ?? 0, place });
+		if (secret) found.secret.push(place);
+	}
 	const column = as(node, 'ColumnRef');
 	if (column !== undefined) {
 		const last = column.fields?.at(-1);
 		found.columns.push(last !== undefined && 'A_Star' in last ? null : (stringsOf(column.fields).at(-1) ?? null));
 	}
-	const call = as(node, 'FuncCall');
-	if (call !== undefined) {
-		const name = stringsOf(call.funcname).at(-1) ?? '';
-		found.functions.push(name);
-		if (isSecretFunction(name)) found.secret.push(...everywhere(contentsOf(call.args)));
-	}
 	const select = as(as(node, 'SubLink')?.subselect, 'SelectStmt');
 	if (select !== undefined) found.subqueries.push(select);
 	if (deriving.has(tag)) found.derived = true;
-	return true;
+	const call = as(node, 'FuncCall');
+	if (call === undefined) return secret;
+	const name = stringsOf(call.funcname).at(-1) ?? '';
+	found.functions.push(name);
+	return secret || isSecretFunction(name);
 }
 
 /** Finds the parameters that meet plain columns alone. Goes clause by clause: what it does not know it does not show. */
@@ -126,7 +139,7 @@ class PlainPlaces {
 		for (const side of [select.larg, select.rarg]) if (side !== undefined) this.#select(side, outermost);
 		this.#clauses(select.fromClause, select.whereClause, select.havingClause, select.limitCount, select.limitOffset);
 		if (outermost) this.#clauses(select.targetList, select.valuesLists);
-		else for (const target of select.targetList ?? []) this.#subqueries(contentsOf(target));
+		else for (const target of select.targetList ?? []) this.#subqueries(contentsOf(target, false));
 		this.#clauses(select.groupClause, select.sortClause, select.distinctClause);
 	}
 
@@ -173,7 +186,7 @@ class PlainPlaces {
 
 	/** Values in one expression meet each other, so all of its columns have to be plain. */
 	#island(node: Node): void {
-		const contents = contentsOf(node);
+		const contents = contentsOf(node, false);
 		const { parameters, columns, functions, subqueries } = contents;
 		this.#subqueries(contents);
 		const plain =

@@ -113,4 +113,21 @@ describe('elsewhere', () => {
 		).toEqual([2]);
 		expect(await shown('select id from people where name = crypt($1, name) and id = $2')).toEqual([2]);
 	});
+
+	it('however deep they stand, it is soon told', async () => {
+		const nested = (depth: number, before: string, inner: string, after: string): string =>
+			`${before.repeat(depth)}${inner}${after.repeat(depth)}`;
+		const crypt = `select id from items where label = ${nested(200, 'crypt(', '$1', ", 'x')")} and id = $2`;
+		const inPeople = nested(60, 'id in (select id from people where ', 'ssn = $1 and name = $2', ')');
+		const inTargets = `$1 = ${nested(60, '(select max(', "''", ') from people where id = $2)')}`;
+		for (const [sql, want] of [
+			[crypt, [2]],
+			[`select 1 from people where ${inPeople}`, [2]],
+			[`select 1 from people where ${inTargets}`, [2]],
+		] as const) {
+			const begun = performance.now();
+			expect(await shown(sql)).toEqual(want);
+			expect(performance.now() - begun).toBeLessThan(2_000);
+		}
+	});
 });
