@@ -1,4 +1,5 @@
 /** Follows other signals for a while. AbortSignal.any would do, but what lives long keeps a trace of each of its followers (Node 20). */
+import { setMaxListeners } from 'node:events';
 
 export interface Following {
 	readonly signal: AbortSignal;
@@ -13,6 +14,8 @@ export function following(...signals: readonly (AbortSignal | undefined)[]): Fol
 	const followed = signals.filter((signal) => signal !== undefined);
 	const listeners = followed.map((signal) => {
 		const abort = (): void => own.abort(signal.reason);
+		// Many may follow one that lives long; Node would warn of a leak from ten on.
+		setMaxListeners(0, signal);
 		if (signal.aborted) abort();
 		else signal.addEventListener('abort', abort, { once: true });
 		return { signal, abort };

@@ -190,10 +190,11 @@ describe.skipIf(!wanted || binaries === null)('with pgbench at work', () => {
 			const pauseMs = Math.max(...writers.map((writer) => writer.pauseMs));
 			const aborted = new Set([...said.matchAll(/client (\d+) [^\n]*abort/g)].map(([, client]) => client));
 			const done = /number of transactions actually processed: (\d+)/.exec(said)?.[1] ?? '0';
+			const why = /(?:ERROR|FATAL): [^\n]*/.exec(said)?.[0].replace(/^/, ' (').concat(')') ?? '';
 			const codes = [...new Set(noticed.flatMap(({ problems }) => problems))].join('; ');
 			process.stdout.write(
 				`${mode}, ${name}: ${noticed.length} of ${writers.length} writers noticed (${codes}), longest pause ${(pauseMs / 1000).toFixed(1)} s, ` +
-					`lost ${lost.length}, twice ${counted.filter(({ times }) => times !== 1).length}; pgbench: ${aborted.size} of 5 clients aborted, ${done} transactions\n`,
+					`lost ${lost.length}, twice ${counted.filter(({ times }) => times !== 1).length}; pgbench: ${aborted.size} of 5 clients aborted${why}, ${done} transactions\n`,
 			);
 			expect(lost).toEqual([]);
 			expect(counted.filter(({ times }) => times !== 1)).toEqual([]);
