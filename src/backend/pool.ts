@@ -1,4 +1,5 @@
 /** Transaction mode: backends that many clients lease in turn, each for a transaction, and that are kept between leases. */
+import { setMaxListeners } from 'node:events';
 import { ScramKeyCache } from '../auth/scram-keys.ts';
 import { GatewayError } from '../errors.ts';
 import { type BackendConnection, connectBackend } from './connection.ts';
@@ -55,6 +56,8 @@ export class TransactionPool implements BackendPool {
 		this.#options = options;
 		this.#limits = poolLimits(options);
 		this.#dial = options.dial ?? connectBackend;
+		// Each dial under way listens.
+		setMaxListeners(0, this.#closing.signal);
 		this.#janitor = setInterval(() => this.#sweep(), BACKEND_LIMITS.sweepMs).unref();
 	}
 

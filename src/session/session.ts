@@ -100,6 +100,10 @@ export class Session implements LiveSession {
 		return replies.head?.kind === 'replication' && replies.copyIn;
 	}
 
+	get leased(): boolean {
+		return this.#conversation.connection !== null;
+	}
+
 	get state(): SessionState {
 		const { replies, status, segmentOpen, outbox } = this.#conversation;
 		if (replies.length > 0 || segmentOpen || !outbox.empty) return 'active';

@@ -77,7 +77,8 @@ export const shows: Readonly<Record<ShowName, Show>> = {
 	},
 	servers: {
 		columns: columns('type user database state addr connect_time link remote_pid:int4 application_name'),
-		rows: ({ view }) => live(view).flatMap((session) => (session.console ? [] : [serverRow(session)])),
+		rows: ({ view }) =>
+			live(view).flatMap((session) => (session.console || session.leased === false ? [] : [serverRow(session)])),
 	},
 	stats: {
 		columns: columns(
