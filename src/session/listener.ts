@@ -11,6 +11,7 @@ import { ClientGone, type Inbox } from './inbox.ts';
 import type { LiveSession } from './live.ts';
 import { LoginRefused, login, namesOf } from './login.ts';
 import { type Opened, openConnection, requireTls } from './opening.ts';
+import { RecordBudget } from './record-budget.ts';
 import type { ListenerTls, SessionServices } from './services.ts';
 import { sayGoodbye } from './session.ts';
 
@@ -38,6 +39,9 @@ const consoleSessionsMax = 20;
 /** How often sessions are looked at for idleness, and at the end for whether they are done. */
 const lookEveryMs = 100;
 
+/** How often attempts without a record of their own are told of. */
+const tellEveryMs = 60_000;
+
 /** How often the log tells of connections that are cut. */
 const crowdEveryMs = 10_000;
 
@@ -50,6 +54,7 @@ export class Listener {
 	readonly #timers: NodeJS.Timeout[] = [];
 	readonly #crowds: Crowds;
 	#crowdToldMs = Number.NEGATIVE_INFINITY;
+	readonly #records = new RecordBudget();
 	#closing: Promise<void> | null = null;
 
 	/** Listens. Rejects with GatewayError 55006 when the port is taken, 42501 when it may not be opened, else 58000. */
@@ -72,6 +77,7 @@ export class Listener {
 		this.#server = createServer({ allowHalfOpen: true, noDelay: true, keepAlive: true }, (socket) =>
 			this.#accept(socket),
 		);
+		this.#every(tellEveryMs, () => this.#tellOfUnrecorded());
 		const { idleTimeoutMs } = services.limits;
 		if (idleTimeoutMs > 0) this.#every(lookEveryMs, () => this.#endIdle(idleTimeoutMs));
 		if (services.lookEveryMs !== null) this.#every(services.lookEveryMs, () => this.#look());
@@ -104,6 +110,7 @@ export class Listener {
 
 	async #close(deadlineMs: number): Promise<void> {
 		for (const timer of this.#timers) clearInterval(timer);
+		this.#tellOfUnrecorded();
 		const closed = new Promise<void>((resolve) => {
 			this.#server.close(() => resolve());
 		});
@@ -139,6 +146,16 @@ export class Listener {
 		}
 	}
 
+	#tellOfUnrecorded(): void {
+		for (const { network, count } of this.#records.drain(performance.now())) {
+			const reason = `${count} more attempts from there in the last minute are not recorded one by one`;
+			const session = strangerFrom(network, 0);
+			const sqlstate = '53400';
+			this.#services.audit.event({ type: 'login-failed', session, user: '', reason, sqlstate, method: null });
+			this.#services.log.warn({ network, count }, 'logins and cancel requests in vain are not recorded one by one');
+		}
+	}
+
 	/** A flood must not become one of the log. */
 	#tellOfCrowd(address: string): void {
 		const nowMs = performance.now();
@@ -163,7 +180,11 @@ export class Listener {
 			return;
 		}
 		const full = count >= sessionsMax;
-		const connecting = new Connecting(socket, this.#services, { full, sessions: this.#sessions });
+		const connecting = new Connecting(socket, this.#services, {
+			full,
+			sessions: this.#sessions,
+			records: this.#records,
+		});
 		this.#connecting.add(connecting);
 		connecting
 			.run(this.#tls, (session) => this.#sessions.delete(session))
@@ -210,6 +231,7 @@ interface House {
 	/** There are as many sessions as there may be. */
 	readonly full: boolean;
 	readonly sessions: ReadonlySet<LiveSession>;
+	readonly records: RecordBudget;
 }
 
 /** One connection from accept to greeting. */
@@ -228,18 +250,7 @@ class Connecting {
 		this.#services = services;
 		this.#socket = socket;
 		this.#house = house;
-		this.#info = {
-			id: randomUUID(),
-			identity: null,
-			clientAddress: plainAddress(socket.remoteAddress),
-			clientPort: socket.remotePort ?? 0,
-			application: '',
-			tls: null,
-			database: '',
-			backendAddress: null,
-			backendPid: null,
-			backendRole: null,
-		};
+		this.#info = strangerFrom(plainAddress(socket.remoteAddress), socket.remotePort ?? 0);
 		this.#timer = this.#deadline(services.limits.loginTimeoutMs);
 		socket.once('close', () => this.#abort.abort(new ClientGone()));
 	}
@@ -322,10 +333,17 @@ class Connecting {
 		const { pid, key } = request;
 		const { clientAddress, clientPort } = this.#info;
 		const target = [...this.#house.sessions].find((session) => session.hasKey(pid, key));
-		this.#services.audit.event({ type: 'cancel', session: target?.info ?? null, clientAddress, clientPort });
+		if (target !== undefined || this.#mayRecord())
+			this.#services.audit.event({ type: 'cancel', session: target?.info ?? null, clientAddress, clientPort });
 		await this.#services.cancels.cancel(pid, key);
 		const socket = this.#inbox?.socket ?? this.#socket;
 		sayGoodbye(socket, undefined);
+	}
+
+	/** Somebody who has signed in is always on record; a stranger is as often as there is room for strangers. */
+	#mayRecord(): boolean {
+		const { identity, clientAddress } = this.#info;
+		return identity !== null || this.#house.records.take(networkOf(clientAddress), performance.now());
 	}
 
 	#deadline(ms: number): NodeJS.Timeout {
@@ -359,7 +377,7 @@ class Connecting {
 			this.#services.log.error({ session: this.#info.id, error }, 'a login failed inside of the gateway');
 		}
 		const shown = error instanceof ClientGone ? null : (told ?? internalError(error));
-		if (this.#user !== null) {
+		if (this.#user !== null && this.#mayRecord()) {
 			const session = this.#info;
 			const sqlstate = shown?.sqlstate ?? '08006';
 			const method = session.identity?.method ?? refused?.method ?? null;
@@ -380,6 +398,22 @@ function asFatal(error: GatewayError): GatewayError {
 		...(detail === undefined ? {} : { detail }),
 		...(hint === undefined ? {} : { hint }),
 	});
+}
+
+/** What is known of a connection when it is made. */
+function strangerFrom(clientAddress: string, clientPort: number): SessionInfo {
+	return {
+		id: randomUUID(),
+		identity: null,
+		clientAddress,
+		clientPort,
+		application: '',
+		tls: null,
+		database: '',
+		backendAddress: null,
+		backendPid: null,
+		backendRole: null,
+	};
 }
 
 function shutdown(): GatewayError {

@@ -179,6 +179,29 @@ function serial<T>(work: () => Promise<T>): Promise<T> {
 	return next;
 }
 
+test('attempts without end do not fill the audit log', { timeout: 60_000 }, async () => {
+	const own = await startGateway();
+	onTestFinished(() => own.stop());
+	const ask = async (): Promise<void> => {
+		const socket = connect({ host: own.host, port: own.port });
+		socket.on('error', () => undefined);
+		const params = { user: 'ana', database: 'shop', options: '-c portcullis.login=device', replication: 'nonsense' };
+		socket.end(encodeStartupMessage(protocolVersions.v3_0, Object.entries(params)));
+		socket.resume();
+		await once(socket, 'close');
+	};
+	for (let left = 40; left > 0; left -= 1) await Promise.all(Array.from({ length: 10 }, ask));
+	await own.gateway.close(0);
+	const failed = (await own.audit())
+		.map((record) => JSON.stringify(record))
+		.filter((line) => line.includes('login-failed'));
+	expect(failed.length).toBeGreaterThanOrEqual(201);
+	expect(failed.length).toBeLessThan(300);
+	// None of them is lost sight of.
+	const rest = Number(/(\d+) more attempts from there/.exec(failed.at(-1) ?? '')?.[1]);
+	expect(rest + failed.length - 1).toBe(400);
+});
+
 describe('sizes', () => {
 	const rows: { name: string; bytes: () => Buffer }[] = [
 		{ name: 'a startup packet of 2 GB', bytes: () => Buffer.from([0x7f, 0xff, 0xff, 0xff, 0, 3, 0, 0]) },
