@@ -9,6 +9,7 @@ import { loadPolicy } from '../policy/policy.ts';
 import { parseSearchPath } from '../session/search-path.ts';
 import type { Answer, Decision, Identity, ObjectUse, RuleRef, StatementDecision } from '../stages.ts';
 import { catalogOf, openSession } from './backends.ts';
+import { detailsOf, type ObjectView, wayTo } from './explain-object.ts';
 import { CommandError, type CommandIo, type Paint, paint } from './io.ts';
 
 export interface ExplainOptions {
@@ -39,9 +40,10 @@ export async function explain(io: CommandIo, argument: string, options: ExplainO
 		const context = { identity, database: database.name, access, catalog, names, info };
 		const connect = access.onDatabase('connect');
 		const decision = await new Pipeline({ audit: null }).decide(context, sql);
-		if (options.json)
-			io.out(`${JSON.stringify(asJson(identity, database.name, connect.allowed, decision), null, 2)}\n`);
-		else io.out(`${describe(identity, database.name, connect, decision, paint(io.color)).join('\n')}\n`);
+		const colors = paint(io.color);
+		const told = { access, snapshot: catalog.snapshot(), identity, database: database.name, connect };
+		if (options.json) io.out(`${JSON.stringify(asJson(told, decision), null, 2)}\n`);
+		else io.out(`${describe(told, decision, colors).join('\n')}\n`);
 		return 0;
 	} finally {
 		await catalog.close();
@@ -98,7 +100,15 @@ function sessionInfo(identity: Identity, database: string): SessionInfo {
 	};
 }
 
-function describe(identity: Identity, database: string, connect: Answer, decision: Decision, colors: Paint): string[] {
+/** Who was asked about, where, and what the words are made from. */
+interface Told extends Omit<ObjectView, 'objects'> {
+	readonly identity: Identity;
+	readonly database: string;
+	readonly connect: Answer;
+}
+
+function describe(told: Told, decision: Decision, colors: Paint): string[] {
+	const { identity, database, connect } = told;
 	const claims = Object.entries(identity.claims).map(([name, value]) => `${name}=${String(value)}`);
 	const parts = [
 		...identity.roles.map((name) => `role:${name}`),
@@ -111,7 +121,7 @@ function describe(identity: Identity, database: string, connect: Answer, decisio
 	];
 	for (const [index, statement] of decision.statements.entries()) {
 		if (decision.statements.length > 1) lines.push('', colors.bold(`statement ${index + 1}`));
-		lines.push(...describeStatement(statement, colors));
+		lines.push(...describeStatement(statement, told, colors));
 	}
 	if (decision.statements.length === 0) lines.push(field('decision', 'allow (there is no statement)', colors));
 	if (decision.rewritten !== decision.sql) lines.push('', field('runs', decision.rewritten.trim(), colors));
@@ -119,7 +129,7 @@ function describe(identity: Identity, database: string, connect: Answer, decisio
 	return lines;
 }
 
-function describeStatement(statement: StatementDecision, colors: Paint): string[] {
+function describeStatement(statement: StatementDecision, told: Told, colors: Paint): string[] {
 	const { effect, error } = statement;
 	const shown = { allow: colors.green, mask: colors.yellow, deny: colors.red }[effect](effect);
 	const lines = [field('decision', `${shown} ${colors.dim(statement.node)}`, colors)];
@@ -127,7 +137,8 @@ function describeStatement(statement: StatementDecision, colors: Paint): string[
 		lines.push(field('error', `${error.sqlstate} ${error.message}`, colors));
 		for (const more of [error.detail, error.hint]) if (more !== undefined) lines.push(field('', more, colors));
 	}
-	lines.push(...statement.objects.flatMap((object) => describeObject(object, colors)));
+	const view = { ...told, objects: statement.objects };
+	lines.push(...statement.objects.flatMap((object) => describeObject(object, view, colors)));
 	// An error says by itself which rule it was, or that there is none.
 	if (error === undefined || statement.rules.length > 0) {
 		lines.push(...list('rules', [...statement.rules].sort(byPlace).map(describeRule), colors));
@@ -135,19 +146,13 @@ function describeStatement(statement: StatementDecision, colors: Paint): string[
 	return lines;
 }
 
-function describeObject(object: ObjectUse, colors: Paint): string[] {
+function describeObject(object: ObjectUse, view: ObjectView, colors: Paint): string[] {
 	const name = object.schema === '' ? object.name : `${object.schema}.${object.name}`;
-	const via = object.via === undefined ? '' : ` via ${object.via}`;
 	const columns = object.columns.length === 0 ? '' : ` (${object.columns.join(', ')})`;
-	const masks = Object.entries(object.masks).map(([column, mask]) => `${column} masked by ${mask}`);
-	const details = [
-		...masks,
-		...(object.filters.length === 0 ? [] : [`rows filtered by ${object.filters.join(' and ')}`]),
-		...(object.hidden.length === 0 ? [] : [`hidden: ${object.hidden.join(', ')}`]),
-	];
+	const way = wayTo(object, view.objects);
 	return [
-		field('object', `${object.action} ${object.kind} ${colors.bold(name)}${columns}${via}`, colors),
-		...details.map((detail) => field('', colors.yellow(detail), colors)),
+		field('object', `${object.action} ${object.kind} ${colors.bold(name)}${columns}${way}`, colors),
+		...detailsOf(object, view).map((detail) => field('', colors.yellow(detail), colors)),
 	];
 }
 
@@ -171,7 +176,7 @@ function field(name: string, value: string, colors: Paint): string {
 	return `${colors.dim(name.padEnd(NAME_COLUMNS))}${indented}`;
 }
 
-function asJson(identity: Identity, database: string, mayConnect: boolean, decision: Decision): object {
+function asJson({ identity, database, connect, ...told }: Told, decision: Decision): object {
 	const { name, roles, groups, claims } = identity;
 	return {
 		user: name,
@@ -179,7 +184,7 @@ function asJson(identity: Identity, database: string, mayConnect: boolean, decis
 		groups,
 		claims,
 		database,
-		connect: mayConnect,
+		connect: connect.allowed,
 		decision: decision.effect,
 		rewritten: decision.rewritten,
 		statements: decision.statements.map(({ effect, node, sql, rewritten, objects, rules, error }) => ({
@@ -187,7 +192,11 @@ function asJson(identity: Identity, database: string, mayConnect: boolean, decis
 			node,
 			sql,
 			rewritten,
-			objects: objects.map((object) => ({ ...object, rules: object.rules.map(describeRule) })),
+			objects: objects.map((object) => ({
+				...object,
+				rules: object.rules.map(describeRule),
+				reasons: detailsOf(object, { ...told, objects }),
+			})),
 			rules: rules.map(describeRule),
 			...(error === undefined
 				? {}

@@ -87,11 +87,23 @@ test('explain: decision, objects, masks, filters, rules with file and line, and 
 	expect(text).toMatch(/^who +user:ben \(group:data-team, claim tenant=acme\)$/m);
 	expect(text).toMatch(/^decision +mask SelectStmt$/m);
 	expect(text).toMatch(/^object +select relation hr\.employees \(ssn\)$/m);
-	expect(text).toMatch(/^ +ssn masked by ssn_last4$/m);
-	expect(text).toMatch(/^ +rows filtered by own_tenant$/m);
+	expect(text).toMatch(/^ +ssn masked by ssn_last4 \(policy\.csv:\d+\)$/m);
+	expect(text).toMatch(/^ +not read, masked too: .*salary/m);
+	expect(text).toMatch(/^ +rows filtered by own_tenant \(policy\.csv:\d+\)$/m);
 	expect(text).toMatch(/policy\.csv:\d+ {2}p, role:analyst, shop\.hr\.employees\.ssn, select, mask, ssn_last4$/m);
 	expect(text).toMatch(/^runs +select ssn from \(/m);
 	expect(text).toMatch(/'acme'/);
+});
+
+test('explain: the way through views, and the rule for each mask, filter and hidden column', async () => {
+	const text = await explained('select * from hr.employee_directory', ANALYST);
+	expect(text).toMatch(/^object +select relation hr\.employees \(.*\) via hr\.employee_directory$/m);
+	expect(text).toMatch(/^ +email masked by email \(policy\.csv:\d+\)$/m);
+	expect(text).toMatch(/^ +photo hidden \(policy\.csv:\d+\)$/m);
+	const json = JSON.parse(await explained('select * from hr.employees', { ...ANALYST, json: true })) as {
+		statements: { objects: { reasons: string[] }[] }[];
+	};
+	expect(json.statements[0]?.objects[0]?.reasons.join()).toMatch(/ssn masked by ssn_last4 \(policy\.csv:\d+\)/);
 });
 
 test('explain: a denial with its error', async () => {
