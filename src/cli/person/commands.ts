@@ -94,7 +94,8 @@ async function merged(io: CommandIo, options: LoginOptions, file: string): Promi
 		stay: options.scope === undefined && (same?.stay ?? learnt !== null),
 		parameters: options.param ?? same?.parameters ?? learnt?.parameters ?? {},
 		redirect,
-		gateway,
+		// Whoever could stand in between would get the token.
+		gateway: learnt?.verifiable === true ? { ...gateway, sslmode: gateway.sslmode ?? 'verify-full' } : gateway,
 		use: options.idToken === undefined ? (same?.use ?? 'access') : options.idToken ? 'id' : 'access',
 		username: options.username ?? same?.username ?? learnt?.username ?? null,
 		prefix: same?.prefix ?? learnt?.prefix ?? '',

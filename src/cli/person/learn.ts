@@ -16,6 +16,8 @@ export interface Learnt {
 	/** Claim with the name that the gateway knows, and what stands before it there. */
 	readonly username: string | null;
 	readonly prefix: string;
+	/** Its certificate is good by a file of authorities, which psql finds too. */
+	readonly verifiable: boolean;
 }
 
 /** RFC 7628, section 3.2.2, and the gateway's own member. */
@@ -43,7 +45,8 @@ const NOBODY = 'portcullis-login';
  */
 export async function learn(host: string, port: number, env: NodeJS.ProcessEnv): Promise<Learnt> {
 	const local = host === 'localhost' || host.startsWith('/') || isLoopback(host);
-	const address: GatewayAddress = { host, port, tls: local ? 'off' : 'verified', ca: await authorities(env) };
+	const ca = await authorities(env);
+	const address: GatewayAddress = { host, port, tls: local ? 'off' : 'verified', ca };
 	const outcome = await bearerLogin(address, { user: NOBODY, database: NOBODY, token: null }).catch(
 		(error: unknown) => {
 			const untrusted = error instanceof CommandError && /certificate/i.test(error.message);
@@ -67,6 +70,7 @@ export async function learn(host: string, port: number, env: NodeJS.ProcessEnv):
 		parameters: portcullis.parameters,
 		username: portcullis.username ?? null,
 		prefix: portcullis.prefix,
+		verifiable: !local && ca !== undefined,
 	};
 }
 

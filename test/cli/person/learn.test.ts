@@ -175,5 +175,7 @@ describe('another machine', () => {
 		Object.assign(ana.io.env, { PGSSLROOTCERT: file });
 		const asked = login(ana.io, { profile: 'default', host: ELSEWHERE, port: gateway.port }, ana.deps);
 		await expect(asked).resolves.toBe(0);
+		// And the token will be shown to nobody else.
+		expect(await readProfile(ana.file)).toMatchObject({ gateway: { host: ELSEWHERE, sslmode: 'verify-full' } });
 	});
 });
