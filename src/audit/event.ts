@@ -19,6 +19,8 @@ export interface SessionInfo {
 	readonly backendPid: number | null;
 	/** Role that the gateway uses at the backend. */
 	readonly backendRole: string | null;
+	/** Of a sharded database: the shard that the session is on. */
+	readonly shard?: string | null;
 }
 
 /** One bind parameter as it came in Bind (or FunctionCall). */

@@ -127,10 +127,11 @@ export function sessionUnmapped(session: SessionInfo): Unmapped {
 }
 
 /** The part of it that changes with the connection to the server. */
-export function backendUnmapped({ backendPid, backendRole }: SessionInfo): Unmapped {
+export function backendUnmapped({ backendPid, backendRole, shard }: SessionInfo): Unmapped {
 	return {
 		...(backendPid === null ? {} : { backend_pid: backendPid }),
 		...(backendRole === null ? {} : { backend_role: backendRole }),
+		...(typeof shard === 'string' ? { shard } : {}),
 	};
 }
 

@@ -45,7 +45,7 @@ export class SessionPartsCache {
 		const { identity } = session;
 		const known = identity === null ? undefined : this.#lasting.get(identity);
 		if (known !== undefined && isSame(known.of, session)) return known;
-		const alone = { ...session, backendAddress: null, backendPid: null, backendRole: null };
+		const alone = { ...session, backendAddress: null, backendPid: null, backendRole: null, shard: null };
 		const behind = members({ database: databasePart(session), unmapped: sessionUnmapped(alone) });
 		const made = {
 			of: session,

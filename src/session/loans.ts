@@ -229,7 +229,7 @@ export class Loans {
 		// What the session has changed there, others are to know too.
 		if (conversation.catalogStale) conversation.database.catalog.refresh().catch(() => undefined);
 		conversation.database = database;
-		conversation.info = { ...conversation.info, backendRole: database.backendRole };
+		conversation.info = { ...conversation.info, backendRole: database.backendRole, shard: database.shard ?? null };
 		this.#pool = database.pool;
 		this.#request = { ...this.#request, as: database.leaseAs };
 		if (this.settings.values.has(shardSetting))

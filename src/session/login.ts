@@ -245,7 +245,8 @@ function leasedInfo(
 	// Decisions are made for this role: by another, names would mean something else.
 	if (target.user !== database.backendRole)
 		throw new Error(`leased as ${target.user} in place of ${database.backendRole}`);
-	return { ...info, identity, backendAddress: address, backendPid: pid, backendRole: target.user };
+	const shard = typeof database.shard === 'string' ? { shard: database.shard } : {};
+	return { ...info, identity, backendAddress: address, backendPid: pid, backendRole: target.user, ...shard };
 }
 
 /** Nobody is let in whose login is not on record. */
