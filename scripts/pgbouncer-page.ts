@@ -61,6 +61,10 @@ p, *, shop.*.*(*), execute, allow
 **Sessions.** In session mode each session has a server connection of its own, started with its own parameters and closed at its
 end. So there is no reset query, no check query, and no state that could be left over; a connection costs a login.
 
+**Transactions.** \`pool.mode: transaction\` is what \`pool_mode = transaction\` is, and more: settings and prepared statements go along
+with each client, and one that leaves a temporary table, a session lock or the like keeps its connection until that is gone, in
+place of losing it or leaving it to others. So there is no \`server_reset_query\` to choose. [pooling.md](pooling.md) has the table.
+
 **The console** is the database \`portcullis\`, with the commands and columns that you know: see
 [operating.md](operating.md#the-console). Who may use it is for the policy to say.
 
