@@ -33,5 +33,8 @@ test('limits have the defaults of the parts that they limit', () => {
 		connectTimeoutMs: BACKEND_LIMITS.connectTimeoutMs,
 		poolWaitMs: BACKEND_LIMITS.queueTimeoutMs,
 		poolWaitersMax: BACKEND_LIMITS.queueMax,
+		hostCheckMs: BACKEND_LIMITS.hostCheckMs,
+		hostTimeoutMs: BACKEND_LIMITS.hostTimeoutMs,
+		failoverWaitMs: BACKEND_LIMITS.failoverWaitMs,
 	});
 });
