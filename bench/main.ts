@@ -222,6 +222,9 @@ async function measureRelay(plan: Plan): Promise<readonly string[]> {
 		say,
 		nodeArgs: (kind) => (cpuProf === null ? [] : ['--cpu-prof', `--cpu-prof-dir=${join(cpuProf, kind)}`]),
 	});
+	// Whoever breaks it off leaves nothing running.
+	for (const signal of ['SIGINT', 'SIGTERM'] as const)
+		process.once(signal, () => void stage.stop().finally(() => process.exit(1)));
 	try {
 		const all = await prepareRows(stage, plan);
 		const memory = await measureMemory(stage, plan);
