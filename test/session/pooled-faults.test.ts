@@ -14,6 +14,8 @@ import { until } from './until.ts';
 const lastsMs = Number(process.env['PORTCULLIS_FAULTS_MS'] ?? 3_000);
 const clientsMax = 12;
 const size = 3;
+/** It goes on without faults until there were so many, however slow the machine is. */
+const answersMin = 100;
 
 /** What a fault may bring about, and nothing else. */
 const excused: ReadonlySet<string> = new Set([
@@ -46,7 +48,7 @@ interface Counts {
 const random = (below: number): number => Math.floor(Math.random() * below);
 
 /** One session from its login to its end, in which every answer is looked at. */
-async function session(name: string, counts: Counts, endMs: number): Promise<void> {
+async function session(name: string, counts: Counts): Promise<void> {
 	const client = new pg.Client({ host: '127.0.0.1', port: gateway.port, user: 'someone', database: 'db' });
 	let cut = false;
 	client.on('error', () => undefined);
@@ -111,7 +113,7 @@ async function session(name: string, counts: Counts, endMs: number): Promise<voi
 		await client.connect();
 		counts.sessions += 1;
 		await ask(`set application_name = '${name}'`);
-		for (let n = random(30); n > 0 && performance.now() < endMs && !cut; n -= 1) {
+		for (let n = random(30); n > 0 && !cut; n -= 1) {
 			const act = acts[n === 1 ? random(acts.length) : random(acts.length - 1)] as () => Promise<void>;
 			try {
 				await act();
@@ -147,7 +149,8 @@ it('gives no wrong answer and loses nothing', { timeout: 60_000 + lastsMs * 2 },
 		}
 	})();
 	const clients = Array.from({ length: clientsMax }, async (_, n) => {
-		for (let turn = 0; performance.now() < endMs; turn += 1) await session(`client ${n}.${turn}`, counts, endMs);
+		for (let turn = 0; performance.now() < endMs || counts.answers < answersMin; turn += 1)
+			await session(`client ${n}.${turn}`, counts);
 	});
 	await Promise.all([killer, ...clients]);
 	await until(() => {
@@ -162,6 +165,5 @@ it('gives no wrong answer and loses nothing', { timeout: 60_000 + lastsMs * 2 },
 	const [{ n = -1, busy = -1, locks = -1 } = {}] = rows as { n?: number; busy?: number; locks?: number }[];
 	expect(n).toBeLessThanOrEqual(size);
 	expect([busy, locks]).toEqual([0, 0]);
-	expect(counts.answers).toBeGreaterThan(lastsMs / 50);
 	process.stdout.write(`${JSON.stringify({ ms: lastsMs, killed, ...counts })}\n`);
 });
