@@ -10,7 +10,7 @@ import { hidesRows, type Portal, type Prepared, statementOf, unplaced } from './
 import { boundParameters, record } from './recorder.ts';
 import { Expected } from './replies.ts';
 import { Run } from './run.ts';
-import { closeName, makeReal, place, virtualParse, withStatement } from './virtual.ts';
+import { closeName, makeReal, namesSettled, place, virtualParse, withStatement } from './virtual.ts';
 
 /** A Parse of the unnamed statement that waits for the next message: a Bind of it shares its record. */
 export interface UnrecordedParse {
@@ -114,6 +114,11 @@ function bindVirtual(
 	unrecorded: UnrecordedParse | null,
 ): Progress {
 	const { decision } = prepared;
+	if (!namesSettled(conversation, decision)) {
+		// It has to be answered before this is handled again.
+		if (unrecorded !== null) recordParse(conversation, unrecorded);
+		return again(conversation);
+	}
 	const placed = place(conversation, loans, prepared);
 	if (placed === 'unsure') return again(conversation);
 	if (placed instanceof GatewayError) return refuseBind(conversation, placed, unrecorded);

@@ -9,7 +9,7 @@ import type { AuditParameter } from '../audit/event.ts';
 import { Expected } from './replies.ts';
 import { decideReplication } from './replication.ts';
 import type { Run } from './run.ts';
-import { makeReal } from './virtual.ts';
+import { makeReal, namesSettled } from './virtual.ts';
 
 const emptyQuery = encodeQuery('');
 
@@ -27,6 +27,10 @@ export function handleQuery(conversation: Conversation, message: Query): Progres
 	if (command === null && !conversation.settled()) return 'again';
 	const decision = command ?? conversation.decide(message.sql, noTypes);
 	if (decision === null) return 'again';
+	if (conversation.loans !== null && !namesSettled(conversation, decision)) {
+		conversation.drain();
+		return 'again';
+	}
 	const recording: Recording = { decision, protocol: 'simple' };
 	if (decision.effect === 'deny') deny(conversation, recording);
 	else {

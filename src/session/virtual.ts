@@ -129,6 +129,17 @@ export function closeName(loans: Loans, prepared: Prepared | null, name: string)
 	return encodeClose({ kind: 'S', name: real ? prepared.name : noStatementName });
 }
 
+/** False: whether there is what the text names depends on answers that have not come. */
+export function namesSettled({ statements, segment }: Conversation, decision: Decision): boolean {
+	return decision.statements.every(({ effects }) =>
+		effects.every((effect) => {
+			if (effect.type !== 'execute' && effect.type !== 'deallocate' && effect.type !== 'prepare') return true;
+			const name = effect.name ?? '';
+			return name === '' || (statements.isSettled(name, segment) && statements.lookup(name, segment).type !== 'unsure');
+		}),
+	);
+}
+
 /**
  * EXECUTE and DEALLOCATE of what the client prepared by Parse: it is given the client's name on the server. Answers what
  * has to be sent before them; GatewayError 42602 for a name of the gateway's own.

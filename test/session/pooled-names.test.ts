@@ -1,0 +1,47 @@
+/** Transaction mode: what SQL says of a prepared statement's name holds though the Parse of it has yet to be answered, or has failed. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { FrontendFields } from '../../src/wire/encode.ts';
+import { createDatabase, type TestDatabase } from '../support/postgres.ts';
+import { converse, openDirect, type Turn } from './converse.ts';
+import { startTestGateway, type TestGateway } from './gateway.ts';
+import { Bind, CloseStatement, Execute, Parse, Query, Sync, WireClient } from './wire-client.ts';
+
+let database: TestDatabase;
+let gateway: TestGateway;
+
+beforeAll(async () => {
+	database = await createDatabase();
+	gateway = await startTestGateway(database, { pooled: {} });
+});
+
+afterAll(async () => {
+	await gateway?.close();
+	await database?.drop();
+});
+
+/** All of it is sent at once. */
+const skipped = [Parse('select 1'), Bind(['too many']), Parse('select 2', 'a'), Sync];
+const done = [Parse('select 2', 'a'), Sync];
+const run = (sql: string): FrontendFields[] => [Parse(sql), Bind(), Execute(), Sync];
+
+const rows: readonly [string, readonly FrontendFields[], number][] = [
+	['DEALLOCATE of what was skipped', [...skipped, ...run('deallocate a')], 2],
+	['DEALLOCATE of what was skipped, by a Query', [...skipped, Query('deallocate a')], 2],
+	['EXECUTE of what was skipped', [...skipped, ...run('execute a')], 2],
+	['EXECUTE of what was skipped, by a Query', [...skipped, Query('execute a')], 2],
+	['PREPARE of what was skipped', [...skipped, ...run('prepare a as select 3'), Query('execute a')], 3],
+	['DEALLOCATE of what was prepared', [...done, ...run('deallocate a'), Query('deallocate a')], 3],
+	['EXECUTE of what was prepared, by a Query', [...done, Query('execute a')], 2],
+	['EXECUTE of what was prepared', [...done, ...run('execute a')], 2],
+	['EXECUTE of what was closed', [...done, CloseStatement('a'), Sync, Query('execute a')], 3],
+];
+
+describe('a name in SQL', () => {
+	it.each(rows)('%s', async (_name, send, until) => {
+		const turns: readonly Turn[] = [{ send, until }];
+		const wanted = await converse(await openDirect(database), turns, 'P');
+		for (const _ of [1, 2, 3]) {
+			expect(await converse(await WireClient.open({ port: gateway.port }), turns, 'P')).toEqual(wanted);
+		}
+	});
+});
