@@ -343,6 +343,42 @@ describe('settings', () => {
 	});
 });
 
+describe("a user's code", () => {
+	const planting = "do $$ begin perform set_config('app.left', 'behind', false); end $$";
+	const looking = "select coalesce(current_setting('app.left', true), '')";
+
+	it('pins, and its backend is closed behind the client', async () => {
+		await start({}, 1);
+		const one = await open();
+		const pid = await pidOf(one);
+		await ask(one, planting);
+		await until(() => gateway.pool.stats.pinned?.['code'] === 1);
+		expect(await ask(one, looking)).toEqual(['behind']);
+		one.send({ type: 'Terminate' });
+		const two = await open();
+		expect(await pidOf(two)).not.toBe(pid);
+		expect(gateway.pool.stats).toMatchObject({ pinned: { code: 0 }, pinsTotal: { code: 1 } });
+	});
+
+	it('does not pin where the backend is reset behind it', async () => {
+		await start({ userCode: 'reset' }, 1);
+		const [one, two] = [await open(), await open()];
+		const pid = await pidOf(one);
+		await ask(one, planting);
+		expect(await pidOf(two)).toBe(pid);
+		expect(await ask(two, looking)).toEqual(['']);
+		expect(gateway.pool.stats.pinsTotal).toMatchObject({ code: 0 });
+	});
+
+	it.each([['app.code'], ['app.*']])('does not pin where %s is trusted', async (name) => {
+		await start({ trusted: [name] }, 1);
+		const [one, two] = [await open(), await open()];
+		await ask(one, 'select 1 as user_code');
+		expect(await ask(two, 'select 2')).toEqual(['2']);
+		expect(gateway.pool.stats.pinsTotal).toMatchObject({ code: 0 });
+	});
+});
+
 describe('a pool that is full', () => {
 	it('is an error in time, and the session goes on', async () => {
 		await start({ queueTimeoutMs: 50 }, 1);
