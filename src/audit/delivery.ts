@@ -154,8 +154,12 @@ export class Delivery {
 		await this.#running;
 		// The connection ends in order here: what was sent over it is as safe as it gets.
 		const { sink } = this.#options;
-		await sink.close();
-		if (!this.#rewind) this.#confirm(this.#position);
+		await turnsOfTheLoop();
+		const inOrder = await sink.close().then(
+			() => true,
+			() => false,
+		);
+		if (inOrder && !this.#rewind) this.#confirm(this.#position);
 		await this.#file?.handle.close();
 	}
 
@@ -174,7 +178,7 @@ export class Delivery {
 				}
 				if (batch.records.length > 0) await this.#send(batch.records);
 				if (this.#rewind) continue;
-				this.#sent(batch.next);
+				await this.#sent(batch.next);
 				this.#delivered += batch.records.length;
 				backoffMs = this.#limits.retryMinMs;
 				recordsMax = this.#limits.batchRecordsMax;
@@ -210,21 +214,25 @@ export class Delivery {
 			};
 			if (this.#news || this.#stopping.signal.aborted) this.wake();
 		});
-		this.#confirmDue();
+		await this.#confirmDue();
 	}
 
-	#sent(upTo: Position): void {
+	async #sent(upTo: Position): Promise<void> {
 		this.#position = upTo;
 		if (this.#options.sink.acknowledges) {
 			this.#confirm(upTo);
 			return;
 		}
 		this.#unconfirmed.push({ dueMs: Date.now() + this.#limits.confirmAfterMs, upTo });
-		this.#confirmDue();
+		await this.#confirmDue();
 	}
 
-	#confirmDue(): void {
+	/** A connection that broke while this process was held up has broken before: what is known of it by now is heard first. */
+	async #confirmDue(): Promise<void> {
 		const now = Date.now();
+		if (this.#unconfirmed[0] === undefined || this.#unconfirmed[0].dueMs > now) return;
+		await turnsOfTheLoop();
+		if (this.#rewind) return;
 		while (this.#unconfirmed[0] !== undefined && this.#unconfirmed[0].dueMs <= now) {
 			const { upTo } = this.#unconfirmed.shift() as { upTo: Position };
 			if (this.#unconfirmed[0] === undefined || this.#unconfirmed[0].dueMs > now) this.#confirm(upTo);
@@ -339,6 +347,13 @@ export class Delivery {
 		this.#file = { name, handle };
 		return handle;
 	}
+}
+
+/** One for the end of a socket to be read, one for its being told, and one more. */
+const turnsToHear = 3;
+
+async function turnsOfTheLoop(): Promise<void> {
+	for (let turn = 0; turn < turnsToHear; turn += 1) await new Promise((resolve) => setImmediate(resolve));
 }
 
 function cutBatch(bytes: Buffer, from: Position, recordsMax: number): Batch | null {

@@ -123,6 +123,39 @@ describe('delivery', () => {
 		expect(sequences(again.got).filter((sequence) => sequences(sink.got).includes(sequence))).toEqual([]);
 	});
 
+	it('does not count as delivered what went over a connection that broke while the process was held up', async () => {
+		const given: string[] = [];
+		let watched = '';
+		let tell: (error: Error) => void = () => {};
+		const holdUp = (): void => {
+			const end = performance.now() + 2 * quick.confirmAfterMs;
+			while (performance.now() < end);
+			// The time is up, and what the socket has to say comes behind the timers.
+			setImmediate(() => tell(new Error('connection lost')));
+		};
+		const { log } = await openWith({
+			name: 'late',
+			acknowledges: false,
+			deliver: (batch) => {
+				const uids = batch.map(({ uid }) => uid);
+				if (watched === 'next') {
+					watched = uids[0] ?? '';
+					setTimeout(holdUp);
+				}
+				given.push(...uids);
+				return Promise.resolve();
+			},
+			onBroken: (broken) => {
+				tell = broken;
+			},
+			close: () => Promise.resolve(),
+		});
+		await until(() => log.stats.sinks[0]?.lagRecords === 0);
+		watched = 'next';
+		await accept(log, record());
+		await until(() => given.filter((uid) => uid === watched).length > 1);
+	});
+
 	it('takes a record that is longer than a batch', async () => {
 		const sink = memorySink();
 		const { log, path } = await openWith(sink);

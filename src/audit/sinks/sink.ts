@@ -26,6 +26,7 @@ export interface Sink {
 	deliver(records: readonly SinkRecord[], signal: AbortSignal): Promise<void>;
 	/** Called with a function to call when a connection broke while nothing was being delivered. */
 	onBroken?(broken: (error: Error) => void): void;
+	/** Rejects when what was handed over last may not have arrived: it is given again after the next start. */
 	close(): Promise<void>;
 }
 

@@ -78,9 +78,12 @@ class SyslogSink implements Sink {
 	close(): Promise<void> {
 		const socket = this.#socket;
 		this.#socket = null;
-		return new Promise((resolve) => {
+		return new Promise((resolve, reject) => {
 			if (socket === null || socket.destroyed) return resolve();
-			socket.once('close', () => resolve());
+			socket.once('close', (failed) => {
+				if (failed) reject(new SinkError('the connection broke while it was closed'));
+				else resolve();
+			});
 			socket.end(() => socket.destroy());
 		});
 	}
