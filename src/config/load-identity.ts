@@ -14,6 +14,11 @@ export async function loadIdentity(reader: Reader, { identity, listen }: RawConf
 	if (login === 'device' && rawIssuers[0] !== undefined && rawIssuers[0].clientId === undefined)
 		reader.problem(['identity', 'issuers', 0, 'clientId'], 'missing: login device needs it');
 	reader.unique(['identity', 'issuers'], 'issuer', rawIssuers);
+	const alike = rawIssuers.filter(({ prefix }) => prefix === undefined);
+	if (alike.length > 1)
+		reader.warn(
+			`identity.issuers: ${alike.length} of them have no prefix, so each can name the people and groups of the others`,
+		);
 	reader.unique(['identity', 'users'], 'name', rawUsers);
 	const users: UserConfig[] = [];
 	for (const [index, user] of rawUsers.entries()) {

@@ -60,6 +60,7 @@ identity:
       groups: groups
       claims: [tenant]
     - issuer: https://opaque.example.com
+      prefix: 'opaque:'
       audience: [portcullis, psql]
       clientId: psql
       clientSecret: { env: CLIENT_SECRET }
@@ -132,6 +133,7 @@ describe('what is read', () => {
 						issuer: 'https://opaque.example.com',
 						audience: ['portcullis', 'psql'],
 						username: 'sub',
+						prefix: 'opaque:',
 						groups: null,
 						requiredScopes: ['db'],
 						introspection: { clientId: 'gateway', always: true },
@@ -238,6 +240,16 @@ describe('what is read', () => {
 		expect(config.warnings).toEqual([
 			'listen.tls.mode: off on 0.0.0.0: what clients send can be read on the network',
 			'databases.shop.tls.mode: disable to db: statements and rows can be read on the network',
+		]);
+	});
+
+	test('issuers that can name the people of each other are a warning', async () => {
+		const issuer = (name: string): string => `{ issuer: "https://${name}.example.com", audience: portcullis }`;
+		const config = await parse(
+			`identity: { issuers: [${issuer('a')}, ${issuer('b')}] }\ndatabases: { shop: { host: localhost, user: u } }`,
+		);
+		expect(config.warnings).toEqual([
+			'identity.issuers: 2 of them have no prefix, so each can name the people and groups of the others',
 		]);
 	});
 
