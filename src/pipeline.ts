@@ -102,6 +102,8 @@ const CACHE_BYTES_MAX = 64 * 1024 * 1024;
 const SHAPES_BYTES_MAX = 16 * 1024 * 1024;
 /** A longer text is not worth remembering: it will hardly come again. */
 const CACHED_TEXT_MAX = 64 * 1024;
+/** Bytes that one remembered decision may take: its text, what it was made to, and what it is found by. */
+const CACHED_BYTES_MAX = 1024 * 1024;
 /** How long the statements of one text are looked at before others are served. */
 const SLICE_MS = 10;
 /** How often one decision looks through the session's own connection. */
@@ -338,7 +340,7 @@ export class Pipeline {
 
 	#remember(key: string, decision: Decision): Decision {
 		const size = 2 * (key.length + decision.sql.length + decision.rewritten.length);
-		if (size <= CACHED_TEXT_MAX) this.#decisions.set(key, decision, { size: size + DECISION_BYTES });
+		if (size <= CACHED_BYTES_MAX) this.#decisions.set(key, decision, { size: size + DECISION_BYTES });
 		return decision;
 	}
 }

@@ -79,6 +79,15 @@ describe('what is remembered', () => {
 		expect(pipeline.stats.hits).toBe(1);
 	});
 
+	test('a report is kept, which is much longer than most texts', async () => {
+		const pipeline = new Pipeline({ audit: null });
+		const sql = Array.from({ length: 250 }, () => 'select id, name, ssn from people where id < 5').join(' union all ');
+		const first = await pipeline.decide(bench.context(), sql);
+		expect(first.effect).toBe('mask');
+		expect(await pipeline.decide(bench.context(), sql)).toBe(first);
+		expect(pipeline.stats).toMatchObject({ hits: 1, misses: 1 });
+	});
+
 	test('a very long text is not kept', async () => {
 		const pipeline = new Pipeline({ audit: null });
 		const sql = `select '${'x'.repeat(100_000)}'`;
