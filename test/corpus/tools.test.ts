@@ -81,7 +81,7 @@ function difference(statement: ToolStatement, want: Answer, got: Answer): string
 
 describe('what tools send', () => {
 	for (const tool of tools()) {
-		it(`${tool.name}: ${tool.statements.length} statements`, async () => {
+		it(`${tool.name}: ${tool.statements.length} statements`, { timeout: 120_000 }, async () => {
 			const { host, port, user, password, database } = real;
 			const want = await play({ host, port, user, password, database }, tool, 'simple');
 			const failed = want.filter(({ errors }) => errors.length > 0).length;

@@ -1,0 +1,74 @@
+/** Texts of several statements: what one makes, renames or drops is followed for those after it. */
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Bench } from './bench.ts';
+import { openPeople, RULES, SETUP } from './people.ts';
+
+let bench: Bench;
+beforeAll(async () => {
+	bench = await openPeople({ setup: SETUP, rules: RULES, path: ['app', 'hr'] });
+});
+afterAll(async () => {
+	await bench?.close();
+});
+
+/** Rows of the last statement that gave any. */
+async function played(sql: string): Promise<unknown> {
+	const { error, rewritten } = await bench.decide(sql);
+	if (error !== undefined) return `${error.sqlstate} ${error.message}`;
+	await bench.client.query('begin');
+	try {
+		const results: unknown = await bench.client.query({ text: rewritten, rowMode: 'array' });
+		const all = (Array.isArray(results) ? results : [results]) as { rows: unknown[] }[];
+		return all.findLast(({ rows }) => rows.length > 0)?.rows;
+	} finally {
+		await bench.client.query('rollback');
+	}
+}
+
+describe('a text that', () => {
+	const rows: readonly { readonly name: string; readonly sql: string; readonly want: unknown }[] = [
+		{
+			name: 'makes a table and uses it',
+			sql: "create table made (a int, b text); insert into made values (1, 'x'); select b, a from made",
+			want: [['x', 1]],
+		},
+		{
+			name: 'makes a table in place of one that is dropped',
+			sql: 'drop table if exists made; create table made (c int); insert into made values (3); select c from made',
+			want: [[3]],
+		},
+		{
+			name: 'makes a table of a protected one',
+			sql: 'create table made as select id, ssn from people; select ssn from made where id = 1; drop table made',
+			want: [['XXX-XX-1001']],
+		},
+		{
+			name: 'makes a view over a protected table',
+			sql: 'create view made as select id, ssn from people; select ssn from made where id = 1; drop view made',
+			want: [['XXX-XX-1001']],
+		},
+		{
+			name: 'makes a sequence and asks it',
+			sql: "create sequence made; select nextval('made'); drop sequence made",
+			want: [['1']],
+		},
+		{
+			name: 'makes a temporary table and renames it',
+			sql: 'create temp table t1 as select id, ssn from people; alter table t1 rename to t2; select ssn from t2 where id = 1',
+			want: [['XXX-XX-1001']],
+		},
+		{
+			name: 'reads what it has dropped',
+			sql: 'create temp table t1 (a int); drop table t1; select * from t1',
+			want: '42P01 relation "t1" does not exist',
+		},
+		{
+			name: 'writes through a view that it has made',
+			sql: "create view made as select id, ssn from people; update made set ssn = 'x'",
+			want: expect.stringMatching(/^42501 /),
+		},
+	];
+	test.each(rows)('$name', async ({ sql, want }) => {
+		expect(await played(sql)).toEqual(want);
+	});
+});
