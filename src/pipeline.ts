@@ -147,7 +147,11 @@ export class Pipeline {
 	 */
 	decide(context: PipelineContext, sql: string, parameterTypes: readonly number[] = []): Decision | Promise<Decision> {
 		const snapshot = snapshotOf(context);
-		if (snapshot instanceof GatewayError) return refusal(sql, 'Undecided', snapshot, 'none');
+		if (snapshot instanceof GatewayError) {
+			// Nothing failed: only the look is late, because the gateway was too busy for it.
+			if (context.catalog.state.type === 'current') return this.#decideAgain(context, sql, parameterTypes);
+			return refusal(sql, 'Undecided', snapshot, 'none');
+		}
 		const revision = revisionOf(context, snapshot);
 		const scope = `${context.access.database}\0${context.access.shape}\0${revision}\0${parameterTypes.join()}`;
 		// What only the session sees, or has prepared, is not in the scope: such decisions are not remembered.

@@ -57,6 +57,29 @@ describe('what is remembered', () => {
 		expect(at(pipeline.decide(bench.context(), 'select * from people'))).toBe(first);
 	});
 
+	test('a catalogue whose look is only late is looked at, in place of a refusal', async () => {
+		const pipeline = new Pipeline({ audit: null });
+		const { catalog } = bench;
+		const late = (type: 'current' | 'stale'): PipelineContext['catalog'] =>
+			new Proxy(catalog, {
+				get: (target, key) => {
+					if (key === 'state') return { type };
+					if (key === 'snapshot') return throwUnknown;
+					return key === 'refresh' ? () => target.refresh() : Reflect.get(target, key, target);
+				},
+			});
+		const throwUnknown = (): never => {
+			throw new GatewayError('57P03', 'the catalogue is not known at the moment');
+		};
+		const sql = 'select ssn from people';
+		const decided = await pipeline.decide({ ...bench.context(), catalog: late('current') }, sql);
+		expect(decided).toMatchObject({ effect: 'mask' });
+		expect(at(pipeline.decide({ ...bench.context(), catalog: late('stale') }, sql))).toMatchObject({
+			effect: 'deny',
+			error: { sqlstate: '57P03' },
+		});
+	});
+
 	test('paths that join to the same text are not the same', async () => {
 		const pipeline = new Pipeline({ audit: null });
 		const first = await pipeline.decide(bench.context({ path: ['hr","app'] }), 'select id from items');
