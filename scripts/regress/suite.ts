@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { type Account, DATABASE, folderFor, HOST, run, SUPERUSER } from './cluster.ts';
 
 /** Longer than any test of the suite takes. */
-const TEST_TIMEOUT_MS = 300_000;
+const TEST_TIMEOUT_MS = 900_000;
 
 export interface Suite {
 	/** src/test/regress of the source tree. */
