@@ -100,7 +100,7 @@ const ATTEMPTS: readonly Attempt[] = [
 		name: 'a replication connection',
 		options: (good) => ({ ...good, replication: 'database' }),
 		code: '42501',
-		message: /^replication connections are not allowed/,
+		message: /^permission denied to replicate database "shop"$/,
 	},
 ];
 

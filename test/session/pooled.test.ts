@@ -381,7 +381,8 @@ describe("a user's code", () => {
 
 describe('a pool that is full', () => {
 	it('is an error in time, and the session goes on', async () => {
-		await start({ queueTimeoutMs: 50 }, 1);
+		// Long enough for the logins, which need the connection too.
+		await start({ queueTimeoutMs: 500 }, 1);
 		const [one, two] = [await open(), await open()];
 		await ask(one, 'begin');
 		expect(await ask(two, 'select 1')).toEqual(['53300']);
