@@ -202,8 +202,12 @@ export class Conversation {
 		if (this.catalogStale) {
 			this.catalogStale = false;
 			// A refresh that fails leaves the catalogue stale, and the decision says so to the client.
-			this.wait(this.database.catalog.refresh().catch(() => undefined));
-			return false;
+			const looked = this.database.catalog.refresh().catch(() => undefined);
+			// Others are to know soon; what somebody may do who may do everything does not hang on it.
+			if (this.loans !== null || !this.context().access.unrestricted) {
+				this.wait(looked);
+				return false;
+			}
 		}
 		if (names.temporaryStale && !this.segmentOpen && this.status !== 'E') {
 			if (replies.length > 0) return this.drain();
