@@ -28,7 +28,7 @@ export class Control {
 		const databases = this.#databases(name);
 		for (const { gate } of databases) gate.pause();
 		const left = databases.reduce((sum, { gate }) => sum + gate.stats.leased, 0);
-		return `${left} session${left === 1 ? ' keeps its server connection until it ends' : 's keep their server connections until they end'}`;
+		return `${left} session${left === 1 ? ' has a server connection, and keeps it until it is done' : 's have server connections, and keep them until they are done'}`;
 	}
 
 	resume(name: string | null): string {

@@ -145,7 +145,7 @@ describe('what operators do', () => {
 		const notices: string[] = [];
 		ana.on('notice', ({ message }) => notices.push(message ?? ''));
 		await ana.query('PAUSE shop');
-		expect(notices).toEqual(['1 session keeps its server connection until it ends']);
+		expect(notices).toEqual(['1 session has a server connection, and keeps it until it is done']);
 		expect((await before.query('select 1 as one')).rows).toEqual([{ one: 1 }]);
 		const waits = gateway.connect('ben');
 		await expect
