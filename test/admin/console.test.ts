@@ -106,7 +106,12 @@ describe('the simple protocol', () => {
 		{ sql: ' -- nothing\n;', want: ['EmptyQueryResponse', 'ready I'] },
 		{
 			sql: 'PAUSE; RESUME',
-			want: ['notice 0 sessions have server connections, and keep them until they are done', 'PAUSE', 'RESUME', 'ready I'],
+			want: [
+				'notice 0 sessions have server connections, and keep them until they are done',
+				'PAUSE',
+				'RESUME',
+				'ready I',
+			],
 		},
 		{ sql: 'RELOAD', want: ['notice policy p1 is unchanged', 'RELOAD', 'ready I'] },
 		{ sql: 'select 1', want: ['columns ?column?:23:0', 'row 1', 'SELECT 1', 'ready I'] },
