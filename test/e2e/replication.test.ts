@@ -186,7 +186,14 @@ describe.skipIf(installed === null)('replication through the gateway', () => {
 			"insert into people select i, 'x', 'x' from generate_series(2000, 3000) i; select pg_switch_wal()",
 		);
 		const [row] = await database.sql('select pg_current_wal_insert_lsn()::text as at');
-		const ended = await tool('pg_receivewal', 'backup', ['-D', log, '-S', slot, '--endpos', String(row?.['at']), '-v']);
+		let running = true;
+		const receiving = tool('pg_receivewal', 'backup', ['-D', log, '-S', slot, '--endpos', String(row?.['at']), '-v']);
+		void receiving.finally(() => {
+			running = false;
+		});
+		// It ends when it has seen something behind its end, and a server with nothing to do writes nothing for a while.
+		for (let id = 3001; running; id += 1) await database.sql(`insert into people values (${id}, 'x', 'x')`);
+		const ended = await receiving;
 		expect(ended).toMatchObject({ status: 0 });
 		expect((await readdir(log)).length).toBeGreaterThan(0);
 		expect(await tool('pg_receivewal', 'backup', ['--drop-slot', '-S', slot])).toMatchObject({ status: 0 });
