@@ -1,14 +1,14 @@
 /** Decides a function call: ordinary ones by their routines, and the few that stand for a statement of their own (set_config, nextval, pg_notify). */
 import type { FuncCall, Node } from '@pgsql/types';
 import { isSecretSetting, secretSettingNames, settingSafety } from '../catalog/safety.ts';
-import type { Routine } from '../catalog/snapshot.ts';
+import type { CatalogSnapshot, Routine } from '../catalog/snapshot.ts';
 import { GatewayError } from '../errors.ts';
 import { checkUserCasts, madeType, usedType } from './casts.ts';
 import { checkSequence } from './sequence.ts';
 import { stringsOf, TYPE } from './names.ts';
 import { as } from './nodes.ts';
 import { type Call, type CallInfo, checkCall, findRoutines } from './routines.ts';
-import { commonType } from './types.ts';
+import { baseType, commonType } from './types.ts';
 import { scanTo } from './clause.ts';
 import { addRules, denied, type ExprInfo, noteUse, positionAt, refuse, type Walk } from './walk.ts';
 
@@ -185,18 +185,34 @@ const ANY_ELEMENT: ReadonlySet<number> = new Set([2283, 2776, 3500, 5077, 5079])
 /** anyarray, anycompatiblearray. */
 const ANY_ARRAY: ReadonlySet<number> = new Set([2277, 5078]);
 
+/** anynonarray, anycompatiblenonarray. */
+const NO_ARRAY: ReadonlySet<number> = new Set([2776, 5079]);
+
+/** False where an array is given for what must not be one, or the other way round (array_agg has one form for each). */
+function takesArrays(catalog: CatalogSnapshot, routine: Routine, args: readonly ExprInfo[]): boolean {
+	return routine.argTypes.every((declared, i) => {
+		const type = args[i]?.type ?? null;
+		if (type === null || type === TYPE.unknown) return true;
+		const base = catalog.typeByOid(baseType(catalog, type) ?? 0);
+		if (base === undefined) return true;
+		const isArray = base.element !== 0 && catalog.arrayTypeOf(base.element) === base.oid;
+		return isArray ? !NO_ARRAY.has(declared) : !ANY_ARRAY.has(declared);
+	});
+}
+
 /** The type that a polymorphic result stands for, where the arguments tell it. */
 function polymorphicResult(walk: Walk, info: CallInfo, args: readonly ExprInfo[]): number | null {
-	const routine = info.candidates.length === 1 ? info.candidates[0] : undefined;
 	if (info.type === null) return null;
 	const { catalog } = walk.context;
 	if (catalog.typeByOid(info.type)?.kind !== 'p') return info.type;
+	const fitting = info.candidates.filter((candidate) => takesArrays(catalog, candidate, args));
+	const routine = fitting.length === 1 ? fitting[0] : undefined;
 	if (routine === undefined) return null;
-	// Ranges and the like, domains, and arguments of several types are left untold rather than guessed at.
+	// Ranges and the like, and arguments of several types, are left untold rather than guessed at. Of one domain alone the
+	// server makes that domain, whose functions then run on what is put into it.
 	const elements = routine.argTypes.flatMap((declared, i): (number | null)[] => {
 		const type = args[i]?.type ?? null;
-		if (ANY_ELEMENT.has(declared))
-			return [type === TYPE.unknown || catalog.typeByOid(type ?? 0)?.kind !== 'd' ? type : null];
+		if (ANY_ELEMENT.has(declared)) return [type];
 		if (!ANY_ARRAY.has(declared)) return [];
 		const array = type === null ? undefined : catalog.typeByOid(type);
 		const isPlain = array !== undefined && array.element !== 0 && catalog.arrayTypeOf(array.element) === type;

@@ -118,6 +118,11 @@ const typed = attacks('functions', 'no-secret', {
 		"insert into lab.copied values ('x')",
 		'rollback',
 	],
+	'a literal among values of a column that runs a function': [
+		"select array_append(array_agg(a), 'x') from lab.dom",
+		"select array_prepend('x', array_append(array_agg(a), min(a))) from lab.dom",
+		"select array_position(array_agg(a), 'x') from lab.dom",
+	],
 	'a table of a null to which a cast leads': [
 		'begin',
 		'create temp table told as select null::app.stolen as s',
