@@ -114,13 +114,12 @@ function bindVirtual(
 	unrecorded: UnrecordedParse | null,
 ): Progress {
 	const { decision } = prepared;
-	if (!namesSettled(conversation, decision)) {
-		// It has to be answered before this is handled again.
+	const placed = namesSettled(conversation, decision) ? place(conversation, loans, prepared) : 'unsure';
+	if (placed === 'unsure') {
+		// Its Parse has to be answered before this is handled again.
 		if (unrecorded !== null) recordParse(conversation, unrecorded);
 		return again(conversation);
 	}
-	const placed = place(conversation, loans, prepared);
-	if (placed === 'unsure') return again(conversation);
 	if (placed instanceof GatewayError) return refuseBind(conversation, placed, unrecorded);
 	conversation.segmentOpen = true;
 	const real = makeReal(conversation, loans, decision);
