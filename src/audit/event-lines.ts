@@ -6,6 +6,7 @@ import {
 	authProtocolOf,
 	databasePart,
 	datastoreClass,
+	classPart,
 	effects,
 	endpointOf,
 	eventClass,
@@ -24,27 +25,11 @@ const logon = { Logon: 1, Logoff: 2 } as const;
 const entityActivity = { Create: 1, Update: 3, Delete: 4, Enable: 8, Disable: 9, Other: 99 } as const;
 
 function authenticationClass(activity: keyof typeof logon): object {
-	const { category_uid, class_uid } = eventClass.authentication;
-	const activity_id = logon[activity];
-	return {
-		category_uid,
-		class_uid,
-		activity_id,
-		activity_name: activity,
-		type_uid: class_uid * 100 + activity_id,
-	};
+	return classPart(eventClass.authentication, activity, logon[activity]);
 }
 
 function entityClass(activity: keyof typeof entityActivity): object {
-	const { category_uid, class_uid } = eventClass.entity;
-	const activity_id = entityActivity[activity];
-	return {
-		category_uid,
-		class_uid,
-		activity_id,
-		activity_name: activity,
-		type_uid: class_uid * 100 + activity_id,
-	};
+	return classPart(eventClass.entity, activity, entityActivity[activity]);
 }
 
 /** What logins and logouts have in common. */

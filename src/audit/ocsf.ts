@@ -177,15 +177,15 @@ export interface ClassPart {
 }
 
 export function datastoreClass(activity: DatastoreActivity): ClassPart {
-	const { category_uid, class_uid } = eventClass.datastore;
-	const activity_id = datastoreActivity[activity];
-	return {
-		category_uid,
-		class_uid,
-		activity_id,
-		activity_name: activity,
-		type_uid: class_uid * 100 + activity_id,
-	};
+	return classPart(eventClass.datastore, activity, datastoreActivity[activity]);
+}
+
+export function classPart(
+	{ category_uid, class_uid }: { readonly category_uid: number; readonly class_uid: number },
+	activity_name: string,
+	activity_id: number,
+): ClassPart {
+	return { category_uid, class_uid, activity_id, activity_name, type_uid: class_uid * 100 + activity_id };
 }
 
 export const effects = {
