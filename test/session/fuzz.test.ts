@@ -1,11 +1,9 @@
 /** Bytes that nobody meant, from clients and from servers: the session ends or goes on, and nothing else notices. */
-import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
+import { connect } from 'node:net';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { protocolVersions } from '../../src/wire/codes.ts';
 import {
-	encodeAuthenticationOk,
-	encodeBackendKeyData,
 	encodeBindComplete,
 	encodeCommandComplete,
 	encodeDataRow,
@@ -13,7 +11,6 @@ import {
 	encodeFrontend,
 	encodeNoData,
 	encodeNoticeResponse,
-	encodeParameterStatus,
 	encodeParseComplete,
 	encodeReadyForQuery,
 	encodeRowDescription,
@@ -21,6 +18,7 @@ import {
 } from '../../src/wire/encode.ts';
 import { createDatabase, type TestDatabase } from '../support/postgres.ts';
 import { startTestGateway, type TestGateway } from './gateway.ts';
+import { type ScriptedServer, startScriptedServer } from './scripted-server.ts';
 import { until } from './until.ts';
 import { Bind, CopyData, CopyDone, DescribePortal, Execute, Parse, Query, Sync, WireClient } from './wire-client.ts';
 
@@ -149,44 +147,16 @@ describe('a client', () => {
 });
 
 describe('a server', () => {
-	let server: Server;
+	let server: ScriptedServer;
 	let gateway: TestGateway;
-	const open = new Set<Socket>();
-	/** What is answered to whatever the client says. */
-	let answer: Buffer = Buffer.alloc(0);
-
-	const welcome = Buffer.concat([
-		encodeAuthenticationOk(),
-		...Object.entries({
-			server_version: '18.0',
-			server_encoding: 'UTF8',
-			client_encoding: 'UTF8',
-			standard_conforming_strings: 'on',
-			search_path: 'public',
-		}).map(([name, value]) => encodeParameterStatus(name, value)),
-		encodeBackendKeyData(4711, Buffer.from([1, 2, 3, 4])),
-		encodeReadyForQuery('I'),
-	]);
 
 	beforeAll(async () => {
-		server = createServer((socket) => {
-			open.add(socket);
-			socket.on('error', () => undefined);
-			socket.on('close', () => open.delete(socket));
-			socket.once('data', () => {
-				socket.write(welcome);
-				socket.once('data', () => socket.end(answer));
-			});
-		});
-		await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-		const { port } = server.address() as AddressInfo;
-		const nowhere = { host: '127.0.0.1', port, user: 'u', password: 'p', database: 'd' } as TestDatabase;
-		gateway = await startTestGateway(nowhere);
+		server = await startScriptedServer();
+		gateway = await startTestGateway(server.database);
 	});
 
 	afterAll(async () => {
 		await gateway?.close();
-		for (const socket of open) socket.destroy();
 		server?.close();
 	});
 
@@ -230,7 +200,7 @@ describe('a server', () => {
 	];
 
 	it('that is in order is understood', async () => {
-		answer = replies;
+		server.answer = replies;
 		const client = await WireClient.open({ port: gateway.port });
 		client.send(...questions);
 		const heard = (await client.rest()).map(({ type }) => type);
@@ -242,7 +212,7 @@ describe('a server', () => {
 	}, async () => {
 		await fc.assert(
 			fc.asyncProperty(fc.array(damage, { minLength: 1, maxLength: 3 }), async (damages) => {
-				answer = damaged(replies, damages);
+				server.answer = damaged(replies, damages);
 				// What the server said before the damage is heard; then the session ends, whatever else it says.
 				const heard = await pour(gateway.port, Buffer.concat([startup, ...questions.map(encodeFrontend)]), false);
 				const rows = heard.toString('latin1').split('confidential').length - 1;

@@ -1,22 +1,20 @@
 /** Spoiled bytes on replication connections, from clients and from servers: the session ends or goes on, nothing is left, nobody else notices. */
-import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
+import { connect } from 'node:net';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { protocolVersions } from '../../src/wire/codes.ts';
 import {
-	encodeAuthenticationOk,
 	encodeBackend,
-	encodeBackendKeyData,
 	encodeCommandComplete,
 	encodeDataRow,
 	encodeFrontend,
-	encodeParameterStatus,
 	encodeReadyForQuery,
 	encodeRowDescription,
 	encodeStartupMessage,
 } from '../../src/wire/encode.ts';
 import { createDatabase, type TestDatabase } from '../support/postgres.ts';
 import { startTestGateway, type TestGateway } from './gateway.ts';
+import { type ScriptedServer, startScriptedServer } from './scripted-server.ts';
 import { until } from './until.ts';
 import { CopyData, CopyDone, Parse, Query, Sync, Terminate, WireClient } from './wire-client.ts';
 
@@ -118,50 +116,16 @@ describe('a client', () => {
 });
 
 describe('a server', () => {
-	let server: Server;
+	let server: ScriptedServer;
 	let gateway: TestGateway;
-	const open = new Set<Socket>();
-	/** What is answered to whatever the client says. */
-	let answer: Buffer = Buffer.alloc(0);
-
-	const settings = {
-		server_version: '18.0',
-		server_encoding: 'UTF8',
-		client_encoding: 'UTF8',
-		standard_conforming_strings: 'on',
-		search_path: 'public',
-	};
-	const welcome = Buffer.concat([
-		encodeAuthenticationOk(),
-		...Object.entries(settings).map(([name, value]) => encodeParameterStatus(name, value)),
-		encodeBackendKeyData(4711, Buffer.from([1, 2, 3, 4])),
-		encodeReadyForQuery('I'),
-	]);
 
 	beforeAll(async () => {
-		server = createServer((socket) => {
-			open.add(socket);
-			socket.on('error', () => undefined);
-			socket.on('close', () => open.delete(socket));
-			socket.once('data', () => {
-				socket.write(welcome);
-				socket.once('data', () => socket.end(answer));
-			});
-		});
-		await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-		const { port } = server.address() as AddressInfo;
-		gateway = await startTestGateway({
-			host: '127.0.0.1',
-			port,
-			user: 'u',
-			password: 'p',
-			database: 'd',
-		} as TestDatabase);
+		server = await startScriptedServer();
+		gateway = await startTestGateway(server.database);
 	});
 
 	afterAll(async () => {
 		await gateway?.close();
-		for (const socket of open) socket.destroy();
 		server?.close();
 	});
 
@@ -181,7 +145,7 @@ describe('a server', () => {
 	const questions = [Query('IDENTIFY_SYSTEM'), Query('START_REPLICATION 0/1'), CopyDone].map(encodeFrontend);
 
 	it('that is in order is passed on byte for byte', async () => {
-		answer = replies;
+		server.answer = replies;
 		const client = await WireClient.open({
 			port: gateway.port,
 			params: { database: 'replication', replication: 'true' },
@@ -194,7 +158,7 @@ describe('a server', () => {
 	it('that is not ends its session at the latest', { timeout: 60_000 + 300 * runs }, async () => {
 		await fc.assert(
 			fc.asyncProperty(fc.array(damage, { minLength: 1, maxLength: 3 }), async (damages) => {
-				answer = damaged(replies, damages);
+				server.answer = damaged(replies, damages);
 				await pour(gateway.port, Buffer.concat([startupFor('true'), ...questions]));
 				await until(() => gateway.listener.stats.sessions === 0 && gateway.pool.stats.leased === 0);
 				for (const { outcomes } of gateway.pipeline.recorded.splice(0)) expect(outcomes.length).toBe(1);
