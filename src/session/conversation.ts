@@ -127,7 +127,7 @@ export class Conversation {
 		return found;
 	};
 	readonly #lookUpRoutines = (names: readonly string[]): Promise<readonly Routine[]> => lookUpRoutines(this, names);
-	#decided: { readonly key: string; readonly decision: Decision } | null = null;
+	#decided: { readonly key: string; readonly access: Access; readonly decision: Decision } | null = null;
 	#flushedAfter: Expected | undefined;
 
 	constructor(parts: ConversationParts) {
@@ -178,13 +178,18 @@ export class Conversation {
 	/** The decision on a text; null while it is being made: then the message has to be handled `again`. */
 	decide(sql: string, parameterTypes: readonly number[]): Decision | null {
 		const known = this.#takeDecided(sql) ?? shardDecision(this, sql);
-		return known ?? this.#await(sql, this.services.pipeline.decide(this.context(), sql, parameterTypes));
+		if (known !== null) return known;
+		const context = this.context();
+		return this.#await(sql, context.access, this.services.pipeline.decide(context, sql, parameterTypes));
 	}
 
 	/** The decision on a FunctionCall; null as for `decide`. */
 	decideCall(oid: number): Decision | null {
 		const key = `FunctionCall ${oid}`;
-		return this.#takeDecided(key) ?? this.#await(key, this.services.pipeline.decideCall(this.context(), oid));
+		const known = this.#takeDecided(key);
+		if (known !== null) return known;
+		const context = this.context();
+		return this.#await(key, context.access, this.services.pipeline.decideCall(context, oid));
 	}
 
 	/**
@@ -323,14 +328,15 @@ export class Conversation {
 	#takeDecided(key: string): Decision | null {
 		const decided = this.#decided;
 		this.#decided = null;
-		return decided?.key === key ? decided.decision : null;
+		// While it was made the policy may have become another: then it is made again.
+		return decided?.key === key && decided.access === this.context().access ? decided.decision : null;
 	}
 
-	#await(key: string, made: Decision | Promise<Decision>): Decision | null {
+	#await(key: string, access: Access, made: Decision | Promise<Decision>): Decision | null {
 		if (!(made instanceof Promise)) return made;
 		this.wait(
 			made.then((decision) => {
-				this.#decided = { key, decision };
+				this.#decided = { key, access, decision };
 			}),
 		);
 		return null;

@@ -52,6 +52,14 @@ describe.each([undefined, ...otherVersions()])('PostgreSQL (%s)', (native) => {
 	const errorsOf = (messages: readonly Backend[]) =>
 		messages.flatMap((message) => (message.type === 'ErrorResponse' ? [Object.fromEntries(message.fields)] : []));
 
+	it('decides again what was decided while the policy became another', async () => {
+		await gateway.close();
+		gateway = await startTestGateway(database, { withdrawn: () => gateway.pipeline.paths.length > 0 });
+		client = await WireClient.open({ port: gateway.port });
+		await client.query('select slow_me from (select 1 as slow_me) x');
+		expect(gateway.pipeline.paths.length).toBe(2);
+	});
+
 	describe('search_path is known at every decision', () => {
 		const standard = ['$user', 'public'];
 		const cases = [
