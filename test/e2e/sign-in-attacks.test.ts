@@ -18,17 +18,10 @@ import { arrive } from '../cli/person/person.ts';
 import { startOidc } from '../support/oidc.ts';
 import { SERVICE_PASSWORD, startGateway, type TestGateway } from '../support/gateway.ts';
 
-/** Connections of one address that have not signed in. */
-const CROWD = 8;
-
 let gateway: TestGateway;
 
 beforeAll(async () => {
-	gateway = await startGateway({
-		configure: (config) => {
-			config['limits'] = { connectingPerAddressMax: CROWD };
-		},
-	});
+	gateway = await startGateway();
 });
 
 afterAll(async () => {
@@ -77,8 +70,12 @@ function sqlstateOf(messages: readonly Backend[]): string | undefined {
 	return last?.type === 'ErrorResponse' ? last.fields.get('C') : last?.type;
 }
 
-async function refusal(user: string, password: string, more: pg.ClientConfig = {}): Promise<unknown> {
-	const { host, port } = gateway;
+async function refusal(
+	user: string,
+	password: string,
+	more: pg.ClientConfig = {},
+	{ host, port } = gateway,
+): Promise<unknown> {
 	const client = new pg.Client({ host, port, user, password, database: 'shop', ...more });
 	client.on('error', () => undefined);
 	try {
@@ -134,8 +131,25 @@ describe('a client that leaves while its login waits for a person', () => {
 });
 
 describe('a flood of connections', () => {
+	/** Connections of one address that have not signed in. */
+	const CROWD = 8;
+
+	let narrow: TestGateway;
+
+	beforeAll(async () => {
+		narrow = await startGateway({
+			configure: (config) => {
+				config['limits'] = { connectingPerAddressMax: CROWD };
+			},
+		});
+	});
+
+	afterAll(() => narrow.stop());
+
+	const signIn = (more: pg.ClientConfig = {}): Promise<unknown> => refusal('app', SERVICE_PASSWORD, more, narrow);
+
 	async function silent(count: number): Promise<Socket[]> {
-		const sockets = Array.from({ length: count }, () => connect({ host: gateway.host, port: gateway.port }));
+		const sockets = Array.from({ length: count }, () => connect({ host: narrow.host, port: narrow.port }));
 		onTestFinished(() => sockets.forEach((socket) => void socket.destroy()));
 		for (const socket of sockets) socket.on('error', () => undefined);
 		await Promise.all(sockets.map((socket) => once(socket, 'connect')));
@@ -146,14 +160,14 @@ describe('a flood of connections', () => {
 		const sockets = await silent(CROWD);
 		const [ninth] = await silent(1);
 		if (ninth !== undefined && !ninth.closed) await once(ninth, 'close');
-		expect(await refusal('app', SERVICE_PASSWORD)).toMatch(/ECONNRESET|terminated unexpectedly/);
-		expect(await refusal('app', SERVICE_PASSWORD, { stream: () => from('127.0.0.2') })).toBe('signed in');
-		const told = gateway.log.filter(({ message }) => message.startsWith('connections are cut'));
+		expect(await signIn()).toMatch(/ECONNRESET|terminated unexpectedly/);
+		expect(await signIn({ stream: () => from('127.0.0.2') })).toBe('signed in');
+		const told = narrow.log.filter(({ message }) => message.startsWith('connections are cut'));
 		expect(told).toEqual([
 			{ level: 'warn', message: expect.any(String) as string, fields: { address: '127.0.0.1', limit: CROWD } },
 		]);
 		for (const socket of sockets) socket.destroy();
-		await expect.poll(() => refusal('app', SERVICE_PASSWORD), { timeout: 5_000 }).toBe('signed in');
+		await expect.poll(() => signIn(), { timeout: 5_000 }).toBe('signed in');
 	});
 
 	/** A socket for pg that comes from another address of this machine. */
@@ -166,7 +180,7 @@ describe('a flood of connections', () => {
 	}
 
 	test('who has signed in is no longer of the crowd', async () => {
-		const clients = await Promise.all(Array.from({ length: 2 * CROWD }, () => serial(() => gateway.connect('app'))));
+		const clients = await Promise.all(Array.from({ length: 2 * CROWD }, () => serial(() => narrow.connect('app'))));
 		for (const client of clients) await client.end();
 	});
 });
