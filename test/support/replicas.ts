@@ -1,6 +1,6 @@
 /** A PostgreSQL with standbys that stream from it, for tests that promote one; all are the caller's own. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { cp, lchown, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { copyFile, lchown, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import pg from 'pg';
@@ -9,12 +9,17 @@ import { type EmbeddedPostgres, freePort, startEmbeddedPostgres } from '../../sr
 export interface Standby {
 	readonly host: string;
 	readonly port: number;
+	/** Its files are in `data` there. */
+	readonly directory: string;
 	/** Makes it the primary; resolves when it is. */
 	promote(): Promise<void>;
 	/** Runs SQL text as the superuser in the database `name`. */
 	sql(name: string, text: string): Promise<Record<string, unknown>[]>;
 	stop(): Promise<void>;
 }
+
+/** A server whose files can be copied, and how to sign in there as its superuser. */
+export type StandbySource = Pick<EmbeddedPostgres, 'host' | 'port' | 'user' | 'password' | 'directory'>;
 
 export interface Replicas {
 	readonly primary: EmbeddedPostgres;
@@ -62,16 +67,27 @@ export async function startReplicas(
 		throw error;
 	}
 	const crash = async (): Promise<void> => {
-		const pid = Number((await readFile(join(primary.directory, 'data', 'postmaster.pid'), 'utf8')).split('\n')[0]);
 		// An immediate shutdown: no checkpoint, and backends that only just get to say that they end.
-		process.kill(pid, 'SIGQUIT');
+		process.kill(await postmasterOf(primary), 'SIGQUIT');
 		await primary.stop();
 	};
 	return { primary, standbys, sql, crash, stop };
 }
 
-/** A copy of the primary's files (PostgreSQL, "Making a Base Backup Using the Low Level API"), which then follows it. */
-async function startStandby(primary: EmbeddedPostgres, name: string): Promise<Standby> {
+/** Process id of the server itself. */
+export async function postmasterOf({ directory }: Pick<StandbySource, 'directory'>): Promise<number> {
+	return Number((await readFile(join(directory, 'data', 'postmaster.pid'), 'utf8')).split('\n')[0]);
+}
+
+/**
+ * A copy of the primary's files (PostgreSQL, "Making a Base Backup Using the Low Level API"), which then follows it. `port`: where
+ * to listen; missing: any free one. `native`: the binaries; missing: those that the primary runs from.
+ */
+export async function startStandby(
+	primary: StandbySource,
+	name: string,
+	{ port: wanted, native }: { readonly port?: number; readonly native?: string } = {},
+): Promise<Standby> {
 	const { host, user, password } = primary;
 	const { uid, gid } = await stat(join(primary.directory, 'data'));
 	const directory = await mkdtemp(join(dirname(primary.directory), 'portcullis-standby-'));
@@ -83,8 +99,8 @@ async function startStandby(primary: EmbeddedPostgres, name: string): Promise<St
 	const owned = await readdir(directory, { recursive: true });
 	const own = process.getuid?.() === 0;
 	if (own) await Promise.all(['', ...owned].map((path) => lchown(join(directory, path), uid, gid)));
-	const port = await freePort();
-	const server = spawnServer(await nativeOf(primary), directory, port, own ? { uid, gid } : {});
+	const port = wanted ?? (await freePort());
+	const server = spawnServer(native ?? (await nativeOf(primary)), directory, port, own ? { uid, gid } : {});
 	const sql: Standby['sql'] = (database, text) => run({ port, user, password, database }, text);
 	await ready(server);
 	const stop = async (): Promise<void> => {
@@ -98,17 +114,17 @@ async function startStandby(primary: EmbeddedPostgres, name: string): Promise<St
 	const promote = async (): Promise<void> => {
 		await sql('postgres', 'select pg_promote()');
 	};
-	return { host, port, promote, sql, stop };
+	return { host, port, directory, promote, sql, stop };
 }
 
-async function copyData(primary: EmbeddedPostgres, to: string): Promise<void> {
+async function copyData(primary: StandbySource, to: string): Promise<void> {
 	const { port, user, password } = primary;
 	const client = new pg.Client({ host: primary.host, port, user, password, database: 'postgres' });
 	await client.connect();
 	try {
 		await client.query(`select pg_backup_start('copy', true)`);
 		const skip = /\/(postmaster\.(pid|opts)|pg_replslot\/.+|pg_stat_tmp\/.+)$/;
-		await cp(join(primary.directory, 'data'), to, { recursive: true, filter: (path) => !skip.test(path) });
+		await copyFolder(join(primary.directory, 'data'), to, skip);
 		const { rows } = await client.query<{ labelfile: string }>('select labelfile from pg_backup_stop(false)');
 		await writeFile(join(to, 'backup_label'), rows[0]?.labelfile ?? '');
 	} finally {
@@ -116,8 +132,22 @@ async function copyData(primary: EmbeddedPostgres, to: string): Promise<void> {
 	}
 }
 
+/** Of a server at work: what goes away meanwhile is not missed, for its log says so. */
+async function copyFolder(from: string, to: string, skip: RegExp): Promise<void> {
+	await mkdir(to, { mode: 0o700 });
+	for (const entry of await readdir(from, { withFileTypes: true })) {
+		const [source, target] = [join(from, entry.name), join(to, entry.name)];
+		if (skip.test(source)) continue;
+		if (entry.isDirectory()) await copyFolder(source, target, skip);
+		else
+			await copyFile(source, target).catch((error: NodeJS.ErrnoException) => {
+				if (error.code !== 'ENOENT') throw error;
+			});
+	}
+}
+
 /** The binaries that the primary runs from: those of the package, or its own copy of them. */
-async function nativeOf({ directory }: EmbeddedPostgres): Promise<string> {
+export async function nativeOf({ directory }: Pick<StandbySource, 'directory'>): Promise<string> {
 	const copied = join(directory, 'native');
 	const found = await stat(copied).catch(() => null);
 	if (found !== null) return copied;
@@ -142,6 +172,9 @@ function spawnServer(
 		lc_messages: 'C',
 		wal_level: 'replica',
 		hot_standby: 'on',
+		// After a promotion it is copied from.
+		wal_keep_size: '256MB',
+		wal_retrieve_retry_interval: '200ms',
 	};
 	const flags = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
 	const program = join(native, 'bin', 'postgres');
