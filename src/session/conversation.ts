@@ -324,6 +324,12 @@ export class Conversation {
 		return expected;
 	}
 
+	/** The message at hand is not handled any more: what was decided for it while it waited is not for another. */
+	forgetMessage(): void {
+		this.#decided = null;
+		this.askedInVain = false;
+	}
+
 	/** What was decided for the message at hand while it waited. */
 	#takeDecided(key: string): Decision | null {
 		const decided = this.#decided;

@@ -107,7 +107,7 @@ export class Intake {
 				// By now the backend may be known to skip it.
 				if (!this.#ignored(message.raw[0] as number) && this.#handle(message) === 'again') return false;
 				this.#deferred = null;
-				conversation.askedInVain = false;
+				conversation.forgetMessage();
 			} else if (!this.#framer.next()) {
 				const chunk = this.#backlog.shift();
 				if (chunk === undefined) return true;

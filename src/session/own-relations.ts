@@ -7,7 +7,8 @@ import { askText, type AnswerRows, Question } from './question.ts';
 
 /**
  * Looks for relations as the session's transaction sees them. Finds nothing where the session can't be asked: in a
- * pipeline (the question would commit it), in a failed transaction, during a COPY. The client's messages must be held back.
+ * pipeline (the question would commit it), in one that failed (the question would be skipped), in a failed transaction,
+ * during a COPY. The client's messages must be held back.
  */
 export function lookUp(conversation: Conversation, search: RelationSearch): Promise<readonly Relation[]> {
 	return seen(conversation, (connection, inTransaction) => loadRelations(connection, search, inTransaction));
@@ -24,7 +25,7 @@ async function seen<T>(
 ): Promise<readonly T[]> {
 	if (conversation.segmentOpen) return [];
 	const quiet = await conversation.replies.whenEmpty();
-	if (!quiet || conversation.ended || conversation.status === 'E') return [];
+	if (!quiet || conversation.ended || conversation.status === 'E' || conversation.replies.skipping) return [];
 	const connection = { query: (sql: string) => ask(conversation, sql) };
 	try {
 		return await load(connection, conversation.status === 'T');

@@ -210,6 +210,15 @@ describe.each([undefined, ...otherVersions()])('PostgreSQL (%s)', (native) => {
 			expect(gateway.pipeline.found).toEqual([[], [], []]);
 		});
 
+		it('are not asked for where the server skips everything up to a Sync, and what was decided there is not kept', async () => {
+			const text = "select 'look_up_me'";
+			client.send(Parse('select nothing_like_that'), Query('select 1'), Query(text), Sync);
+			expect(kinds(await client.ready())).toEqual(['ErrorResponse', 'ReadyForQuery']);
+			expect(kinds(await client.query(text))).toContain('DataRow');
+			expect(gateway.pipeline.found).toEqual([[], []]);
+			expect(gateway.pipeline.paths.length).toBe(4);
+		});
+
 		it('cost the client nothing, its unnamed statement neither', async () => {
 			client.send(Parse("select 'unnamed'"), Sync);
 			await client.ready();
