@@ -147,11 +147,8 @@ export class Pipeline {
 	 */
 	decide(context: PipelineContext, sql: string, parameterTypes: readonly number[] = []): Decision | Promise<Decision> {
 		const snapshot = snapshotOf(context);
-		if (snapshot instanceof GatewayError) {
-			// Nothing failed: only the look is late, because the gateway was too busy for it.
-			if (context.catalog.state.type === 'current') return this.#decideAgain(context, sql, parameterTypes);
-			return refusal(sql, 'Undecided', snapshot, 'none');
-		}
+		// The look is late because the gateway was too busy for it, or it failed for a moment: it is waited for before refusing.
+		if (snapshot instanceof GatewayError) return this.#decideAgain(context, sql, parameterTypes);
 		const revision = revisionOf(context, snapshot);
 		const scope = `${context.access.database}\0${context.access.shape}\0${revision}\0${parameterTypes.join()}`;
 		// What only the session sees, or has prepared, is not in the scope: such decisions are not remembered.
@@ -235,7 +232,9 @@ export class Pipeline {
 	async #decideAgain(context: PipelineContext, sql: string, parameterTypes: readonly number[]): Promise<Decision> {
 		this.#looks += 1;
 		try {
-			const snapshot = withOwn(context, await context.catalog.refresh());
+			const { catalog } = context;
+			const looked = catalog.state.type === 'current' ? catalog.refresh() : catalog.known();
+			const snapshot = withOwn(context, await looked);
 			const revision = revisionOf(context, snapshot);
 			let answered = await this.#decideSliced({ context, snapshot, sql, parameterTypes, revision });
 			const found: Relation[] = [];

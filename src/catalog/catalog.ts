@@ -3,7 +3,7 @@ import { GatewayError } from '../errors.ts';
 import { type Clock, systemClock } from './clock.ts';
 import type { CatalogSession } from './connection.ts';
 import { CATALOG_LIMITS } from './limits.ts';
-import { type Load, loadFingerprint, loadServer, loadSnapshot, type Server } from './load.ts';
+import { isRace, type Load, loadFingerprint, loadServer, loadSnapshot, type Server } from './load.ts';
 import type { CatalogSnapshot } from './snapshot.ts';
 import { withDeadline } from './deadline.ts';
 
@@ -121,6 +121,19 @@ export class Catalog {
 		return this.#next;
 	}
 
+	/**
+	 * The same for a catalogue that is not known at the moment, which may be for a moment only: a database that was made just
+	 * now, a look that failed. Rejects with GatewayError 57P03 after `knownWaitMs`, if not before.
+	 */
+	known(): Promise<CatalogSnapshot> {
+		return new Promise((resolve, reject) => {
+			const cancel = this.#clock.after(CATALOG_LIMITS.knownWaitMs, () => {
+				reject(this.#unknown(this.#state.type === 'current' ? null : this.#state.error));
+			});
+			this.refresh().then(resolve, reject).finally(cancel);
+		});
+	}
+
 	/** Loads the first snapshot and polls from then on, also when the load fails (then it rejects as refresh does). */
 	async start(): Promise<void> {
 		this.#polling = true;
@@ -180,16 +193,28 @@ export class Catalog {
 		const old = this.#connected;
 		if (old !== null) {
 			try {
-				return await this.#lookWith(old);
+				return await this.#lookInRaces(old);
 			} catch {
 				await this.#disconnect();
 			}
 		}
 		try {
-			return await this.#lookWith(await this.#connect());
+			return await this.#lookInRaces(await this.#connect());
 		} catch (error) {
 			await this.#disconnect();
 			throw error;
+		}
+	}
+
+	/** What is dropped while it is being read is an error of the server's, though nothing is wrong: the next look does without it. */
+	async #lookInRaces(connected: Connected): Promise<number> {
+		for (let races = 0; ; races += 1) {
+			try {
+				return await this.#lookWith(connected);
+			} catch (error) {
+				if (races === CATALOG_LIMITS.racesMax || !isRace(error)) throw error;
+				await connected.session.query('rollback');
+			}
 		}
 	}
 

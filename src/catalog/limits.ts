@@ -15,6 +15,10 @@ export const CATALOG_LIMITS = {
 	loadCostFactor: 5,
 	/** A snapshot is trusted for this long beyond the time at which it should have been looked at again. */
 	staleGraceMs: 15_000,
+	/** How often a look begins again that lost a race with DDL: what it was about to read is gone. */
+	racesMax: 5,
+	/** How long a statement waits for a catalogue that is not known, before it is refused. */
+	knownWaitMs: 5000,
 	/** Between two attempts to connect again; doubles up to `pollMaxMs`. */
 	reconnectMinMs: 250,
 } as const;

@@ -160,6 +160,14 @@ async function loadDefinitions(connection: CatalogConnection): Promise<Map<numbe
 
 const LOCK_NOT_AVAILABLE = '55P03';
 
+/** "could not open relation with OID", "cache lookup failed", an undefined object. */
+const RACES = /^(XX000|3F000|42P01|42703|42704|42883)$/;
+
+/** True for errors of a load that come of DDL at the same moment: it reads one state of the catalogues and asks functions that see another. */
+export function isRace(error: unknown): boolean {
+	return RACES.test(sqlstateOf(error) ?? '');
+}
+
 /** Errors of the server carry their SQLSTATE as `sqlstate` (the gateway's own) or as `code` (drivers). */
 function sqlstateOf(error: unknown): string | null {
 	if (typeof error !== 'object' || error === null) return null;

@@ -57,14 +57,15 @@ describe('what is remembered', () => {
 		expect(at(pipeline.decide(bench.context(), 'select * from people'))).toBe(first);
 	});
 
-	test('a catalogue whose look is only late is looked at, in place of a refusal', async () => {
+	test('a catalogue that is not known is looked at before a refusal', async () => {
 		const pipeline = new Pipeline({ audit: null });
 		const { catalog } = bench;
-		const late = (type: 'current' | 'stale'): PipelineContext['catalog'] =>
+		const late = (type: 'current' | 'stale', known: () => Promise<unknown>): PipelineContext['catalog'] =>
 			new Proxy(catalog, {
 				get: (target, key) => {
 					if (key === 'state') return { type };
 					if (key === 'snapshot') return throwUnknown;
+					if (key === 'known') return known;
 					return key === 'refresh' ? () => target.refresh() : Reflect.get(target, key, target);
 				},
 			});
@@ -72,9 +73,13 @@ describe('what is remembered', () => {
 			throw new GatewayError('57P03', 'the catalogue is not known at the moment');
 		};
 		const sql = 'select ssn from people';
-		const decided = await pipeline.decide({ ...bench.context(), catalog: late('current') }, sql);
-		expect(decided).toMatchObject({ effect: 'mask' });
-		expect(at(pipeline.decide({ ...bench.context(), catalog: late('stale') }, sql))).toMatchObject({
+		const never = (): Promise<never> => Promise.reject(new Error('nobody asks for it'));
+		const busy = await pipeline.decide({ ...bench.context(), catalog: late('current', never) }, sql);
+		expect(busy).toMatchObject({ effect: 'mask' });
+		const failed = late('stale', () => catalog.refresh());
+		expect(await pipeline.decide({ ...bench.context(), catalog: failed }, sql)).toMatchObject({ effect: 'mask' });
+		const gone = late('stale', async () => throwUnknown());
+		expect(await pipeline.decide({ ...bench.context(), catalog: gone }, sql)).toMatchObject({
 			effect: 'deny',
 			error: { sqlstate: '57P03' },
 		});
