@@ -23,6 +23,7 @@ import type { AnalysisContext } from './sql/walk.ts';
 
 export type { SqlLimits } from './sql/parse.ts';
 export { loadRelations, loadRoutines, type RelationSearch } from './catalog/overlay.ts';
+export { sharedListen } from './sql/shared-listen.ts';
 
 /** What names mean to the session at this moment. */
 export interface SessionNames {

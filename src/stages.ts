@@ -175,9 +175,14 @@ export type SessionEffect =
 	| { readonly type: 'begin' }
 	| { readonly type: 'commit' }
 	| { readonly type: 'rollback' }
-	| { readonly type: 'savepoint' }
+	/** `does`: SAVEPOINT, RELEASE, ROLLBACK TO; `name` as the grammar reads it. */
+	| { readonly type: 'savepoint'; readonly does: 'define' | 'release' | 'rollback'; readonly name: string }
 	/** SET/RESET/set_config: `name` lower case; search_path matters most. `reset`: back to what the session began with. */
 	| { readonly type: 'set'; readonly name: string; readonly local: boolean; readonly reset?: boolean }
+	/** At commit. `channel` as the grammar reads it. `shared`: what runs on the server is no LISTEN, a listener that is shared hears for it. */
+	| { readonly type: 'listen'; readonly channel: string; readonly shared?: true }
+	/** At commit; null: from all channels. */
+	| { readonly type: 'unlisten'; readonly channel: string | null }
 	/** What may be left in the session behind the transaction; `of`: which function, relation or statement does so. */
 	| { readonly type: 'leaves'; readonly what: Residue; readonly of: string }
 	/** The catalogue changes: refresh before the next decision. */

@@ -1,5 +1,14 @@
 /** Statements that act on the session itself: SET, SHOW, transactions, cursors, prepared statements, DISCARD. */
-import type { DeclareCursorStmt, DiscardStmt, ExecuteStmt, Node, TransactionStmt, VariableSetStmt } from '@pgsql/types';
+import type {
+	DeclareCursorStmt,
+	DiscardStmt,
+	ExecuteStmt,
+	ListenStmt,
+	Node,
+	TransactionStmt,
+	UnlistenStmt,
+	VariableSetStmt,
+} from '@pgsql/types';
 import { isSecretSetting, secretSettingNames } from '../catalog/safety.ts';
 import { checkSetting, literalOf, secretSetting } from './call.ts';
 import { expression } from './expression.ts';
@@ -87,20 +96,24 @@ export function transaction(walk: Walk, statement: TransactionStmt): void {
 			walk.effects.push({ type: 'rollback' }, { type: 'names-unknown' });
 			return;
 		case 'TRANS_STMT_SAVEPOINT':
+			walk.effects.push({ type: 'savepoint', does: 'define', name: statement.savepoint_name ?? '' });
+			return;
 		case 'TRANS_STMT_RELEASE':
-			walk.effects.push({ type: 'savepoint' });
+			walk.effects.push({ type: 'savepoint', does: 'release', name: statement.savepoint_name ?? '' });
 			return;
-		case 'TRANS_STMT_ROLLBACK_TO':
-			walk.effects.push({ type: 'savepoint' }, { type: 'names-unknown' });
+		case 'TRANS_STMT_ROLLBACK_TO': {
+			const name = statement.savepoint_name ?? '';
+			walk.effects.push({ type: 'savepoint', does: 'rollback', name }, { type: 'names-unknown' });
 			return;
+		}
 		default:
 			throw refuse(walk, 'two-phase commit (PREPARE TRANSACTION, COMMIT PREPARED, ROLLBACK PREPARED)');
 	}
 }
 
 export function discard(walk: Walk, statement: DiscardStmt): void {
-	if (statement.target === 'DISCARD_ALL')
-		walk.effects.push({ type: 'deallocate', name: null }, { type: 'names-unknown' });
+	if (statement.target !== 'DISCARD_ALL') return;
+	walk.effects.push({ type: 'deallocate', name: null }, { type: 'names-unknown' }, { type: 'unlisten', channel: null });
 }
 
 export function declareCursor(walk: Walk, statement: DeclareCursorStmt): void {
@@ -114,12 +127,22 @@ export function execute(walk: Walk, statement: ExecuteStmt): void {
 	walk.effects.push({ type: 'execute', name: statement.name ?? '' });
 }
 
-/** LISTEN, NOTIFY and UNLISTEN: channels are the database's. */
+/** LISTEN and NOTIFY: channels are the database's. */
 export function channel(walk: Walk, action: 'listen' | 'notify'): void {
 	const { access } = walk.context;
 	const answer = access.onDatabase(action);
 	addRules(noteUse(walk, 'database', '', access.database, action), answer.rules);
 	if (!answer.allowed) throw denied(walk, action.toUpperCase(), answer, action, access.database);
+}
+
+export function listen(walk: Walk, { conditionname = '' }: ListenStmt): void {
+	channel(walk, 'listen');
+	walk.effects.push({ type: 'listen', channel: conditionname });
+}
+
+/** Nobody is refused that they hear less. */
+export function unlisten(walk: Walk, { conditionname }: UnlistenStmt): void {
+	walk.effects.push({ type: 'unlisten', channel: conditionname ?? null });
 }
 
 /** DO runs code that the gateway does not analyse; a rule for `do` is its author's choice. */

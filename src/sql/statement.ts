@@ -34,9 +34,11 @@ import {
 	discard,
 	doBlock,
 	execute,
+	listen,
 	setVariable,
 	show,
 	transaction,
+	unlisten,
 } from './session-statements.ts';
 import { refuse, type Walk } from './walk.ts';
 import { insert, remove, update } from './write.ts';
@@ -77,8 +79,8 @@ const HANDLERS: Handlers = {
 		walk.effects.push({ type: 'deallocate', name: node.isall === true ? null : (node.name ?? '') });
 	},
 	ExplainStmt: (walk, node) => explain(walk, node, statement),
-	ListenStmt: (walk) => channel(walk, 'listen'),
-	UnlistenStmt: () => {},
+	ListenStmt: listen,
+	UnlistenStmt: unlisten,
 	NotifyStmt: (walk) => channel(walk, 'notify'),
 	DoStmt: doBlock,
 	CallStmt: call,

@@ -179,7 +179,7 @@ function ownEffects(node: string, sql: string): SessionEffect[] {
 	const set = /set_config\('([\w.]+)'/i.exec(sql)?.[1];
 	if (set !== undefined) return [{ type: 'set', name: set, local: false }];
 	if (node === 'DiscardStmt' && /all/i.test(sql))
-		return [{ type: 'names-unknown' }, { type: 'deallocate', name: null }];
+		return [{ type: 'names-unknown' }, { type: 'deallocate', name: null }, { type: 'unlisten', channel: null }];
 	if (node === 'DeallocateStmt') {
 		const name = /deallocate\s+(\w+)/i.exec(sql)?.[1] ?? 'all';
 		return [{ type: 'deallocate', name: name === 'all' ? null : name }];
@@ -188,11 +188,21 @@ function ownEffects(node: string, sql: string): SessionEffect[] {
 	if (node === 'PrepareStmt')
 		return [{ type: 'prepare', name: /prepare\s+"?([\w ]+?)"?\s+(?:as|\()/i.exec(sql)?.[1] ?? '' }];
 	if (/^(Create|Alter|Drop|View)/.test(node) || /\binto temp/i.test(sql)) return [{ type: 'ddl' }];
+	if (node === 'ListenStmt') return [{ type: 'listen', channel: lastName(sql) }];
+	if (node === 'UnlistenStmt') return [{ type: 'unlisten', channel: sql.includes('*') ? null : lastName(sql) }];
 	if (node !== 'TransactionStmt') return [];
+	const name = lastName(sql);
 	if (/^\s*(begin|start)/i.test(sql)) return [{ type: 'begin' }];
-	if (/^\s*rollback\s+to/i.test(sql)) return [{ type: 'savepoint' }];
+	if (/^\s*rollback\s+to/i.test(sql)) return [{ type: 'savepoint', does: 'rollback', name }];
 	if (/^\s*(rollback|abort)/i.test(sql)) return [{ type: 'rollback' }];
-	return /^\s*(commit|end)/i.test(sql) ? [{ type: 'commit' }] : [{ type: 'savepoint' }];
+	if (/^\s*(commit|end)/i.test(sql)) return [{ type: 'commit' }];
+	return [{ type: 'savepoint', does: /^\s*release/i.test(sql) ? 'release' : 'define', name }];
+}
+
+/** The last identifier of a short text, as the grammar reads it. */
+function lastName(sql: string): string {
+	const [, quoted, bare] = /(?:"((?:[^"]|"")+)"|([^\s"]+))\s*;?\s*$/.exec(sql) ?? [];
+	return quoted?.replaceAll('""', '"') ?? bare?.toLowerCase() ?? '';
 }
 
 export const someone: Identity = { name: 'someone', roles: [], groups: [], claims: {}, method: 'scram-sha-256' };
