@@ -94,7 +94,7 @@ export interface DatabaseConfig extends HostsConfig {
 	/** Who signs in at the server, by NAME of `role:NAME` in the policy; the first that somebody has holds. */
 	readonly users: Readonly<Record<string, BackendUserConfig>>;
 	readonly allowPassword: readonly ('cleartext' | 'md5')[];
-	readonly tellUser: readonly ('setting' | 'application_name')[];
+	readonly tellUser: readonly ('setting' | 'user' | 'application_name')[];
 	/** Physical replication, of the whole server, may go by this database's name. */
 	readonly physicalReplication: boolean;
 	readonly tls: {

@@ -51,7 +51,7 @@ async function loadDatabase(reader: Reader, name: string, raw: RawDatabase): Pro
 		user: raw.user,
 		password: await loadPassword(reader, [...at, 'password'], raw.password),
 		allowPassword: raw.allowPassword,
-		tellUser: raw.tellUser,
+		tellUser: raw.tellUser ?? (raw.pool.mode === 'transaction' ? ['user'] : ['setting']),
 		physicalReplication: raw.physicalReplication ?? name === PHYSICAL,
 		tls: await loadTls(reader, name, raw, allHosts({ ...hosts, sharded })),
 		pool: raw.pool,

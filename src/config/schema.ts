@@ -184,10 +184,10 @@ const database = z
 			.default([])
 			.describe('Weak ways of asking for that password that the server may use; without it only SCRAM.'),
 		tellUser: z
-			.array(z.enum(['setting', 'application_name']))
-			.default(['setting'])
+			.array(z.enum(['setting', 'user', 'application_name']))
+			.optional()
 			.describe(
-				"How the server is told who a session is for. `setting`: `portcullis.user`, `portcullis.session`. `application_name`: in front of the client's own.",
+				"How the server is told who a session is for. `setting`: `portcullis.user`, `portcullis.session`. `user`: the former alone. `application_name`: in front of the client's own. Default: `[setting]`; with `pool.mode: transaction` `[user]`, as every change of sessions on a connection would take a question.",
 			),
 		physicalReplication: z
 			.boolean()
@@ -347,6 +347,14 @@ const limits = z.strictObject({
 		.describe('Messages of a client that wait for their answers before it is read no further.'),
 	connectTimeoutMs: count(1).default(10_000).describe('Connecting and signing in to a server.'),
 	poolWaitMs: count(1).default(5_000).describe('Waiting for a free server connection.'),
+	channelsMax: count(1)
+		.default(10_000)
+		.describe('Channels that one session of a pool in transaction mode may listen to (54000).'),
+	notifyBytesMax: count(10_000)
+		.default(mib)
+		.describe(
+			'Notifications that wait for one client of a pool in transaction mode, because it does not read or is in a transaction, before its session is ended (54000).',
+		),
 	poolWaitersMax: count(0).default(1_000).describe('Clients that may wait for one pool; the next is refused at once.'),
 	hostCheckMs: count(100).default(1_000).describe('Between two questions to each of several hosts what it is.'),
 	hostTimeoutMs: count(100)

@@ -578,3 +578,12 @@ describe('mistakes', () => {
 		await expect(loadConfig(short, ENV)).rejects.toThrow(`${short}: no such file: ${join(folder, 'nowhere.yaml')}`);
 	});
 });
+
+test.each([
+	{ name: 'session pooling', keys: '', want: ['setting'] },
+	{ name: 'transaction pooling', keys: ', pool: { mode: transaction }', want: ['user'] },
+	{ name: 'what is asked for', keys: ', pool: { mode: transaction }, tellUser: [setting]', want: ['setting'] },
+])('whose session it is, as the server is told: $name', async ({ keys, want }) => {
+	const databases = `databases: { shop: { host: localhost, user: gateway${keys} } }`;
+	expect((await parse(`${USERS}\n${databases}`)).databases[0]?.tellUser).toEqual(want);
+});

@@ -19,6 +19,8 @@ const rows: {
 }[] = [
 	{ name: 'nothing', startup: { application_name: 'psql' }, ways: [], options: [], application: 'psql' },
 	{ name: 'settings', ways: ['setting'], options: own, application: undefined },
+	{ name: 'the user alone', ways: ['user'], options: own.slice(0, 1), application: undefined },
+	{ name: 'both where both are asked for', ways: ['user', 'setting'], options: own, application: undefined },
 	{
 		name: "settings behind the client's own, whose application_name stays",
 		startup: { application_name: 'psql', options: '-c work_mem=1MB' },
