@@ -127,7 +127,11 @@ export function sessionUnmapped(session: SessionInfo): Unmapped {
 }
 
 /** The part of it that changes with the connection to the server. */
-export function backendUnmapped({ backendPid, backendRole, shard }: SessionInfo): Unmapped {
+export function backendUnmapped({
+	backendPid,
+	backendRole,
+	shard,
+}: Pick<SessionInfo, 'backendPid' | 'backendRole' | 'shard'>): Unmapped {
 	return {
 		...(backendPid === null ? {} : { backend_pid: backendPid }),
 		...(backendRole === null ? {} : { backend_role: backendRole }),

@@ -20,10 +20,34 @@ interface Lasting {
 	readonly short: Buffer;
 }
 
+const nowhere = { backendPid: null, backendRole: null, shard: null };
+
+/** What was made of a text last. */
+class Latest {
+	readonly #make: (of: string) => string;
+	#of: string | null = null;
+	#made = '';
+
+	constructor(make: (of: string) => string) {
+		this.#make = make;
+	}
+
+	of(text: string): string {
+		if (text !== this.#of) {
+			this.#made = this.#make(text);
+			this.#of = text;
+		}
+		return this.#made;
+	}
+}
+
 export class SessionPartsCache {
 	readonly #parts = new WeakMap<SessionInfo, SessionParts>();
 	/** By the identity, which a session keeps: every login makes one of its own. */
 	readonly #lasting = new WeakMap<Identity, Lasting>();
+	/** Of the latest server: there are few, and every transaction of a pool may be on another connection to it. */
+	readonly #server = new Latest((address: string) => `,"dst_endpoint":${toJson(endpointOfAuthority(address))}`);
+	readonly #role = new Latest((role: string) => members(backendUnmapped({ ...nowhere, backendRole: role })));
 
 	of(session: SessionInfo): SessionParts {
 		let parts = this.#parts.get(session);
@@ -37,8 +61,16 @@ export class SessionPartsCache {
 	#make(session: SessionInfo): SessionParts {
 		const { before, behind, short } = this.#lastingOf(session);
 		const { backendAddress } = session;
-		const to = backendAddress === null ? '' : `,"dst_endpoint":${toJson(endpointOfAuthority(backendAddress))}`;
-		return { full: Buffer.from(`${before}${to}${behind}${members(backendUnmapped(session))}`), short };
+		const to = backendAddress === null ? '' : this.#server.of(backendAddress);
+		return { full: Buffer.from(`${before}${to}${behind}${this.#backend(session)}`), short };
+	}
+
+	/** What `backendUnmapped` says of the connection. */
+	#backend(session: SessionInfo): string {
+		const { backendPid, backendRole, shard } = session;
+		if (backendPid === null || backendRole === null || typeof shard === 'string')
+			return members(backendUnmapped(session));
+		return `,"backend_pid":${backendPid}${this.#role.of(backendRole)}`;
 	}
 
 	#lastingOf(session: SessionInfo): Lasting {

@@ -55,14 +55,17 @@ export class ByteChannel {
 			sink.closed(this.#error);
 			return;
 		}
-		this.socket.resume();
+		if (this.socket.isPaused()) this.socket.resume();
 	}
 
-	/** Takes the reader away and stops reading. `rest`: what it was given but did not use; not kept by anyone else. */
+	/**
+	 * Takes the reader away. Reading stops with the next bytes, which are kept: most times another reader comes before them, and
+	 * to stop and begin again takes as long as half a statement. `rest`: what the reader was given but did not use; not kept by
+	 * anyone else.
+	 */
 	detach(rest?: Buffer): void {
 		this.#sink = null;
 		if (rest !== undefined && rest.length > 0) this.#unread.unshift(rest);
-		if (!this.#closed) this.socket.pause();
 	}
 
 	/** `reused`: the chunk's memory is read into again after the call, unless the answer is that somebody still refers to it. */

@@ -44,7 +44,9 @@ export class Intake {
 	#passesData = false;
 	#unrecorded: extended.UnrecordedParse | null = null;
 	#pumping = false;
+	/** The client is to be held back: with its next bytes, as most times what was waited for is there before them. */
 	#held = false;
+	#paused = false;
 	/** Terminate or the end of the stream was seen: nothing more will come. */
 	#finished = false;
 
@@ -60,6 +62,10 @@ export class Intake {
 	receive(chunk: Buffer): void {
 		if (this.#finished || this.#conversation.ended) return;
 		this.#backlog.push(chunk);
+		if (this.#held && !this.#paused) {
+			this.#paused = true;
+			this.#source.pause();
+		}
 		this.pump();
 	}
 
@@ -262,10 +268,10 @@ export class Intake {
 	}
 
 	#holdBack(hold: boolean): void {
-		if (hold === this.#held) return;
 		this.#held = hold;
-		if (hold) this.#source.pause();
-		else this.#source.resume();
+		if (hold || !this.#paused) return;
+		this.#paused = false;
+		this.#source.resume();
 	}
 
 	#fail(error: unknown): void {
