@@ -28,6 +28,10 @@ export const BACKEND_LIMITS = {
 	/** Between two attempts to dial for those that wait; doubles from the one to the other. */
 	redialMinMs: 50,
 	redialMaxMs: 1000,
+	/** How long the connection that listens stays when nobody listens any more. */
+	listenerLingerMs: 10_000,
+	/** Between two questions whether its server is still there. */
+	listenerCheckMs: 30_000,
 	/** Idle backends that are looked at for one with the client's settings. */
 	pickMax: 16,
 	/** Result of one of the gateway's own queries, all rows together. */

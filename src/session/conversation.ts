@@ -9,7 +9,7 @@ import type { TransactionStatus } from '../wire/backend.ts';
 import { encodeFlush, encodeParse } from '../wire/encode.ts';
 import { type Frontend, statementName } from '../wire/frontend.ts';
 import type { Relation, Routine } from '../catalog/snapshot.ts';
-import type { PreparedBefore, RelationSearch } from '../pipeline.ts';
+import { type PreparedBefore, type RelationSearch, sharedListen } from '../pipeline.ts';
 import { type LoanParts, Loans } from './loans.ts';
 import { SessionNames } from './names.ts';
 import { Outbox } from './outbox.ts';
@@ -29,6 +29,9 @@ export type Progress = 'done' | 'again';
 export interface ClientEnd {
 	/** False: the client does not take it as fast; whoever produces should wait for `drain`. */
 	write(bytes: Buffer): boolean;
+	/** Transaction mode: what is written waits for something; and bytes that wait, there or in the socket. */
+	readonly held?: boolean;
+	readonly writableLength?: number;
 }
 
 /** What the session has to do when the conversation cannot or need not go on. */
@@ -178,9 +181,10 @@ export class Conversation {
 	/** The decision on a text; null while it is being made: then the message has to be handled `again`. */
 	decide(sql: string, parameterTypes: readonly number[]): Decision | null {
 		const known = this.#takeDecided(sql) ?? shardDecision(this, sql);
-		if (known !== null) return known;
 		const context = this.context();
-		return this.#await(sql, context.access, this.services.pipeline.decide(context, sql, parameterTypes));
+		const decision =
+			known ?? this.#await(sql, context.access, this.services.pipeline.decide(context, sql, parameterTypes));
+		return decision !== null && this.loans?.subscriptions.shared === true ? sharedListen(decision) : decision;
 	}
 
 	/** The decision on a FunctionCall; null as for `decide`. */

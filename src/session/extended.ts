@@ -180,13 +180,17 @@ export function handleExecute(conversation: Conversation, message: Execute): Pro
 		const checked = recheck(conversation, portal);
 		if (checked !== null) return checked;
 	}
-	verifyFirst(conversation, portal);
 	const { decision } = portal;
+	const unheard = conversation.loans?.subscriptions.prepare(decision) ?? null;
+	if (unheard === 'wait') return 'again';
+	if (unheard !== null) return conversation.refuse(unheard);
+	verifyFirst(conversation, portal);
 	const expected = conversation.expectRun('execute', decision);
 	expected.run = portal.run;
 	expected.portal = portal;
 	expected.prepared = portal.prepared;
 	conversation.followBlocks(decision);
+	conversation.loans?.subscriptions.note(decision);
 	// Without the gateway's RETURNING there would be no rows to count, so there would be no limit either.
 	const unlimited = hidesRows(decision) && message.maxRows > 0;
 	return control(conversation, unlimited ? encodeExecute(message.portal, 0) : message.raw, expected);

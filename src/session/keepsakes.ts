@@ -127,6 +127,11 @@ export class Keepsakes {
 			case 'ddl':
 				this.doubts.add('temporary');
 				return;
+			case 'listen':
+			case 'unlisten':
+				// A listener that is shared hears for it, but something of its own may be there too.
+				if (this.pins.has('listen')) this.doubts.add('listen');
+				return;
 			default:
 		}
 	}

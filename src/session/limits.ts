@@ -32,6 +32,10 @@ export interface SessionLimits {
 	readonly outboxBytesMax: number;
 	/** Replies that are outstanding (pipeline depth) before the client is no longer read. */
 	readonly pendingRepliesMax: number;
+	/** Channels of one session in transaction mode (54000). */
+	readonly channelsMax: number;
+	/** Notifications that wait for one client in transaction mode, bytes, before its session is ended (54000). */
+	readonly notifyBytesMax: number;
 	/** How long a backend may go on working for a client that has left, before its query is cancelled. */
 	readonly lingerMs: number;
 	/** Startup parameters and settings in `options` of one client. */
@@ -59,6 +63,8 @@ export const defaultSessionLimits: SessionLimits = Object.freeze({
 	statementBytesMax: 64 * mib,
 	outboxBytesMax: 256 * kib,
 	pendingRepliesMax: 10_000,
+	channelsMax: 10_000,
+	notifyBytesMax: mib,
 	lingerMs: 60_000,
 	startupSettingsMax: 100,
 	startupBytesMax,

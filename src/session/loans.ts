@@ -15,6 +15,7 @@ import type { Expected } from './replies.ts';
 import type { DatabaseServices } from './services.ts';
 import { shardSetting } from './shards.ts';
 import { learnedSettings, stateQuestion, stateRow } from './state-question.ts';
+import { Subscriptions } from './subscriptions.ts';
 
 /** What a session in transaction mode begins with. */
 export interface LoanParts {
@@ -42,6 +43,7 @@ const attemptsMax = 3;
 
 export class Loans {
 	readonly keepsakes: Keepsakes;
+	readonly subscriptions: Subscriptions;
 	/** What the client wants its settings to be. */
 	settings: Settings;
 	readonly #startup: Settings;
@@ -74,6 +76,7 @@ export class Loans {
 		this.#told = new Map(parts.told);
 		this.#base = parts.base;
 		this.keepsakes = new Keepsakes(parts.rules);
+		this.subscriptions = new Subscriptions(conversation);
 		this.#request = { startup: {}, as: parts.as, signal: this.#left.signal, client: this };
 	}
 
@@ -142,11 +145,19 @@ export class Loans {
 
 	/** The session may have come to rest: then its backend is for others, unless something of the client's stays on it. */
 	rest(): void {
-		if (!this.#ready || !this.#resting()) return;
-		const { keepsakes } = this;
-		if (this.#repairs || keepsakes.doubtful) this.#conversation.wait(this.#learn());
-		else if (keepsakes.pins.size === 0) this.#giveBack();
-		else this.#lease?.pin?.([...keepsakes.pins]);
+		const { keepsakes, subscriptions } = this;
+		if (this.#ready && this.#resting()) {
+			if (this.#repairs || keepsakes.doubtful) this.#conversation.wait(this.#learn());
+			else if (keepsakes.pins.size === 0) this.#giveBack();
+			else this.#lease?.pin?.([...keepsakes.pins]);
+		}
+		subscriptions.rest();
+	}
+
+	/** A notification that came from the backend itself is for whoever keeps it, and not for who is told of it anyway. */
+	passes(channel: string): boolean {
+		const { pins, doubts } = this.keepsakes;
+		return (pins.size > 0 || doubts.has('listen')) && !this.subscriptions.isListening(channel);
 	}
 
 	/** A statement of the decision is about to be sent. */
@@ -217,6 +228,7 @@ export class Loans {
 	/** The session is over; nothing is outstanding, or it is `broken`. */
 	async end(state: LeaseEnd): Promise<void> {
 		this.#left.abort();
+		this.subscriptions.end();
 		const lease = this.#lease;
 		if (lease === null) return;
 		const kept = state === 'broken' || !this.#resting() ? 'broken' : this.keepsakes.end();

@@ -10,16 +10,22 @@ import type { Expected } from './replies.ts';
 import type { ServerError } from './responses.ts';
 import type { Run } from './run.ts';
 
-/** CommandComplete (`tag`) or PortalSuspended (null) of the statement at work. */
-export function afterCommand(conversation: Conversation, run: Run, tag: string | null): void {
+/** CommandComplete (`tag`) or PortalSuspended (null) of the statement at work. Answers what the client gets for it; null: as it came. */
+export function afterCommand(conversation: Conversation, run: Run, tag: string | null): Buffer | null {
 	const { statement } = run;
 	// What succeeds in a failed transaction is its end, or a ROLLBACK TO.
 	if (conversation.status === 'E') conversation.status = 'T';
 	conversation.names.touched();
 	if (statement !== undefined && statement.effects.length > 0) {
 		for (const effect of statement.effects) follow(conversation, effect, run);
+		const told = tag === null ? null : (conversation.loans?.subscriptions.completed(statement, tag) ?? null);
+		if (told !== null) {
+			run.end(conversation.services.audit, 'success', null, told.tag);
+			return told.bytes;
+		}
 	}
 	if (tag !== null) run.end(conversation.services.audit, 'success', null, tag);
+	return null;
 }
 
 /** The message was done: names mean what it made of them. */
@@ -65,6 +71,7 @@ export function ready(conversation: Conversation, expected: Expected | null, sta
 			conversation.portals.dropUpTo(segment, (portal) => closePortal(conversation, portal.run));
 		}
 	}
+	conversation.loans?.subscriptions.readyForQuery(status);
 	if (replies.length > 0) return;
 	conversation.inBlock = !idle;
 	if (idle && !conversation.segmentOpen && conversation.outbox.empty) conversation.touchedProtected = false;
@@ -75,6 +82,7 @@ export function fail(conversation: Conversation, expected: Expected | undefined,
 	const { replies, services } = conversation;
 	const { audit } = services;
 	if (error.fatal) conversation.backendSaidWhy = true;
+	conversation.loans?.subscriptions.failed();
 	const cancelled = error.sqlstate === '57014';
 	const status: Outcome['status'] = expected?.denial != null ? 'denied' : cancelled ? 'cancelled' : 'failure';
 	if (expected === undefined) return true;

@@ -2,7 +2,7 @@
 import type { ByteSink } from '../backend/connection.ts';
 import { GatewayError } from '../errors.ts';
 import type { StatementDecision } from '../stages.ts';
-import { backendName, decodeRowDescription, type TransactionStatus } from '../wire/backend.ts';
+import { backendName, decodeBackend, decodeRowDescription, type TransactionStatus } from '../wire/backend.ts';
 import { backendCodes as code } from '../wire/codes.ts';
 import { encodeNoData } from '../wire/encode.ts';
 import { Framer } from '../wire/framer.ts';
@@ -40,6 +40,8 @@ export interface ClientStream {
 	write(bytes: Buffer): boolean;
 	cork(): void;
 	uncork(): void;
+	/** Transaction mode: what is written from now on waits for `until`; then `first` may write something before it. */
+	hold?(until: Promise<void>, first: (write: (bytes: Buffer) => void) => void): void;
 }
 
 export class Relay implements ByteSink {
@@ -166,10 +168,18 @@ export class Relay implements ByteSink {
 			case code.ParameterStatus:
 				return followParameter(this.#conversation, this.#raw());
 			case code.NotificationResponse:
-				return true;
+				return this.#notification();
 			default:
 				throw this.#unexpected();
 		}
+	}
+
+	/** In transaction mode a backend may tell of what somebody else's code has left. */
+	#notification(): boolean {
+		const { loans } = this.#conversation;
+		if (loans === null) return true;
+		const message = decodeBackend(this.#raw());
+		return message.type === 'NotificationResponse' && loans.passes(message.channel);
 	}
 
 	#rows(): boolean {
@@ -210,15 +220,16 @@ export class Relay implements ByteSink {
 		const expected = this.#running();
 		const { replies } = this.#conversation;
 		replies.endCopyIn();
+		let told: Buffer | null = null;
 		if (expected.question === null) {
 			const run = this.#runOf(expected);
 			const { buffer, start, end } = this.#framer;
 			// A portal that has ended may be executed again: it has no rows left, and no second outcome.
 			if (run.ended && expected.kind === 'query') throw this.#unexpected();
-			if (!run.ended) afterCommand(this.#conversation, run, buffer.toString('latin1', start + 5, end - 1));
+			if (!run.ended) told = afterCommand(this.#conversation, run, buffer.toString('latin1', start + 5, end - 1));
 		}
 		if (expected.kind === 'execute') replies.shift();
-		return !expected.swallow;
+		return expected.swallow ? false : this.#replaced(told);
 	}
 
 	#empty(): boolean {
@@ -253,12 +264,22 @@ export class Relay implements ByteSink {
 			if (!replies.skipping) throw this.#unexpected();
 			replies.resume();
 			ready(this.#conversation, null, status satisfies TransactionStatus);
-			return true;
+			return this.#told(status);
 		}
 		if (!expected.endsWithReady) throw this.#unexpected();
 		replies.shift();
 		ready(this.#conversation, expected, status);
-		return !expected.swallow;
+		return expected.swallow ? false : this.#told(status);
+	}
+
+	/** Whoever listens reads what there is to hear before it reads that its transaction is over. Always true. */
+	#told(status: TransactionStatus): true {
+		const { loans } = this.#conversation;
+		if (status !== 'I' || loans?.subscriptions.listens !== true) return true;
+		this.#write();
+		const { subscriptions } = loans;
+		this.#client.hold?.(subscriptions.caughtUp(), (write) => subscriptions.tell(write));
+		return true;
 	}
 
 	#confirmed(kind: 'parse' | 'bind' | 'close'): boolean {

@@ -6,6 +6,7 @@ import type { ClientCertificate } from '../auth/client-certificate.ts';
 import type { Exchange, LoginRequest } from '../auth/exchange.ts';
 import type { BackendPool } from '../backend/lease.ts';
 import type { CancelRegistry } from '../backend/cancel.ts';
+import type { SharedListener } from '../backend/shared-listener.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import type { SettingSafety } from '../catalog/safety.ts';
 import type { Relation, Routine } from '../catalog/snapshot.ts';
@@ -87,6 +88,8 @@ export interface DatabaseServices {
 	readonly services?: SessionServices;
 	/** Transaction mode: what holds there, and that it is one. Missing: session mode. */
 	readonly pooling?: PoolingRules;
+	/** Transaction mode: who hears for those that listen. Missing: LISTEN keeps the server connection. */
+	readonly listener?: SharedListener;
 	/** Physical replication, of the whole server, may go by this name; missing: by the name `replication` alone. */
 	readonly physicalReplication?: boolean;
 	/** How the server is told who a session is for; missing: not at all. */
@@ -94,7 +97,8 @@ export interface DatabaseServices {
 }
 
 /** The same database by another role, to which names may mean something else: so it has a catalogue of its own. */
-export type RoleServices = Required<Pick<DatabaseServices, 'catalog' | 'backendRole' | 'leaseAs'>>;
+export type RoleServices = Required<Pick<DatabaseServices, 'catalog' | 'backendRole' | 'leaseAs'>> &
+	Pick<DatabaseServices, 'listener'>;
 
 export interface SessionAudit {
 	outcome(receipt: AuditReceipt, outcome: Outcome): void;

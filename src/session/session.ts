@@ -6,6 +6,7 @@ import type { LeaseEnd } from '../backend/lease.ts';
 import type { CancelHandle } from '../backend/cancel.ts';
 import { GatewayError } from '../errors.ts';
 import { encodeGatewayError } from '../wire/encode.ts';
+import { ClientGate } from './client-gate.ts';
 import { Conversation, type ConversationParts } from './conversation.ts';
 import { Intake } from './intake.ts';
 import type { LiveSession, SessionState, Traffic } from './live.ts';
@@ -34,6 +35,8 @@ export class Session implements LiveSession {
 	readonly #relay: Relay;
 	readonly #begunMs: number;
 	readonly #watch: Watch;
+	/** Transaction mode: the way to the client, which waits while it is to hear something first. */
+	readonly #gate: ClientGate | null;
 	#lastHeardMs: number;
 	#lingering: NodeJS.Timeout | null = null;
 
@@ -44,12 +47,13 @@ export class Session implements LiveSession {
 		this.startedMs = parts.services.now();
 		this.#watch = new Watch(parts.services.limits);
 		this.#lastHeardMs = this.#begunMs;
+		this.#gate = parts.loan === undefined ? null : new ClientGate(socket, () => this.#drained());
 		this.#conversation = new Conversation({
 			...parts,
-			client: { write: (bytes) => socket.write(bytes) },
+			client: this.#gate ?? { write: (bytes) => socket.write(bytes) },
 			ending: { fail: (error, reason) => this.#end(reason, 'broken', error) },
 		});
-		this.#relay = new Relay(this.#conversation, socket, (error) => this.#backendGone(error));
+		this.#relay = new Relay(this.#conversation, this.#gate ?? socket, (error) => this.#backendGone(error));
 		this.#intake = new Intake(this.#conversation, socket, () => this.#leave());
 	}
 
@@ -61,7 +65,7 @@ export class Session implements LiveSession {
 			this.#lastHeardMs = performance.now();
 			this.#intake.receive(chunk);
 		});
-		socket.on('drain', () => conversation.connection?.socket.resume());
+		socket.on('drain', () => this.#drained());
 		socket.once('end', () => this.#intake.end());
 		socket.once('error', () => this.#end('connection lost', 'broken'));
 		socket.once('close', () => this.#end('connection lost', 'broken'));
@@ -157,6 +161,13 @@ export class Session implements LiveSession {
 	#leave(): void {
 		const { replies, outbox, services, inBlock } = this.#conversation;
 		const last = replies.last;
+	/** The client takes more. */
+	#drained(): void {
+		const { connection, loans } = this.#conversation;
+		connection?.socket.resume();
+		loans?.subscriptions.rest();
+	}
+
 		const willFinish = last?.endsWithReady === true && !replies.copyIn;
 		if ((outbox.empty || outbox.inMessage) && (last === undefined || !willFinish)) {
 			this.#end('terminate', inBlock || last !== undefined || outbox.inMessage ? 'broken' : 'dirty');
@@ -219,6 +230,7 @@ export class Session implements LiveSession {
 		cancel.release();
 		const durationMs = performance.now() - this.#begunMs;
 		audit.event({ type: 'logout', session: conversation.info, reason, durationMs });
+		this.#gate?.end();
 		lease?.connection.detach();
 		(givenBack ?? lease?.release(state) ?? Promise.resolve()).then(over, over);
 	}

@@ -43,7 +43,9 @@ export function moveShard(conversation: Conversation, loans: Loans, message: Fro
 	if (choice === null) return null;
 	const named = shardNamed(conversation, choice);
 	if (named instanceof GatewayError) return named;
-	if (named.shard !== database.shard) loans.moveTo({ ...named, ...named.asRole?.(conversation.identity) });
+	if (named.shard === database.shard) return null;
+	if (loans.subscriptions.busy) return cannotMove(conversation);
+	loans.moveTo({ ...named, ...named.asRole?.(conversation.identity) });
 	return null;
 }
 
@@ -90,7 +92,8 @@ function cannotMove({ loans, database }: Conversation): GatewayError {
 		const hint = 'Connect again with options=-c portcullis.shard=NAME, or pool the database by transaction.';
 		return new GatewayError('0A000', `the session is on shard "${database.shard}" to its end`, { hint });
 	}
-	const detail = 'It is in a transaction or a pipeline, or keeps its server connection for what it has there.';
+	const detail =
+		'It is in a transaction or a pipeline, listens to something, or keeps its server connection for what it has there.';
 	return new GatewayError('25001', `the session cannot leave shard "${database.shard}" now`, { detail });
 }
 

@@ -34,6 +34,9 @@ export function handleQuery(conversation: Conversation, message: Query): Progres
 	const recording: Recording = { decision, protocol: 'simple' };
 	if (decision.effect === 'deny') deny(conversation, recording);
 	else {
+		const unheard = conversation.loans?.subscriptions.prepare(decision) ?? null;
+		if (unheard === 'wait') return 'again';
+		if (unheard !== null) return refuseQuery(conversation, unheard);
 		const expected = conversation.expectRun(command === null ? 'query' : 'replication', decision);
 		if (!becomeReal(conversation, decision)) return 'done';
 		dropUnnamed(conversation, expected);
@@ -114,6 +117,7 @@ function send(conversation: Conversation, recording: Recording, bytes: Buffer, e
 	}
 	conversation.followBlocks(decision);
 	conversation.loans?.note(decision);
+	conversation.loans?.subscriptions.note(decision);
 	conversation.replies.push(expected);
 }
 

@@ -1,8 +1,10 @@
 /** A pipeline that allows everything but what a mark in the text asks for, so that sessions are tested without a policy. */
+import type { Node } from '@pgsql/types';
 import type { Accepted } from '../../src/audit/log.ts';
 import type { Outcome, SessionEvent, StatementRecord } from '../../src/audit/event.ts';
 import { GatewayError } from '../../src/errors.ts';
 import type { SessionAudit, StatementContext, StatementPipeline } from '../../src/session/services.ts';
+import { mapPosition } from '../../src/sql/edits.ts';
 import { defaultSqlLimits, parse } from '../../src/sql/parse.ts';
 import type { AuditReceipt, Decision, Identity, Residue, SessionEffect, StatementDecision } from '../../src/stages.ts';
 import type { ResponseFields, RowField } from '../../src/wire/backend.ts';
@@ -84,7 +86,8 @@ export class FakePipeline implements StatementPipeline, SessionAudit {
 	}
 
 	clientFields(fields: ResponseFields, decision: Decision, statement: number): ResponseFields {
-		return decision.statements[statement]?.touchesProtected === true ? this.redactedFields(fields) : fields;
+		const told = inClientsText(fields, decision);
+		return decision.statements[statement]?.touchesProtected === true ? this.redactedFields(told) : told;
 	}
 
 	redactedFields(fields: ResponseFields): ResponseFields {
@@ -115,7 +118,7 @@ export class FakePipeline implements StatementPipeline, SessionAudit {
 		try {
 			const { source, statements: parsed } = parse(sql, defaultSqlLimits);
 			const statements = parsed.map(({ node, start, end }) =>
-				this.#statement(Object.keys(node)[0] ?? '', source.slice(start, end)),
+				this.#statement(Object.keys(node)[0] ?? '', source.slice(start, end), channelEffects(node)),
 			);
 			const refused = this.denied.has(sql) || sql.includes('deny_me');
 			const rewritten = sql.replaceAll('old_text', this.replacement);
@@ -130,7 +133,7 @@ export class FakePipeline implements StatementPipeline, SessionAudit {
 		}
 	}
 
-	#statement(node: string, sql: string): StatementDecision {
+	#statement(node: string, sql: string, more: readonly SessionEffect[] = []): StatementDecision {
 		return {
 			effect: 'allow',
 			node,
@@ -141,9 +144,20 @@ export class FakePipeline implements StatementPipeline, SessionAudit {
 			touchesProtected: sql.includes('protect_me'),
 			checks: [],
 			hidesRows: sql.includes('hide_me'),
-			effects: effectsOf(node, sql),
+			effects: [...more, ...effectsOf(node, sql)],
 		};
 	}
+}
+
+function inClientsText(fields: ResponseFields, { sql, edits }: Decision): ResponseFields {
+	const position = fields.get('P');
+	if (position === undefined || edits.length === 0) return fields;
+	return new Map([...fields, ['P', String(mapPosition(sql, edits, Number(position)))]]);
+}
+
+function channelEffects(node: Node): SessionEffect[] {
+	if ('ListenStmt' in node) return [{ type: 'listen', channel: node.ListenStmt.conditionname ?? '' }];
+	return 'UnlistenStmt' in node ? [{ type: 'unlisten', channel: node.UnlistenStmt.conditionname ?? null }] : [];
 }
 
 function effectsOf(node: string, sql: string): SessionEffect[] {
@@ -188,8 +202,6 @@ function ownEffects(node: string, sql: string): SessionEffect[] {
 	if (node === 'PrepareStmt')
 		return [{ type: 'prepare', name: /prepare\s+"?([\w ]+?)"?\s+(?:as|\()/i.exec(sql)?.[1] ?? '' }];
 	if (/^(Create|Alter|Drop|View)/.test(node) || /\binto temp/i.test(sql)) return [{ type: 'ddl' }];
-	if (node === 'ListenStmt') return [{ type: 'listen', channel: lastName(sql) }];
-	if (node === 'UnlistenStmt') return [{ type: 'unlisten', channel: sql.includes('*') ? null : lastName(sql) }];
 	if (node !== 'TransactionStmt') return [];
 	const name = lastName(sql);
 	if (/^\s*(begin|start)/i.test(sql)) return [{ type: 'begin' }];

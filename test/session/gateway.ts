@@ -1,9 +1,11 @@
 /** Starts a listener for tests: real sockets and a real backend, with a login that lets everybody in and a fake pipeline. */
 import type { Step } from '../../src/auth/exchange.ts';
 import { CancelRegistry } from '../../src/backend/cancel.ts';
+import { connectBackend } from '../../src/backend/connection.ts';
 import { type BackendPool, SessionPool } from '../../src/backend/lease.ts';
 import { TransactionPool } from '../../src/backend/pool.ts';
 import type { TransactionPoolOptions } from '../../src/backend/pool-options.ts';
+import { SharedListener, type SharedListenerOptions } from '../../src/backend/shared-listener.ts';
 import type { BackendTarget } from '../../src/backend/target.ts';
 import type { Catalog } from '../../src/catalog/catalog.ts';
 import { GatewayError } from '../../src/errors.ts';
@@ -25,6 +27,8 @@ export interface TestGateway {
 	readonly listener: Listener;
 	readonly pipeline: FakePipeline;
 	readonly pool: BackendPool;
+	/** Transaction mode with `hears`. */
+	readonly hearing: SharedListener | null;
 	/** How often the catalogue was looked at again. */
 	readonly refreshes: { count: number };
 	/** What went to the operator's log, by message. */
@@ -43,6 +47,8 @@ export interface TestGatewayOptions {
 	readonly console?: ConsoleServices;
 	/** Transaction mode, with these options of the pool. */
 	readonly pooled?: Partial<TransactionPoolOptions> & Partial<PoolingRules>;
+	/** In transaction mode LISTEN goes by a listener that is shared. */
+	readonly hears?: Partial<SharedListenerOptions>;
 	/** Asked each time: true once the policy allows nothing any more. */
 	readonly withdrawn?: () => boolean;
 	/** A login that answers these steps, one for each call. */
@@ -74,7 +80,18 @@ export async function startTestGateway(database: TestDatabase, options: TestGate
 	const pool =
 		pooled === undefined ? new SessionPool(target, { size }) : new TransactionPool(target, { size, ...pooled });
 	const rules: PoolingRules = { userCode: 'pin', sequences: 'transaction', trusted: [], ...pooled };
-	const pooling = pooled === undefined ? {} : { pooling: rules };
+	const hearing =
+		options.hears === undefined
+			? null
+			: new SharedListener({
+					role: user,
+					connect: (signal) => connectBackend(target, { application_name: 'hears' }, { signal }),
+					...options.hears,
+				});
+	const pooling = {
+		...(pooled === undefined ? {} : { pooling: rules }),
+		...(hearing === null ? {} : { listener: hearing }),
+	};
 	const refreshes = { count: 0 };
 	const catalog = {
 		refresh: () => {
@@ -113,10 +130,12 @@ export async function startTestGateway(database: TestDatabase, options: TestGate
 		listener,
 		pipeline,
 		pool,
+		hearing,
 		refreshes,
 		logged,
 		close: async () => {
 			await listener.close({ deadlineMs: 0 });
+			await hearing?.close();
 			await pool.close();
 		},
 	};

@@ -1,0 +1,275 @@
+/** Hears notifications for all sessions of a pool that work as one role: one connection, which listens to what any of them listens to. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { GatewayError } from '../errors.ts';
+import type { BackendConnection } from './connection.ts';
+import { backendFailure } from './errors.ts';
+import { BACKEND_LIMITS } from './limits.ts';
+import { ListenerLine } from './listener-line.ts';
+
+/** A session that hears. */
+export interface Hearer {
+	/** A notification on a channel that it has joined. `message` is the whole NotificationResponse, which others keep too. */
+	hear(channel: string, message: Buffer): void;
+	/** The connection is gone, and with it what was joined: from now on notifications are missed. */
+	lost(): void;
+}
+
+/** For the operator's log. */
+export type ListenerEvent =
+	| { readonly type: 'connected'; readonly address: string; readonly pid: number }
+	/** `hearers`: sessions that have missed something from now on. */
+	| { readonly type: 'lost'; readonly error: Error; readonly hearers: number };
+
+export interface SharedListenerOptions {
+	/** Role on the server, for operators. */
+	readonly role: string;
+	/** Dials and signs in; throws as connectBackend does. */
+	readonly connect: (signal: AbortSignal) => Promise<BackendConnection>;
+	readonly onEvent?: ((event: ListenerEvent) => void) | undefined;
+	/** How long a session waits for the connection. */
+	readonly waitMs?: number | undefined;
+	/** How long the connection stays when nobody listens any more. */
+	readonly lingerMs?: number | undefined;
+	/** Between two questions whether the server is still there. */
+	readonly checkMs?: number | undefined;
+	readonly timeoutMs?: number | undefined;
+}
+
+/** Counters since the start, and what is now. */
+export interface ListenerStats {
+	readonly role: string;
+	/** Null: there is no connection, because nobody listens. */
+	readonly connection: { readonly address: string; readonly pid: number; readonly sinceMs: number } | null;
+	readonly channels: number;
+	readonly hearers: number;
+	/** Notifications that the server told of, and what of them sessions were told. */
+	readonly received: number;
+	readonly told: number;
+	/** Connections that were lost while somebody heard. */
+	readonly losses: number;
+	/** Sessions that were ended because they did not take what they listen for. */
+	readonly overflows: number;
+}
+
+interface Channel {
+	readonly hearers: Set<Hearer>;
+	/** Resolved once the server has done the LISTEN. */
+	readonly ready: Promise<void>;
+}
+
+export class SharedListener {
+	readonly #options: SharedListenerOptions;
+	readonly #closing = new AbortController();
+	#channels = new Map<string, Channel>();
+	#line: ListenerLine | null = null;
+	#connecting: Promise<ListenerLine> | null = null;
+	/** Sessions that are about to join. */
+	#joining = 0;
+	#lingering: NodeJS.Timeout | null = null;
+	#checking: NodeJS.Timeout | null = null;
+	#retryMs: number = BACKEND_LIMITS.redialMinMs;
+	#retryAtMs = 0;
+	#sinceMs = 0;
+	#received = 0;
+	#losses = 0;
+	/** Counted by sessions. */
+	told = 0;
+	overflows = 0;
+
+	constructor(options: SharedListenerOptions) {
+		this.#options = options;
+	}
+
+	get stats(): ListenerStats {
+		const { connection } = this.#line ?? { connection: null };
+		const hearers = new Set<Hearer>();
+		for (const channel of this.#channels.values()) for (const hearer of channel.hearers) hearers.add(hearer);
+		return {
+			role: this.#options.role,
+			connection:
+				connection === null ? null : { address: connection.address, pid: connection.pid, sinceMs: this.#sinceMs },
+			channels: this.#channels.size,
+			hearers: hearers.size,
+			received: this.#received,
+			told: this.told,
+			losses: this.#losses,
+			overflows: this.overflows,
+		};
+	}
+
+	/**
+	 * Resolves once the session hears all of the channels, and has been told of everything that was committed before the call.
+	 * Throws GatewayError: what the server says to the LISTEN, and why there is no connection after `waitMs`.
+	 */
+	async join(hearer: Hearer, channels: readonly string[]): Promise<void> {
+		const endMs = performance.now() + (this.#options.waitMs ?? BACKEND_LIMITS.queueTimeoutMs);
+		this.#joining += 1;
+		this.#stay();
+		try {
+			while (!(await this.#joinOnce(hearer, channels, endMs)));
+		} finally {
+			this.#joining -= 1;
+			this.#settle();
+		}
+	}
+
+	/** It hears that channel no longer. */
+	part(hearer: Hearer, name: string): void {
+		const channel = this.#channels.get(name);
+		if (channel === undefined || !channel.hearers.delete(hearer) || channel.hearers.size > 0) return;
+		this.#channels.delete(name);
+		this.#line?.run(`unlisten ${quoted(name)}`).catch(() => undefined);
+		this.#settle();
+	}
+
+	/** See ListenerLine. */
+	caughtUp(): Promise<void> {
+		return this.#line?.caughtUp() ?? Promise.resolve();
+	}
+
+	async close(): Promise<void> {
+		this.#closing.abort(closed());
+		this.#stay();
+		const line = this.#line;
+		this.#line = null;
+		this.#forgetLine();
+		this.#channels = new Map();
+		await line?.close();
+		await this.#connecting?.catch(() => undefined);
+	}
+
+	/** False: the connection was lost meanwhile. */
+	async #joinOnce(hearer: Hearer, channels: readonly string[], endMs: number): Promise<boolean> {
+		const line = await this.#connected(endMs);
+		if (line !== this.#line) return false;
+		const ready = channels.map((name) => this.#joinChannel(line, hearer, name));
+		try {
+			await Promise.all(ready);
+			await line.caughtUp();
+			return line.alive;
+		} catch (error) {
+			if (!line.alive && performance.now() < endMs) return false;
+			for (const name of channels) this.part(hearer, name);
+			throw error;
+		}
+	}
+
+	#joinChannel(line: ListenerLine, hearer: Hearer, name: string): Promise<void> {
+		let channel = this.#channels.get(name);
+		if (channel === undefined) {
+			channel = { hearers: new Set(), ready: line.run(`listen ${quoted(name)}`) };
+			this.#channels.set(name, channel);
+		}
+		channel.hearers.add(hearer);
+		return channel.ready;
+	}
+
+	async #connected(endMs: number): Promise<ListenerLine> {
+		for (;;) {
+			if (this.#closing.signal.aborted) throw closed();
+			const line = this.#line;
+			if (line?.alive === true) return line;
+			const nowMs = performance.now();
+			if (nowMs < this.#retryAtMs && nowMs < endMs) {
+				await sleep(Math.min(this.#retryAtMs, endMs) - nowMs, undefined, { ref: false });
+				continue;
+			}
+			try {
+				this.#connecting ??= this.#connect();
+				return await this.#connecting;
+			} catch (error) {
+				if (!(error instanceof GatewayError) || !mayPass(error) || performance.now() >= endMs) throw error;
+			}
+		}
+	}
+
+	async #connect(): Promise<ListenerLine> {
+		try {
+			const connection = await this.#options.connect(this.#closing.signal);
+			this.#closing.signal.throwIfAborted();
+			const line = new ListenerLine(connection, {
+				timeoutMs: this.#options.timeoutMs ?? BACKEND_LIMITS.checkTimeoutMs,
+				onNotification: (channel, message) => this.#tell(channel, message),
+				onGone: (error) => this.#gone(line, error),
+			});
+			// A role may have one for its sessions, and this is to be idle.
+			await line.run('set idle_session_timeout = 0');
+			this.#begun(line);
+			return line;
+		} catch (error) {
+			this.#retryAtMs = performance.now() + this.#retryMs;
+			this.#retryMs = Math.min(this.#retryMs * 2, BACKEND_LIMITS.redialMaxMs);
+			throw error instanceof GatewayError ? error : backendFailure('08001', 'cannot connect', error);
+		} finally {
+			this.#connecting = null;
+		}
+	}
+
+	#begun(line: ListenerLine): void {
+		const { address, pid } = line.connection;
+		this.#line = line;
+		this.#retryMs = BACKEND_LIMITS.redialMinMs;
+		this.#sinceMs = Date.now();
+		const checkMs = this.#options.checkMs ?? BACKEND_LIMITS.listenerCheckMs;
+		this.#checking = setInterval(() => void line.caughtUp(), checkMs).unref();
+		this.#options.onEvent?.({ type: 'connected', address, pid });
+	}
+
+	#tell(name: string, message: Buffer): void {
+		this.#received += 1;
+		for (const hearer of this.#channels.get(name)?.hearers ?? []) hearer.hear(name, message);
+	}
+
+	#gone(line: ListenerLine, error: Error): void {
+		if (this.#line !== line) return;
+		this.#line = null;
+		this.#forgetLine();
+		const hearers = new Set<Hearer>();
+		for (const channel of this.#channels.values()) {
+			for (const hearer of channel.hearers) hearers.add(hearer);
+			// Whoever waits for it hears of it; nobody may.
+			channel.ready.catch(() => undefined);
+		}
+		this.#channels = new Map();
+		if (hearers.size > 0) this.#losses += 1;
+		this.#options.onEvent?.({ type: 'lost', error, hearers: hearers.size });
+		for (const hearer of hearers) hearer.lost();
+	}
+
+	#forgetLine(): void {
+		if (this.#checking !== null) clearInterval(this.#checking);
+		this.#checking = null;
+	}
+
+	#stay(): void {
+		if (this.#lingering !== null) clearTimeout(this.#lingering);
+		this.#lingering = null;
+	}
+
+	/** Nobody listens: the connection goes after a while. */
+	#settle(): void {
+		if (this.#joining > 0 || this.#channels.size > 0 || this.#line === null || this.#lingering !== null) return;
+		const lingerMs = this.#options.lingerMs ?? BACKEND_LIMITS.listenerLingerMs;
+		this.#lingering = setTimeout(() => {
+			this.#lingering = null;
+			const line = this.#line;
+			this.#line = null;
+			this.#forgetLine();
+			void line?.close();
+		}, lingerMs).unref();
+	}
+}
+
+/** The server may take the next attempt. */
+function mayPass({ sqlstate }: GatewayError): boolean {
+	if (sqlstate === '08004') return false;
+	return sqlstate.startsWith('08') || sqlstate.startsWith('57P') || sqlstate === '53300';
+}
+
+function quoted(name: string): string {
+	return `"${name.replaceAll('"', '""')}"`;
+}
+
+function closed(): GatewayError {
+	return backendFailure('57P01', 'the gateway is shutting down');
+}
