@@ -157,10 +157,6 @@ export class Session implements LiveSession {
 		this.#end(reason, 'broken', error);
 	}
 
-	/** The client has left and all that it sent is handled: what it began may finish, for a while. */
-	#leave(): void {
-		const { replies, outbox, services, inBlock } = this.#conversation;
-		const last = replies.last;
 	/** The client takes more. */
 	#drained(): void {
 		const { connection, loans } = this.#conversation;
@@ -168,6 +164,10 @@ export class Session implements LiveSession {
 		loans?.subscriptions.rest();
 	}
 
+	/** The client has left and all that it sent is handled: what it began may finish, for a while. */
+	#leave(): void {
+		const { replies, outbox, services, inBlock } = this.#conversation;
+		const last = replies.last;
 		const willFinish = last?.endsWithReady === true && !replies.copyIn;
 		if ((outbox.empty || outbox.inMessage) && (last === undefined || !willFinish)) {
 			this.#end('terminate', inBlock || last !== undefined || outbox.inMessage ? 'broken' : 'dirty');
@@ -226,11 +226,11 @@ export class Session implements LiveSession {
 		if (error !== undefined) {
 			log.warn({ session: conversation.info.id, sqlstate: error.sqlstate, error, reason }, 'session ended by an error');
 		}
+		this.#gate?.end();
 		sayGoodbye(socket, this.#relay.inMessage ? undefined : error);
 		cancel.release();
 		const durationMs = performance.now() - this.#begunMs;
 		audit.event({ type: 'logout', session: conversation.info, reason, durationMs });
-		this.#gate?.end();
 		lease?.connection.detach();
 		(givenBack ?? lease?.release(state) ?? Promise.resolve()).then(over, over);
 	}
