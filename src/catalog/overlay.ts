@@ -43,7 +43,7 @@ async function seen(connection: CatalogConnection, select: string, inTransaction
 		? [`savepoint ${SAVEPOINT}`, `rollback to savepoint ${SAVEPOINT}; release savepoint ${SAVEPOINT}`]
 		: ['begin read only', 'rollback'];
 	const settings = `set local search_path = ''; set local quote_all_identifiers = off;
-		set local lock_timeout = ${CATALOG_LIMITS.lockTimeoutMs}`;
+		set local lock_timeout = ${CATALOG_LIMITS.lockTimeoutMs}; ${PLANNING}`;
 	try {
 		return await connection.query(`${begin}; ${settings}; ${select}; ${end}`);
 	} catch (error) {
@@ -51,6 +51,22 @@ async function seen(connection: CatalogConnection, select: string, inTransaction
 		throw error;
 	}
 }
+
+/** Whoever tries out plans in their session (enable_hashjoin = off) would wait ten seconds for each of these questions. */
+const PLANNING = [
+	'bitmapscan',
+	'hashagg',
+	'hashjoin',
+	'indexscan',
+	'material',
+	'mergejoin',
+	'nestloop',
+	'seqscan',
+	'sort',
+]
+	.map((name) => `set local enable_${name} = on`)
+	.concat('set local jit = off')
+	.join('; ');
 
 const SAVEPOINT = 'portcullis_catalog';
 

@@ -29,6 +29,29 @@ describe.each([undefined, ...otherVersions()])('a session (%s)', (native) => {
 		return row?.[0];
 	}
 
+	it('is asked by good plans, whatever plans it wants for itself', async () => {
+		const wanted = ['enable_hashjoin', 'enable_mergejoin', 'enable_nestloop', 'enable_indexscan', 'jit'];
+		const asked = `select ${wanted.map((name) => `current_setting('${name}')`).join(" || ' ' || ")}`;
+		await session.query(wanted.map((name) => `set ${name} = ${name === 'jit' ? 'on' : 'off'}`).join('; '));
+		let during: unknown;
+		const spy = {
+			query: async (sql: string) => {
+				const rows = await session.query(sql.replace(/; (rollback[^;]*)(;[^;]*)?$/, `; ${asked}; $1$2`));
+				during ??= rows[0]?.[0];
+				return [];
+			},
+		};
+		await loadRelations(spy, 'temporary', false);
+		expect(during).toBe('on on on on off');
+		expect(await one(asked)).toBe('off off off off on');
+		await session.query('begin');
+		during = undefined;
+		await loadRelations(spy, 'temporary', true);
+		expect(during).toBe('on on on on off');
+		expect(await one(asked)).toBe('off off off off on');
+		await session.query('rollback');
+	});
+
 	it('finds its temporary relations, by name or all of them', async () => {
 		await session.query(`create temp table t (a int primary key, m hr.mood[], c text collate "C");
 			create temp table u () inherits (hr.employees);
