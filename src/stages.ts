@@ -193,6 +193,8 @@ export type SessionEffect =
 	/** EXECUTE of a prepared statement by name: its own decision has to be current. */
 	| { readonly type: 'execute'; readonly name: string }
 	| { readonly type: 'deallocate'; readonly name: string | null }
+	/** The server does it only while nobody else is in that database. */
+	| { readonly type: 'alone'; readonly database: string }
 	| { readonly type: 'copy-in' }
 	| { readonly type: 'copy-out' };
 

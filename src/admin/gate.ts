@@ -78,6 +78,10 @@ export class Gate implements BackendPool {
 		return { ...stats, waiting: stats.waiting + this.#held.size };
 	}
 
+	closeIdle(): void {
+		this.#pool.closeIdle?.();
+	}
+
 	/** How long the first of those that have asked and have nothing yet has been at it, in milliseconds. */
 	get longestWaitMs(): number {
 		const [first] = this.#waiting;

@@ -62,6 +62,10 @@ export class ClusterPool implements BackendPool {
 		return { ...stats, waiting: stats.waiting + this.#waiting };
 	}
 
+	closeIdle(): void {
+		this.#options.pool.closeIdle?.();
+	}
+
 	async close(): Promise<void> {
 		await this.#options.cluster.close();
 		await this.#options.pool.close();

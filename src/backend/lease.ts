@@ -63,6 +63,8 @@ export interface BackendPool {
 	/** A connection that can be had at once; null: it takes `lease`. Missing: it always does. */
 	take?(request: LeaseRequest): Lease | null;
 	readonly stats: PoolStats;
+	/** Ends the connections that nobody has. Missing: there are none. */
+	closeIdle?(): void;
 	/** Refuses new leases, fails those that wait, closes what is leased. */
 	close(): Promise<void>;
 }

@@ -97,6 +97,10 @@ export class TransactionPool implements BackendPool {
 		return waiting;
 	}
 
+	closeIdle(): void {
+		for (const backend of [...this.#idle]) this.#dismiss(backend);
+	}
+
 	async close(): Promise<void> {
 		clearInterval(this.#janitor);
 		this.#closing.abort(poolClosed());
@@ -445,6 +449,12 @@ export class TransactionPool implements BackendPool {
 		this.#freePlace();
 	}
 
+	/** Of one that is idle. */
+	#dismiss(backend: PooledBackend): void {
+		this.#unwatch(backend);
+		this.#gone(backend);
+	}
+
 	#freePlace(): void {
 		this.#taken -= 1;
 		if (this.#waiting.size > 0 && !this.#closing.signal.aborted) this.#serve();
@@ -456,8 +466,7 @@ export class TransactionPool implements BackendPool {
 		for (const backend of [...this.#idle]) {
 			const unused = idleMs > 0 && nowMs - backend.idleSinceMs >= idleMs;
 			if (!unused && !this.#isOld(backend) && this.#options.usable?.(backend.connection) !== false) continue;
-			this.#unwatch(backend);
-			this.#gone(backend);
+			this.#dismiss(backend);
 		}
 	}
 }

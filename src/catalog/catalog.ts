@@ -140,6 +140,14 @@ export class Catalog {
 		await this.refresh();
 	}
 
+	/** Ends its connection for a while, because somebody needs the database for themselves. Who asks for a snapshot ends that. */
+	async rest(): Promise<void> {
+		await this.#looking?.catch(() => undefined);
+		this.#trustedUntilMs = Number.NEGATIVE_INFINITY;
+		this.#poll(CATALOG_LIMITS.restMs);
+		await this.#disconnect();
+	}
+
 	/** Ends polling and the connection; what is under way rejects. */
 	async close(): Promise<void> {
 		this.#closed = true;

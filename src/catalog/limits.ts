@@ -19,6 +19,8 @@ export const CATALOG_LIMITS = {
 	racesMax: 5,
 	/** How long a statement waits for a catalogue that is not known, before it is refused. */
 	knownWaitMs: 5000,
+	/** How long the catalogue keeps away from a database that is to be dropped; the server waits for 5 s until nobody is in it. */
+	restMs: 6000,
 	/** Between two attempts to connect again; doubles up to `pollMaxMs`. */
 	reconnectMinMs: 250,
 } as const;

@@ -243,7 +243,7 @@ function gateOf({ name, pool }: DatabaseServices, { limits }: Config): Gate {
 
 function problemsIn(policy: Policy, { name, catalog }: DatabaseServices): readonly PolicyProblem[] {
 	// Of a database that cannot be asked nothing is known: neither that a column is there nor that it is not.
-	return catalog.state.type === 'current' ? policy.problems(name, catalog.snapshot().relations()) : [];
+	return catalog.stats.state === 'current' ? policy.problems(name, catalog.snapshot().relations()) : [];
 }
 
 async function startCatalog(

@@ -4,6 +4,7 @@ import type { Meters, RecordSink } from '../admin/meters.ts';
 import { CancelRegistry } from '../backend/cancel.ts';
 import { settingSafety } from '../catalog/safety.ts';
 import type { Config, DatabaseConfig } from '../config/config.ts';
+import type { Catalog } from '../catalog/catalog.ts';
 import type { Pipeline } from '../pipeline.ts';
 import type { PolicyStore } from '../policy/store.ts';
 import { Admission } from '../session/admission.ts';
@@ -12,6 +13,7 @@ import type { ConsoleServices } from '../session/live.ts';
 import type { DatabaseServices, SessionLog, SessionServices } from '../session/services.ts';
 import { lookEveryMs } from '../session/watch.ts';
 import { backendRules, frontendRules } from '../wire/framer.ts';
+import { clusterConfigs } from './clusters.ts';
 import { shardFor } from './shards.ts';
 
 /** A database behind the gate that operators hold. */
@@ -19,6 +21,7 @@ export interface GatedDatabase extends DatabaseServices {
 	readonly pool: Gate;
 	/** Null: the database is not sharded. */
 	readonly shard: string | null;
+	readonly catalogs: readonly Catalog[];
 }
 
 export interface ServiceParts {
@@ -91,12 +94,38 @@ function sharedServices(parts: ServiceParts): SessionServices {
 		audit: meters.counting(audit, console.database),
 		passedRows: new WeakMap(),
 		cancels: new CancelRegistry(),
+		leave: leaving(parts),
 		admission: admissionOf(config),
 		console,
 		lookEveryMs: lookEveryMs(config.databases.flatMap((database) => Object.values(timesOf(database)))),
 		ended: (session) => meters.ended(session),
 		log,
 		now,
+	};
+}
+
+/** Two names may lead to the same database; DROP DATABASE comes from another one on that server. */
+function leaving({ config, databases, log }: ServiceParts): NonNullable<SessionServices['leave']> {
+	const known = config.databases.flatMap((one) =>
+		clusterConfigs(one).flatMap(({ shard, database: { dbname, hosts } }) => {
+			const found = databases.get(one.name)?.find((cluster) => cluster.shard === shard);
+			return found === undefined
+				? []
+				: [{ ...found, dbname, servers: hosts.map(({ host, port }) => `${host} ${port}`) }];
+		}),
+	);
+	return (beside, dbname) => {
+		const shard = beside.shard ?? null;
+		const servers = known.find((one) => one.name === beside.name && one.shard === shard)?.servers ?? [];
+		for (const one of known) {
+			if (one.dbname !== dbname || !one.servers.some((server) => servers.includes(server))) continue;
+			log.info(
+				{ database: one.name },
+				'connections of the gateway are closed: somebody needs the database for themselves',
+			);
+			one.pool.closeIdle();
+			for (const catalog of one.catalogs) void catalog.rest();
+		}
 	};
 }
 

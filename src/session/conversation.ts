@@ -316,6 +316,7 @@ export class Conversation {
 			for (const effect of statement.effects) {
 				if (effect.type === 'begin') this.inBlock = true;
 				else if (effect.type === 'commit' || effect.type === 'rollback') this.inBlock = false;
+				else if (effect.type === 'alone') this.services.leave?.(this.database, effect.database);
 			}
 			if (statement.touchesProtected) this.touchedProtected = true;
 		}

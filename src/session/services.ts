@@ -142,6 +142,8 @@ export interface SessionServices {
 	 */
 	readonly passedRows: WeakMap<StatementDecision['objects'], Buffer>;
 	readonly cancels: CancelRegistry;
+	/** Ends the gateway's own connections, and those that nobody has, to the database `dbname` on the same server as `beside`. */
+	readonly leave?: (beside: DatabaseServices, dbname: string) => void;
 	readonly admission: Admission;
 	/** The gateway's own database; without it there is none. */
 	readonly console?: ConsoleServices;

@@ -148,6 +148,22 @@ function effectsOf(node: Node): readonly SessionEffect[] {
 		case 'DeclareCursorStmt':
 			return [{ type: 'names-unknown' }];
 		default:
-			return [{ type: 'ddl' }, { type: 'names-unknown' }];
+			return [{ type: 'ddl' }, { type: 'names-unknown' }, ...emptied(node)];
 	}
+}
+
+/** Of DROP, RENAME, a move to another tablespace, and of a database that is the template of another. */
+function emptied(node: Node): readonly SessionEffect[] {
+	const rename = as(node, 'RenameStmt');
+	const template = as(node, 'CreatedbStmt')?.options?.map((option) => as(option, 'DefElem'));
+	const database =
+		as(node, 'DropdbStmt')?.dbname ??
+		as(node, 'AlterDatabaseStmt')?.dbname ??
+		(rename?.renameType === 'OBJECT_DATABASE' ? rename.subname : undefined) ??
+		template?.map((option) => (option?.defname === 'template' ? textOf(option.arg) : undefined)).find(Boolean);
+	return database === undefined ? [] : [{ type: 'alone', database }];
+}
+
+function textOf(node: Node | undefined): string | undefined {
+	return node === undefined ? undefined : as(node, 'String')?.sval;
 }
