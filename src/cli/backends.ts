@@ -1,12 +1,13 @@
 /** For each database of the configuration: where it is, a pool of connections to it, and its catalogue. */
 import type { Cluster } from '../backend/cluster.ts';
 import { ClusterPool } from '../backend/cluster-pool.ts';
-import { type BackendPool, type PoolOptions, SessionPool } from '../backend/lease.ts';
+import { type BackendPool, type PoolBounds, type PoolOptions, SessionPool } from '../backend/lease.ts';
 import { TransactionPool } from '../backend/pool.ts';
 import type { QuerySession } from '../backend/query.ts';
 import type { BackendTarget } from '../backend/target.ts';
 import { Catalog, type CatalogState } from '../catalog/catalog.ts';
 import type { BackendUserConfig, Config, DatabaseConfig } from '../config/config.ts';
+import type { SharedListener } from '../backend/shared-listener.ts';
 import { unreachable } from '../errors.ts';
 import type { DatabaseServices, RoleServices, SessionLog } from '../session/services.ts';
 import type { Identity } from '../stages.ts';
@@ -18,6 +19,7 @@ import {
 	openLoneSession,
 	openOwnSession,
 } from './clusters.ts';
+import { sharedListener } from './shared-listeners.ts';
 
 /** How to reach the server of a database. The password is read anew for each login, so that a rotated one is taken up. */
 export function targetOf(
@@ -58,9 +60,11 @@ export function openSession(whole: DatabaseConfig, config: Config): Promise<Quer
 	return openLoneSession(database, targetOf(database, config), config);
 }
 
-/** What of a database, or of a shard of it, has to be started and closed: its catalogues, one for each role that works there. */
+/** What of a database, or of a shard of it, has to be started and closed: its catalogues and listeners, for each role that works there. */
 export interface OpenedDatabase extends DatabaseServices {
 	readonly catalogs: readonly Catalog[];
+	/** In transaction mode one for each role; closed with the pool. */
+	readonly listeners: readonly SharedListener[];
 	/** Null: one host that nobody needs to ask what it is. Closed with the pool. */
 	readonly cluster: Cluster | null;
 	/** Null: the database is not sharded. */
@@ -92,15 +96,24 @@ export function databaseServices(
 	const { poolWaitMs, poolWaitersMax } = config.limits;
 	const pool = poolOf(database, own, {
 		targets,
-		size: database.pool.size,
+		...boundsOf(database),
 		queueTimeoutMs: poolWaitMs,
 		queueMax: poolWaitersMax,
 		...(cluster === null ? {} : { dial: cluster.dial, usable: cluster.usable }),
 	});
 	const catalog = catalogFor(own);
+	const listeners: SharedListener[] = [];
+	const listenerFor = (target: BackendTarget): { listener?: SharedListener } => {
+		if (database.pool.mode !== 'transaction') return {};
+		const listener = sharedListener(target, { name, shard, cluster, config, log: hooks.log });
+		listeners.push(listener);
+		return { listener };
+	};
+	const heard = listenerFor(own);
 	const roles = new Map<string, RoleServices>();
 	for (const [role, target] of targets) {
-		roles.set(role, { catalog: catalogFor(target), backendRole: target.user, leaseAs: role });
+		const { user: backendRole } = target;
+		roles.set(role, { catalog: catalogFor(target), backendRole, leaseAs: role, ...listenerFor(target) });
 	}
 	const catalogs = [catalog, ...[...roles.values()].map((one) => one.catalog)];
 	return {
@@ -110,6 +123,8 @@ export function databaseServices(
 		pool: cluster === null ? pool : waitingPool(pool, cluster, catalogs, config),
 		catalog,
 		catalogs,
+		...heard,
+		listeners,
 		backendRole: user,
 		tellUser,
 		...(database.pool.mode === 'transaction' ? { pooling: database.pool } : {}),
