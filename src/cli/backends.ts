@@ -1,7 +1,7 @@
 /** For each database of the configuration: where it is, a pool of connections to it, and its catalogue. */
 import type { Cluster } from '../backend/cluster.ts';
 import { ClusterPool } from '../backend/cluster-pool.ts';
-import { type BackendPool, type PoolBounds, type PoolOptions, SessionPool } from '../backend/lease.ts';
+import { type BackendPool, type PoolOptions, SessionPool } from '../backend/lease.ts';
 import { TransactionPool } from '../backend/pool.ts';
 import type { QuerySession } from '../backend/query.ts';
 import type { BackendTarget } from '../backend/target.ts';
@@ -96,7 +96,7 @@ export function databaseServices(
 	const { poolWaitMs, poolWaitersMax } = config.limits;
 	const pool = poolOf(database, own, {
 		targets,
-		...boundsOf(database),
+		size: database.pool.size,
 		queueTimeoutMs: poolWaitMs,
 		queueMax: poolWaitersMax,
 		...(cluster === null ? {} : { dial: cluster.dial, usable: cluster.usable }),

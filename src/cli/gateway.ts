@@ -158,6 +158,7 @@ async function openDatabases(
 	const all = [...databases.values()].flat();
 	const catalogs = all.flatMap(({ name, catalogs }) => catalogs.map((catalog) => ({ name, catalog })));
 	closers.push(async () => {
+		await Promise.all(all.flatMap(({ listeners }) => listeners.map((listener) => listener.close())));
 		await Promise.all(all.map(({ pool }) => pool.close()));
 		await Promise.all(catalogs.map(({ catalog }) => catalog.close()));
 	});
