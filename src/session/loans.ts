@@ -147,6 +147,8 @@ export class Loans {
 	rest(): void {
 		const { keepsakes, subscriptions } = this;
 		if (this.#ready && this.#resting()) {
+			// An answer may still come, or not: it must not reach another client.
+			if (this.#conversation.replies.doubtful) keepsakes.pin('unknown');
 			if (this.#repairs || keepsakes.doubtful) this.#conversation.wait(this.#learn());
 			else if (keepsakes.pins.size === 0) this.#giveBack();
 			else this.#lease?.pin?.([...keepsakes.pins]);
@@ -231,7 +233,8 @@ export class Loans {
 		this.subscriptions.end();
 		const lease = this.#lease;
 		if (lease === null) return;
-		const kept = state === 'broken' || !this.#resting() ? 'broken' : this.keepsakes.end();
+		const { doubtful } = this.#conversation.replies;
+		const kept = state === 'broken' || doubtful || !this.#resting() ? 'broken' : this.keepsakes.end();
 		lease.connection.detach();
 		await this.#part(lease, kept);
 	}

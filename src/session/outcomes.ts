@@ -66,7 +66,7 @@ export function ready(conversation: Conversation, expected: Expected | null, sta
 			conversation.catalogStale = true;
 			conversation.names.forgetOwn();
 		}
-		const segment = expected === null ? conversation.segment - 1 : expected.segment;
+		const segment = expected === null ? (replies.head?.segment ?? conversation.segment) - 1 : expected.segment;
 		if (conversation.portals.size > 0) {
 			conversation.portals.dropUpTo(segment, (portal) => closePortal(conversation, portal.run));
 		}
@@ -92,7 +92,7 @@ export function fail(conversation: Conversation, expected: Expected | undefined,
 	if (error.fatal) return true;
 	if (expected.endsWithReady) {
 		expected.failed = true;
-		replies.endCopyIn();
+		replies.failCopyIn();
 		return expected.question === null;
 	}
 	const dropped = expected.dropsUnnamed && !expected.swallow && conversation.loans !== null;

@@ -220,6 +220,7 @@ export class Relay implements ByteSink {
 		const expected = this.#running();
 		const { replies } = this.#conversation;
 		replies.endCopyIn();
+		expected.answered = true;
 		let told: Buffer | null = null;
 		if (expected.question === null) {
 			const run = this.#runOf(expected);
@@ -234,6 +235,7 @@ export class Relay implements ByteSink {
 
 	#empty(): boolean {
 		const expected = this.#running();
+		expected.answered = true;
 		if (expected.kind === 'execute') this.#conversation.replies.shift();
 		return !expected.swallow;
 	}
@@ -248,7 +250,9 @@ export class Relay implements ByteSink {
 	}
 
 	#callResult(): boolean {
-		const run = this.#runOf(this.#expect('function-call'));
+		const expected = this.#expect('function-call');
+		const run = this.#runOf(expected);
+		expected.answered = true;
 		run.rows += this.#framer.count;
 		run.bytes += this.#framer.end - this.#framer.start;
 		return true;
@@ -260,13 +264,11 @@ export class Relay implements ByteSink {
 		if (status !== 'I' && status !== 'T' && status !== 'E') throw this.#unexpected();
 		const { replies } = this.#conversation;
 		const expected = replies.head;
-		if (expected === undefined) {
-			if (!replies.skipping) throw this.#unexpected();
-			replies.resume();
+		if (expected?.awaitsReady !== true) {
+			if (!replies.resume()) throw this.#unexpected();
 			ready(this.#conversation, null, status satisfies TransactionStatus);
 			return this.#told(status);
 		}
-		if (!expected.endsWithReady) throw this.#unexpected();
 		replies.shift();
 		ready(this.#conversation, expected, status);
 		return expected.swallow ? false : this.#told(status);

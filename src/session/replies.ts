@@ -53,6 +53,8 @@ export class Expected {
 	question: Question | null = null;
 	/** What it does to the session has to be known before the next decision. */
 	unsettles = false;
+	/** Something has come that ends it, or a part of it. No Query and no FunctionCall is answered by ReadyForQuery alone. */
+	answered = false;
 	/** An ErrorResponse has come; only ReadyForQuery is left. */
 	failed = false;
 
@@ -67,6 +69,12 @@ export class Expected {
 		return kind === 'sync' || kind === 'query' || kind === 'function-call' || kind === 'replication';
 	}
 
+	/** ReadyForQuery may be what comes next. */
+	get awaitsReady(): boolean {
+		const { kind } = this;
+		return kind === 'query' || kind === 'function-call' ? this.answered || this.failed : this.endsWithReady;
+	}
+
 	/** `next` is at the head now: if it is not part of the same question, the question has been answered. */
 	finishQuestion(next: Expected | undefined): void {
 		if (this.question !== null && next?.question !== this.question) this.question.finish();
@@ -79,6 +87,10 @@ export class ReplyQueue {
 	#unsettled = 0;
 	#skipping = false;
 	#copyIn = false;
+	/** Syncs that the backend has ignored if it took data as long as they came. */
+	#ignoredSyncs = 0;
+	/** The same, of a COPY that has failed: nobody knows how many of them came before that. */
+	#doubtfulSyncs = 0;
 	/** Who waits for the queue to be empty. */
 	#waiting: ((empty: boolean) => void)[] = [];
 
@@ -112,7 +124,10 @@ export class ReplyQueue {
 
 	push(expected: Expected): void {
 		if (expected.kind === 'sync') {
-			if (this.#copyIn) return;
+			if (this.#copyIn) {
+				this.#ignoredSyncs += 1;
+				return;
+			}
 			this.#skipping = false;
 		} else if (expected.kind === 'copy-end') {
 			if (this.#copyIn || this.length === 0) {
@@ -126,20 +141,25 @@ export class ReplyQueue {
 
 	/** The head has its last reply. */
 	shift(): void {
+		// What is answered to a Sync of the COPY comes before everything else.
+		if (this.head?.kind !== 'sync' && this.head?.failed === false) this.#doubtfulSyncs = 0;
 		this.#remove();
 		while (this.head?.kind === 'copy-end') this.#remove();
 	}
 
 	/**
 	 * The head has begun to take CopyData. A Sync that was sent behind it, before the end of the data, is ignored by the
-	 * backend and has no answer.
+	 * backend and has no answer, unless the COPY fails before that.
 	 */
 	beginCopyIn(): void {
 		const items = this.#items;
 		let at = this.#head + 1;
+		this.#ignoredSyncs = 0;
 		while (at < items.length && items[at]?.kind !== 'copy-end') {
-			if (items[at]?.kind === 'sync') items.splice(at, 1);
-			else at += 1;
+			if (items[at]?.kind === 'sync') {
+				items.splice(at, 1);
+				this.#ignoredSyncs += 1;
+			} else at += 1;
 		}
 		if (at < items.length) items.splice(at, 1);
 		else {
@@ -148,14 +168,27 @@ export class ReplyQueue {
 		}
 	}
 
-	/** An error or the end of the COPY: data that still comes is ignored by the backend. */
+	/** The COPY, if it was one, has come to its end. */
 	endCopyIn(): void {
 		this.#copyIn = false;
+		this.#ignoredSyncs = 0;
+	}
+
+	/** An error: data that still comes is ignored by the backend, but not a Sync, which it may have read by now. */
+	failCopyIn(): void {
+		this.#copyIn = false;
+		this.#doubtfulSyncs += this.#ignoredSyncs;
+		this.#ignoredSyncs = 0;
+	}
+
+	/** ReadyForQuery may still come for a Sync that was sent while a COPY took data, and nobody knows whether it does. */
+	get doubtful(): boolean {
+		return this.#doubtfulSyncs > 0;
 	}
 
 	/** The head of an extended-query message has failed: everything up to the next Sync is skipped. `each` is told what. */
 	failSegment(each: (skipped: Expected) => void): void {
-		this.#copyIn = false;
+		this.failCopyIn();
 		while (this.length > 0 && this.head?.kind !== 'sync') {
 			const skipped = this.head as Expected;
 			this.#remove();
@@ -164,9 +197,12 @@ export class ReplyQueue {
 		if (this.length === 0) this.#skipping = true;
 	}
 
-	/** A ReadyForQuery came that nobody waited for (a Sync that the backend took for the end of a failed COPY). */
-	resume(): void {
+	/** A ReadyForQuery that nobody waited for. False: it is not that of a Sync behind the failure of a COPY either. */
+	resume(): boolean {
+		if (this.#doubtfulSyncs === 0) return false;
+		this.#doubtfulSyncs -= 1;
 		this.#skipping = false;
+		return true;
 	}
 
 	/** The session is over. `each` is told what never got an answer. */
