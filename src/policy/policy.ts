@@ -147,20 +147,22 @@ export async function loadPolicy(folder: string, options: LoadOptions): Promise<
  * @throws PolicyError when one of them cannot be read
  */
 export async function readPolicy(folder: string): Promise<PolicySource> {
-	const problems: PolicyProblem[] = [];
-	const read = async (file: string, optional: boolean): Promise<string> => {
+	const read = async (
+		file: string,
+		optional: boolean,
+	): Promise<{ text: string; problems: ProblemList['problems'] }> => {
 		const list = new ProblemList(file);
 		const text = await readText(join(folder, file), list, optional);
-		problems.push(...list.problems);
-		return text;
+		return { text, problems: list.problems };
 	};
 	const [model, rules, masks] = await Promise.all([
 		read(FILES.model, false),
 		read(FILES.rules, false),
 		read(FILES.masks, true),
 	]);
+	const problems = [model, rules, masks].flatMap((file) => file.problems);
 	if (problems.length > 0) throw new PolicyError(problems);
-	return { model, rules, masks };
+	return { model: model.text, rules: rules.text, masks: masks.text };
 }
 
 /** @throws PolicyError with every problem of every file */
