@@ -2,6 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { withoutQuoted, withoutSecrets } from '../src/secrets.ts';
+import { cpuMsOf } from './support/time.ts';
 
 const taken: readonly { readonly sql: string; readonly want: string }[] = [
 	{ sql: "create user eve password 'hunter2'", want: "create user eve password '[redacted]'" },
@@ -124,7 +125,7 @@ describe('secrets in a statement', () => {
 		);
 	});
 
-	it('takes any text, and does not take long for any', () => {
+	it('takes any text, and does not take long for any', async () => {
 		fc.assert(
 			fc.property(fc.string({ unit: 'binary' }), (text) => typeof withoutSecrets(`password ${text}`) === 'string'),
 		);
@@ -141,9 +142,7 @@ describe('secrets in a statement', () => {
 			"''''",
 		]) {
 			const text = `password${piece.repeat(50_000)}`;
-			const begun = performance.now();
-			withoutSecrets(text);
-			expect([piece, performance.now() - begun < 1_000]).toEqual([piece, true]);
+			expect([piece, (await cpuMsOf(() => withoutSecrets(text))) < 1_000]).toEqual([piece, true]);
 		}
 	});
 

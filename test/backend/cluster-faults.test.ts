@@ -1,12 +1,13 @@
 /** Hosts on a real network: one that accepts and says nothing, one that refuses, one without an address, and one that is cut off. */
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
-import { afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
+import { afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { Cluster, NoHostError } from '../../src/backend/cluster.ts';
 import { ClusterPool } from '../../src/backend/cluster-pool.ts';
 import { SessionPool } from '../../src/backend/lease.ts';
 import { query } from '../../src/backend/query.ts';
 import type { BackendTarget } from '../../src/backend/target.ts';
 import { startPostgres, type TestPostgres } from '../support/postgres.ts';
+import { eventually } from '../support/time.ts';
 
 let server: TestPostgres;
 let target: BackendTarget;
@@ -93,9 +94,8 @@ describe('hosts that are no use', () => {
 		ends.push(() => connection.close());
 		expect(connection.target.port).toBe(port);
 		expect(await query(connection, 'select 1')).toEqual([['1']]);
-		await vi.waitFor(
-			() => expect(cluster.hosts.map(({ state }) => state)).toEqual(['down', 'down', 'down', 'primary']),
-			10_000,
+		await eventually(() =>
+			expect(cluster.hosts.map(({ state }) => state)).toEqual(['down', 'down', 'down', 'primary']),
 		);
 		expect(reasonOf(cluster, 0)).toBe('no answer within 500 ms');
 		expect(reasonOf(cluster, 1)).toMatch(/connection refused$/);
@@ -127,10 +127,10 @@ describe('a primary that is cut off', () => {
 		ends.push(() => pool.close());
 		const before = await pool.lease({ startup: {} });
 		cut();
-		await vi.waitFor(() => expect(cluster.available).toBe(false), 10_000);
+		await eventually(() => expect(cluster.available).toBe(false));
 		expect(reasonOf(cluster, 0)).toBe('no answer within 500 ms');
 		const later = pool.lease({ startup: {} });
-		await vi.waitFor(() => expect(pool.stats.waiting).toBe(1));
+		await eventually(() => expect(pool.stats.waiting).toBe(1));
 		// Nobody took its place, so what was leased from it is not taken away.
 		expect(before.connection.alive).toBe(true);
 		mend();
@@ -153,7 +153,7 @@ describe('a primary that is cut off', () => {
 		});
 		await cluster.ready(10_000);
 		cut();
-		await vi.waitFor(() => expect(cluster.available).toBe(false), 10_000);
+		await eventually(() => expect(cluster.available).toBe(false));
 		const refused = expect(pool.lease({ startup: {} })).rejects.toMatchObject({ sqlstate: '57P01' });
 		await pool.close();
 		await refused;

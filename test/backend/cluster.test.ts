@@ -1,10 +1,11 @@
 /** A cluster finds its primary, follows it, waits for it, and never gives a connection to a host that is something else. */
-import { afterEach, describe, expect, test, vi } from 'vitest';
+import { afterEach, describe, expect, test } from 'vitest';
 import { Cluster, type ClusterEvent, type ClusterOptions, NoHostError } from '../../src/backend/cluster.ts';
 import type { PatroniView } from '../../src/backend/cluster-patroni.ts';
 import { ClusterPool } from '../../src/backend/cluster-pool.ts';
 import { type BackendPool, SessionPool } from '../../src/backend/lease.ts';
 import { FakeHost, FakeHosts, target } from './fake-hosts.ts';
+import { eventually } from '../support/time.ts';
 
 const clusters: Cluster[] = [];
 afterEach(async () => {
@@ -43,7 +44,7 @@ describe('the primary', () => {
 		await cluster.ready(1000);
 		expect(await hostOf(cluster)).toBe('b');
 		fakes.of('b').mood = 'refused';
-		await vi.waitFor(() => expect(cluster.available).toBe(false));
+		await eventually(() => expect(cluster.available).toBe(false));
 		const waiting = cluster.ready(5000);
 		fakes.of('c').promote(2);
 		await waiting;
@@ -61,15 +62,15 @@ describe('the primary', () => {
 		await cluster.ready(1000);
 		fakes.of('a').mood = 'refused';
 		fakes.of('b').promote(2);
-		await vi.waitFor(() => expect(cluster.generation).toBe(2));
+		await eventually(() => expect(cluster.generation).toBe(2));
 		fakes.of('a').mood = 'fine';
-		await vi.waitFor(() =>
+		await eventually(() =>
 			expect(events).toContainEqual({ type: 'conflict', words: expect.stringContaining('a:5432 is') }),
 		);
 		expect(await hostOf(cluster)).toBe('b');
 		// Not even when the new one is away.
 		fakes.of('b').mood = 'refused';
-		await vi.waitFor(() => expect(cluster.available).toBe(false));
+		await eventually(() => expect(cluster.available).toBe(false));
 		await expect(cluster.dial(target, {})).rejects.toBeInstanceOf(NoHostError);
 		expect(fakes.of('a').logins).toBe(0);
 	});
@@ -81,7 +82,7 @@ describe('the primary', () => {
 		const connection = await cluster.dial(target, {});
 		expect(cluster.usable(connection)).toBe(true);
 		fakes.of('b').promote(2);
-		await vi.waitFor(() => expect(connection.socket.destroyed).toBe(true));
+		await eventually(() => expect(connection.socket.destroyed).toBe(true));
 		expect(cluster.usable(connection)).toBe(false);
 		expect(connection.socket.errored).toMatchObject({ sqlstate: '57P01' });
 		expect(events).toContainEqual(expect.objectContaining({ type: 'dropped', host: 'a:5432', connections: 1 }));
@@ -93,7 +94,7 @@ describe('the primary', () => {
 		await cluster.ready(1000);
 		const connection = await cluster.dial(target, {});
 		fakes.of('a').mood = 'silent';
-		await vi.waitFor(() => expect(cluster.available).toBe(false));
+		await eventually(() => expect(cluster.available).toBe(false));
 		expect(cluster.usable(connection)).toBe(false);
 		expect(connection.socket.destroyed).toBe(false);
 		fakes.of('a').mood = 'fine';
@@ -110,7 +111,7 @@ describe('the primary', () => {
 		await expect(cluster.dial(target, {})).rejects.toMatchObject({ sqlstate: '57P03', severity: 'FATAL' });
 		expect(fakes.of('a')).toMatchObject({ logins: 1, open: new Set() });
 		// It was asked again at once, though its time had not come.
-		await vi.waitFor(() => expect(fakes.of('a').questions).toBeGreaterThan(1));
+		await eventually(() => expect(fakes.of('a').questions).toBeGreaterThan(1));
 	});
 
 	test('that the login finds gone is down at once', async () => {
@@ -131,7 +132,7 @@ describe('a dial', () => {
 		const fakes = new FakeHosts({ a: new FakeHost('standby'), b: new FakeHost('standby') });
 		const { cluster } = make(fakes, { attrs: 'standby' });
 		await cluster.ready(1000);
-		await vi.waitFor(() => expect(cluster.hosts.filter(({ used }) => used)).toHaveLength(2));
+		await eventually(() => expect(cluster.hosts.filter(({ used }) => used)).toHaveLength(2));
 		fakes.of('a').mood = 'silent';
 		const hosts = await Promise.all([hostOf(cluster), hostOf(cluster), hostOf(cluster)]);
 		expect(hosts).toEqual(['b', 'b', 'b']);
@@ -152,7 +153,7 @@ describe('a dial', () => {
 	test('goes to the standby with the fewest connections, and to the next when one is full', async () => {
 		const fakes = new FakeHosts({ a: new FakeHost('standby'), b: new FakeHost('standby'), c: new FakeHost('primary') });
 		const { cluster } = make(fakes, { attrs: 'prefer-standby' });
-		await vi.waitFor(() => expect(cluster.hosts.every(({ state }) => state !== 'unknown')).toBe(true));
+		await eventually(() => expect(cluster.hosts.every(({ state }) => state !== 'unknown')).toBe(true));
 		const hosts: string[] = [];
 		for (let count = 0; count < 6; count++) hosts.push(await hostOf(cluster));
 		expect(hosts.toSorted()).toEqual(['a', 'a', 'a', 'b', 'b', 'b']);
@@ -169,25 +170,25 @@ describe('a dial', () => {
 		fakes.of('a').lsn = 50n;
 		fakes.of('a').replayedAgoMs = 60_000;
 		const { cluster } = make(fakes, { attrs: 'prefer-standby', lagMaxMs: 10_000 });
-		await vi.waitFor(() => expect(cluster.hosts.map(({ used }) => used)).toEqual([false, true, true]));
+		await eventually(() => expect(cluster.hosts.map(({ used }) => used)).toEqual([false, true, true]));
 		expect(cluster.hosts[0]).toMatchObject({ name: 'a:5432', state: 'standby', lag: { bytes: 50n, ms: 60_000 } });
 		expect([await hostOf(cluster), await hostOf(cluster)]).toEqual(['b', 'b']);
 		const connection = await cluster.dial(target, {});
 		fakes.of('b').mood = 'refused';
-		await vi.waitFor(() => expect(cluster.usable(connection)).toBe(false));
+		await eventually(() => expect(cluster.usable(connection)).toBe(false));
 		expect(await hostOf(cluster)).toBe('c');
 		// Caught up again.
 		fakes.of('a').lsn = 100n;
-		await vi.waitFor(async () => expect(await hostOf(cluster)).toBe('a'));
+		await eventually(async () => expect(await hostOf(cluster)).toBe('a'));
 	});
 
 	test('of a read-only entry loses what is connected to a standby that is promoted', async () => {
 		const fakes = new FakeHosts({ a: new FakeHost('standby'), b: new FakeHost('standby') });
 		const { cluster } = make(fakes, { attrs: 'standby' });
-		await vi.waitFor(() => expect(cluster.hosts.filter(({ used }) => used)).toHaveLength(2));
+		await eventually(() => expect(cluster.hosts.filter(({ used }) => used)).toHaveLength(2));
 		const connections = [await cluster.dial(target, {}), await cluster.dial(target, {})];
 		fakes.of('a').promote(2);
-		await vi.waitFor(() => expect(connections.filter(({ socket }) => socket.destroyed)).toHaveLength(1));
+		await eventually(() => expect(connections.filter(({ socket }) => socket.destroyed)).toHaveLength(1));
 		expect(await hostOf(cluster)).toBe('b');
 	});
 });
@@ -210,7 +211,7 @@ describe('Patroni', () => {
 		await cluster.ready(1000);
 		expect(await hostOf(cluster)).toBe('a');
 		leader = null;
-		await vi.waitFor(() => expect(cluster.available).toBe(false));
+		await eventually(() => expect(cluster.available).toBe(false));
 		leader = 'b:5432';
 		await cluster.ready(1000);
 		expect(await hostOf(cluster)).toBe('b');
@@ -227,19 +228,19 @@ describe('Patroni', () => {
 		const connection = await cluster.dial(target, {});
 		fakes.of('a').mood = 'silent';
 		view = { members: [member('b')], leader: null };
-		await vi.waitFor(() => expect(cluster.hosts.map(({ name }) => name)).toEqual(['b:5432']));
+		await eventually(() => expect(cluster.hosts.map(({ name }) => name)).toEqual(['b:5432']));
 		expect(cluster.usable(connection)).toBe(false);
 		expect(connection.socket.destroyed).toBe(false);
 		fakes.of('b').promote(4);
 		view = { members: [member('b')], leader: 'b:5432' };
-		await vi.waitFor(() => expect(connection.socket.destroyed).toBe(true));
+		await eventually(() => expect(connection.socket.destroyed).toBe(true));
 		expect(await hostOf(cluster)).toBe('b');
 	});
 
 	test('that does not answer leaves it to the hosts', async () => {
 		const fakes = new FakeHosts({ a: new FakeHost('primary', 3), b: new FakeHost('primary', 4) });
 		const { cluster } = make(fakes, { patroni: { urls: [] }, askPatroni: () => Promise.resolve(null) });
-		await vi.waitFor(async () => expect(await hostOf(cluster)).toBe('b'));
+		await eventually(async () => expect(await hostOf(cluster)).toBe('b'));
 	});
 });
 
@@ -268,7 +269,7 @@ describe('a lease', () => {
 		await before.release('clean');
 		fakes.of('a').mood = 'refused';
 		const leases = [1, 2, 3].map(() => pool.lease({ startup: {} }));
-		await vi.waitFor(() => expect(pool.stats.waiting).toBe(3));
+		await eventually(() => expect(pool.stats.waiting).toBe(3));
 		fakes.of('b').promote(2);
 		const first = await Promise.race(leases);
 		expect(first.connection.target.host).toBe('b');
@@ -309,7 +310,7 @@ describe('a lease', () => {
 		fakes.of('a').mood = 'refused';
 		const { cluster } = make(fakes, { checkMs: 1000 });
 		const pool = pooled(cluster, { waitersMax: 500 });
-		await vi.waitFor(() => expect(cluster.hosts[0]?.state).toBe('down'));
+		await eventually(() => expect(cluster.hosts[0]?.state).toBe('down'));
 		const before = fakes.of('a').probes;
 		const leases = Array.from({ length: 200 }, async () => {
 			await new Promise(setImmediate);

@@ -78,7 +78,7 @@ async function insertUntilBroken(options: ClientOptions, name: string, done: () 
 /** Statements that were under way may still commit. */
 async function backendsAreGone(): Promise<void> {
 	const sql = `select from pg_stat_activity where datname = current_database() and usename = '${GATEWAY_ROLE}' and query like '%executed%'`;
-	await expect.poll(async () => (await world.backend.sql(sql)).length, { timeout: 10_000 }).toBe(0);
+	await expect.poll(async () => (await world.backend.sql(sql)).length).toBe(0);
 }
 
 /** Ids in every statement that the log holds since then, from its text or its parameters. */

@@ -42,7 +42,7 @@ async function recorded(work: (client: WireClient) => Promise<unknown>): Promise
 	client.socket.end();
 	const own = (record: Json): boolean => JSON.stringify(record).includes(name);
 	const isLogout = (record: Json): boolean => codeOf(record) === 'logout' && own(record);
-	await expect.poll(async () => (await world.audit()).some(isLogout), { timeout: 10_000 }).toBe(true);
+	await expect.poll(async () => (await world.audit()).some(isLogout)).toBe(true);
 	const all = await world.audit();
 	for (const record of all) expect([codeOf(record), ocsfProblems(record)]).toEqual([codeOf(record), []]);
 	return all
@@ -165,7 +165,7 @@ describe('a statement', () => {
 		const find = async (code: string): Promise<Json[]> =>
 			(await world.audit()).filter((one) => codeOf(one) === code && JSON.stringify(one).includes('to-be-cancelled'));
 		const sleeping = "select from pg_stat_activity where state = 'active' and query = 'select pg_sleep(30)'";
-		await expect.poll(async () => (await world.backend.sql(sleeping)).length, { timeout: 10_000 }).toBe(1);
+		await expect.poll(async () => (await world.backend.sql(sleeping)).length).toBe(1);
 		const { processID, secretKey } = client as unknown as { processID: number; secretKey: number };
 		const key = Buffer.alloc(4);
 		key.writeInt32BE(secretKey);

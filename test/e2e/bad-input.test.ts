@@ -169,7 +169,7 @@ describe('a backend that is not there', () => {
 		const client = await gateway.connect('ben');
 		const ended = new Promise<unknown>((resolve) => client.once('error', resolve));
 		const query = client.query('select pg_sleep(30)').catch((error: unknown) => error);
-		await expect.poll(() => sleepers(), { timeout: 10_000 }).toBe(1);
+		await expect.poll(() => sleepers()).toBe(1);
 		await gateway.backend.sql(
 			"select pg_terminate_backend(pid) from pg_stat_activity where query like '%pg_sleep(30)%' and pid <> pg_backend_pid()",
 		);
@@ -232,8 +232,7 @@ describe('a client that disconnects', () => {
 			const { client, socket } = await openSocket('app');
 			if (sql !== null) client.query(sql).catch(() => undefined);
 			if (name === 'in the middle of a result') await new Promise((resolve) => socket.once('data', resolve));
-			else if (name === 'in the middle of a statement')
-				await expect.poll(() => sleepers(), { timeout: 10_000 }).toBe(1);
+			else if (name === 'in the middle of a statement') await expect.poll(() => sleepers()).toBe(1);
 			else await client.query('select 1');
 			socket.destroy();
 			await leavesNothing();
@@ -263,7 +262,7 @@ async function leavesNothing(): Promise<void> {
 		);
 		return found[0]?.['n'];
 	};
-	await expect.poll(count, { timeout: 15_000 }).toBe(0);
+	await expect.poll(count).toBe(0);
 }
 
 async function sleepers(): Promise<unknown> {

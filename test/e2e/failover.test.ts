@@ -1,6 +1,6 @@
 /** A primary with real standbys behind the gateway: reading from a standby, cancelling there, and a promotion while clients are at work. */
 import pg from 'pg';
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { GATEWAY_ROLE, shopRolesSql, shopSql } from '../../src/cli/demo/shop.ts';
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
@@ -8,6 +8,7 @@ import { catalogOf } from '../../src/cli/backends.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { startGateway, type TestGateway } from '../support/gateway.ts';
 import { type Replicas, startReplicas } from '../support/replicas.ts';
+import { eventually } from '../support/time.ts';
 
 let replicas: Replicas;
 let gateway: TestGateway;
@@ -94,7 +95,7 @@ describe('a standby', () => {
 			'select count(*) from hr.employees a, hr.employees b, hr.employees c, hr.employees d, hr.employees e',
 		);
 		const refused = expect(long).rejects.toMatchObject({ code: '57014' });
-		await vi.waitFor(async () => {
+		await eventually(async () => {
 			const active = await replicas.standbys[0]?.sql(
 				'shop',
 				`select from pg_stat_activity where query like '%employees%' and state = 'active' and pid <> pg_backend_pid()`,
@@ -140,7 +141,7 @@ test('when the primary goes, who is in a transaction hears of it at once, and ev
 	const writing = await gateway.connect('app');
 	expect(await portOf(writing)).toBe(replicas.primary.port);
 	await writing.query('insert into public.ledger values (1)');
-	await vi.waitFor(async () => expect(await standby.sql('shop', 'select * from ledger')).toHaveLength(1));
+	await eventually(async () => expect(await standby.sql('shop', 'select * from ledger')).toHaveLength(1));
 	await writing.query('begin');
 	await writing.query('insert into public.ledger values (2)');
 	// Between two transactions, on connections that it shares with others, with a setting of its own.
@@ -148,17 +149,17 @@ test('when the primary goes, who is in a transaction hears of it at once, and ev
 	await pooled.query("set application_name = 'waits'");
 	const statement = { name: 'one', text: 'insert into public.ledger values ($1)' };
 	await pooled.query({ ...statement, values: [10] });
-	await vi.waitFor(async () => expect(await standby.sql('shop', 'select * from ledger')).toHaveLength(2));
+	await eventually(async () => expect(await standby.sql('shop', 'select * from ledger')).toHaveLength(2));
 
 	await replicas.crash();
 	await expect(writing.query('commit')).rejects.toMatchObject({});
 	// These ask while there is no primary.
 	const late = [1, 2, 3].map(() => gateway.connect('app'));
-	await vi.waitFor(async () =>
+	await eventually(async () =>
 		expect(await shown('hosts')).toContainEqual(expect.objectContaining({ database: 'shop', state: 'down' })),
 	);
 	const patient = pooled.query({ ...statement, values: [11] });
-	await vi.waitFor(async () => {
+	await eventually(async () => {
 		const waiting = (await shown('pools')).find(({ database }) => database === 'shop_tx');
 		expect(waiting).toMatchObject({ cl_waiting: 1 });
 	});
@@ -197,12 +198,12 @@ test('when the primary goes, who is in a transaction hears of it at once, and ev
 test('a gateway that stops while clients wait for a host tells them so', async () => {
 	const [standby] = replicas.standbys;
 	await standby?.stop();
-	await vi.waitFor(async () => {
+	await eventually(async () => {
 		const hosts = (await shown('hosts')).filter(({ database }) => database === 'shop');
 		expect(hosts.map(({ state }) => state)).toEqual(['down', 'down']);
 	});
 	const refused = expect(gateway.connect('app')).rejects.toMatchObject({ code: '57P01' });
-	await vi.waitFor(async () => {
+	await eventually(async () => {
 		const waiting = (await shown('pools')).find(({ database }) => database === 'shop');
 		expect(waiting).toMatchObject({ cl_waiting: 1 });
 	});

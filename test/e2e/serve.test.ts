@@ -49,7 +49,7 @@ test('SIGHUP reads the policy; SIGTERM lets a transaction finish, takes no more 
 		signals: signals as unknown as NodeJS.Process,
 		log: { info: write('info'), warn: write('warn'), error: write('error') },
 	});
-	await expect.poll(written, { timeout: 10_000 }).toMatch(/^portcullis \S+ listens on 127\.0\.0\.1:\d+ for shop\n$/);
+	await expect.poll(written).toMatch(/^portcullis \S+ listens on 127\.0\.0\.1:\d+ for shop\n$/);
 	const port = Number(/:(\d+) for/.exec(written())?.[1]);
 
 	signals.emit('SIGHUP');

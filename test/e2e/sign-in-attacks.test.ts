@@ -102,7 +102,7 @@ describe('a client that leaves while its login waits for a person', () => {
 		const before = (await gateway.audit()).length;
 		leave(client.socket);
 		const since = async (): Promise<string> => JSON.stringify((await gateway.audit()).slice(before));
-		await expect.poll(since, { timeout: 5_000 }).toContain('the client left');
+		await expect.poll(since).toContain('the client left');
 	});
 
 	test('one that talks on meanwhile is heard once it is signed in, and not before', async () => {
@@ -167,7 +167,7 @@ describe('a flood of connections', () => {
 			{ level: 'warn', message: expect.any(String) as string, fields: { address: '127.0.0.1', limit: CROWD } },
 		]);
 		for (const socket of sockets) socket.destroy();
-		await expect.poll(() => signIn(), { timeout: 5_000 }).toBe('signed in');
+		await expect.poll(() => signIn()).toBe('signed in');
 	});
 
 	/** A socket for pg that comes from another address of this machine. */

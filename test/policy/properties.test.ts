@@ -10,6 +10,7 @@ import { ProblemList } from '../../src/policy/problem.ts';
 import { sliceOf } from '../../src/policy/slice.ts';
 import type { Access, Action, ClaimValue } from '../../src/stages.ts';
 import { identityOf, MODEL, policyOf } from './support.ts';
+import { cpuMsOf } from '../support/time.ts';
 
 const WHO = ['user:u', 'role:r', 'group:g'];
 const SUBJECTS = ['*', 'user:u', 'role:r', 'group:g', 'role:linked', 'user:other', 'role:unlinked'];
@@ -213,7 +214,7 @@ describe('any policy', () => {
 	});
 });
 
-test('wildcards match what a regular expression of them does', () => {
+test('wildcards match what a regular expression of them does', async () => {
 	const letters = fc.string({ unit: fc.constantFrom('a', 'b', '*'), maxLength: 8 });
 	fc.assert(
 		fc.property(letters, fc.string({ unit: fc.constantFrom('a', 'b', '\n'), maxLength: 10 }), (glob, name) => {
@@ -222,9 +223,8 @@ test('wildcards match what a regular expression of them does', () => {
 		}),
 		{ numRuns: 2_000 },
 	);
-	const slow = performance.now();
-	expect(matches({ text: `${'*a'.repeat(30)}b`, wild: true }, 'a'.repeat(63))).toBe(false);
-	expect(performance.now() - slow).toBeLessThan(50);
+	const slow = (): void => expect(matches({ text: `${'*a'.repeat(30)}b`, wild: true }, 'a'.repeat(63))).toBe(false);
+	expect(await cpuMsOf(slow)).toBeLessThan(1_000);
 });
 
 describe('claims', () => {

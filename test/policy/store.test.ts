@@ -2,12 +2,13 @@
 import { mkdir, mkdtemp, rename, rm, symlink, unlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { isHarmlessFunctionName } from '../../src/catalog/safety.ts';
 import type { Policy, PolicySource } from '../../src/policy/policy.ts';
 import { type PolicyError, PolicyError as Refusal } from '../../src/policy/problem.ts';
 import { PolicyStore, type StoreOptions } from '../../src/policy/store.ts';
 import { identityOf, MODEL } from './support.ts';
+import { eventually } from '../support/time.ts';
 
 const ALLOW = 'p, *, shop.hr.t, select, allow\n';
 const DENY = `${ALLOW}p, *, shop.hr.t, select, deny\n`;
@@ -60,7 +61,6 @@ function allows(store: PolicyStore): boolean {
 		.onRelation('hr', 't', 'select').allowed;
 }
 
-const eventually = { timeout: 5_000, interval: 10 };
 const rulesFile = (): string => join(folder, 'policy.csv');
 
 describe('reload', () => {
@@ -145,7 +145,7 @@ describe('watch', () => {
 		const store = await open();
 		const seen = follow(store);
 		await writeFile(rulesFile(), DENY);
-		await vi.waitFor(() => expect(allows(store)).toBe(false), eventually);
+		await eventually(() => expect(allows(store)).toBe(false));
 		expect(seen.changes).toEqual([store.current()]);
 	});
 
@@ -155,7 +155,7 @@ describe('watch', () => {
 		for (const rules of [DENY, ALLOW, DENY]) {
 			await writeFile(`${rulesFile()}.swp`, rules);
 			await rename(`${rulesFile()}.swp`, rulesFile());
-			await vi.waitFor(() => expect(allows(store)).toBe(rules === ALLOW), eventually);
+			await eventually(() => expect(allows(store)).toBe(rules === ALLOW));
 		}
 	});
 
@@ -167,29 +167,29 @@ describe('watch', () => {
 		follow(store);
 		await symlink('two', join(root, 'next'));
 		await rename(join(root, 'next'), folder);
-		await vi.waitFor(() => expect(allows(store)).toBe(false), eventually);
+		await eventually(() => expect(allows(store)).toBe(false));
 	});
 
 	test('takes up a folder that was gone for a while', async () => {
 		const store = await open();
 		const seen = follow(store);
 		await rm(folder, { recursive: true });
-		await vi.waitFor(() => expect(seen.refusals).toHaveLength(1), eventually);
+		await eventually(() => expect(seen.refusals).toHaveLength(1));
 		await fill(folder, DENY);
-		await vi.waitFor(() => expect(allows(store)).toBe(false), eventually);
+		await eventually(() => expect(allows(store)).toBe(false));
 	});
 
 	test('tells a mistake once, then the next one, and takes the mended file', async () => {
 		const store = await open();
 		const seen = follow(store);
 		await writeFile(rulesFile(), 'wrong\n');
-		await vi.waitFor(() => expect(seen.refusals).toHaveLength(1), eventually);
+		await eventually(() => expect(seen.refusals).toHaveLength(1));
 		await writeFile(join(folder, 'unrelated.txt'), 'x');
 		await writeFile(rulesFile(), 'p, *, shop\n');
-		await vi.waitFor(() => expect(seen.refusals).toHaveLength(2), eventually);
+		await eventually(() => expect(seen.refusals).toHaveLength(2));
 		expect(allows(store)).toBe(true);
 		await writeFile(rulesFile(), DENY);
-		await vi.waitFor(() => expect(allows(store)).toBe(false), eventually);
+		await eventually(() => expect(allows(store)).toBe(false));
 		expect(seen.refusals).toHaveLength(2);
 	});
 
@@ -205,7 +205,7 @@ describe('watch', () => {
 		});
 		const store = await open({ read, settleMs: 5, pollMs: 10 });
 		const seen = follow(store);
-		await vi.waitFor(() => expect(allows(store)).toBe(false), eventually);
+		await eventually(() => expect(allows(store)).toBe(false));
 		expect(seen.changes.map((policy) => policy.rules.length)).toEqual([rules.length]);
 	});
 

@@ -1,6 +1,7 @@
 /** What a text says of the shard: the forms that are taken, and that anything else says nothing or is told apart. */
 import { describe, expect, test } from 'vitest';
 import { shardChoice } from '../../src/session/shards.ts';
+import { cpuMsOf } from '../support/time.ts';
 
 const alone = (asked: string) => ({ asked, alone: true });
 const front = (asked: string | null) => ({ asked, alone: false });
@@ -42,16 +43,14 @@ describe('the shard in a text', () => {
 		expect(shardChoice(sql)).toEqual(want);
 	});
 
-	test('is looked for in no time, whatever the text', () => {
-		const begunMs = performance.now();
-		for (const text of [
+	test('is looked for in no time, whatever the text', async () => {
+		const texts = [
 			`/*${' '.repeat(1e6)}`,
 			`set${' '.repeat(1e6)}`,
 			' '.repeat(1e6),
 			`/*${'portcullis.shard'.repeat(1e5)}`,
 			`/* ${'x'.repeat(1e6)}`,
-		])
-			shardChoice(text);
-		expect(performance.now() - begunMs).toBeLessThan(1000);
+		];
+		expect(await cpuMsOf(() => texts.map(shardChoice))).toBeLessThan(1000);
 	});
 });

@@ -1,6 +1,7 @@
 /** Where a trace context is taken from, and from what it is not. */
 import { describe, expect, test } from 'vitest';
 import { contextOf } from '../../../src/admin/trace/context.ts';
+import { cpuMsOf } from '../../support/time.ts';
 
 const TRACE = '4bf92f3577b34da6a3ce929d0e0e4736';
 const SPAN = '00f067aa0ba902b7';
@@ -31,14 +32,13 @@ describe('a text', () => {
 		expect(contextOf(text)).toEqual(want);
 	});
 
-	test('is read in no time, however long', () => {
+	test('is read in no time, however long', async () => {
 		const texts = [
 			`select ${'/*'.repeat(500_000)} traceparent='00-`,
 			'*/ traceparent'.repeat(100_000),
 			`/*${"traceparent=''".repeat(100_000)}`,
 		];
-		const begunMs = performance.now();
-		expect(texts.map(contextOf)).toEqual([null, null, null]);
-		expect(performance.now() - begunMs).toBeLessThan(500);
+		const read = (): void => expect(texts.map(contextOf)).toEqual([null, null, null]);
+		expect(await cpuMsOf(read)).toBeLessThan(1_000);
 	});
 });
