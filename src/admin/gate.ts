@@ -1,5 +1,5 @@
 /** Stands before the pool of one database: operators hold leases back or shut the database, and leases are measured. */
-import type { BackendPool, Lease, LeaseRequest, PoolStats } from '../backend/lease.ts';
+import type { BackendPool, Lease, LeaseRequest, PoolBounds, PoolStats } from '../backend/lease.ts';
 import { GatewayError } from '../errors.ts';
 import { Histogram } from './histogram.ts';
 
@@ -14,6 +14,13 @@ export interface GateOptions {
 /** What has become of the leases that were asked for. */
 export type LeaseResult = 'granted' | 'full' | 'paused' | 'left' | 'failed';
 
+/** A lease that was asked for. */
+interface Begun {
+	readonly sinceMs: number;
+	/** It waits for the end of a pause. */
+	held: boolean;
+}
+
 /** A lease that waits for the end of a pause. */
 interface Held {
 	go(): void;
@@ -25,7 +32,7 @@ export class Gate implements BackendPool {
 	readonly #options: GateOptions;
 	readonly #held = new Set<Held>();
 	/** When each of those that have asked and have no lease yet did so. */
-	readonly #waiting = new Set<{ readonly sinceMs: number }>();
+	readonly #waiting = new Set<Begun>();
 	#paused = false;
 	#disabled = false;
 	/** From asking for a lease to having it. */
@@ -40,27 +47,34 @@ export class Gate implements BackendPool {
 	}
 
 	/** Waits while the database is paused, then asks the pool. Rejects like the pool, and with 57P03 when the pause lasts too long. */
-	async lease(request: LeaseRequest): Promise<Lease> {
-		const begun = { sinceMs: performance.now() };
-		const { size, leased, connecting } = this.#pool.stats;
-		if (this.#paused || leased + connecting >= size) this.waits += 1;
+	lease(request: LeaseRequest): Promise<Lease> {
+		const held = this.#paused && this.retired === null;
+		const begun: Begun = { sinceMs: performance.now(), held };
+		if (this.#paused || isFull(this.#pool)) this.waits += 1;
 		this.#waiting.add(begun);
-		let failure: LeaseResult = 'paused';
-		try {
-			if (this.#paused) await this.#hold(request.signal);
-			failure = 'failed';
-			const lease = await this.#pool.lease(request);
-			this.results.granted += 1;
-			return lease;
-		} catch (error) {
-			if (request.signal?.aborted === true) failure = 'left';
-			else if (error instanceof GatewayError && error.sqlstate === '53300') failure = 'full';
-			this.results[failure] += 1;
-			throw error;
-		} finally {
-			this.#waiting.delete(begun);
-			this.durations.observe(performance.now() - begun.sinceMs);
-		}
+		const leased = held ? this.#leaseLater(request, begun) : this.#pool.lease(request);
+		return leased.then(
+			(lease) => {
+				this.#tell(begun, 'granted');
+				return lease;
+			},
+			(error: unknown) => {
+				this.#tell(begun, failureOf(request, begun, error));
+				throw error;
+			},
+		);
+	}
+
+	async #leaseLater(request: LeaseRequest, begun: Begun): Promise<Lease> {
+		await this.#hold(request.signal);
+		begun.held = false;
+		return this.#pool.lease(request);
+	}
+
+	#tell(begun: Begun, result: LeaseResult): void {
+		this.results[result] += 1;
+		this.#waiting.delete(begun);
+		this.durations.observe(performance.now() - begun.sinceMs);
 	}
 
 	take(request: LeaseRequest): Lease | null {
@@ -126,9 +140,21 @@ export class Gate implements BackendPool {
 		});
 	}
 
-	async close(): Promise<void> {
-		const error = new GatewayError('57P01', 'the gateway is shutting down', { severity: 'FATAL' });
+	get retired(): GatewayError | null {
+		return this.#pool.retired ?? null;
+	}
+
+	retire(error: GatewayError): void {
+		this.#pool.retire(error);
 		for (const held of [...this.#held]) held.refuse(error);
+	}
+
+	resize(bounds: PoolBounds): void {
+		this.#pool.resize(bounds);
+	}
+
+	async close(): Promise<void> {
+		this.retire(new GatewayError('57P01', 'the gateway is shutting down', { severity: 'FATAL' }));
 		await this.#pool.close();
 	}
 
@@ -157,6 +183,18 @@ export class Gate implements BackendPool {
 			this.#held.add(held);
 		});
 	}
+}
+
+function failureOf({ signal }: LeaseRequest, { held }: Begun, error: unknown): LeaseResult {
+	if (signal?.aborted === true) return 'left';
+	if (error instanceof GatewayError && error.sqlstate === '53300') return 'full';
+	return held ? 'paused' : 'failed';
+}
+
+function isFull(pool: BackendPool): boolean {
+	if (pool.full !== undefined) return pool.full;
+	const { size, leased, connecting } = pool.stats;
+	return leased + connecting >= size;
 }
 
 function pausedError(database: string): GatewayError {

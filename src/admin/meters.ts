@@ -22,6 +22,7 @@ export const sessionEnds = [
 	'backend lost',
 	'ended by the backend',
 	'killed',
+	'configuration',
 	'shutdown',
 	'result guard',
 	'audit log failed',
@@ -76,17 +77,31 @@ export class Meters {
 	readonly logins = new Map<string, number>();
 	readonly reloads = { success: 0, failure: 0 };
 	readonly cancels = { matched: 0, unmatched: 0 };
-	readonly databases: ReadonlyMap<string, DatabaseMeter>;
+	readonly #databases: Map<string, DatabaseMeter>;
 	/** For what belongs to no database that there is. */
 	readonly #nowhere = new DatabaseMeter();
 
 	/** `databases`: every name that there is; a label never has another value. */
 	constructor(databases: readonly string[]) {
-		this.databases = new Map(databases.map((name) => [name, new DatabaseMeter()]));
+		this.#databases = new Map(databases.map((name) => [name, new DatabaseMeter()]));
+	}
+
+	get databases(): ReadonlyMap<string, DatabaseMeter> {
+		return this.#databases;
+	}
+
+	/** There is one more, unless it is there already. */
+	add(database: string): void {
+		if (!this.#databases.has(database)) this.#databases.set(database, new DatabaseMeter());
+	}
+
+	/** There is one less, and what was counted for it shows no more. */
+	remove(database: string): void {
+		this.#databases.delete(database);
 	}
 
 	of(database: string): DatabaseMeter {
-		return this.databases.get(database) ?? this.#nowhere;
+		return this.#databases.get(database) ?? this.#nowhere;
 	}
 
 	/** Call it for each session at its end. */

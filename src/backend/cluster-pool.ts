@@ -1,10 +1,11 @@
 /** Stands before the pool of a database with several hosts: a lease waits while none of them is what was asked for. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { GatewayError } from '../errors.ts';
+import { following } from './abort.ts';
 import { type Cluster, NoHostError } from './cluster.ts';
 import { backendFailure } from './errors.ts';
 import { BACKEND_LIMITS } from './limits.ts';
-import type { BackendPool, Lease, LeaseRequest, PoolStats } from './lease.ts';
+import type { BackendPool, Lease, LeaseRequest, PoolBounds, PoolStats } from './lease.ts';
 
 export interface ClusterPoolOptions {
 	readonly pool: BackendPool;
@@ -23,6 +24,7 @@ export interface ClusterPoolOptions {
  */
 export class ClusterPool implements BackendPool {
 	readonly #options: ClusterPoolOptions;
+	readonly #retiring = new AbortController();
 	/** Leases that wait for a host. */
 	#waiting = 0;
 	#settled = 0;
@@ -36,6 +38,7 @@ export class ClusterPool implements BackendPool {
 		const { pool, cluster, waitMs } = this.#options;
 		const endMs = performance.now() + waitMs;
 		for (;;) {
+			if (this.retired !== null) throw this.retired;
 			const { generation } = cluster;
 			await this.#host(endMs - performance.now(), request.signal);
 			try {
@@ -62,6 +65,20 @@ export class ClusterPool implements BackendPool {
 		return { ...stats, waiting: stats.waiting + this.#waiting };
 	}
 
+	get retired(): GatewayError | null {
+		return this.#options.pool.retired ?? null;
+	}
+
+	/** The hosts are watched on, for what is leased. */
+	retire(error: GatewayError): void {
+		this.#options.pool.retire(error);
+		this.#retiring.abort(error);
+	}
+
+	resize(bounds: PoolBounds): void {
+		this.#options.pool.resize(bounds);
+	}
+
 	closeIdle(): void {
 		this.#options.pool.closeIdle?.();
 	}
@@ -77,9 +94,13 @@ export class ClusterPool implements BackendPool {
 		if (this.#waiting >= waitersMax)
 			throw backendFailure('53300', `too many clients: ${waitersMax} wait for a database server`);
 		this.#waiting += 1;
+		const either = following(signal, this.#retiring.signal);
 		try {
-			await cluster.ready(waitMs, signal);
+			await cluster.ready(waitMs, either.signal);
+		} catch (error) {
+			throw this.retired ?? error;
 		} finally {
+			either.release();
 			this.#waiting -= 1;
 		}
 	}

@@ -69,3 +69,9 @@ export function serverError(fields: ResponseFields): GatewayError {
 		...(hint === undefined ? {} : { hint }),
 	});
 }
+
+/** The server may take the next attempt: it cannot be reached, starts up, shuts down, or has no slot just now. */
+export function mayPass({ sqlstate }: GatewayError): boolean {
+	if (sqlstate === '08004') return false;
+	return sqlstate.startsWith('08') || sqlstate.startsWith('57P') || sqlstate === '53300';
+}

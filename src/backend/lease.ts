@@ -2,7 +2,7 @@
 import { ScramKeyCache } from '../auth/scram-keys.ts';
 import type { GatewayError } from '../errors.ts';
 import { type BackendConnection, type ConnectOptions, connectBackend } from './connection.ts';
-import { backendFailure } from './errors.ts';
+import { allInUse, givenUp, poolClosed, queueFull } from './lease-errors.ts';
 import { BACKEND_LIMITS } from './limits.ts';
 import type { PinReason, PooledBackend } from './pooled.ts';
 import type { Settings } from './settings.ts';
@@ -63,10 +63,29 @@ export interface BackendPool {
 	/** A connection that can be had at once; null: it takes `lease`. Missing: it always does. */
 	take?(request: LeaseRequest): Lease | null;
 	readonly stats: PoolStats;
+	/** Whoever asks for a lease now may have to wait. Missing: as `stats` says. */
+	readonly full?: boolean;
+	/** Set by `retire`. Missing or null: it goes on. */
+	readonly retired?: GatewayError | null;
+	/** Refuses new leases and those that wait, with `error`; what is leased goes on, and is closed when it is given back. */
+	retire(error: GatewayError): void;
+	/** Other bounds from now on. Connections that are too many end as soon as nobody has them. */
+	resize(bounds: PoolBounds): void;
 	/** Ends the connections that nobody has. Missing: there are none. */
 	closeIdle?(): void;
 	/** Refuses new leases, fails those that wait, closes what is leased. */
 	close(): Promise<void>;
+}
+
+/** What of a pool may change while it is at work; everything but `size` means something in transaction mode alone. */
+export interface PoolBounds {
+	readonly size: number;
+	readonly reserve: number;
+	readonly reserveAfterMs: number;
+	readonly statementsMax: number;
+	readonly idleMs: number;
+	readonly checkAfterMs: number;
+	readonly lifetimeMs: number;
 }
 
 export interface PoolOptions {
@@ -98,6 +117,8 @@ export class SessionPool implements BackendPool {
 	readonly #target: BackendTarget;
 	readonly #options: PoolOptions;
 	readonly #dial: typeof connectBackend;
+	#size: number;
+	#retired: GatewayError | null = null;
 	readonly #leased = new Set<BackendConnection>();
 	readonly #waiting = new Set<Waiter>();
 	readonly #keys = new WeakMap<BackendTarget, ScramKeyCache>();
@@ -109,12 +130,13 @@ export class SessionPool implements BackendPool {
 	constructor(target: BackendTarget, options: PoolOptions) {
 		this.#target = target;
 		this.#options = options;
+		this.#size = options.size;
 		this.#dial = options.dial ?? connectBackend;
 	}
 
 	get stats(): PoolStats {
 		return {
-			size: this.#options.size,
+			size: this.#size,
 			leased: this.#leased.size,
 			connecting: this.#connecting,
 			waiting: this.#waiting.size,
@@ -128,21 +150,39 @@ export class SessionPool implements BackendPool {
 			const connection = await this.#connect(request);
 			if (this.#closing.signal.aborted) {
 				await connection.close();
-				throw poolClosed();
+				throw this.#retired ?? poolClosed();
 			}
 			this.#leased.add(connection);
 			return { connection, release: () => this.#release(connection) };
 		} catch (error) {
 			this.#freePlace();
-			throw error;
+			throw this.#retired ?? error;
 		} finally {
 			this.#connecting -= 1;
 		}
 	}
 
+	get retired(): GatewayError | null {
+		return this.#retired;
+	}
+
+	retire(error: GatewayError): void {
+		this.#retired ??= error;
+		this.#closing.abort(this.#retired);
+		for (const waiter of [...this.#waiting]) waiter.refuse(this.#retired);
+	}
+
+	resize({ size }: PoolBounds): void {
+		this.#size = size;
+		for (const waiter of [...this.#waiting]) {
+			if (this.#taken >= size) return;
+			this.#taken += 1;
+			waiter.grant();
+		}
+	}
+
 	async close(): Promise<void> {
-		this.#closing.abort(poolClosed());
-		for (const waiter of [...this.#waiting]) waiter.refuse(poolClosed());
+		this.retire(poolClosed());
 		await Promise.all([...this.#leased].map((connection) => this.#release(connection)));
 	}
 
@@ -176,24 +216,22 @@ export class SessionPool implements BackendPool {
 
 	#freePlace(): void {
 		const [next] = this.#waiting;
-		if (next === undefined) this.#taken -= 1;
+		if (next === undefined || this.#taken > this.#size) this.#taken -= 1;
 		else next.grant();
 	}
 
 	/** Takes a place, or waits for one in order of arrival. */
 	async #place(signal: AbortSignal | undefined): Promise<void> {
-		if (this.#closing.signal.aborted) throw poolClosed();
+		if (this.#closing.signal.aborted) throw this.#retired ?? poolClosed();
 		if (signal?.aborted === true) throw givenUp();
-		if (this.#taken < this.#options.size) {
+		const size = this.#size;
+		if (this.#taken < size) {
 			this.#taken += 1;
 			return;
 		}
-		const { size, queueTimeoutMs = BACKEND_LIMITS.queueTimeoutMs, queueMax = BACKEND_LIMITS.queueMax } = this.#options;
+		const { queueTimeoutMs = BACKEND_LIMITS.queueTimeoutMs, queueMax = BACKEND_LIMITS.queueMax } = this.#options;
 		if (this.#waiting.size >= queueMax) {
-			throw backendFailure(
-				'53300',
-				`too many clients: all ${size} connections are in use, and ${queueMax} clients wait`,
-			);
+			throw queueFull(size, queueMax);
 		}
 		await this.#wait(queueTimeoutMs, signal);
 	}
@@ -217,19 +255,10 @@ export class SessionPool implements BackendPool {
 			};
 			const leave = (): void => waiter.refuse(givenUp());
 			const timer = setTimeout(() => {
-				const words = `too many clients: all ${this.#options.size} connections were in use for ${timeoutMs} ms`;
-				waiter.refuse(backendFailure('53300', words));
+				waiter.refuse(allInUse(this.#size, timeoutMs));
 			}, timeoutMs);
 			signal?.addEventListener('abort', leave, { once: true });
 			this.#waiting.add(waiter);
 		});
 	}
-}
-
-function poolClosed(): GatewayError {
-	return backendFailure('57P01', 'the gateway is shutting down');
-}
-
-function givenUp(): GatewayError {
-	return backendFailure('08006', 'the client left while it waited for a connection');
 }

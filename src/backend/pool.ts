@@ -3,23 +3,16 @@ import { setMaxListeners } from 'node:events';
 import { ScramKeyCache } from '../auth/scram-keys.ts';
 import { GatewayError } from '../errors.ts';
 import { type BackendConnection, connectBackend } from './connection.ts';
-import { backendFailure } from './errors.ts';
+import { backendFailure, mayPass } from './errors.ts';
 import { IdleReader } from './idle-reader.ts';
-import type { BackendPool, Lease, LeaseEnd, LeaseRequest, PoolStats } from './lease.ts';
+import type { BackendPool, Lease, LeaseEnd, LeaseRequest, PoolBounds, PoolStats } from './lease.ts';
+import { allInUse, givenUp, poolClosed, queueFull } from './lease-errors.ts';
 import { BACKEND_LIMITS } from './limits.ts';
-import { PooledBackend, type PinReason, pinReasons } from './pooled.ts';
+import { isLike, PooledBackend, type PinReason, pinReasons } from './pooled.ts';
 import { ask, check, discard } from './pool-upkeep.ts';
 import { type PoolLimits, poolLimits, type TransactionPoolOptions } from './pool-options.ts';
 import type { BackendTarget } from './target.ts';
-
-interface Waiter {
-	readonly request: LeaseRequest;
-	readonly sinceMs: number;
-	/** It wants a connection of its own, started with its own parameters. */
-	readonly alone: boolean;
-	grant(lease: Lease): void;
-	refuse(error: GatewayError): void;
-}
+import { type Waiter, WaitingLine } from './waiting-line.ts';
 
 /** Of the backends of one role: those that are on their way, and what went wrong last. */
 interface Making {
@@ -34,7 +27,8 @@ export class TransactionPool implements BackendPool {
 	readonly #pinsTotal = new Map<PinReason, number>(pinReasons.map((reason) => [reason, 0]));
 	readonly #target: BackendTarget;
 	readonly #options: TransactionPoolOptions;
-	readonly #limits: PoolLimits;
+	#limits: PoolLimits;
+	#retired: GatewayError | null = null;
 	readonly #dial: typeof connectBackend;
 	readonly #keys = new WeakMap<BackendTarget, ScramKeyCache>();
 	readonly #closing = new AbortController();
@@ -45,20 +39,31 @@ export class TransactionPool implements BackendPool {
 	readonly #idle: PooledBackend[] = [];
 	readonly #leased = new Set<PooledBackend>();
 	readonly #alone = new Set<BackendConnection>();
-	readonly #waiting = new Set<Waiter>();
+	readonly #waiting: WaitingLine;
 	/** Places taken: idle, leased, dialling, being tried or being closed. */
 	#taken = 0;
 	#connecting = 0;
 	#numbers = 0;
+	/** Of those that were idle when the pool was retired. */
+	#closed: Promise<unknown> = Promise.resolve();
 
 	constructor(target: BackendTarget, options: TransactionPoolOptions) {
 		this.#target = target;
 		this.#options = options;
 		this.#limits = poolLimits(options);
+		this.#waiting = new WaitingLine({
+			timeoutMs: this.#limits.queueTimeoutMs,
+			late: (request) => this.#lateError(request),
+			left: givenUp,
+		});
 		this.#dial = options.dial ?? connectBackend;
 		// Each dial under way listens.
 		setMaxListeners(0, this.#closing.signal);
 		this.#janitor = setInterval(() => this.#sweep(), BACKEND_LIMITS.sweepMs).unref();
+	}
+
+	get full(): boolean {
+		return this.#leased.size + this.#alone.size + this.#connecting >= this.#limits.size;
 	}
 
 	get stats(): PoolStats {
@@ -88,7 +93,7 @@ export class TransactionPool implements BackendPool {
 
 	lease(request: LeaseRequest): Promise<Lease> {
 		const { signal } = request;
-		if (this.#closing.signal.aborted) return Promise.reject(poolClosed());
+		if (this.#closing.signal.aborted) return Promise.reject(this.#retired ?? poolClosed());
 		if (signal?.aborted === true) return Promise.reject(givenUp());
 		const taken = this.take(request);
 		if (taken !== null) return Promise.resolve(taken);
@@ -98,18 +103,35 @@ export class TransactionPool implements BackendPool {
 	}
 
 	closeIdle(): void {
-		for (const backend of [...this.#idle]) this.#dismiss(backend);
+		for (const backend of this.#idle.splice(0)) void this.#dismiss(backend);
+	}
+
+	get retired(): GatewayError | null {
+		return this.#retired;
+	}
+
+	retire(error: GatewayError): void {
+		if (this.#retired !== null) return;
+		this.#retired = error;
+		clearInterval(this.#janitor);
+		this.#waiting.close();
+		this.#closing.abort(error);
+		for (const { retry } of this.#making.values()) if (retry !== null) clearTimeout(retry);
+		for (const waiter of [...this.#waiting]) waiter.refuse(error);
+		this.#closed = Promise.all(this.#idle.splice(0).map((backend) => this.#dismiss(backend)));
+	}
+
+	resize(bounds: PoolBounds): void {
+		this.#limits = { ...this.#limits, ...bounds };
+		const surplus = this.#taken - bounds.size - bounds.reserve;
+		if (surplus > 0) for (const backend of this.#idle.splice(0, surplus)) void this.#dismiss(backend);
+		this.#serve();
 	}
 
 	async close(): Promise<void> {
-		clearInterval(this.#janitor);
-		this.#closing.abort(poolClosed());
-		for (const { retry } of this.#making.values()) if (retry !== null) clearTimeout(retry);
-		for (const waiter of [...this.#waiting]) waiter.refuse(poolClosed());
-		const idle = this.#idle.splice(0);
-		for (const backend of idle) this.#unwatch(backend);
+		this.retire(poolClosed());
 		const leased = [...this.#leased].map(({ connection }) => connection.close());
-		await Promise.all([...idle.map((backend) => this.#drop(backend)), ...leased]);
+		await Promise.all([this.#closed, ...leased]);
 		await Promise.all([...this.#alone].map((connection) => connection.close()));
 	}
 
@@ -137,7 +159,7 @@ export class TransactionPool implements BackendPool {
 		backend.onDrain = null;
 		backend.pins = [];
 		const usable = state !== 'broken' && backend.connection.alive && !this.#closing.signal.aborted;
-		if (!usable || this.#isOld(backend)) {
+		if (!usable || this.#isOld(backend) || this.#isSurplus) {
 			await this.#drop(backend);
 			return;
 		}
@@ -151,6 +173,11 @@ export class TransactionPool implements BackendPool {
 		this.#connecting -= 1;
 		if (good && !this.#closing.signal.aborted) this.#rest(backend);
 		else await this.#drop(backend);
+	}
+
+	/** There are more than there may be, since the pool was made smaller. */
+	get #isSurplus(): boolean {
+		return this.#taken > this.#limits.size + this.#limits.reserve;
 	}
 
 	/** Nobody has it now. */
@@ -188,45 +215,19 @@ export class TransactionPool implements BackendPool {
 	// ------------------------------------------------------------- waiting
 
 	#wait(request: LeaseRequest): Promise<Lease> {
-		const { size, queueTimeoutMs, queueMax, reserve, reserveAfterMs } = this.#limits;
+		const { size, queueMax, reserve, reserveAfterMs } = this.#limits;
 		if (this.#waiting.size >= queueMax) {
-			const words = `too many clients: all ${size} connections are in use, and ${queueMax} clients wait`;
-			return Promise.reject(backendFailure('53300', words));
+			return Promise.reject(queueFull(size, queueMax));
 		}
-		return new Promise((resolve, reject) => {
-			const settle = (): void => {
-				clearTimeout(timer);
-				clearTimeout(reserveTimer);
-				request.signal?.removeEventListener('abort', leave);
-				this.#waiting.delete(waiter);
-			};
-			const waiter: Waiter = {
-				request,
-				alone: isAlone(request),
-				sinceMs: performance.now(),
-				grant: (lease) => {
-					settle();
-					resolve(lease);
-				},
-				refuse: (error) => {
-					settle();
-					reject(error);
-				},
-			};
-			const leave = (): void => waiter.refuse(givenUp());
-			const timer = setTimeout(() => waiter.refuse(this.#lateError(request)), queueTimeoutMs);
-			const reserveTimer = reserve > 0 ? setTimeout(() => this.#serve(), reserveAfterMs) : undefined;
-			request.signal?.addEventListener('abort', leave, { once: true });
-			this.#waiting.add(waiter);
-		});
+		if (reserve > 0) setTimeout(() => this.#serve(), reserveAfterMs).unref();
+		return this.#waiting.wait(request, isAlone(request));
 	}
 
 	#lateError({ as }: LeaseRequest): GatewayError {
 		const error = this.#making.get(as)?.error ?? null;
 		if (error !== null) return error;
 		const { size, queueTimeoutMs } = this.#limits;
-		const words = `too many clients: all ${size} connections were in use for ${queueTimeoutMs} ms`;
-		return backendFailure('53300', words);
+		return allInUse(size, queueTimeoutMs);
 	}
 
 	/** Gives what is idle to those that wait, in order of arrival, and dials for the others where there is room. */
@@ -367,7 +368,8 @@ export class TransactionPool implements BackendPool {
 			waiter.grant({ connection, release: () => this.#releaseAlone(connection) });
 		} catch (error) {
 			this.#freePlace();
-			waiter.refuse(error instanceof GatewayError ? error : backendFailure('08001', 'cannot connect', error));
+			const failure = error instanceof GatewayError ? error : backendFailure('08001', 'cannot connect', error);
+			waiter.refuse(this.#retired ?? failure);
 		} finally {
 			this.#connecting -= 1;
 		}
@@ -435,6 +437,12 @@ export class TransactionPool implements BackendPool {
 		backend.connection.detach(this.#readers.get(backend)?.rest());
 	}
 
+	/** It was idle. */
+	#dismiss(backend: PooledBackend): Promise<void> {
+		this.#unwatch(backend);
+		return this.#drop(backend);
+	}
+
 	/** It went away, or said what it should not have, while nobody had it. */
 	#gone(backend: PooledBackend): void {
 		const at = this.#idle.indexOf(backend);
@@ -449,12 +457,6 @@ export class TransactionPool implements BackendPool {
 		this.#freePlace();
 	}
 
-	/** Of one that is idle. */
-	#dismiss(backend: PooledBackend): void {
-		this.#unwatch(backend);
-		this.#gone(backend);
-	}
-
 	#freePlace(): void {
 		this.#taken -= 1;
 		if (this.#waiting.size > 0 && !this.#closing.signal.aborted) this.#serve();
@@ -466,7 +468,8 @@ export class TransactionPool implements BackendPool {
 		for (const backend of [...this.#idle]) {
 			const unused = idleMs > 0 && nowMs - backend.idleSinceMs >= idleMs;
 			if (!unused && !this.#isOld(backend) && this.#options.usable?.(backend.connection) !== false) continue;
-			this.#dismiss(backend);
+			this.#unwatch(backend);
+			this.#gone(backend);
 		}
 	}
 }
@@ -474,22 +477,4 @@ export class TransactionPool implements BackendPool {
 /** A replication connection is nobody else's, before or after. */
 function isAlone({ startup }: LeaseRequest): boolean {
 	return startup['replication'] !== undefined;
-}
-
-function isLike(backend: PooledBackend | undefined, settings: LeaseRequest['settings']): boolean {
-	return backend !== undefined && settings !== undefined && backend.settings.key === settings.key;
-}
-
-/** The server may take the next attempt: it cannot be reached, starts up, shuts down, or has no slot just now. */
-function mayPass({ sqlstate }: GatewayError): boolean {
-	if (sqlstate === '08004') return false;
-	return sqlstate.startsWith('08') || sqlstate.startsWith('57P') || sqlstate === '53300';
-}
-
-function poolClosed(): GatewayError {
-	return backendFailure('57P01', 'the gateway is shutting down');
-}
-
-function givenUp(): GatewayError {
-	return backendFailure('08006', 'the client left while it waited for a connection');
 }

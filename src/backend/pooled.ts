@@ -81,3 +81,8 @@ export class PooledBackend {
 		for (const [name, value] of this.connection.parameters) this.reported.set(name, value);
 	}
 }
+
+/** Its settings are those that are asked for. */
+export function isLike(backend: PooledBackend | undefined, settings: Settings | undefined): boolean {
+	return backend !== undefined && settings !== undefined && backend.settings.key === settings.key;
+}

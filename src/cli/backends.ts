@@ -1,7 +1,7 @@
 /** For each database of the configuration: where it is, a pool of connections to it, and its catalogue. */
 import type { Cluster } from '../backend/cluster.ts';
 import { ClusterPool } from '../backend/cluster-pool.ts';
-import { type BackendPool, type PoolOptions, SessionPool } from '../backend/lease.ts';
+import { type BackendPool, type PoolBounds, type PoolOptions, SessionPool } from '../backend/lease.ts';
 import { TransactionPool } from '../backend/pool.ts';
 import type { QuerySession } from '../backend/query.ts';
 import type { BackendTarget } from '../backend/target.ts';
@@ -96,7 +96,7 @@ export function databaseServices(
 	const { poolWaitMs, poolWaitersMax } = config.limits;
 	const pool = poolOf(database, own, {
 		targets,
-		size: database.pool.size,
+		...boundsOf(database),
 		queueTimeoutMs: poolWaitMs,
 		queueMax: poolWaitersMax,
 		...(cluster === null ? {} : { dial: cluster.dial, usable: cluster.usable }),
@@ -138,12 +138,15 @@ export function databaseServices(
 	};
 }
 
-function poolOf({ pool, limits }: DatabaseConfig, target: BackendTarget, options: PoolOptions): BackendPool {
-	if (pool.mode === 'session') return new SessionPool(target, options);
-	const { reserve, reserveAfterMs, statementsMax, idleMs, checkAfterMs } = pool;
+/** What of a pool may change while it is at work. */
+export function boundsOf({ pool, limits }: Pick<DatabaseConfig, 'pool' | 'limits'>): PoolBounds {
+	const { size, reserve, reserveAfterMs, statementsMax, idleMs, checkAfterMs } = pool;
 	const { backendLifetimeMs: lifetimeMs } = limits;
-	const upkeep = { reserve, reserveAfterMs, statementsMax, idleMs, checkAfterMs, lifetimeMs };
-	return new TransactionPool(target, { ...options, ...upkeep });
+	return { size, reserve, reserveAfterMs, statementsMax, idleMs, checkAfterMs, lifetimeMs };
+}
+
+function poolOf({ pool }: DatabaseConfig, target: BackendTarget, options: PoolOptions & PoolBounds): BackendPool {
+	return pool.mode === 'session' ? new SessionPool(target, options) : new TransactionPool(target, options);
 }
 
 /** DDL that the old primary did not pass on in time is gone on the new one: so the catalogues look again before anything runs there. */

@@ -4,7 +4,12 @@ import type { Config } from '../config/config.ts';
 import { Secret } from '../config/secret.ts';
 
 /** What is read again while the gateway runs. */
-const changeable = [/^policies$/, /^listen\.tls\.(cert|key|clientCa|clientCrl)$/, /^databases\..+\.password$/];
+const changeable = [
+	/^policies$/,
+	/^listen\.tls\.(cert|key|clientCa|clientCrl)$/,
+	/^databases\./,
+	/^limits\.(queryTimeoutMs|transactionTimeoutMs|idleTransactionTimeoutMs|backendLifetimeMs)$/,
+];
 
 export function configRows(config: Config): ConfigRow[] {
 	const { file: _file, warnings: _warnings, databases, ...rest } = config;

@@ -1,30 +1,32 @@
 /** Puts a running gateway together from its configuration: policy, audit, sign-in, databases, pipeline, listener, console. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Console, consoleDatabase } from '../admin/console/console.ts';
+import type { ConfigRow } from '../admin/console/shows.ts';
 import { Control } from '../admin/control.ts';
-import { Gate } from '../admin/gate.ts';
 import { AdminServer } from '../admin/http.ts';
 import { Meters, type RecordSink } from '../admin/meters.ts';
 import type { DatabaseView, GatewayView } from '../admin/view.ts';
 import type { AuditLog } from '../audit/log.ts';
 import { AuthBridge } from '../auth/bridge.ts';
 import { isHarmlessFunctionName } from '../catalog/safety.ts';
-import type { Config, DatabaseConfig } from '../config/config.ts';
+import type { Config } from '../config/config.ts';
 import { Pipeline, type SqlLimits } from '../pipeline.ts';
 import type { Policy } from '../policy/policy.ts';
 import { formatProblem, type PolicyProblem } from '../policy/problem.ts';
 import { PolicyStore } from '../policy/store.ts';
 import { Listener } from '../session/listener.ts';
+import type { LiveSession } from '../session/live.ts';
 import type { DatabaseServices, SessionLog } from '../session/services.ts';
 import type { Access, Identity } from '../stages.ts';
 import { openAudit } from './audit-log.ts';
 import { authSettings } from './auth-settings.ts';
-import { databaseServices, type OpenedDatabase } from './backends.ts';
 import { clusterConfigs } from './clusters.ts';
+import { ConfigFollower, type ConfigFollowerParts, configWords } from './config-following.ts';
 import { configRows } from './config-rows.ts';
+import { Databases, type ServedDatabase } from './databases.ts';
 import { listenerTls } from './listener-tls.ts';
 import { followPolicy, type PolicyFollower, reloadWords } from './policy-following.ts';
-import { type GatedDatabase, sessionServices } from './session-services.ts';
+import { looksOf, sessionServices } from './session-services.ts';
 import { startTracing } from './tracing.ts';
 import { version } from './version.ts';
 
@@ -32,13 +34,18 @@ export interface GatewayOptions {
 	readonly log: SessionLog;
 	/** Milliseconds since the epoch. */
 	readonly now?: () => number;
+	/** Reads the configuration again, for `reload`; throws ConfigError. Missing: it stays as it is. */
+	readonly loadConfig?: () => Promise<Config>;
 }
 
 export interface Gateway {
 	/** Where clients connect to. */
 	readonly host: string;
 	readonly port: number;
-	/** Reads the policy again, as SIGHUP asks for; a broken one keeps the former in force, and the log says so. */
+	/**
+	 * Reads configuration and policy again, as SIGHUP asks for; a broken one keeps the former in force, and the log says so. Of the
+	 * configuration the databases are taken up.
+	 */
 	reload(): Promise<void>;
 	/** Where health and metrics are; null without `admin` in the configuration. */
 	readonly adminPort: number | null;
@@ -51,8 +58,18 @@ export interface Gateway {
 
 type Closer = () => Promise<void> | void;
 
-/** One cluster of a database, behind its gate. */
-type OpenedGated = GatedDatabase & OpenedDatabase;
+interface OpenParts {
+	readonly config: Config;
+	readonly log: SessionLog;
+	readonly closers: Closer[];
+	readonly meters: Meters;
+	readonly door: Door;
+}
+
+/** Where clients come in; null as long as nobody can. */
+interface Door {
+	listener: Listener | null;
+}
 
 /**
  * Starts everything; when it resolves, clients can connect. Throws PolicyError, CommandError or GatewayError with one
@@ -83,10 +100,11 @@ async function start(
 	const bridge = new AuthBridge(authSettings(config), { now });
 	const tls = config.listen.tls === null ? null : listenerTls(config.listen.tls, log, now);
 
-	const { databases, store } = await openDatabases(config, log, closers);
+	const meters = new Meters([...config.databases.map(({ name }) => name), consoleDatabase]);
+	const door: Door = { listener: null };
+	const { databases, store } = await openDatabases({ config, log, closers, meters, door });
 	const audit = await openAudit(config.audit, { log, now, stdout: process.stdout });
 	closers.push(() => audit.close());
-	const meters = new Meters([...databases.keys(), consoleDatabase]);
 	const tracing = startTracing(config, log);
 	closers.push(() => tracing?.exporter.close());
 	const recorded = tracing === null ? audit : tracing.tracer.tracing(audit);
@@ -99,14 +117,18 @@ async function start(
 	});
 	const shared = { config, databases, meters, store, pipeline };
 	const spans = tracing?.exporter.counts ?? null;
-	const running: Running = { ...shared, audit, policy, spans, listener: null, draining: false };
+	const follower = followConfig(
+		{ databases, meters, door },
+		{ config, load: options.loadConfig ?? null, audit: sink, log },
+	);
+	const running: Running = { ...shared, follower, audit, policy, spans, door, draining: false };
 	const view = viewOf(running, now());
 	const console = consoleOf(running, view, sink, now);
 	const services = sessionServices({ ...shared, log, now, bridge, audit: recorded, console });
 
 	const { host, port } = config.listen;
 	const listener = await Listener.listen({ host, port, tls }, services);
-	running.listener = listener;
+	door.listener = listener;
 	closers.push(() => listener.close({ deadlineMs: 0 }));
 	const admin = config.admin === null ? null : await AdminServer.listen(config.admin, view);
 	// The last to go: until then it says that the gateway is draining.
@@ -119,6 +141,7 @@ async function start(
 		port: listener.address.port,
 		adminPort: admin?.port ?? null,
 		reload: async () => {
+			await follower.reload('signal');
 			await policy.reload('signal');
 		},
 		close: (deadlineMs) => {
@@ -135,39 +158,22 @@ function sqlLimits({ limits }: Config): Partial<SqlLimits> {
 
 /** Catalogues and policy: each is checked against the other as soon as both are known, and whenever one changes. */
 async function openDatabases(
-	config: Config,
-	log: SessionLog,
-	closers: Closer[],
-): Promise<{ readonly databases: ReadonlyMap<string, readonly OpenedGated[]>; readonly store: PolicyStore }> {
+	parts: OpenParts,
+): Promise<{ readonly databases: Databases; readonly store: PolicyStore }> {
+	const { config, log, closers, meters, door } = parts;
 	let opened: PolicyStore | null = null;
 	const recheck = (): void => {
 		for (const problem of opened?.recheck() ?? []) log.warn({}, formatProblem(problem));
 	};
 	const rolesOf = (identity: Identity): ReadonlySet<string> => opened?.current().rolesOf(identity) ?? new Set();
-	const databases = new Map<string, readonly OpenedGated[]>();
-	for (const one of config.databases) {
-		let revision = 0;
-		const nextRevision = (): number => (revision += 1);
-		const hooks = { log, rolesOf, onCurrent: recheck, nextRevision };
-		const opened = clusterConfigs(one).map((cluster) => databaseServices(cluster, config, hooks));
-		databases.set(
-			one.name,
-			opened.map((database) => ({ ...database, pool: gateOf(database, config) })),
-		);
-	}
-	const all = [...databases.values()].flat();
-	const catalogs = all.flatMap(({ name, catalogs }) => catalogs.map((catalog) => ({ name, catalog })));
-	closers.push(async () => {
-		await Promise.all(all.flatMap(({ listeners }) => listeners.map((listener) => listener.close())));
-		await Promise.all(all.map(({ pool }) => pool.close()));
-		await Promise.all(catalogs.map(({ catalog }) => catalog.close()));
-	});
-	for (const { cluster } of all) cluster?.start();
-	await Promise.all(catalogs.map((one) => startCatalog(one, log)));
-
+	const sessions = (): Iterable<LiveSession> => door.listener?.sessions ?? [];
+	const onGone = (name: string): void => meters.remove(name);
+	const databases = new Databases({ config, log, rolesOf, onCurrent: recheck, sessions, onGone });
+	closers.push(() => databases.close());
+	await databases.open(config.databases);
 	const store = await PolicyStore.open(config.policies, {
 		isHarmlessFunction: isHarmlessFunctionName,
-		check: (policy) => all.flatMap((database) => problemsIn(policy, database)),
+		check: (policy) => databases.clusters.flatMap((database) => problemsIn(policy, database)),
 	});
 	closers.push(() => store.close());
 	opened = store;
@@ -178,23 +184,47 @@ async function openDatabases(
 
 /** What the operators' side looks at, and what changes in it. */
 interface Running {
+	/** As it was at the start. */
 	readonly config: Config;
-	readonly databases: ReadonlyMap<string, readonly OpenedGated[]>;
+	readonly follower: ConfigFollower;
+	readonly databases: Databases;
 	readonly meters: Meters;
 	readonly audit: AuditLog;
 	readonly store: PolicyStore;
 	readonly policy: PolicyFollower;
 	readonly pipeline: Pipeline;
 	readonly spans: GatewayView['spans'];
-	listener: Listener | null;
+	readonly door: Door;
 	draining: boolean;
 }
 
+/** Keeps the parts that know databases by name with what the configuration says of them. */
+function followConfig(
+	{ databases, meters, door }: Pick<Running, 'databases' | 'meters' | 'door'>,
+	parts: Omit<ConfigFollowerParts, 'apply'>,
+): ConfigFollower {
+	return new ConfigFollower({
+		...parts,
+		apply: async (changes, config) => {
+			for (const { name } of changes.added) meters.add(name);
+			await databases.change(config.databases, changes);
+			door.listener?.lookEvery(looksOf(config));
+		},
+	});
+}
+
 function consoleOf(running: Running, view: GatewayView, sink: RecordSink, now: () => number): Console {
-	const { config, policy, store } = running;
-	const control = new Control({ view, reload: async () => reloadWords(await policy.reload('admin')) });
+	const { follower, policy, store } = running;
+	const reload = async (): Promise<string> => {
+		const configured = await follower.reload('admin');
+		// A policy that can be used is, whatever the configuration is like.
+		const ruled = await policy.reload('admin');
+		return [configWords(configured), reloadWords(ruled)].filter((words) => words !== '').join('; ');
+	};
+	const control = new Control({ view, reload });
 	const rights = (identity: Identity): Access => store.current().accessFor(identity, consoleDatabase);
-	return new Console({ view, control, config: configRows(config), sink, accessFor: rights, now });
+	const config = (): readonly ConfigRow[] => configRows(follower.config);
+	return new Console({ view, control, config, sink, accessFor: rights, now });
 }
 
 async function drain(running: Running, listener: Listener, deadlineMs: number | undefined): Promise<void> {
@@ -205,23 +235,18 @@ async function drain(running: Running, listener: Listener, deadlineMs: number | 
 }
 
 function viewOf(running: Running, startedMs: number): GatewayView {
-	const { config, databases, meters, audit, store, policy, pipeline, spans } = running;
-	const views = config.databases.flatMap((one): DatabaseView[] => {
-		const opened = databases.get(one.name) ?? [];
-		return clusterConfigs(one).flatMap(({ shard, database }) => {
-			const found = opened.find((cluster) => cluster.shard === shard);
-			return found === undefined ? [] : [databaseView(database, found)];
-		});
-	});
+	const { config, databases, meters, audit, store, policy, pipeline, spans, door } = running;
 	return {
 		version: version(),
 		startedMs,
 		sessionsMax: config.limits.sessionsMax,
-		databases: views,
+		get databases() {
+			return databases.all.flatMap(databaseViews);
+		},
 		meters,
 		spans,
-		sessions: () => running.listener?.sessions ?? [],
-		connecting: () => running.listener?.stats.connecting ?? 0,
+		sessions: () => door.listener?.sessions ?? [],
+		connecting: () => door.listener?.stats.connecting ?? 0,
 		pipeline: () => pipeline.stats,
 		policy: () => {
 			const { revision, rules } = store.current();
@@ -232,29 +257,16 @@ function viewOf(running: Running, startedMs: number): GatewayView {
 	};
 }
 
-function databaseView(database: DatabaseConfig, { shard, cluster, pool: gate, catalog }: OpenedGated): DatabaseView {
-	const { name, host, port, dbname, user: role, pool, limits } = database;
-	const { sessionsMax } = limits;
-	return { name, shard, host, port, cluster, dbname, role, poolMode: pool.mode, sessionsMax, gate, catalog };
-}
-
-function gateOf({ name, pool }: DatabaseServices, { limits }: Config): Gate {
-	return new Gate(pool, { database: name, waitMs: limits.poolWaitMs, waitersMax: limits.poolWaitersMax });
+function databaseViews({ config, clusters }: ServedDatabase): DatabaseView[] {
+	const shards = clusterConfigs(config);
+	return clusters.map(({ shard, cluster, pool: gate, catalog }, index) => {
+		const { name, host, port, dbname, user: role, pool, limits } = shards[index]?.database ?? config;
+		const { sessionsMax } = limits;
+		return { name, shard, host, port, cluster, dbname, role, poolMode: pool.mode, sessionsMax, gate, catalog };
+	});
 }
 
 function problemsIn(policy: Policy, { name, catalog }: DatabaseServices): readonly PolicyProblem[] {
 	// Of a database that cannot be asked nothing is known: neither that a column is there nor that it is not.
 	return catalog.stats.state === 'current' ? policy.problems(name, catalog.snapshot().relations()) : [];
-}
-
-async function startCatalog(
-	{ name, catalog }: Pick<DatabaseServices, 'name' | 'catalog'>,
-	log: SessionLog,
-): Promise<void> {
-	try {
-		await catalog.start();
-	} catch (error) {
-		const cause = error instanceof Error && error.cause instanceof Error ? error.cause.message : String(error);
-		log.warn({ database: name, problem: cause }, 'database cannot be reached; statements are refused until it can');
-	}
 }

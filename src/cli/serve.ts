@@ -20,7 +20,7 @@ export async function serve(io: CommandIo, options: ServeOptions): Promise<numbe
 	tuneHeap();
 	const config = await loadConfig(options.config, io.env);
 	const log = options.log ?? operatorLog();
-	const gateway = await startGateway(config, { log });
+	const gateway = await startGateway(config, { log, loadConfig: () => loadConfig(options.config, io.env) });
 	const names = config.databases.map(({ name }) => name).join(', ');
 	const { host, port } = gateway;
 	io.out(`portcullis ${version()} listens on ${host}:${port} for ${names}\n`);
@@ -30,7 +30,9 @@ export async function serve(io: CommandIo, options: ServeOptions): Promise<numbe
 	log.info({ ...fields, admin: adminPort }, 'listening');
 	const { signals } = options;
 	const reload = (): void => {
-		gateway.reload().catch((error: unknown) => log.error({ error }, 'policy could not be read again'));
+		gateway
+			.reload()
+			.catch((error: unknown) => log.error({ error }, 'configuration and policy could not be read again'));
 	};
 	signals.on('SIGHUP', reload);
 	try {

@@ -1,10 +1,8 @@
 /** What every session of a gateway is given, from its configuration: limits, rules, and the parts that all of them share. */
-import type { Gate } from '../admin/gate.ts';
 import type { Meters, RecordSink } from '../admin/meters.ts';
 import { CancelRegistry } from '../backend/cancel.ts';
 import { settingSafety } from '../catalog/safety.ts';
 import type { Config, DatabaseConfig } from '../config/config.ts';
-import type { Catalog } from '../catalog/catalog.ts';
 import type { Pipeline } from '../pipeline.ts';
 import type { PolicyStore } from '../policy/store.ts';
 import { Admission } from '../session/admission.ts';
@@ -14,15 +12,8 @@ import type { DatabaseServices, SessionLog, SessionServices } from '../session/s
 import { lookEveryMs } from '../session/watch.ts';
 import { backendRules, frontendRules } from '../wire/framer.ts';
 import { clusterConfigs } from './clusters.ts';
+import type { Databases, OpenedGated, ServedDatabase } from './databases.ts';
 import { shardFor } from './shards.ts';
-
-/** A database behind the gate that operators hold. */
-export interface GatedDatabase extends DatabaseServices {
-	readonly pool: Gate;
-	/** Null: the database is not sharded. */
-	readonly shard: string | null;
-	readonly catalogs: readonly Catalog[];
-}
 
 export interface ServiceParts {
 	readonly config: Config;
@@ -30,8 +21,7 @@ export interface ServiceParts {
 	/** Milliseconds since the epoch. */
 	readonly now: () => number;
 	readonly bridge: SessionServices['bridge'];
-	/** The clusters of each: one, or its shards. */
-	readonly databases: ReadonlyMap<string, readonly GatedDatabase[]>;
+	readonly databases: Pick<Databases, 'all' | 'find'>;
 	readonly store: PolicyStore;
 	/** Where records go to. */
 	readonly audit: RecordSink;
@@ -44,25 +34,36 @@ export interface ServiceParts {
 export function sessionServices(parts: ServiceParts): SessionServices {
 	const { config, databases, meters, audit } = parts;
 	const shared = sharedServices(parts);
-	const served = new Map<string, GatedDatabase>();
-	for (const one of config.databases) {
-		const services = { ...shared, limits: limitsOf(config, one), audit: meters.counting(audit, one.name) };
-		const clusters = (databases.get(one.name) ?? []).map((cluster) => ({ ...cluster, services }));
-		const [first] = sharding(one, clusters);
-		if (first !== undefined) served.set(one.name, first);
-	}
+	const made = new WeakMap<ServedDatabase, OpenedGated>();
+	const make = (served: ServedDatabase): OpenedGated | undefined => {
+		const { config: own } = served;
+		const services = { ...shared, limits: limitsOf(config, own), audit: meters.counting(audit, own.name) };
+		const [first] = sharding(
+			own,
+			served.clusters.map((cluster) => ({ ...cluster, services })),
+		);
+		if (first !== undefined) made.set(served, first);
+		return first;
+	};
 	return {
 		...shared,
 		database: (name) => {
-			const database = served.get(name);
+			const served = databases.find(name);
+			if (served === undefined) return undefined;
+			const database = made.get(served) ?? make(served);
 			database?.pool.admit();
 			return database;
 		},
 	};
 }
 
+/** How often sessions have to be compared with their limits of time; null: never. */
+export function looksOf({ databases }: Config): number | null {
+	return lookEveryMs(databases.flatMap((database) => Object.values(timesOf(database))));
+}
+
 /** A sharded database has no services of its own: those of the first shard stand in until it is known which. */
-function sharding({ name, sharded }: DatabaseConfig, clusters: readonly GatedDatabase[]): readonly GatedDatabase[] {
+function sharding({ name, sharded }: DatabaseConfig, clusters: readonly OpenedGated[]): readonly OpenedGated[] {
 	if (sharded === null) return clusters;
 	const onShard: DatabaseServices['onShard'] = (identity, asked) => {
 		const shard = shardFor(sharded, name, identity, asked);
@@ -70,7 +71,7 @@ function sharding({ name, sharded }: DatabaseConfig, clusters: readonly GatedDat
 		if (found === undefined) throw new Error(`shard ${shard} of ${name} is not open`);
 		return found;
 	};
-	const shards: readonly GatedDatabase[] = clusters.map((cluster) => ({ ...cluster, onShard }));
+	const shards: readonly OpenedGated[] = clusters.map((cluster) => ({ ...cluster, onShard }));
 	return shards;
 }
 
@@ -87,7 +88,7 @@ function sharedServices(parts: ServiceParts): SessionServices {
 		}),
 		serverRules: backendRules(),
 		bridge,
-		database: (name) => databases.get(name)?.[0],
+		database: (name) => databases.find(name)?.clusters[0],
 		accessFor: (identity, database) => store.current().accessFor(identity, database),
 		settingSafety,
 		pipeline,
@@ -95,9 +96,9 @@ function sharedServices(parts: ServiceParts): SessionServices {
 		passedRows: new WeakMap(),
 		cancels: new CancelRegistry(),
 		leave: leaving(parts),
-		admission: admissionOf(config),
+		admission: admissionOf(config, databases),
 		console,
-		lookEveryMs: lookEveryMs(config.databases.flatMap((database) => Object.values(timesOf(database)))),
+		lookEveryMs: looksOf(config),
 		ended: (session) => meters.ended(session),
 		log,
 		now,
@@ -105,16 +106,15 @@ function sharedServices(parts: ServiceParts): SessionServices {
 }
 
 /** Two names may lead to the same database; DROP DATABASE comes from another one on that server. */
-function leaving({ config, databases, log }: ServiceParts): NonNullable<SessionServices['leave']> {
-	const known = config.databases.flatMap((one) =>
-		clusterConfigs(one).flatMap(({ shard, database: { dbname, hosts } }) => {
-			const found = databases.get(one.name)?.find((cluster) => cluster.shard === shard);
-			return found === undefined
-				? []
-				: [{ ...found, dbname, servers: hosts.map(({ host, port }) => `${host} ${port}`) }];
-		}),
-	);
+function leaving({ databases, log }: ServiceParts): NonNullable<SessionServices['leave']> {
 	return (beside, dbname) => {
+		const known = databases.all.flatMap(({ config, clusters }) =>
+			clusterConfigs(config).flatMap(({ shard, database }) => {
+				const found = clusters.find((cluster) => cluster.shard === shard);
+				const servers = database.hosts.map(({ host, port }) => `${host} ${port}`);
+				return found === undefined ? [] : [{ ...found, dbname: database.dbname, servers }];
+			}),
+		);
 		const shard = beside.shard ?? null;
 		const servers = known.find((one) => one.name === beside.name && one.shard === shard)?.servers ?? [];
 		for (const one of known) {
@@ -139,11 +139,10 @@ function timesOf({ limits }: DatabaseConfig): Omit<DatabaseConfig['limits'], 'se
 	return times;
 }
 
-function admissionOf({ limits, databases, identity }: Config): Admission {
+function admissionOf({ limits, identity }: Config, databases: ServiceParts['databases']): Admission {
 	const ofUser = new Map(identity.users.map(({ name, sessionsMax }) => [name, sessionsMax]));
-	const ofDatabase = new Map(databases.map(({ name, limits: { sessionsMax } }) => [name, sessionsMax]));
 	return new Admission({
 		perUser: (user) => ofUser.get(user) ?? limits.sessionsPerUserMax,
-		perDatabase: (database) => ofDatabase.get(database) ?? 0,
+		perDatabase: (database) => databases.find(database)?.config.limits.sessionsMax ?? 0,
 	});
 }

@@ -60,7 +60,8 @@ export class Reader {
 
 	/** What a program prints; it runs in the folder of the configuration, when it is needed and not before. */
 	command(command: readonly [string, ...string[]], keepMs: number): Secret {
-		return Secret.late(new PasswordCommand({ command, keepMs, folder: dirname(this.file), env: this.#env }));
+		const late = new PasswordCommand({ command, keepMs, folder: dirname(this.file), env: this.#env });
+		return Secret.late(late, JSON.stringify({ command, keepMs }));
 	}
 
 	/** Text of a PEM file. */

@@ -21,20 +21,34 @@ export interface LateSecret {
 export class Secret {
 	readonly #value: string | null;
 	readonly #source: LateSecret;
+	/** Where it comes from, equal for equal places. */
+	readonly #origin: string;
 
-	private constructor(value: string | null, source: LateSecret) {
+	private constructor(value: string | null, source: LateSecret, origin: string) {
 		this.#value = value;
 		this.#source = source;
+		this.#origin = origin;
 	}
 
 	/** `file` of the source is absolute. Throws Error with a reason that names variable or file, not the value. */
 	static async read(source: SecretSource, env: NodeJS.ProcessEnv): Promise<Secret> {
-		return new Secret(await readSource(source, env), { current: () => readSource(source, env) });
+		const late = { current: () => readSource(source, env) };
+		return new Secret(await readSource(source, env), late, JSON.stringify(source));
 	}
 
-	/** One that is not known before it is needed. */
-	static late(source: LateSecret): Secret {
-		return new Secret(null, source);
+	/** One that is not known before it is needed. `origin`: where it comes from, without secrets. */
+	static late(source: LateSecret, origin: string): Secret {
+		return new Secret(null, source, origin);
+	}
+
+	/** Whether the other one is read from the same place; what stands there may be another by now. */
+	hasOriginOf(other: Secret): boolean {
+		return this.#origin === other.#origin;
+	}
+
+	/** Whether the other one was the same when the configuration was loaded. */
+	hasValueOf(other: Secret): boolean {
+		return this.#value === other.#value;
 	}
 
 	/** The value as it was when the configuration was loaded. Throws Error for one that came late. */

@@ -52,6 +52,7 @@ export class Listener {
 	readonly #sessions = new Set<LiveSession>();
 	readonly #connecting = new Set<Connecting>();
 	readonly #timers: NodeJS.Timeout[] = [];
+	#looking: NodeJS.Timeout | null = null;
 	readonly #crowds: Crowds;
 	#crowdToldMs = Number.NEGATIVE_INFINITY;
 	readonly #records = new RecordBudget();
@@ -80,7 +81,7 @@ export class Listener {
 		this.#every(tellEveryMs, () => this.#tellOfUnrecorded());
 		const { idleTimeoutMs } = services.limits;
 		if (idleTimeoutMs > 0) this.#every(lookEveryMs, () => this.#endIdle(idleTimeoutMs));
-		if (services.lookEveryMs !== null) this.#every(services.lookEveryMs, () => this.#look());
+		this.lookEvery(services.lookEveryMs);
 	}
 
 	/** Where it listens. */
@@ -99,6 +100,12 @@ export class Listener {
 		return this.#sessions;
 	}
 
+	/** How often sessions are compared with their limits of time from now on, in milliseconds; null: never. */
+	lookEvery(ms: number | null): void {
+		if (this.#looking !== null) clearInterval(this.#looking);
+		this.#looking = ms === null || this.#closing !== null ? null : setInterval(() => this.#look(), ms).unref();
+	}
+
 	/**
 	 * Takes no more connections, lets transactions under way finish for `deadlineMs`, then ends what is left (57P01).
 	 * Resolves when every session is over and its lease given back.
@@ -110,6 +117,7 @@ export class Listener {
 
 	async #close(deadlineMs: number): Promise<void> {
 		for (const timer of this.#timers) clearInterval(timer);
+		if (this.#looking !== null) clearInterval(this.#looking);
 		this.#tellOfUnrecorded();
 		const closed = new Promise<void>((resolve) => {
 			this.#server.close(() => resolve());

@@ -25,6 +25,8 @@ export interface LiveSession {
 	readonly ended: boolean;
 	/** Between two transactions, with nothing outstanding. */
 	readonly idle: boolean;
+	/** What its server connections are leased from; missing: it has none. */
+	readonly pool?: object;
 	/** False: in transaction mode, without a server connection at the moment. */
 	readonly leased?: boolean;
 	/** At work on a stream that has no end of its own: no use to wait for it. Missing: never. */

@@ -125,6 +125,7 @@ export async function login(parts: LoginParts): Promise<LiveSession> {
 		const info = leasedInfo(parts.info, identity, database, footing);
 		await recordLogin(services, info);
 		signal.throwIfAborted();
+		if (database.pool.retired) throw database.pool.retired;
 		return greet(parts, { identity, standing, database, info, footing, welcome, protocol, replication, leave });
 	} catch (error) {
 		leave();

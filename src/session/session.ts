@@ -104,6 +104,10 @@ export class Session implements LiveSession {
 		return replies.head?.kind === 'replication' && replies.copyIn;
 	}
 
+	get pool(): object {
+		return this.#conversation.database.pool;
+	}
+
 	get leased(): boolean {
 		return this.#conversation.connection !== null;
 	}

@@ -37,7 +37,7 @@ export function beforeLease(conversation: Conversation, loans: Loans, message: F
 /** Answers the message with `error` as the server would outside of a transaction. `type`: the message's first byte. */
 export function refuseUnleased(conversation: Conversation, type: number, error: GatewayError): void {
 	if (error.sqlstate === '57P01') {
-		conversation.fail(error, 'shutdown');
+		conversation.fail(error, conversation.database.pool.retired === error ? 'configuration' : 'shutdown');
 		return;
 	}
 	const { sqlstate, message, detail, hint } = error;

@@ -57,7 +57,14 @@ async function start(answers: Readonly<Record<string, Answer>> = {}, options: Te
 	const access = (_identity: Identity): Access =>
 		({ revision: 'p1', onDatabase: (action: string) => answers[action] ?? yes }) as unknown as Access;
 	const control = new Control({ view, reload: () => Promise.resolve('policy p1 is unchanged') });
-	const console = new Console({ view, control, config: [], sink, accessFor: access, now: options.now ?? Date.now });
+	const console = new Console({
+		view,
+		control,
+		config: () => [],
+		sink,
+		accessFor: access,
+		now: options.now ?? Date.now,
+	});
 	const served = {
 		database: consoleDatabase,
 		admit: () => console.admit(access({} as Identity)),

@@ -87,6 +87,10 @@ export class EasyPool implements BackendPool {
 		return { size: 2, leased: this.leased, connecting: 0, waiting: 0, ...pins };
 	}
 
+	retire(): void {}
+
+	resize(): void {}
+
 	close(): Promise<void> {
 		this.closed = true;
 		return Promise.resolve();

@@ -178,7 +178,7 @@ test('no wrong answer, nothing lost, nothing twice, nothing left behind', {
 	await vi.waitFor(async () => expect(await unrest()).toEqual([]), { timeout: 60_000, interval: 200 });
 	const { rows, counters } = await found();
 	const { wrong, ...result } = ledger.check(rows, counters);
-	expect(wrong).toEqual([]);
+	expect(wrong, storm.diary.join('\n')).toEqual([]);
 	const { excused, ...numbers } = counts;
 	const seconds = Math.round((performance.now() - begunMs) / 1000);
 	process.stdout.write(

@@ -96,17 +96,16 @@ export async function startGateway(options: TestGatewayOptions = {}): Promise<Te
 	const log: LogLine[] = [];
 	let gateway: Gateway;
 	try {
-		gateway = await startRealGateway(
-			await loadConfig(configFile, {
-				SHOP_PASSWORD: GATEWAY_PASSWORD,
-				INTROSPECTION_SECRET: provider.resourceServer.clientSecret,
-				ROLE_PASSWORD: 'role password',
-			}),
-			{
-				log: recorder(log),
-				...(options.now === undefined ? {} : { now: options.now }),
-			},
-		);
+		const secrets = {
+			SHOP_PASSWORD: GATEWAY_PASSWORD,
+			INTROSPECTION_SECRET: provider.resourceServer.clientSecret,
+			ROLE_PASSWORD: 'role password',
+		};
+		gateway = await startRealGateway(await loadConfig(configFile, secrets), {
+			log: recorder(log),
+			loadConfig: () => loadConfig(configFile, secrets),
+			...(options.now === undefined ? {} : { now: options.now }),
+		});
 	} catch (error) {
 		await Promise.all([provider.stop(), backend.drop(), rm(folder, { recursive: true, force: true })]);
 		throw error;

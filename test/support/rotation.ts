@@ -31,7 +31,9 @@ export class Rotation {
 
 	/** `setup` runs on the primary before it is copied. */
 	static async start(setup: (sql: Rotation['sql']) => Promise<void>): Promise<Rotation> {
-		const settings = { wal_level: 'replica', wal_keep_size: '256MB', max_connections: '200' };
+		// A throw-away server does not write down what it commits before it says so.
+		const durable = { synchronous_commit: 'on', full_page_writes: 'on' };
+		const settings = { ...durable, wal_level: 'replica', wal_keep_size: '256MB', max_connections: '200' };
 		const first = await startEmbeddedPostgres({ settings });
 		const { host, user, password } = first;
 		let rotation: Rotation | null = null;

@@ -18,7 +18,8 @@ export interface ConfigRow {
 
 export interface ShowInputs {
 	readonly view: GatewayView;
-	readonly config: readonly ConfigRow[];
+	/** In force now. */
+	readonly config: () => readonly ConfigRow[];
 }
 
 interface Show {
@@ -38,7 +39,7 @@ const help: readonly (readonly [string, string])[] = [
 	['SHOW STATS', 'counters of each database since the start'],
 	['SHOW CONFIG', 'configuration in force, without secrets'],
 	['SHOW READINESS', 'what /readyz says'],
-	['RELOAD', 'read the policy again'],
+	['RELOAD', 'read the configuration and the policy again'],
 	['PAUSE [database]', 'let clients that need a server connection wait'],
 	['RESUME [database]', 'end of PAUSE or KILL'],
 	['KILL [database]', 'end all sessions at once, and pause'],
@@ -88,7 +89,7 @@ export const shows: Readonly<Record<ShowName, Show>> = {
 	},
 	config: {
 		columns: columns('key value changeable'),
-		rows: ({ config }) => config.map(({ key, value, changeable }) => [key, value, changeable ? 'yes' : 'no']),
+		rows: ({ config }) => config().map(({ key, value, changeable }) => [key, value, changeable ? 'yes' : 'no']),
 	},
 	readiness: {
 		columns: columns('check ok:int4 reason'),

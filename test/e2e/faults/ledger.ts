@@ -7,6 +7,8 @@ interface Entry {
 	readonly rows: number;
 	readonly counted: boolean;
 	state: State;
+	/** performance.now() when that was known. */
+	atMs: number;
 }
 
 export interface LedgerResult {
@@ -25,15 +27,15 @@ export class Ledger {
 	/** It is about to be sent. `rows`: how many it writes, all of them or none. `counted`: it adds one to a counter too. */
 	sent(op: string, rows: number, counted: boolean): void {
 		if (this.#entries.has(op)) throw new Error(`${op} is used twice`);
-		this.#entries.set(op, { rows, counted, state: 'sent' });
+		this.#entries.set(op, { rows, counted, state: 'sent', atMs: performance.now() });
 	}
 
 	told(op: string): void {
-		this.#entry(op).state = 'told';
+		this.#settle(op, 'told');
 	}
 
 	refused(op: string): void {
-		this.#entry(op).state = 'refused';
+		this.#settle(op, 'refused');
 	}
 
 	/** `found`: rows by operation. `counters`: the sum of the counters. */
@@ -42,15 +44,16 @@ export class Ledger {
 		let [told, refused, happened, vanished, counted] = [0, 0, 0, 0, 0];
 		for (const [op, entry] of this.#entries) {
 			const rows = found.get(op) ?? 0;
+			const words = `${op} (${entry.state} at ${Math.round(entry.atMs)} ms)`;
 			if (rows > 0 && entry.counted) counted += 1;
 			if (rows !== 0 && rows !== entry.rows)
-				wrong.push(`${op} (${entry.state}) wrote ${entry.rows} rows: ${rows} are there`);
+				wrong.push(`${words} wrote ${entry.rows} rows: ${rows} are there`);
 			if (entry.state === 'told') {
 				told += 1;
-				if (rows === 0) wrong.push(`${op} was committed, and is not there`);
+				if (rows === 0) wrong.push(`${words} is not there`);
 			} else if (entry.state === 'refused') {
 				refused += 1;
-				if (rows > 0) wrong.push(`${op} was refused, and is there`);
+				if (rows > 0) wrong.push(`${words} is there`);
 			} else if (rows > 0) happened += 1;
 			else vanished += 1;
 		}
@@ -59,9 +62,10 @@ export class Ledger {
 		return { told, refused, happened, vanished, wrong };
 	}
 
-	#entry(op: string): Entry {
+	#settle(op: string, state: State): void {
 		const entry = this.#entries.get(op);
 		if (entry === undefined) throw new Error(`${op} was never sent`);
-		return entry;
+		entry.state = state;
+		entry.atMs = performance.now();
 	}
 }

@@ -28,6 +28,8 @@ export class Storm {
 	readonly #random: Seeded;
 	/** Of each kind, how often. */
 	readonly counts: Record<string, number> = {};
+	/** What was done when, by performance.now(). */
+	readonly diary: string[] = [];
 	readonly #light: Faults;
 	readonly #heavy: Faults;
 
@@ -74,11 +76,13 @@ export class Storm {
 	async #strike(faults: Faults): Promise<void> {
 		const [name, act] = this.#random.pick(faults);
 		this.counts[name] = (this.counts[name] ?? 0) + 1;
+		const begunMs = Math.round(performance.now());
 		try {
 			await act();
 		} catch (error) {
 			throw new Error(`the fault could not be made: ${name}`, { cause: error });
 		}
+		this.diary.push(`${begunMs} to ${Math.round(performance.now())} ms: ${name}`);
 	}
 
 	// -------------------------------------------------------------- processes
