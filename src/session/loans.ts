@@ -61,6 +61,10 @@ export class Loans {
 	/** There is a backend, and it is as the client wants it. */
 	#ready = false;
 	#failure: GatewayError | null = null;
+	readonly #notFetched = (error: unknown): void => {
+		if (!(error instanceof GatewayError)) throw error;
+		this.#failure = error;
+	};
 	/** Settings that a RESET has taken from what the client asked for at startup; they are set again. */
 	#repairs = false;
 	#fromBackend = 0;
@@ -252,25 +256,24 @@ export class Loans {
 	}
 
 	#asked(): LeaseRequest {
-		return { ...this.#request, settings: this.settings };
+		if (this.#request.settings !== this.settings) this.#request = { ...this.#request, settings: this.settings };
+		return this.#request;
 	}
 
-	async #fetch(attempt: number): Promise<void> {
-		try {
-			const lease = await this.#pool.lease(this.#asked());
-			if (this.#conversation.ended) {
-				await lease.release('clean');
-				return;
-			}
-			this.#take(lease);
-			const done = await (this.#prepare() ?? true);
-			if (done || this.#conversation.ended) return;
-			if (attempt + 1 < attemptsMax) await this.#fetch(attempt + 1);
-			else this.#failure = new GatewayError('08006', 'the settings of the session could not be restored');
-		} catch (error) {
-			if (!(error instanceof GatewayError)) throw error;
-			this.#failure = error;
-		}
+	#fetch(attempt: number): Promise<void> {
+		return this.#pool.lease(this.#asked()).then((lease) => this.#fetched(lease, attempt), this.#notFetched);
+	}
+
+	/** In a crowd every transaction comes here: most times there is nothing to wait for. */
+	#fetched(lease: Lease, attempt: number): Promise<void> | undefined {
+		if (this.#conversation.ended) return lease.release('clean');
+		this.#take(lease);
+		return this.#prepare()?.then((done) => {
+			if (done || this.#conversation.ended) return undefined;
+			if (attempt + 1 < attemptsMax) return this.#fetch(attempt + 1);
+			this.#failure = new GatewayError('08006', 'the settings of the session could not be restored');
+			return undefined;
+		});
 	}
 
 	#take(lease: Lease): void {
