@@ -60,6 +60,10 @@ function sinkSettings(config: SinkConfig): SinkSettings {
 				subjectPrefix: subject,
 				...given({ user: config.user, password, token: config.token?.reveal() ?? null }),
 			};
+		case 'kafka': {
+			const { topic, mechanism, compression, user } = config;
+			return { type, brokers: servers, topic, tls, mechanism, compression, ...given({ user, password }) };
+		}
 		case 'postgres':
 			return { type, host, port, database, user: config.user ?? '', tls, schema, table, ...given({ password }) };
 		default:

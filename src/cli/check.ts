@@ -1,4 +1,5 @@
 /** `portcullis check`: reads configuration and policies as `serve` would, and says what is wrong, without starting anything. */
+import { kafkaClientProblem } from '../audit/sinks/kafka.ts';
 import { authProblems } from '../auth/settings.ts';
 import { isHarmlessFunctionName } from '../catalog/safety.ts';
 import type { Config } from '../config/config.ts';
@@ -16,7 +17,7 @@ export interface CheckOptions {
 export async function check(io: CommandIo, options: CheckOptions): Promise<number> {
 	const colors = paint(io.color);
 	const config = await loadConfig(options.config, io.env);
-	const problems = authProblems(authSettings(config));
+	const problems = [...authProblems(authSettings(config)), ...sinkProblems(config)];
 	if (problems.length > 0)
 		throw new CommandError(problems.map((problem) => `${options.config}: ${problem}`).join('\n'));
 	const policy = await loadPolicy(config.policies, { isHarmlessFunction: isHarmlessFunctionName });
@@ -24,6 +25,12 @@ export async function check(io: CommandIo, options: CheckOptions): Promise<numbe
 	for (const warning of warnings) io.out(`${colors.yellow('warning')}  ${warning}\n`);
 	io.out(`${colors.green('ok')}  ${summary(config, policy)}\n`);
 	return 0;
+}
+
+/** What the sinks need beside their keys. */
+function sinkProblems(config: Config): string[] {
+	const problem = config.audit.sinks.some((sink) => sink.type === 'kafka') ? kafkaClientProblem() : null;
+	return problem === null ? [] : [problem];
 }
 
 /** Claims that masks and filters name and that nobody can have: they would be missing for everybody. */

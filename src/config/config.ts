@@ -156,7 +156,7 @@ export interface AuditConfig {
 
 /** Only what belongs to its type means anything. */
 export interface SinkConfig {
-	readonly type: 'stdout' | 'syslog' | 'otlp' | 'nats' | 'postgres';
+	readonly type: 'stdout' | 'syslog' | 'otlp' | 'nats' | 'kafka' | 'postgres';
 	readonly spoolBytesMax: number;
 	readonly host: string;
 	readonly port: number;
@@ -164,6 +164,10 @@ export interface SinkConfig {
 	readonly headers: Readonly<Record<string, Secret>>;
 	readonly servers: readonly string[];
 	readonly subject: string;
+	readonly topic: string;
+	/** SASL, where there is a user. */
+	readonly mechanism: 'PLAIN' | 'SCRAM-SHA-256' | 'SCRAM-SHA-512';
+	readonly compression: 'none' | 'gzip';
 	readonly database: string;
 	readonly schema: string;
 	readonly table: string;

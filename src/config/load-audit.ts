@@ -14,6 +14,15 @@ const keysOf = {
 	syslog: { host: true, port: false, facility: false, tls: false },
 	otlp: { url: true, headers: false },
 	nats: { servers: true, subject: false, user: false, password: false, token: false, tls: false },
+	kafka: {
+		servers: true,
+		topic: true,
+		user: false,
+		password: false,
+		mechanism: false,
+		compression: false,
+		tls: false,
+	},
 	postgres: { host: true, port: false, database: true, table: false, user: true, password: false, tls: false },
 } as const satisfies Record<Kind, Partial<Record<SinkKey, boolean>>>;
 
@@ -28,6 +37,7 @@ export async function loadAudit(reader: Reader, raw: RawConfig['audit']): Promis
 		if (raw.sinks.findIndex((other) => other.type === one.type) !== index) {
 			reader.problem([...at, 'type'], `${one.type} is there twice: one sink of each kind`);
 		}
+		if (one.type === 'kafka') checkKafka(reader, at, one);
 		sinks.push(await loadSink(reader, at, one));
 	}
 	return {
@@ -55,6 +65,18 @@ function checkKeys(reader: Reader, at: Path, raw: RawSink): void {
 	}
 }
 
+function checkKafka(reader: Reader, at: Path, { servers = [], user, password, mechanism, tls }: RawSink): void {
+	for (const [index, server] of servers.entries()) {
+		if (!/^[^\s:/]+:\d{1,5}$|^\[[0-9a-fA-F:.]+\]:\d{1,5}$/.test(server))
+			reader.problem([...at, 'servers', index], 'must be host:port');
+	}
+	if ((user === undefined) !== (password === undefined)) reader.problem(at, 'user and password go together');
+	if (mechanism !== undefined && user === undefined) reader.problem([...at, 'mechanism'], 'needs user and password');
+	const known = servers.every((server) => isLoopback(server.replace(/:\d+$/, '')));
+	if (mechanism === 'PLAIN' && tls?.mode === 'off' && !known)
+		reader.warn('audit.sinks: mechanism: PLAIN without TLS: the password of the Kafka sink can be read on the network');
+}
+
 /** What is missing is a problem already; what stands in for it is never used. */
 async function loadSink(reader: Reader, at: Path, raw: RawSink): Promise<SinkConfig> {
 	const headers: Record<string, Secret> = {};
@@ -72,6 +94,9 @@ async function loadSink(reader: Reader, at: Path, raw: RawSink): Promise<SinkCon
 		headers,
 		servers: raw.servers ?? [],
 		subject: raw.subject ?? 'portcullis.audit',
+		topic: raw.topic ?? '',
+		mechanism: raw.mechanism ?? 'SCRAM-SHA-512',
+		compression: raw.compression ?? 'none',
 		database: raw.database ?? '',
 		schema,
 		table,

@@ -7,8 +7,10 @@ const mib = 1024 * 1024;
 /** One object for all kinds of sinks; which keys belong to which kind is looked at when it is loaded. */
 const sink = z.strictObject({
 	type: z
-		.enum(['stdout', 'syslog', 'otlp', 'nats', 'postgres'])
-		.describe('`syslog`: RFC 5424. `otlp`: OpenTelemetry logs over HTTP. `nats`: a JetStream. `postgres`: a table.'),
+		.enum(['stdout', 'syslog', 'otlp', 'nats', 'kafka', 'postgres'])
+		.describe(
+			'`syslog`: RFC 5424. `otlp`: OpenTelemetry logs over HTTP. `nats`: a JetStream. `kafka`: a topic; needs the package `@platformatic/kafka`. `postgres`: a table.',
+		),
 	host: text.optional().describe('syslog, postgres: name or address of the server.'),
 	port: port(1).optional().describe('syslog, postgres: its port. Default: 6514 for syslog, 5432 for postgres.'),
 	url: z
@@ -16,7 +18,22 @@ const sink = z.strictObject({
 		.optional()
 		.describe('otlp: the whole address, e.g. `https://collector:4318/v1/logs`.'),
 	headers: z.record(text, secret).optional().describe('otlp: headers to send, each value a secret.'),
-	servers: z.array(text).min(1).optional().describe('nats: `host:port` of each server.'),
+	servers: z
+		.array(text)
+		.min(1)
+		.optional()
+		.describe('nats: `host:port` of each server. kafka: of brokers to ask for the others.'),
+	topic: z
+		.string()
+		.regex(/^[a-zA-Z0-9._-]{1,249}$/, 'must be letters, digits, dots, underscores and hyphens, 249 at most')
+		.refine((name) => name !== '.' && name !== '..', 'is no name of a topic')
+		.optional()
+		.describe('kafka: the topic. It has to be there.'),
+	mechanism: z
+		.enum(['PLAIN', 'SCRAM-SHA-256', 'SCRAM-SHA-512'])
+		.optional()
+		.describe('kafka: how `user` signs in (SASL). Default: `SCRAM-SHA-512`.'),
+	compression: z.enum(['none', 'gzip']).optional().describe('kafka: of each batch. Default: `none`.'),
 	subject: text
 		.optional()
 		.describe('nats: prefix of the subjects; the kind of the record follows it. Default: `portcullis.audit`.'),
@@ -26,8 +43,8 @@ const sink = z.strictObject({
 		.regex(/^[a-z_][a-z0-9_]*\.[a-z_][a-z0-9_]*$/, 'must be schema.table')
 		.optional()
 		.describe('postgres: `schema.table`, made when it is missing. Default: `public.portcullis_audit`.'),
-	user: text.optional().describe('nats, postgres: who signs in.'),
-	password: secret.optional().describe('nats, postgres: its password.'),
+	user: text.optional().describe('nats, kafka, postgres: who signs in.'),
+	password: secret.optional().describe('nats, kafka, postgres: its password.'),
 	token: secret.optional().describe('nats: a token in place of user and password.'),
 	facility: z.int().min(0).max(23).optional().describe('syslog: the facility. Default: 13, log audit.'),
 	tls: z
@@ -41,7 +58,7 @@ const sink = z.strictObject({
 			key: text.optional().describe('PEM file of its private key.'),
 		})
 		.optional()
-		.describe('syslog, nats, postgres: TLS. Default: verify-full; for a loopback address off.'),
+		.describe('syslog, nats, kafka, postgres: TLS. Default: verify-full; for a loopback address off.'),
 	spoolBytes: count(1)
 		.default(1024 * mib)
 		.describe('When so much of the log waits for the sink, statements are refused until it has caught up.'),

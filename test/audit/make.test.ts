@@ -11,6 +11,19 @@ const rows: readonly { settings: SinkSettings; acknowledges: boolean }[] = [
 	{ settings: { type: 'nats', servers: ['127.0.0.1:4222'], tls: null, subjectPrefix: 'audit' }, acknowledges: true },
 	{
 		settings: {
+			type: 'kafka',
+			brokers: ['127.0.0.1:9092'],
+			topic: 'audit',
+			tls,
+			mechanism: 'SCRAM-SHA-512',
+			user: 'audit',
+			password: 'x',
+			compression: 'gzip',
+		},
+		acknowledges: true,
+	},
+	{
+		settings: {
 			type: 'postgres',
 			host: 'db.example.com',
 			port: 5432,

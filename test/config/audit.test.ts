@@ -57,6 +57,8 @@ describe('the section', () => {
 			{ type: syslog, host: siem.example.com, tls: { ca: ./ca.pem }, facility: 10, spoolBytes: 1000 },
 			{ type: otlp, url: "https://collector.example.com/v1/logs", headers: { authorization: { env: TOKEN } } },
 			{ type: nats, servers: [127.0.0.1:4222], user: u, password: { env: PASSWORD } },
+			{ type: kafka, servers: ["k1.example.com:9093", "k2.example.com:9093"], topic: audit, user: u,
+				password: { env: PASSWORD }, mechanism: SCRAM-SHA-256 },
 			{ type: postgres, host: db.example.com, database: audit, user: u, password: { env: PASSWORD }, table: logs.audit } ] }`);
 		expect(config.audit.sinks).toMatchObject([
 			{ type: 'stdout' },
@@ -70,6 +72,14 @@ describe('the section', () => {
 			},
 			{ type: 'otlp', url: 'https://collector.example.com/v1/logs' },
 			{ type: 'nats', servers: ['127.0.0.1:4222'], subject: 'portcullis.audit', tls: null },
+			{
+				type: 'kafka',
+				servers: ['k1.example.com:9093', 'k2.example.com:9093'],
+				topic: 'audit',
+				mechanism: 'SCRAM-SHA-256',
+				compression: 'none',
+				tls: { ca: null },
+			},
 			{ type: 'postgres', port: 5432, schema: 'logs', table: 'audit', tls: { ca: null } },
 		]);
 		expect(config.audit.sinks[2]?.headers.authorization?.reveal()).toBe('hunter2');
@@ -77,7 +87,32 @@ describe('the section', () => {
 	});
 
 	const mistakes: readonly { name: string; audit: string; want: string }[] = [
-		{ name: 'an unknown kind', audit: '{ sinks: [{ type: kafka }] }', want: 'audit.sinks[0].type' },
+		{ name: 'an unknown kind', audit: '{ sinks: [{ type: splunk }] }', want: 'audit.sinks[0].type' },
+		{
+			name: 'a cluster without a topic',
+			audit: '{ sinks: [{ type: kafka, servers: [k:9092] }] }',
+			want: 'audit.sinks[0]: kafka needs topic',
+		},
+		{
+			name: 'a topic that no cluster takes',
+			audit: '{ sinks: [{ type: kafka, servers: [k:9092], topic: a/b }] }',
+			want: 'audit.sinks[0].topic: must be letters',
+		},
+		{
+			name: 'a broker without a port',
+			audit: '{ sinks: [{ type: kafka, servers: [k], topic: audit }] }',
+			want: 'audit.sinks[0].servers[0]: must be host:port',
+		},
+		{
+			name: 'a user of a cluster without a password',
+			audit: '{ sinks: [{ type: kafka, servers: [k:9092], topic: audit, user: u }] }',
+			want: 'audit.sinks[0]: user and password go together',
+		},
+		{
+			name: 'a mechanism that nobody signs in with',
+			audit: '{ sinks: [{ type: kafka, servers: [k:9092], topic: audit, mechanism: PLAIN }] }',
+			want: 'audit.sinks[0].mechanism: needs user and password',
+		},
 		{
 			name: 'a key of another kind',
 			audit: '{ sinks: [{ type: stdout, host: x }] }',

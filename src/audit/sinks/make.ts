@@ -1,6 +1,7 @@
 /** Makes sinks from settings. The client library of a sink is loaded only where one is configured. */
 import type { Writable } from 'node:stream';
 import { unreachable } from '../../errors.ts';
+import type { KafkaMechanism } from './kafka.ts';
 import type { Sink } from './sink.ts';
 
 /** Text of PEM files, already read. */
@@ -34,6 +35,19 @@ export type SinkSettings =
 			readonly subjectPrefix: string;
 	  }
 	| {
+			readonly type: 'kafka';
+			/** host:port */
+			readonly brokers: readonly string[];
+			readonly topic: string;
+			/** Null is plain TCP. */
+			readonly tls: SinkTls | null;
+			readonly mechanism: KafkaMechanism;
+			/** With it, `password`; without, no SASL. */
+			readonly user?: string;
+			readonly password?: string;
+			readonly compression: 'none' | 'gzip';
+	  }
+	| {
 			readonly type: 'postgres';
 			readonly host: string;
 			readonly port: number;
@@ -45,6 +59,9 @@ export type SinkSettings =
 			readonly schema?: string;
 			readonly table?: string;
 	  };
+
+/** Two tries after the first fit into the time that delivery gives a batch. */
+const kafkaTimeoutMs = 9_000;
 
 export async function makeSink(settings: SinkSettings, process: { readonly stdout: Writable }): Promise<Sink> {
 	switch (settings.type) {
@@ -64,6 +81,13 @@ export async function makeSink(settings: SinkSettings, process: { readonly stdou
 				...(tls === null ? {} : { tls }),
 			};
 			return (await import('./nats.ts')).natsSink({ connection, subjectPrefix });
+		}
+		case 'kafka': {
+			const { brokers, topic, tls, mechanism, user, password = '', compression } = settings;
+			const sasl = user === undefined ? {} : { sasl: { mechanism, username: user, password } };
+			return (await import('./kafka.ts')).kafkaSink({
+				settings: { brokers, topic, tls, ...sasl, compression, timeoutMs: kafkaTimeoutMs },
+			});
 		}
 		case 'postgres': {
 			const { type: _type, tls, schema, table, ...server } = settings;
