@@ -1,6 +1,6 @@
 /** The databases of the configuration change while clients are at work in them: added, adjusted, replaced, removed, or with a mistake. */
 import { readFile, writeFile } from 'node:fs/promises';
-import pg from 'pg';
+import type pg from 'pg';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { parse, stringify } from 'yaml';
 import { GATEWAY_ROLE } from '../../src/cli/demo/shop.ts';

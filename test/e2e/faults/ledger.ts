@@ -46,8 +46,7 @@ export class Ledger {
 			const rows = found.get(op) ?? 0;
 			const words = `${op} (${entry.state} at ${Math.round(entry.atMs)} ms)`;
 			if (rows > 0 && entry.counted) counted += 1;
-			if (rows !== 0 && rows !== entry.rows)
-				wrong.push(`${words} wrote ${entry.rows} rows: ${rows} are there`);
+			if (rows !== 0 && rows !== entry.rows) wrong.push(`${words} wrote ${entry.rows} rows: ${rows} are there`);
 			if (entry.state === 'told') {
 				told += 1;
 				if (rows === 0) wrong.push(`${words} is not there`);
