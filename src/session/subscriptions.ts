@@ -39,7 +39,7 @@ export class Subscriptions implements Hearer {
 	/** Notifications that the client has not been told of, of channels that it listens to, or may by now. */
 	#waiting: Heard[] = [];
 	#waitingBytes = 0;
-	/** Channels that the message at hand needs, and whether they have been joined for it. */
+	/** Channels that the message at hand needs, and whether it can be sent. */
 	#wanted: readonly string[] = [];
 	#ready = false;
 	#failure: GatewayError | null = null;
@@ -78,13 +78,14 @@ export class Subscriptions implements Hearer {
 	}
 
 	/**
-	 * Before a statement of the decision is sent: what it listens to has to be heard by then. Null: go on. `wait`: it has to be
-	 * handled again. GatewayError: it cannot be heard.
+	 * Before a statement of the decision is sent: what it listens to has to be heard by then, and what was committed before an
+	 * UNLISTEN too. Null: go on. `wait`: it has to be handled again. GatewayError: it cannot be heard.
 	 */
 	prepare(decision: Decision): 'wait' | GatewayError | null {
 		const channels = this.#toJoin(decision);
 		const { failure, isReady } = this.#takeReady(channels);
 		if (failure !== null || isReady) return failure;
+		if (channels === null) return null;
 		const { channelsMax } = this.#conversation.services.limits;
 		if (new Set([...this.#joined, ...channels]).size > channelsMax)
 			return new GatewayError('54000', `more than ${channelsMax} channels in one session`);
@@ -227,27 +228,29 @@ export class Subscriptions implements Hearer {
 		return replies.length > 0 || segmentOpen || !outbox.empty;
 	}
 
-	/** Channels that the decision listens to, and where it may commit, all that the transaction does. */
-	#toJoin({ statements }: Decision): readonly string[] {
+	/** Channels that the decision listens to, and where it may commit, all that the transaction does. Null: it waits for nothing. */
+	#toJoin({ statements }: Decision): readonly string[] | null {
 		const channels = new Set<string>();
 		let commits = false;
+		let unlistens = false;
 		for (const { effects } of statements) {
 			if (effects.length === 0) continue;
 			for (const effect of effects) {
 				if (effect.type === 'listen' && effect.shared === true) channels.add(effect.channel);
 				else if (effect.type === 'commit') commits = true;
+				else if (effect.type === 'unlisten') unlistens = this.#listens.size > 0;
 			}
 		}
 		if (commits) for (const channel of this.#sent) channels.add(channel);
-		return channels.size === 0 ? [] : [...channels];
+		return channels.size > 0 || unlistens ? [...channels] : null;
 	}
 
 	/** What came of joining them; what was joined for a message that never went out is not kept. */
-	#takeReady(channels: readonly string[]): { readonly failure: GatewayError | null; readonly isReady: boolean } {
-		if (channels.length === 0 && this.#wanted.length === 0) return { failure: null, isReady: true };
-		const failure = channels.length === 0 ? null : this.#failure;
+	#takeReady(channels: readonly string[] | null): { readonly failure: GatewayError | null; readonly isReady: boolean } {
+		if (channels === null && this.#wanted.length === 0 && !this.#ready) return { failure: null, isReady: true };
+		const failure = channels === null ? null : this.#failure;
 		const hears = (channel: string): boolean => this.#joined.has(channel) && this.#wanted.includes(channel);
-		const isReady = channels.length === 0 || (this.#ready && channels.every(hears));
+		const isReady = channels === null || (this.#ready && channels.every(hears));
 		this.#failure = null;
 		this.#ready = false;
 		this.#wanted = [];
@@ -257,11 +260,13 @@ export class Subscriptions implements Hearer {
 	async #join(channels: readonly string[]): Promise<void> {
 		this.#wanted = channels;
 		try {
-			await this.#listener?.join(this, channels);
+			if (channels.length === 0) await this.#listener?.caughtUp();
+			else await this.#listener?.join(this, channels);
 			for (const channel of channels) this.#joined.add(channel);
 			this.#ready = true;
 			// It left meanwhile.
 			if (this.#over) this.#part();
+			this.rest();
 		} catch (error) {
 			if (!(error instanceof GatewayError)) throw error;
 			const { sqlstate, message, detail } = error;

@@ -35,6 +35,7 @@ p, *, ${database}, connect, allow
 p, *, ${database}, temp, allow
 p, *, ${database}, set, allow
 p, *, ${database}, listen, allow
+p, *, ${database}, notify, allow
 p, *, ${database}, do, allow
 p, *, ${database}.app.*, *, allow
 p, *, ${database}.app.plant(), execute, allow
@@ -173,7 +174,13 @@ const kinds: readonly Kind[] = [
 		look: 'select pg_advisory_unlock(78)',
 		ownerSees: 'nothing',
 	},
-	{ kind: 'LISTEN', plant: ['listen secret'], look: 'select * from pg_listening_channels()' },
+	{
+		// It is on a connection of the gateway's own: who hears what is in the test behind this one.
+		kind: 'LISTEN, as the server lists it',
+		plant: ['listen secret'],
+		look: 'select * from pg_listening_channels()',
+		ownerSees: 'nothing',
+	},
 	{
 		kind: 'currval',
 		plant: ["select nextval('app.seq')"],
@@ -290,5 +297,40 @@ describe('state of a session', () => {
 		const [alone, committed] = trials;
 		const keeps = (one.ownerSees ?? 'it') === 'it';
 		expect([alone?.kept, committed?.kept]).toEqual([keeps, keeps]);
+	});
+});
+
+describe('LISTEN', () => {
+	/** The connection may just be on its way back from somebody else. */
+	async function surely(client: pg.Client, sql: string): Promise<string> {
+		let seen = await outcome(client, sql);
+		for (let n = 0; seen === '53300' && n < 50; n += 1) seen = await outcome(client, sql);
+		return seen;
+	}
+
+	/** Channels that a client hears of by the end of a question. */
+	async function heardBy(client: pg.Client): Promise<string[]> {
+		const heard: string[] = [];
+		const note = ({ channel }: pg.Notification): number => heard.push(channel);
+		client.on('notification', note);
+		for (const channel of ['secret', 'ours']) await gateway.backend.sql(`notify ${channel}`);
+		expect(await surely(client, 'select 1')).toBe('[[1]]');
+		client.off('notification', note);
+		return heard;
+	}
+
+	test.each(Object.keys(ways) as Way[])('%s: reaches no neighbour, and does not keep the connection', async (way) => {
+		const neighbour = await open('neighbour', 'pooled');
+		expect(await surely(neighbour, 'listen ours')).toBe('[]');
+		const owner = await open('owner', 'pooled');
+		for (const sql of ways[way](['listen secret'])) expect(await surely(owner, sql)).toBe('[]');
+		const isOpen = way === 'a transaction that is left open';
+		const keeps = way === 'a statement by itself' || way === 'a transaction';
+		if (isOpen) await owner.query('rollback');
+		expect(await heardBy(neighbour)).toEqual(['ours']);
+		expect(await heardBy(owner)).toEqual(keeps ? ['secret'] : []);
+		await owner.end();
+		expect(await heardBy(neighbour)).toEqual(['ours']);
+		await neighbour.end();
 	});
 });
