@@ -6,7 +6,7 @@ import type { Bind, Close, Describe, Execute, Parse, PortalName, StatementName, 
 import { type Conversation, type Progress, refusedStatement, refusedText } from './conversation.ts';
 import type { Held } from './outbox.ts';
 import type { Loans } from './loans.ts';
-import { hidesRows, type Portal, type Prepared, statementOf, unplaced } from './prepared.ts';
+import { afterPrepare, hidesRows, type Portal, type Prepared, statementOf, unplaced } from './prepared.ts';
 import { boundParameters, record } from './recorder.ts';
 import { Expected } from './replies.ts';
 import { Run } from './run.ts';
@@ -85,11 +85,15 @@ export function handleBind(conversation: Conversation, message: Bind, unrecorded
 	if (unrecorded === null) {
 		if (!conversation.settled()) return 'again';
 		if (!services.pipeline.isCurrent(prepared.decision, conversation.context())) {
-			if (prepared.bySql) return conversation.refuse(outdated(message.statement));
 			const decision = conversation.decide(prepared.sql, prepared.paramTypes);
 			if (decision === null) return 'again';
 			if (decision.effect === 'deny') return deny(conversation, decision, 'execute', null);
-			prepared.decision = decision;
+			const [statement] = prepared.bySql ? decision.statements : [];
+			const now = statement === undefined ? decision : afterPrepare(decision, statement);
+			// The server has what PREPARE was given, and nobody but its client could give it another.
+			if (prepared.bySql && now.rewritten !== prepared.serverText)
+				return conversation.refuse(outdated(message.statement));
+			prepared.decision = now;
 		}
 	}
 	if (portals.size >= services.limits.portalsMax && !portals.has(message.portal)) {

@@ -5,7 +5,7 @@ import { decodeBackend, type TransactionStatus } from '../wire/backend.ts';
 import type { SessionEffect } from '../stages.ts';
 import type { Outcome } from '../audit/event.ts';
 import type { Conversation } from './conversation.ts';
-import { changesNames, unplaced } from './prepared.ts';
+import { afterPrepare, changesNames, unplaced } from './prepared.ts';
 import type { Expected } from './replies.ts';
 import type { ServerError } from './responses.ts';
 import type { Run } from './run.ts';
@@ -199,8 +199,7 @@ function learnPrepared(conversation: Conversation, name: string, run: Run): void
 	if (statement === undefined) return;
 	const { statements, segment } = conversation;
 	const { sql, rewritten } = statement;
-	const effects = statement.effects.filter((effect) => effect.type !== 'prepare');
-	const decision = { ...run.decision, sql, rewritten, edits: [], statements: [{ ...statement, effects }] };
+	const decision = afterPrepare(run.decision, statement);
 	const prepared = {
 		name: statementName(name),
 		sql,

@@ -46,6 +46,13 @@ export interface Portal {
 	readonly run: Run;
 }
 
+/** What EXECUTE or Bind runs of a PREPARE: the statement by itself, with all that it does but for being prepared. */
+export function afterPrepare(decision: Decision, statement: StatementDecision): Decision {
+	const { sql, rewritten } = statement;
+	const effects = statement.effects.filter((effect) => effect.type !== 'prepare');
+	return { ...decision, sql, rewritten, edits: [], statements: [{ ...statement, effects }] };
+}
+
 /** The one statement of a Parse; undefined when the text is empty. */
 export function statementOf(decision: Decision): StatementDecision | undefined {
 	return decision.statements[0];

@@ -130,6 +130,7 @@ function deny(conversation: Conversation, recording: Recording): void {
 	const error = decision.error ?? new GatewayError('42501', 'statement refused by the gateway');
 	const { outbox, replies, services } = conversation;
 	if (canAnswer(conversation)) {
+		loseUnnamed(conversation, recording);
 		const held = outbox.holdStatement(Buffer.alloc(0));
 		const run = recordAll(conversation, recording, (receipt) => {
 			held.answerInstead(receipt, () => {
@@ -146,6 +147,11 @@ function deny(conversation: Conversation, recording: Recording): void {
 	expected.run = recordAll(conversation, recording, (receipt) => held.forwardStatement(receipt));
 	dropUnnamed(conversation, expected);
 	replies.push(expected);
+}
+
+/** The backend keeps its unnamed statement, but for the client it is gone with any Query, whatever becomes of that. */
+function loseUnnamed({ statements, segment }: Conversation, { protocol }: Recording): void {
+	if (protocol === 'simple' && statements.has('')) statements.confirm(statements.change('', undefined, segment));
 }
 
 /** Nothing is outstanding and the backend is outside of any transaction, an implicit one included. */

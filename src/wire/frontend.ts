@@ -226,7 +226,7 @@ function decodeBind(raw: Buffer): Bind {
 	const statement = statementName(cursor.text('statement name'));
 	const paramFormats = cursor.int16s(cursor.count());
 	const params = values(cursor, cursor.count());
-	requireFormats(paramFormats, params.length, 'bind', 'parameters');
+	requireFormats(paramFormats, params.length, 'bind message has', 'parameter');
 	const resultFormats = cursor.int16s(cursor.count());
 	cursor.finish();
 	return { type: 'Bind', raw, portal, statement, paramFormats, params, resultFormats };
@@ -267,7 +267,7 @@ function decodeFunctionCall(raw: Buffer): FunctionCall {
 	const oid = cursor.uint32();
 	const argFormats = cursor.int16s(cursor.count());
 	const args = values(cursor, cursor.count());
-	requireFormats(argFormats, args.length, 'function call', 'arguments');
+	requireFormats(argFormats, args.length, 'function call message contains', 'argument');
 	const resultFormat = cursor.int16();
 	cursor.finish();
 	return { type: 'FunctionCall', raw, oid, argFormats, args, resultFormat };
@@ -283,6 +283,6 @@ function values(cursor: Cursor, count: number): (Buffer | null)[] {
 
 function requireFormats(formats: readonly number[], count: number, message: string, what: string): void {
 	if (formats.length > 1 && formats.length !== count) {
-		throw malformedMessage(`${message} message has ${formats.length} format codes but ${count} ${what}`);
+		throw malformedMessage(`${message} ${formats.length} ${what} formats but ${count} ${what}s`);
 	}
 }

@@ -165,6 +165,14 @@ describe.each([undefined, ...otherVersions()])('PostgreSQL (%s)', (native) => {
 			],
 		},
 		{
+			name: 'a query drops the unnamed statement',
+			turns: (denied) => [
+				{ send: [Parse('select 1'), Sync] },
+				{ send: [Query(denied)] },
+				{ send: [Bind(), Execute(), Sync] },
+			],
+		},
+		{
 			name: 'Parse of another name keeps the unnamed statement',
 			turns: (denied) => [
 				{ send: [Parse('select 1'), Sync] },

@@ -248,11 +248,27 @@ describe.each([undefined, ...otherVersions()])('PostgreSQL (%s)', (native) => {
 			client.send(Bind([], 'q'), DescribePortal(), Execute(), Sync);
 			expect(rowsOf(await client.ready())).toEqual([['prepared']]);
 			expect(gateway.pipeline.recorded.at(-1)?.record.decision.sql).toBe("prepare q as select 'prepared'");
-			gateway.pipeline.revision += 1;
-			client.send(Bind([], 'q'), Execute(), Sync);
-			expect(errorsOf(await client.ready())).toMatchObject([{ C: '42501' }]);
 			client.send(Query('deallocate q'), Bind([], 'q'), Execute(), Sync);
 			expect(errorsOf(await client.ready(2))).toMatchObject([{ C: '26000' }]);
+		});
+
+		it('is decided again, and refused where another text would have to run', async () => {
+			const bound = async () => {
+				client.send(Bind([], 'q'), DescribePortal(), Execute(), Sync);
+				return client.ready();
+			};
+			await client.query("prepare q as select 'old_text'");
+			gateway.pipeline.revision += 1;
+			expect(rowsOf(await bound())).toEqual([['new_text']]);
+			gateway.pipeline.revision += 1;
+			gateway.pipeline.replacement = 'newer_text';
+			expect(errorsOf(await bound())).toMatchObject([{ C: '42501', H: 'DEALLOCATE it and PREPARE it again.' }]);
+			gateway.pipeline.replacement = 'new_text';
+			expect(rowsOf(await bound())).toEqual([['new_text']]);
+			gateway.pipeline.revision += 1;
+			gateway.pipeline.denied.add("prepare q as select 'old_text'");
+			expect(errorsOf(await bound())).toMatchObject([{ C: '42501' }]);
+			expect(gateway.pipeline.recorded.at(-1)?.record.decision.effect).toBe('deny');
 		});
 
 		it('that fails is not known', async () => {

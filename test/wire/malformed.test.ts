@@ -97,7 +97,7 @@ const frontend: Row[] = [
 		name: 'Bind with two formats for one',
 		raw: bind(int16(2, 0, 0, 1), int32(-1), int16(0)),
 		sqlstate: '08P01',
-		words: /2 format/,
+		words: /2 parameter formats/,
 	},
 	{
 		name: 'Bind with a value length of -2',
