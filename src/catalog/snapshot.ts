@@ -57,6 +57,8 @@ export interface Relation {
 	readonly usesSequence?: boolean;
 	/** For composite types: the type of the row; pg_class.reltype. */
 	readonly rowType: number;
+	/** A view that the text at hand makes over something protected: it shows what its reader may see, but is no barrier. Missing: no. */
+	readonly madeOverProtected?: boolean;
 }
 
 export interface Routine {

@@ -38,7 +38,7 @@ export interface Analysis {
 
 /** Decides one statement. Never throws for what a client can write: a refusal is a decision with effect `deny`. */
 export function analyse(context: AnalysisContext, source: SourceText, parsed: ParsedStatement): Analysis {
-	const walk = newWalk(context, source, queryNode);
+	const walk = newWalk(context, source, queryNode, 'statement', [], parsed.start);
 	const sql = source.slice(parsed.start, parsed.end).trim();
 	const node = tagOf(parsed.node);
 	try {

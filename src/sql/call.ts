@@ -5,7 +5,7 @@ import type { CatalogSnapshot, Routine } from '../catalog/snapshot.ts';
 import { GatewayError } from '../errors.ts';
 import { checkUserCasts, madeType, usedType } from './casts.ts';
 import { checkSequence } from './sequence.ts';
-import { stringsOf, TYPE } from './names.ts';
+import { resolveType, stringsOf, TYPE } from './names.ts';
 import { as } from './nodes.ts';
 import { type Call, type CallInfo, checkCall, findRoutines } from './routines.ts';
 import { baseType, commonType } from './types.ts';
@@ -62,7 +62,7 @@ function castInstead(walk: Walk, call: Call): CallInfo | undefined {
 	if (type === undefined) return undefined;
 	checkUserCasts(walk, arg.type, type.oid, call.location);
 	if (findRoutines(walk.context, call).length > 0) return undefined;
-	return { candidates: [], type: type.oid, leakproof: false, volatile: false, outColumns: [] };
+	return { candidates: [], type: type.oid, leakproof: false, volatile: false, immutable: false, outColumns: [] };
 }
 
 function isBuiltin(routine: Routine): boolean {
@@ -76,6 +76,7 @@ function checkedSpecial(candidates: readonly Routine[]): CallInfo {
 		type: first?.returnType ?? null,
 		leakproof: false,
 		volatile: true,
+		immutable: false,
 		outColumns: first?.outColumns ?? [],
 	};
 }
@@ -99,8 +100,8 @@ function specialCall(walk: Walk, node: FuncCall, name: string): boolean {
 /** set_config('name', value, local): as good as SET, so the name has to be in the text. */
 function setConfig(walk: Walk, node: FuncCall): boolean {
 	const isColumn = stringsOf(as(node.args?.[0], 'ColumnRef')?.fields).join('.') === 'name';
-	const name = isColumn ? walk.settingName : literalOf(node.args?.[0]);
-	const value = literalOf(node.args?.[1]);
+	const name = isColumn ? walk.settingName : textOf(walk, node.args?.[0]);
+	const value = textOf(walk, node.args?.[1]);
 	if (name === undefined) {
 		throw new GatewayError(
 			'42501',
@@ -120,7 +121,7 @@ function setConfig(walk: Walk, node: FuncCall): boolean {
 /** current_setting(name): a name that is not in the text is kept from those whose values may hold a password of the operator's. */
 function currentSetting(walk: Walk, node: FuncCall): boolean {
 	const [argument] = node.args ?? [];
-	const name = literalOf(argument);
+	const name = textOf(walk, argument);
 	if (name !== undefined) {
 		if (isSecretSetting(name)) throw secretSetting(walk, name, node.location);
 		return true;
@@ -165,6 +166,15 @@ export function checkSetting(
 		...positionAt(walk, location),
 		...(safety.grantable ? { hint: `A rule that allows set on ${walk.context.access.database} would allow it.` } : {}),
 	});
+}
+
+/** The text that a constant is for sure: a cast may cut or change it, but for one to text or varchar. */
+function textOf(walk: Walk, node: Node | undefined): string | undefined {
+	const cast = as(node, 'TypeCast');
+	if (cast === undefined) return literalOf(node);
+	const type = resolveType(walk, cast.typeName);
+	const keeps = type?.oid === TYPE.text || (type?.oid === TYPE.varchar && (cast.typeName?.typmods ?? []).length === 0);
+	return keeps ? textOf(walk, cast.arg) : undefined;
 }
 
 /** The value of a string constant, also when it is cast. */

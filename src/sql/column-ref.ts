@@ -55,7 +55,7 @@ function bare(node: ColumnRef, name: string, around: Around): ExprInfo {
 		case 'item':
 			return wholeRow(node, found.item, around);
 		case 'opaque':
-			noteEverywhere(name, around.scope);
+			noteEverywhere(name, around);
 			refuseIfTargets(node, name, around);
 			return OPAQUE;
 		default:
@@ -74,11 +74,14 @@ function systemColumn(name: string, items: readonly RangeItem[], walk: Walk): vo
 }
 
 /** It may be a column of any item in sight that has one of that name. */
-function noteEverywhere(name: string, from: Scope): void {
+function noteEverywhere(name: string, { walk, scope: from, place }: Around): void {
 	for (let scope: Scope | null = from; scope !== null; scope = scope.parent) {
 		for (const item of scope.items) {
+			walk.named.add(item);
 			const column = item.columns?.find((candidate) => candidate.name === name);
-			if (column !== undefined) item.note?.columns.add(column.origin ?? name);
+			if (column === undefined) continue;
+			item.note?.columns.add(column.origin ?? name);
+			if (place === 'qual') noteAsked(walk, column.from ?? item, column.origin ?? name);
 		}
 	}
 }
@@ -105,6 +108,7 @@ function walkDoubt(walk: Walk): void {
 }
 
 function column(node: ColumnRef, item: RangeItem, found: ItemColumn, around: Around): ExprInfo {
+	around.walk.named.add(item);
 	item.note?.columns.add(found.origin ?? found.name);
 	if (item.inline !== undefined) inlineColumn(node, item.inline, found.name, around);
 	if (around.place === 'qual') noteAsked(around.walk, found.from ?? item, found.origin ?? found.name);
@@ -124,11 +128,13 @@ function notAColumn(node: ColumnRef, name: string, item: RangeItem, around: Arou
 		return OPAQUE;
 	}
 	if (item.columns !== null) walkDoubt(around.walk);
+	around.walk.named.add(item);
 	stripSchema(node, stringsOf(node.fields), item, around.walk);
-	return { ...OPAQUE, type: fieldFunction(around.walk, name, item.rowType) };
+	return { ...OPAQUE, type: fieldFunction(around.walk, name, item.rowType) ?? null };
 }
 
 function wholeRow(node: ColumnRef, item: RangeItem, around: Around): ExprInfo {
+	around.walk.named.add(item);
 	item.note?.columns.add('*');
 	if (around.place === 'qual') noteAsked(around.walk, item, undefined);
 	// A whole row would show the system columns too.

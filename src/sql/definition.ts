@@ -194,6 +194,7 @@ export function createView(walk: Walk, node: NodeOf<'ViewStmt'>): void {
 	const making = mayCreateRelation(walk, viewName(walk, node.view));
 	const names = stringsOf(node.aliases);
 	made(walk, making, 'view', columns?.map(({ name, type }, i) => ({ name: names[i] ?? name, type })) ?? null);
+	if (walk.made !== undefined && walk.masks) walk.made = { ...walk.made, madeOverProtected: true };
 	walk.effects.push({ type: 'ddl' });
 }
 
@@ -296,8 +297,29 @@ const ROUTINE_OPTIONS: ReadonlySet<string> = new Set([
 export function routinesOf(walk: Walk, definition: readonly Node[] | undefined): void {
 	for (const node of definition ?? []) {
 		const option = as(node, 'DefElem');
-		if (option?.arg !== undefined && ROUTINE_OPTIONS.has((option.defname ?? '').toLowerCase()))
-			routineNamed(walk, objectNames(option.arg));
+		if (option?.arg === undefined) continue;
+		const word = (option.defname ?? '').toLowerCase();
+		if (ROUTINE_OPTIONS.has(word)) routineNamed(walk, objectNames(option.arg));
+		else if (OPERATOR_OPTIONS.has(word)) operatorNamed(walk, objectNames(option.arg), definition ?? []);
+	}
+}
+
+/** Options of CREATE OPERATOR and AGGREGATE that name an operator which the planner may take in place of what is made. */
+const OPERATOR_OPTIONS: ReadonlySet<string> = new Set(['commutator', 'negator', 'sortop']);
+
+/** Every operator of that name: its function may run, and where its types are those of the new one it is changed to name that in turn. */
+function operatorNamed(walk: Walk, names: readonly string[], definition: readonly Node[]): void {
+	const { catalog } = walk.context;
+	const types = ['leftarg', 'rightarg'].map((side) => {
+		const option = definition.map((node) => as(node, 'DefElem')).find((entry) => entry?.defname === side);
+		return resolveType(walk, as(option?.arg, 'TypeName'))?.oid;
+	});
+	for (const operator of catalog.operatorsNamed(names.at(-1) ?? '')) {
+		if (names.length > 1 && operator.schema !== names.at(-2)) continue;
+		const routine = catalog.routineByOid(operator.routine);
+		if (routine !== undefined && !routine.builtin) checkRoutine(walk, routine, 'execute', undefined);
+		const isChanged = types.includes(operator.left) && types.includes(operator.right);
+		if (isChanged) mayInSchema(walk, operator.schema, 'alter', 'naming a commutator or negator');
 	}
 }
 

@@ -23,7 +23,7 @@ export function explain(walk: Walk, node: ExplainStmt, inside: (walk: Walk, node
 			'Its counts tell of rows that the policy hides; EXPLAIN without ANALYZE shows the plan.',
 		);
 	}
-	withoutCosts(walk, isOn(node, 'verbose'));
+	withoutCosts(walk, node);
 }
 
 function executeIn(query: Node): Node {
@@ -41,19 +41,24 @@ function isOn(node: ExplainStmt, name: string): boolean {
 	});
 }
 
-/** The last of several COSTS options is the one that holds. */
-function withoutCosts(walk: Walk, verbose: boolean): void {
+/** What planning touched and took rests on the rows of the table too; named only where the client names them, since not every version has all. */
+const ON_PLANNING = ['buffers', 'memory'] as const;
+
+/** The last of several options of a name is the one that holds. */
+function withoutCosts(walk: Walk, node: ExplainStmt): void {
 	const { source } = walk;
-	const at = source.tokens.findIndex((token) => isKeyword(token, 'explain'));
+	const at = source.tokenAt(walk.start);
 	const next = source.tokens[at + 1];
 	const explainToken = source.tokens[at];
-	if (explainToken === undefined || next === undefined) throw refuse(walk, 'an EXPLAIN that the gateway cannot place');
+	if (explainToken === undefined || next === undefined || !isKeyword(explainToken, 'explain'))
+		throw refuse(walk, 'an EXPLAIN that the gateway cannot place');
 	const close = next.text === '(' ? source.tokens[source.closing(at + 1)] : undefined;
 	// A bracket may also open the query itself.
 	const isOptions =
 		next.text === '(' &&
 		!['select', 'values', 'with', 'table', '('].includes((source.tokens[at + 2]?.text ?? '').toLowerCase());
-	if (isOptions && close !== undefined) walk.edits.insert(close.start, ', COSTS OFF, SUMMARY OFF');
-	else if (verbose) walk.edits.replace(next.start, next.end, '(VERBOSE, COSTS OFF)');
+	const also = ON_PLANNING.filter((name) => isOn(node, name)).map((name) => `, ${name.toUpperCase()} OFF`);
+	if (isOptions && close !== undefined) walk.edits.insert(close.start, `, COSTS OFF, SUMMARY OFF${also.join('')}`);
+	else if (isOn(node, 'verbose')) walk.edits.replace(next.start, next.end, '(VERBOSE, COSTS OFF)');
 	else walk.edits.insert(explainToken.end, ' (COSTS OFF)');
 }

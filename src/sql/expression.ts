@@ -1,5 +1,5 @@
 /** Walks an expression: what it reads and calls, of what type it is, and whether it may meet rows that a filter hides. */
-import type { Node, SortBy, WindowDef } from '@pgsql/types';
+import type { Node, SelectStmt, SortBy, WindowDef } from '@pgsql/types';
 import type { CatalogSnapshot } from '../catalog/snapshot.ts';
 import { checkCallNode } from './call.ts';
 import { checkUserCasts, isSafeCast, usedType } from './casts.ts';
@@ -13,6 +13,7 @@ import { constantType } from './literal.ts';
 import { collectAsked } from './sampled.ts';
 import { resolveBare, type Scope } from './scope.ts';
 import { commonType, resolvedType } from './types.ts';
+import { brought, called, joined, tried, unsafe } from './expr-info.ts';
 import { GatewayError } from '../errors.ts';
 import { type ExprInfo, type Place, positionAt, refuse, requireVersion, type Walk } from './walk.ts';
 
@@ -42,15 +43,6 @@ export function expressions(nodes: readonly (Node | undefined)[] | undefined, ar
 	return joined((nodes ?? []).map((node) => expression(node, around)));
 }
 
-/** Parts of one whole: constant or safe when all of them are. */
-export function joined(parts: readonly ExprInfo[], type?: number | null): ExprInfo {
-	return {
-		type: type === undefined ? commonType(parts.map((part) => part.type)) : type,
-		constant: parts.every((part) => part.constant),
-		safe: parts.every((part) => part.safe),
-	};
-}
-
 /** Walks a condition and notes when it could tell something of a hidden row. */
 export function condition(node: Node | undefined, around: Omit<Around, 'place'>): void {
 	for (const part of conjuncts(node)) {
@@ -73,22 +65,39 @@ type Handlers = { [K in NodeTag]?: (value: NodeOf<K>, around: Around) => ExprInf
 
 const HANDLERS: Handlers = {
 	A_Const: (node) => ({ type: constantType(node), constant: true, safe: true }),
-	ParamRef: (node, { walk }) => ({ type: parameterType(walk, node.number ?? 0), constant: true, safe: true }),
+	ParamRef: (node, { walk }) => ({
+		type: parameterType(walk, node.number ?? 0),
+		constant: true,
+		safe: true,
+		runs: true,
+	}),
 	ColumnRef: columnRef,
 	A_Expr: operation,
-	BoolExpr: (node, around) => ({ ...expressions(node.args, around), type: TYPE.bool }),
+	BoolExpr: (node, around) =>
+		tried(
+			(node.args ?? []).map((arg) => expression(arg, around)),
+			TYPE.bool,
+		),
 	NullTest: (node, around) => ({ ...expression(node.arg, around), type: TYPE.bool }),
 	BooleanTest: (node, around) => ({ ...expression(node.arg, around), type: TYPE.bool }),
 	FuncCall: functionCall,
 	SubLink: subLink,
 	CaseExpr: caseExpression,
-	CoalesceExpr: (node, around) => expressions(node.args, around),
-	MinMaxExpr: (node, around) => expressions(node.args, around),
+	CoalesceExpr: (node, around) =>
+		brought(
+			around.walk,
+			(node.args ?? []).map((arg) => expression(arg, around)),
+		),
+	// Compared by whatever its type is sorted by: that of records fails where two differ in their types, if it comes so far.
+	MinMaxExpr: (node, around) => unsafe(around.walk, expressions(node.args, around)),
 	SQLValueFunction: (node) => ({ type: SQL_VALUE_TYPES[node.op ?? ''] ?? null, constant: true, safe: true }),
 	TypeCast: typeCast,
 	CollateClause: (node, around) => expression(node.arg, around),
 	A_ArrayExpr: (node, around) => {
-		const items = expressions(node.elements, around);
+		const items = brought(
+			around.walk,
+			(node.elements ?? []).map((element) => expression(element, around)),
+		);
 		const element =
 			items.type === null || items.type === TYPE.unknown ? 0 : around.walk.context.catalog.arrayTypeOf(items.type);
 		return { ...items, type: element === 0 ? null : element };
@@ -99,10 +108,13 @@ const HANDLERS: Handlers = {
 	NamedArgExpr: (node, around) => expression(node.arg, around),
 	XmlExpr: (node, around) => {
 		const named = (node.named_args ?? []).map((item) => expression(as(item, 'ResTarget')?.val, around));
-		return unsafe(joined([...named, expressions(node.args, around)], node.op === 'IS_DOCUMENT' ? TYPE.bool : TYPE.xml));
+		return unsafe(
+			around.walk,
+			joined([...named, expressions(node.args, around)], node.op === 'IS_DOCUMENT' ? TYPE.bool : TYPE.xml),
+		);
 	},
 	XmlSerialize: (node, around) =>
-		unsafe({
+		unsafe(around.walk, {
 			...expression(node.expr, around),
 			type: usedType(around.walk, node.typeName, node.location)?.oid ?? null,
 		}),
@@ -144,11 +156,6 @@ function parameterType(walk: Walk, number: number): number | null {
 	return walk.source.occurrences(number) > 1 ? null : TYPE.unknown;
 }
 
-/** A function or cast over row values that is not known to be leakproof. */
-export function unsafe(info: ExprInfo): ExprInfo {
-	return { ...info, safe: info.safe && info.constant };
-}
-
 function typeCast(node: NodeOf<'TypeCast'>, around: Around): ExprInfo {
 	const parts = as(node.arg, 'RowExpr')?.args;
 	const row = parts?.map((part) => expression(part, around));
@@ -159,7 +166,10 @@ function typeCast(node: NodeOf<'TypeCast'>, around: Around): ExprInfo {
 	const target = usedType(around.walk, node.typeName, node.location);
 	checkUserCasts(around.walk, fields ?? arg.type, target?.oid, node.location);
 	const harmless = target !== undefined && isSafeCast(around.walk.context.catalog, arg.type, target.oid);
-	return { type: target?.oid ?? null, constant: arg.constant, safe: arg.safe && (arg.constant || harmless) };
+	// A literal is read as its type before anything runs, but not checked against a domain.
+	const folds = node.arg !== undefined && 'A_Const' in node.arg && target?.kind === 'b';
+	const { constant } = arg;
+	return called(around.walk, arg, { type: target?.oid ?? null, constant, leakproof: harmless, folds });
 }
 
 /** `column(row)` is another way to write `row.column`, where no function of that name takes it. */
@@ -193,7 +203,8 @@ function functionCall(node: NodeOf<'FuncCall'>, around: Around): ExprInfo {
 	const info = checkCallNode(around.walk, node, [...args, ...within]);
 	const whole = joined([...args, ...order, filter, window], info.type);
 	const constant = whole.constant && !info.volatile && node.agg_star !== true;
-	return { type: info.type, constant, safe: whole.safe && (info.leakproof || constant) };
+	const { type, leakproof, immutable } = info;
+	return called(around.walk, whole, { type, constant, leakproof, folds: immutable });
 }
 
 function caseExpression(node: NodeOf<'CaseExpr'>, around: Around): ExprInfo {
@@ -207,8 +218,11 @@ function caseExpression(node: NodeOf<'CaseExpr'>, around: Around): ExprInfo {
 		results.push(expression(when?.result, around));
 	}
 	results.push(expression(node.defresult, around));
-	const type = joined(results.filter((result) => result !== NOTHING)).type;
-	return joined([...tests, ...results], type);
+	const given = brought(
+		around.walk,
+		results.filter((result) => result !== NOTHING),
+	);
+	return tried([...tests, given], given.type);
 }
 
 function compared(
@@ -219,8 +233,9 @@ function compared(
 	location: number | undefined,
 ): ExprInfo {
 	const info = checkOperator(around.walk, { names, left: left.type, right: right.type, location });
+	const { type, leakproof, immutable } = info;
 	const constant = left.constant && right.constant && !info.volatile;
-	return { type: info.type, constant, safe: left.safe && right.safe && (info.leakproof || constant) };
+	return called(around.walk, joined([left, right]), { type, constant, leakproof, folds: immutable });
 }
 
 function operation(node: NodeOf<'A_Expr'>, around: Around): ExprInfo {
@@ -232,7 +247,7 @@ function operation(node: NodeOf<'A_Expr'>, around: Around): ExprInfo {
 		case 'AEXPR_OP': {
 			const pairs = rowPairs(node.lexpr, node.rexpr);
 			if (pairs !== undefined) {
-				return joined(
+				return tried(
 					pairs.map(([left, right]) => binary(names, expression(left, around), expression(right, around))),
 					TYPE.bool,
 				);
@@ -240,11 +255,9 @@ function operation(node: NodeOf<'A_Expr'>, around: Around): ExprInfo {
 			const right = expression(node.rexpr, around);
 			if (node.lexpr !== undefined) return binary(names, expression(node.lexpr, around), right);
 			const info = checkOperator(around.walk, { names, left: undefined, right: right.type, location });
-			return {
-				type: info.type,
-				constant: right.constant && !info.volatile,
-				safe: right.safe && (info.leakproof || right.constant),
-			};
+			const { type, leakproof, immutable } = info;
+			const constant = right.constant && !info.volatile;
+			return called(around.walk, right, { type, constant, leakproof, folds: immutable });
 		}
 		case 'AEXPR_OP_ANY':
 		case 'AEXPR_OP_ALL': {
@@ -313,11 +326,11 @@ function inList(node: NodeOf<'A_Expr'>, around: Around, names: readonly string[]
 			}
 			return lefts.map((left, i) => compared(around, names, left, expression(rights[i], around), node.location));
 		});
-		return joined(parts, TYPE.bool);
+		return tried(parts, TYPE.bool);
 	}
 	const left = expression(node.lexpr, around);
 	const seen = new Map<number | null, ExprInfo>();
-	let all: ExprInfo = left;
+	const parts: ExprInfo[] = [left];
 	for (const item of items) {
 		const right = expression(item, around);
 		let info = seen.get(right.type);
@@ -325,9 +338,9 @@ function inList(node: NodeOf<'A_Expr'>, around: Around, names: readonly string[]
 			info = compared(around, names, left, { ...right, constant: true, safe: true }, node.location);
 			seen.set(right.type, info);
 		}
-		all = joined([all, info, right]);
+		parts.push(info, right);
 	}
-	return { ...all, type: TYPE.bool };
+	return tried(parts, TYPE.bool);
 }
 
 function between(node: NodeOf<'A_Expr'>, around: Around): ExprInfo {
@@ -341,7 +354,7 @@ function between(node: NodeOf<'A_Expr'>, around: Around): ExprInfo {
 		const used = symmetric ? operators : [operators[i] ?? '>='];
 		return used.map((name) => compared(around, [name], left, right, node.location));
 	});
-	return joined(parts, TYPE.bool);
+	return tried(parts, TYPE.bool);
 }
 
 function subLink(node: NodeOf<'SubLink'>, around: Around): ExprInfo {
@@ -350,34 +363,63 @@ function subLink(node: NodeOf<'SubLink'>, around: Around): ExprInfo {
 	const tests = as(node.testexpr, 'RowExpr')?.args ?? (node.testexpr === undefined ? [] : [node.testexpr]);
 	const lefts = tests.map((test) => expression(test, around));
 	// What a query inside reads may be asked about by what is around it, whatever its own conditions are.
-	const { asked } = walk;
+	const { asked, lates, named } = walk;
 	walk.asked = null;
+	walk.named = new Set();
 	const columns = walk.query(walk, node.subselect, scope, place);
+	const late = walk.lates > lates;
+	const isSafe = !mayFailByCount(walk, node, scope);
+	for (const item of walk.named) named.add(item);
+	walk.named = named;
 	walk.asked = asked;
 	const types = columns?.map((column) => resolvedType(column.type));
 	const [first] = columns ?? [];
 	if (first !== undefined) walk.firstColumns.set(node.subselect, first.name);
 	switch (node.subLinkType) {
 		case 'EXISTS_SUBLINK':
-			return { type: TYPE.bool, constant: false, safe: true };
+			return { type: TYPE.bool, constant: false, safe: true, late };
 		case 'ANY_SUBLINK':
 		case 'ALL_SUBLINK': {
 			const names = node.operName === undefined ? ['='] : stringsOf(node.operName);
 			const parts = lefts.map((left, i) =>
 				compared(around, names, left, { type: types?.[i] ?? null, constant: false, safe: true }, node.location),
 			);
-			return { ...joined(parts, TYPE.bool), constant: false };
+			const whole = joined(parts, TYPE.bool);
+			return { ...whole, constant: false, late: late || whole.late === true };
 		}
 		case 'EXPR_SUBLINK':
-			return { type: types?.[0] ?? null, constant: false, safe: true };
+			return { type: types?.[0] ?? null, constant: false, safe: isSafe, late };
 		case 'ARRAY_SUBLINK': {
 			const element = types?.[0] ?? null;
 			const array = element === null ? 0 : walk.context.catalog.arrayTypeOf(element);
-			return { type: array === 0 ? null : array, constant: false, safe: true };
+			return { type: array === 0 ? null : array, constant: false, safe: true, late };
 		}
 		default:
 			throw refuse(walk, `a subquery of kind ${String(node.subLinkType)}`, node.location);
 	}
+}
+
+/** A query in the place of a value fails where it gives several rows, and does so for each row around it that it looks at. */
+function mayFailByCount(walk: Walk, { subLinkType, subselect }: NodeOf<'SubLink'>, around: Scope): boolean {
+	if (subLinkType !== 'EXPR_SUBLINK' || isSingle(walk.context.catalog, as(subselect, 'SelectStmt'))) return false;
+	for (let scope: Scope | null = around; scope !== null; scope = scope.parent) {
+		if (scope.items.some((item) => walk.named.has(item))) return true;
+	}
+	return false;
+}
+
+/** One row at most: nothing in FROM, or an aggregate without GROUP BY, or LIMIT 1. */
+function isSingle(catalog: CatalogSnapshot, query: SelectStmt | undefined): boolean {
+	if (query === undefined || query.larg !== undefined || query.valuesLists !== undefined) return false;
+	const targets = (query.targetList ?? []).map((node) => as(node, 'ResTarget')?.val);
+	const isAggregate = (node: Node | undefined): boolean => {
+		const call = as(node, 'FuncCall');
+		const routines = catalog.routinesNamed(stringsOf(call?.funcname).at(-1) ?? '');
+		return call?.over === undefined && routines.length > 0 && routines.every(({ kind }) => kind === 'aggregate');
+	};
+	if (query.groupClause === undefined && targets.some(isAggregate)) return true;
+	const isOne = as(query.limitCount, 'A_Const')?.ival?.ival === 1;
+	return isOne && query.limitOption !== 'LIMIT_OPTION_WITH_TIES';
 }
 
 function indirection(node: NodeOf<'A_Indirection'>, around: Around): ExprInfo {
@@ -385,12 +427,15 @@ function indirection(node: NodeOf<'A_Indirection'>, around: Around): ExprInfo {
 	for (const step of node.indirection ?? []) {
 		const field = as(step, 'String')?.sval;
 		const indices = as(step, 'A_Indices');
-		if (field !== undefined) info = { ...info, type: fieldFunction(around.walk, field, info.type), safe: info.safe };
-		else if (indices !== undefined) {
+		if (field !== undefined) {
+			const type = fieldFunction(around.walk, field, info.type);
+			// What is no field is a call of a function.
+			info = type === undefined ? { type: null, constant: false, safe: false } : { ...info, type };
+		} else if (indices !== undefined) {
 			const parts = joined([info, expression(indices.lidx, around), expression(indices.uidx, around)]);
 			const element = info.type === null || indices.is_slice === true ? null : elementOf(around, info.type);
 			// A subscript out of reason is null, never an error, but jsonb and others have code of their own.
-			info = unsafe({ ...parts, type: indices.is_slice === true ? info.type : element });
+			info = unsafe(around.walk, { ...parts, type: indices.is_slice === true ? info.type : element });
 		} else if (as(step, 'A_Star') === undefined) throw refuse(around.walk, `an indirection of kind ${tagOf(step)}`);
 	}
 	return info;

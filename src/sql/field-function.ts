@@ -2,8 +2,8 @@
 import { checkRoutine, findRoutines } from './routines.ts';
 import type { Walk } from './walk.ts';
 
-/** Checks what a field selection may call; gives the field's type where `type` is a composite that has the field. */
-export function fieldFunction(walk: Walk, field: string, type: number | null): number | null {
+/** The field's type where `type` is a composite that has the field; undefined for what may be a call, which is checked. */
+export function fieldFunction(walk: Walk, field: string, type: number | null): number | undefined {
 	const { catalog } = walk.context;
 	const composite = type === null ? undefined : catalog.typeByOid(type);
 	if (composite !== undefined && composite.relation !== 0) {
@@ -18,5 +18,5 @@ export function fieldFunction(walk: Walk, field: string, type: number | null): n
 		action: 'execute' as const,
 	};
 	for (const routine of findRoutines(walk.context, call)) checkRoutine(walk, routine, 'execute', undefined);
-	return null;
+	return undefined;
 }

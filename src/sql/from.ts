@@ -113,8 +113,10 @@ function join(walk: Walk, node: NodeOf<'JoinExpr'>, scope: Scope): readonly Rang
 	}
 	if (node.alias === undefined) return items;
 	// What is read through the join's own name can't be told from here: all of it.
-	for (const item of items)
+	for (const item of items) {
 		for (const column of item.columns ?? []) item.note?.columns.add(column.origin ?? column.name);
+		noteAsked(walk, item, undefined);
+	}
 	// Whose column an alias of the join means is no longer told by its origin.
 	const columns = allColumns(items)?.map(({ name, type, masked }) => ({ name, type, masked })) ?? null;
 	return [computed(node.alias.aliasname ?? null, columns, node.alias)];
@@ -173,7 +175,11 @@ function mergedColumns(
 		}
 		const type = commonType(types);
 		const side = type === null || node.jointype === 'JOIN_FULL' ? undefined : node.jointype === 'JOIN_RIGHT' ? r : l;
-		if (side === undefined) return { name, type, masked };
+		if (side === undefined) {
+			// The server may still hand on one side's column, which a condition then asks about.
+			for (const one of [l, r]) if (one !== undefined) noteAsked(walk, one.column.from ?? one.item, one.column.origin);
+			return { name, type, masked };
+		}
 		const { origin, through } = side.column;
 		return {
 			name,

@@ -81,8 +81,9 @@ export function jsonExpressions(walkers: JsonWalkers): Handlers {
 	};
 }
 
-/** Their functions are not leakproof: safe only over constants. */
+/** Their functions are not leakproof: safe only over constants, and then they run with the statement. */
 function result(constant: boolean, output: JsonOutput | undefined, around: Around): ExprInfo {
 	usedType(around.walk, output?.typeName, undefined);
-	return { type: null, constant, safe: constant };
+	if (constant) around.walk.lates += 1;
+	return { type: null, constant, safe: constant, runs: constant, late: constant };
 }

@@ -3,12 +3,13 @@ import type { NodeOf } from './nodes.ts';
 import { as } from './nodes.ts';
 import { mayOnDatabase, mayOnRelation } from './may.ts';
 import { refuse, type Walk } from './walk.ts';
-import { writeTarget } from './write-target.ts';
+import { noteTarget, writeTarget } from './write-target.ts';
 
 /** A filter can't spare the rows that it hides from TRUNCATE. */
 export function truncate(walk: Walk, node: NodeOf<'TruncateStmt'>): void {
 	for (const entry of node.relations ?? []) {
 		const target = writeTarget(walk, as(entry, 'RangeVar'), 'truncate');
+		noteTarget(walk, target);
 		if (target.protection.filters.length > 0)
 			throw refuse(
 				walk,

@@ -15,6 +15,7 @@ import {
 	checkWrittenColumn,
 	filterCondition,
 	noteTarget,
+	wholeOrPlain,
 	type WriteTarget,
 	writeTarget,
 	writtenNames,
@@ -76,6 +77,7 @@ function whenClause(walk: Walk, clause: MergeWhenClause, scope: Scope, target: W
 	expressions(clause.values, { ...around, scope: action === 'insert' ? scope : withoutSiblings(scope) });
 	for (const node of clause.targetList ?? []) {
 		const assigned = as(node, 'ResTarget');
+		wholeOrPlain(walk, assigned, target);
 		const multiple = as(assigned?.val, 'MultiAssignRef');
 		if (multiple === undefined) expression(assigned?.val, around);
 		else if (multiple.colno === 1) expression(multiple.source, around);

@@ -9,6 +9,7 @@ export interface OperatorInfo {
 	readonly type: number | null;
 	readonly leakproof: boolean;
 	readonly volatile: boolean;
+	readonly immutable: boolean;
 }
 
 /** `left` is undefined for a prefix operator; a type of null can't be told. */
@@ -25,10 +26,12 @@ export function checkOperator(walk: Walk, operation: Operation): OperatorInfo {
 	const candidates = operatorsMeant(walk, operation);
 	let leakproof = candidates.length > 0;
 	let volatile = false;
+	let immutable = candidates.length > 0;
 	for (const operator of candidates) {
 		const routine = context.catalog.routineByOid(operator.routine);
 		if (routine === undefined) {
 			leakproof = false;
+			immutable = false;
 			continue;
 		}
 		if (!routine.builtin) {
@@ -37,10 +40,11 @@ export function checkOperator(walk: Walk, operation: Operation): OperatorInfo {
 		}
 		leakproof &&= routine.leakproof;
 		volatile ||= routine.volatility === 'volatile';
+		immutable &&= routine.volatility === 'immutable';
 	}
 	const first = candidates[0];
 	const same = first !== undefined && candidates.every((operator) => operator.result === first.result);
-	return { type: same ? polymorphic(context, first.result) : null, leakproof, volatile };
+	return { type: same ? polymorphic(context, first.result) : null, leakproof, volatile, immutable };
 }
 
 function polymorphic(context: AnalysisContext, type: number): number | null {

@@ -24,6 +24,8 @@ export interface PendingRead {
 	readonly sample: string;
 	/** The rewritten definition, where the relation is a view that has to be inlined. */
 	readonly definition: string | null;
+	/** A view of this text's own, whose definition is in the server, masks and filters in it. */
+	readonly open: boolean;
 	/** True when the client gave no alias. */
 	readonly needsAlias: boolean;
 	/** Leakproof conditions of the statement's own that hold inside of a fence too, so that it keeps its index. */
@@ -103,7 +105,7 @@ export function finishReads(walk: Walk): void {
 			continue;
 		}
 		if (read.onlyIfRead !== null) noteProtection(walk, read.onlyIfRead, read.protection);
-		const fence = walk.leaky && (read.protection.filters.length > 0 || read.definition !== null);
+		const fence = walk.leaky && (read.protection.filters.length > 0 || read.definition !== null || read.open);
 		writeOutStars(walk, read);
 		const alias = read.needsAlias ? ` AS ${quoteIdentifier(read.relation.name)}` : '';
 		const text = `(${subquery(walk, read, fence)})${alias}`;
@@ -193,7 +195,8 @@ function shownAs(protection: ColumnProtection, opaque: boolean): string {
 	if (protection.state === 'masked') return `${protection.render(INNER)} AS ${name}`;
 	if (protection.state === 'hidden') return `CAST(NULL AS ${castType(protection.column.type)}) AS ${name}`;
 	if (!opaque) return `${INNER}.${name}`;
-	// A null of the very type keeps the type modifier in RowDescription.
-	const otherwise = `ELSE CAST(NULL AS ${castType(protection.column.type)})`;
+	// A null of the very type keeps the type modifier in RowDescription; it is not known of what the text itself makes.
+	const { type } = protection.column;
+	const otherwise = type === '' ? '' : `ELSE CAST(NULL AS ${castType(type)})`;
 	return `CASE WHEN pg_catalog.pg_backend_pid() OPERATOR(pg_catalog.>) 0 THEN ${INNER}.${name} ${otherwise} END AS ${name}`;
 }

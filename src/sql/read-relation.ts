@@ -17,6 +17,8 @@ interface Reading {
 	readonly protection: Protection | null;
 	readonly view: InlinedView | null;
 	readonly note: UseNote;
+	/** It holds protected rows, and nothing in the server keeps a condition from running on those that it leaves out. */
+	readonly open?: boolean;
 }
 
 const READABLE: ReadonlySet<Relation['kind']> = new Set([
@@ -53,6 +55,7 @@ export function readRelation(walk: Walk, range: RangeVar, sample: { text: string
 		only: only && relation.kind !== 'view' && relation.kind !== 'matview',
 		sample: sample?.text ?? '',
 		definition: reading.view?.definition ?? null,
+		open: reading.open === true,
 		needsAlias: alias === undefined,
 		pushed: [],
 		sampled: new Set(),
@@ -63,7 +66,7 @@ export function readRelation(walk: Walk, range: RangeVar, sample: { text: string
 	};
 	if (sample !== null && reading.view !== null) throw refuse(walk, 'TABLESAMPLE on a protected view', range.location);
 	walk.pending.push(plan);
-	const columns = seenColumns(walk, reading.protection, reading.view);
+	const columns = seenColumns(walk, reading.protection, reading);
 	const made = item(relation, name, alias, rename(columns, aliases), reading.note, true);
 	walk.reads.set(made, plan);
 	return made;
@@ -89,10 +92,10 @@ function item(
 }
 
 /** Columns as the subquery shows them. */
-function seenColumns(walk: Walk, protection: Protection, view: InlinedView | null): readonly ItemColumn[] {
+function seenColumns(walk: Walk, protection: Protection, { view, open }: Reading): readonly ItemColumn[] {
 	const columns = protection.columns.map((column, i) => ({
 		column,
-		computed: view !== null && view.computed[i] !== false,
+		computed: open === true || (view !== null && view.computed[i] !== false),
 	}));
 	return columns
 		.filter(({ column }) => visible(walk, column))
@@ -144,15 +147,25 @@ function read(walk: Walk, relation: Relation, only: boolean, location: number | 
 	addRules(note, walk.context.access.onRelation(relation.schema, relation.name, 'select').rules);
 	const isView = relation.kind === 'view' || relation.kind === 'matview';
 	const inlined = isView && !isMadeHere(relation) ? inlineView(walk, relation) : null;
-	if (isPlain(walk, protection) && inlined === null) return { protection: null, view: null, note };
+	if (isPlain(walk, protection) && inlined === null && !isOpen(walk, relation))
+		return { protection: null, view: null, note };
 	noteProtection(walk, note, protection);
-	return { protection, view: inlined, note };
+	return { protection, view: inlined, note, open: isOpen(walk, relation) };
+}
+
+/** A view of this text's own over something protected. */
+function isOpen(walk: Walk, relation: Relation): boolean {
+	if (relation.madeOverProtected !== true) return false;
+	walk.touchesProtected = true;
+	walk.masks = true;
+	return true;
 }
 
 /** The session's own: what is in a temporary table was its to see; a temporary view shows what its tables show now. */
 function readOwn(walk: Walk, relation: Relation, note: UseNote): Reading {
 	const view = relation.kind === 'view' && !isMadeHere(relation) ? inlineView(walk, relation) : null;
-	return { protection: view === null ? null : unprotected(relation), view, note };
+	const open = isOpen(walk, relation);
+	return { protection: view === null && !open ? null : unprotected(relation), view, note, open };
 }
 
 /** A view that an earlier statement of the same text makes: its query was rewritten for whoever reads it now. */

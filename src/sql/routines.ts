@@ -24,6 +24,7 @@ export interface CallInfo {
 	readonly type: number | null;
 	readonly leakproof: boolean;
 	readonly volatile: boolean;
+	readonly immutable: boolean;
 	/** Columns that it has as a FROM item, where all candidates agree. */
 	readonly outColumns: readonly string[];
 }
@@ -160,6 +161,7 @@ function summary(candidates: readonly Routine[]): CallInfo {
 		type: same && first !== undefined ? first.returnType : null,
 		leakproof: candidates.every((routine) => routine.leakproof),
 		volatile: candidates.some((routine) => routine.volatility === 'volatile'),
+		immutable: candidates.every((routine) => routine.volatility === 'immutable'),
 		outColumns: sameOut ? (first?.outColumns ?? []) : [],
 	};
 }

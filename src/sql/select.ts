@@ -1,6 +1,7 @@
 /** Walks SELECT, VALUES and set operations: clauses in the order in which names come into sight. */
 import type { Node, SelectStmt, WithClause } from '@pgsql/types';
-import { type Around, condition, expression, expressions, joined, sortItems, windowDefinition } from './expression.ts';
+import { joined } from './expr-info.ts';
+import { type Around, condition, expression, expressions, sortItems, windowDefinition } from './expression.ts';
 import { stripSchema } from './column-ref.ts';
 import { fromClause, resolved, withoutSiblings } from './from.ts';
 import { keepFunctionalDependency } from './group-by.ts';
@@ -134,8 +135,8 @@ function values(walk: Walk, statement: SelectStmt, scope: Scope, place: Place): 
 		return infos;
 	});
 	const columns = (rows[0] ?? []).map((_, n): ItemColumn => {
-		const { type, safe } = joined(rows.flatMap((infos) => infos[n] ?? []));
-		return { name: `column${n + 1}`, type, masked: !safe };
+		const { type, safe, late } = joined(rows.flatMap((infos) => infos[n] ?? []));
+		return { name: `column${n + 1}`, type, masked: !safe || late === true };
 	});
 	const sorted = { ...around, scope: { parent: scope, items: [computedItem(columns)], ctes: [] } };
 	within(around, sortItems(statement.sortClause, sorted));
@@ -247,7 +248,7 @@ export function targetList(walk: Walk, nodes: readonly Node[] | undefined, scope
 		columns.push({
 			name: target.name ?? outputName(target.val, walk.firstColumns),
 			type: info.type,
-			masked: !info.safe,
+			masked: !info.safe || info.late === true,
 			...(through === undefined ? {} : { through }),
 		});
 		if ('A_Indirection' in target.val && (target.val.A_Indirection.indirection ?? []).some((step) => 'A_Star' in step))

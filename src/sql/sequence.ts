@@ -22,7 +22,14 @@ export function checkSequence(
 		);
 	}
 	const parts = splitName(text);
-	const schemas = parts.length > 1 ? [parts[0] ?? ''] : effectivePath(walk.context, true);
+	const database = parts.length > 2 ? parts.at(-3) : undefined;
+	if (parts.length > 3 || (database !== undefined && database !== access.database))
+		throw new GatewayError(
+			'0A000',
+			`cross-database references are not implemented: ${text}`,
+			positionAt(walk, location),
+		);
+	const schemas = parts.length > 1 ? [parts.at(-2) ?? ''] : effectivePath(walk.context, true);
 	const name = parts.at(-1) ?? '';
 	const relation = schemas
 		.map((schema) => walk.context.catalog.relation(schema, name))
@@ -48,6 +55,11 @@ function nameLiteral(node: Node | undefined): string | undefined {
 	return cast === undefined ? as(node, 'A_Const')?.sval?.sval : nameLiteral(cast.arg);
 }
 
+/** As the server reads a bare name in a text: its white space around it goes, and capitals of ASCII become small. */
+function folded(name: string): string {
+	return name.replaceAll(/^[ \t\n\r\f\v]+|[ \t\n\r\f\v]+$/g, '').replaceAll(/[A-Z]/g, (letter) => letter.toLowerCase());
+}
+
 /** Splits a possibly quoted, possibly qualified name as regclass input does. */
 export function splitName(text: string): readonly string[] {
 	const parts: string[] = [];
@@ -66,7 +78,7 @@ export function splitName(text: string): readonly string[] {
 		} else {
 			const dot = text.indexOf('.', at);
 			const end = dot === -1 ? text.length : dot;
-			parts.push(text.slice(at, end).trim().toLowerCase());
+			parts.push(folded(text.slice(at, end)));
 			at = end + 1;
 		}
 	}

@@ -73,9 +73,10 @@ export function show(walk: Walk, name: string): void {
 	if (name !== 'all') return;
 	const names = secretSettingNames().map((secret) => quoteLiteral(secret));
 	const { tokens } = walk.source;
-	const at = tokens.findIndex((token, i) => isKeyword(token, 'show') && isKeyword(tokens[i + 1], 'all'));
+	const at = walk.source.tokenAt(walk.start);
 	const [first, last] = [tokens[at], tokens[at + 1]];
-	if (first === undefined || last === undefined) throw refuse(walk, 'a SHOW ALL that the gateway cannot place');
+	if (first === undefined || last === undefined || !isKeyword(first, 'show') || !isKeyword(last, 'all'))
+		throw refuse(walk, 'a SHOW ALL that the gateway cannot place');
 	walk.edits.replace(
 		first.start,
 		last.end,

@@ -47,6 +47,10 @@ export interface ExprInfo {
 	readonly constant: boolean;
 	/** May meet a row that a filter hides: leakproof all the way down, or constant. */
 	readonly safe: boolean;
+	/** Something constant in it is computed when the statement runs: a parameter, a stable function. The planner folds the rest. */
+	readonly runs?: boolean;
+	/** Such a part may fail, and whether it is reached may depend on the row: behind CASE, OR and the like it is not safe. */
+	readonly late?: boolean;
 }
 
 /** Mutable notes on one object, made into an ObjectUse at the end. */
@@ -72,6 +76,8 @@ export interface AskedColumn {
 export interface Walk {
 	readonly context: AnalysisContext;
 	readonly source: SourceText;
+	/** Byte of the text at which the statement begins. */
+	readonly start: number;
 	readonly edits: EditList;
 	readonly uses: Map<string, UseNote>;
 	readonly pending: PendingRead[];
@@ -95,6 +101,10 @@ export interface Walk {
 	readonly operators: Map<string, readonly Operator[]>;
 	/** Names of the first columns of subqueries in expressions, by their node. */
 	readonly firstColumns: WeakMap<Node, string>;
+	/** Constants that may fail when the statement runs, so far. */
+	lates: number;
+	/** Items whose columns the innermost query in an expression has named. */
+	named: Set<RangeItem>;
 	/** A protected relation is touched. */
 	touchesProtected: boolean;
 	/** A protected relation or column is masked or filtered in this statement. */
@@ -121,10 +131,12 @@ export function newWalk(
 	query: QueryWalker,
 	mode: Walk['mode'] = 'statement',
 	views: readonly number[] = [],
+	start = 0,
 ): Walk {
 	return {
 		context,
 		source,
+		start,
 		query,
 		edits: new EditList(source.bytes),
 		uses: new Map(),
@@ -139,6 +151,8 @@ export function newWalk(
 		usersOperator: false,
 		operators: new Map(),
 		firstColumns: new WeakMap(),
+		lates: 0,
+		named: new Set(),
 		touchesProtected: false,
 		masks: false,
 		hidesRows: false,

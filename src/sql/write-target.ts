@@ -5,7 +5,7 @@ import type { Action } from '../stages.ts';
 import { GatewayError } from '../errors.ts';
 import type { InlineTarget } from './inline-target.ts';
 import { displayRelation, isOwnTemporary, resolveRelation } from './names.ts';
-import { as } from './nodes.ts';
+import { as, type NodeOf } from './nodes.ts';
 import { defaultSqlLimits, parse } from './parse.ts';
 import { type Protection, protectionOf } from './protection.ts';
 import { quoteIdentifier } from './quote.ts';
@@ -187,6 +187,16 @@ export function checkWrittenColumn(
 	if (answer.allowed) return;
 	const display = `${displayRelation(relation)}.${name}`;
 	throw denied(walk, `column ${display}`, answer, action, `${access.database}.${display}`, location);
+}
+
+/** To set a part of a value the server reads the whole of it, and fails by what it finds there. */
+export function wholeOrPlain(walk: Walk, assigned: NodeOf<'ResTarget'> | undefined, target: WriteTarget): void {
+	if ((assigned?.indirection ?? []).length === 0) return;
+	const name = assigned?.name ?? '';
+	const state = target.protection.byName.get(name)?.state ?? 'plain';
+	if (state === 'plain') return;
+	const what = `setting a part of the column ${displayRelation(target.relation)}.${name}, which may not be read as it is,`;
+	throw refuse(walk, what, assigned?.location, 'Set the column as a whole.');
 }
 
 /** Names of the columns in a column list. */

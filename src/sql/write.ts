@@ -13,6 +13,7 @@ import {
 	checkWrittenColumn,
 	filterCondition,
 	noteTarget,
+	wholeOrPlain,
 	type WriteTarget,
 	writeTarget,
 	writtenNames,
@@ -64,7 +65,8 @@ function onConflict(
 	target: WriteTarget,
 	hasReturning: boolean,
 ): void {
-	const inferred = { walk, scope, place: 'output', writing: false } as const;
+	const ofIndex: Scope = { ...scope, items: [indexed(target)] };
+	const inferred = { walk, scope: ofIndex, place: 'output', writing: false } as const;
 	for (const node of clause.infer?.indexElems ?? []) {
 		const element = as(node, 'IndexElem');
 		expression(element?.expr, inferred);
@@ -90,6 +92,13 @@ function onConflict(
 	assignments(walk, clause.targetList, update, target);
 	condition(clause.whereClause, { walk, scope: update, writing: false });
 	restrict(walk, target, clause.whereClause, update, hasReturning);
+}
+
+/** The target as the expressions of an index name it: they say which index is meant, and no value of a row is read by them. */
+function indexed({ item, protection, relation, qualifier }: WriteTarget): RangeItem {
+	if (item.inline === undefined) return item;
+	const byName = new Map([...protection.byName].filter(([, { state }]) => state === 'hidden'));
+	return { ...item, inline: { relation, qualifier, protection: { ...protection, byName } } };
 }
 
 function requireUpdate(walk: Walk, target: WriteTarget, clause: OnConflictClause): void {
@@ -153,6 +162,7 @@ function assignments(walk: Walk, nodes: readonly Node[] | undefined, scope: Scop
 	const around = { walk, scope, place: 'output', writing: !target.protection.none } as const;
 	for (const node of nodes ?? []) {
 		const assigned = as(node, 'ResTarget');
+		wholeOrPlain(walk, assigned, target);
 		indices(walk, assigned?.indirection, scope);
 		const multiple = as(assigned?.val, 'MultiAssignRef');
 		if (multiple === undefined) expression(assigned?.val, around);

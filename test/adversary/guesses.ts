@@ -24,6 +24,8 @@ export const ownSsnStart: Pair = ({ own }) => ({ right: own.ssn.slice(0, 6), wro
 export const otherName: Pair = ({ other }) => ({ right: other.name, wrong: randomWord(other.name.length) });
 /** Its first twelve letters, for LIKE. */
 export const otherNameStart: Pair = ({ other }) => ({ right: other.name.slice(0, 12), wrong: randomWord(12) });
+/** Of a paper in a child of the table that is asked. */
+export const otherTitle: Pair = (world) => ({ right: world.otherTitle, wrong: randomWord(world.otherTitle.length) });
 export const otherSsn: Pair = ({ other }) => ({ right: other.ssn, wrong: randomWord(other.ssn.length) });
 export const otherMemo: Pair = ({ other }) => ({
 	right: other.account.memo,

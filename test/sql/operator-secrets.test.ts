@@ -40,6 +40,9 @@ describe('a secret setting', () => {
 				],
 			},
 		},
+		{ sql: "select current_setting('archive_command_x'::varchar(15))", want: { rows: [['']] } },
+		{ sql: "select current_setting('archive_commandx'::char(15)::text)", want: { rows: [['']] } },
+		{ sql: "select current_setting('archive_command'::varchar)", want: REFUSED },
 		{ sql: 'select pg_show_all_settings()', want: { error: ['42501', 'permission denied for function'] } },
 		{
 			sql: "select s.name, setting from pg_catalog.pg_show_all_settings() as s where s.name = 'archive_command'",

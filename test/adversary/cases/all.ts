@@ -10,6 +10,7 @@ import { protocol } from './protocol.ts';
 import { reading } from './reading.ts';
 import { remembered } from './remembered.ts';
 import { session } from './session.ts';
+import { twists } from './twists.ts';
 import { views } from './views.ts';
 import { writing } from './writing.ts';
 
@@ -25,5 +26,6 @@ export const allCases: readonly AttackCase[] = [
 	...protocol,
 	...moving,
 	...remembered,
+	...twists,
 	...answers,
 ];
