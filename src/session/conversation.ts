@@ -132,6 +132,8 @@ export class Conversation {
 	readonly #lookUpRoutines = (names: readonly string[]): Promise<readonly Routine[]> => lookUpRoutines(this, names);
 	#decided: { readonly key: string; readonly access: Access; readonly decision: Decision } | null = null;
 	#flushedAfter: Expected | undefined;
+	/** Something has passed because nothing was held back: the role, or how strings are read, may be another. */
+	#unguarded = false;
 
 	constructor(parts: ConversationParts) {
 		this.services = parts.services;
@@ -243,6 +245,11 @@ export class Conversation {
 
 	/** False: the message has to wait. Once the sign-in has expired, no statement begins outside of a transaction any more. */
 	admits(type: Frontend['type']): boolean {
+		if (this.#unguarded && beginsStatement.has(type) && !this.context().access.unguarded) {
+			const words = 'the policy holds back what this session was free to do, so the session cannot go on';
+			this.fail(new GatewayError('57P01', words, { severity: 'FATAL' }), 'policy');
+			return false;
+		}
 		const nowMs = this.services.now();
 		const lapse = lapseOf(this.standing, this.identity, nowMs);
 		if (lapse === null) return true;
@@ -316,6 +323,7 @@ export class Conversation {
 			for (const effect of statement.effects) {
 				if (effect.type === 'begin') this.inBlock = true;
 				else if (effect.type === 'commit' || effect.type === 'rollback') this.inBlock = false;
+				else if (effect.type === 'unguarded') this.#unguarded = true;
 				else if (effect.type === 'alone') this.services.leave?.(this.database, effect.database);
 			}
 			if (statement.touchesProtected) this.touchedProtected = true;

@@ -112,13 +112,15 @@ export function followParameter(conversation: Conversation, raw: Buffer): boolea
 	if (name === 'search_path') names.report(value);
 	else if (name === 'application_name') {
 		if (info.application !== value) conversation.info = { ...info, application: value };
-	} else if (!isSafeParameter(name, value)) {
+	} else if (!isSafeParameter(name, value) && !(name === SCS && conversation.context().access.unguarded)) {
 		const words = `the backend reports ${name} = ${value}, with which the gateway cannot read statements as the server does`;
 		throw new GatewayError('0A000', words, { severity: 'FATAL' });
 	}
 	// What a question of the gateway's own changes is told to the client when it is done, where it has not heard it.
 	return loans === null || loans.reported(name, value, replies.head?.question == null);
 }
+
+const SCS = 'standard_conforming_strings';
 
 /** The server reports the name as it was given, and compares names by their letters and digits alone; UNICODE is UTF8. */
 function isReadable(encoding: string): boolean {
@@ -127,7 +129,7 @@ function isReadable(encoding: string): boolean {
 
 function isSafeParameter(name: string, value: string): boolean {
 	switch (name) {
-		case 'standard_conforming_strings':
+		case SCS:
 			return value === 'on';
 		case 'client_encoding':
 		case 'server_encoding':

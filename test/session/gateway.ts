@@ -158,6 +158,7 @@ function accessOf(answer: Answer, shape: string): Access {
 		revision: 'p1',
 		shape,
 		unrestricted: false,
+		unguarded: false,
 		onDatabase: () => answer,
 		onRelation: () => answer,
 		onColumn: () => answer,
