@@ -46,9 +46,11 @@ missing file is an error that names the key and the line, before any port is ope
 \`portcullis check\` reads the file without starting anything.
 
 Paths are relative to the folder of the file. Secrets come from the environment (\`{ env: NAME }\`) or from a file
-(\`{ file: PATH }\`), and are never printed. Changes take effect at the next start, with three exceptions: the policies are
-followed while the gateway runs, the files of \`listen.tls\` are read again when they change, and so is the password of
-a database.
+(\`{ file: PATH }\`), and are never printed. 
+What a change takes: the policies are followed while the gateway runs, the files of \`listen.tls\` are read again when they
+change, and so is the password of a database. \`databases\`, with the limits that it takes from \`limits\`, is taken up at SIGHUP and
+at \`RELOAD\` in the console ([operating.md](operating.md#changing-the-databases)). Everything else takes effect at the next start;
+the log and \`RELOAD\` name what has changed and waits for that, and \`SHOW CONFIG\` shows what is in force.
 
 \`<name>\` stands for a name of your own, \`[]\` for each item of a list.
 `;

@@ -19,9 +19,10 @@ export interface Dialled {
  */
 export async function dial(target: BackendTarget, signal: AbortSignal, readBuffer?: Buffer): Promise<Dialled> {
 	const local = target.host.startsWith('/');
+	const { keepAliveMs = 0 } = target;
 	const address: NetConnectOpts = local
 		? { path: `${target.host}/.s.PGSQL.${target.port}` }
-		: { host: target.host, port: target.port, noDelay: true, keepAlive: true };
+		: { host: target.host, port: target.port, noDelay: true, keepAlive: true, keepAliveInitialDelay: keepAliveMs };
 	try {
 		if (local || target.tls.mode === 'disable') return await dialPlain(address, signal, readBuffer);
 		const socket = await opened(connect(address), 'connect', signal);

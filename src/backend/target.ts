@@ -25,6 +25,8 @@ export interface BackendTarget {
 	readonly tls: BackendTls;
 	/** Milliseconds for TCP, TLS and login together; default BACKEND_LIMITS.connectTimeoutMs. */
 	readonly connectTimeoutMs?: number | undefined;
+	/** Silence after which TCP asks whether the server is there; 0 or missing: when the system does. */
+	readonly keepAliveMs?: number | undefined;
 	/** Weak methods are refused unless listed here. */
 	readonly allowPassword?: readonly ('cleartext' | 'md5')[] | undefined;
 }

@@ -43,6 +43,7 @@ export function targetOf(
 			key: tls.key?.reveal(),
 		},
 		connectTimeoutMs: config.limits.connectTimeoutMs,
+		keepAliveMs: config.limits.keepAliveMs,
 	};
 }
 

@@ -345,6 +345,11 @@ const limits = z.strictObject({
 	pendingRepliesMax: count(1)
 		.default(10_000)
 		.describe('Messages of a client that wait for their answers before it is read no further.'),
+	keepAliveMs: count(0)
+		.default(60_000)
+		.describe(
+			'Silence of a connection, to a client or to a server, after which TCP asks whether the other side is there: ten times, a second apart, then it is lost. 0: when the system does, after hours.',
+		),
 	connectTimeoutMs: count(1).default(10_000).describe('Connecting and signing in to a server.'),
 	poolWaitMs: count(1).default(5_000).describe('Waiting for a free server connection.'),
 	channelsMax: count(1)

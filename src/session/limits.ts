@@ -12,6 +12,8 @@ export interface SessionLimits {
 	readonly loginWaitMs: number;
 	/** Between two messages of a client outside of a transaction; 0 switches it off. Ends the session with 57P05. */
 	readonly idleTimeoutMs: number;
+	/** Silence of a client after which TCP asks whether it is there; 0: when the system does. */
+	readonly keepAliveMs: number;
 	/** Sessions of one user at a time; 0: as many as there is room for. */
 	readonly sessionsPerUserMax: number;
 	/** How long a statement may run before it is cancelled (57014); 0: as long as it likes. */
@@ -53,6 +55,7 @@ export const defaultSessionLimits: SessionLimits = Object.freeze({
 	loginTimeoutMs: 60_000,
 	loginWaitMs: 900_000,
 	idleTimeoutMs: 0,
+	keepAliveMs: 60_000,
 	sessionsPerUserMax: 0,
 	queryTimeoutMs: 0,
 	transactionTimeoutMs: 0,

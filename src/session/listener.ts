@@ -75,9 +75,9 @@ export class Listener {
 		this.#tls = tls;
 		this.#crowds = new Crowds(services.limits.connectingPerAddressMax);
 		// The client may half-close and still read the rest.
-		this.#server = createServer({ allowHalfOpen: true, noDelay: true, keepAlive: true }, (socket) =>
-			this.#accept(socket),
-		);
+		const { keepAliveMs: keepAliveInitialDelay } = services.limits;
+		const options = { allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay };
+		this.#server = createServer(options, (socket) => this.#accept(socket));
 		this.#every(tellEveryMs, () => this.#tellOfUnrecorded());
 		const { idleTimeoutMs } = services.limits;
 		if (idleTimeoutMs > 0) this.#every(lookEveryMs, () => this.#endIdle(idleTimeoutMs));
