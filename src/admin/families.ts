@@ -2,6 +2,7 @@
 import type { Family, Labels, Sample } from './exposition.ts';
 import { hostFamilies, labelsOf } from './host-families.ts';
 import type { Histogram } from './histogram.ts';
+import { listenerFamilies } from './listener-families.ts';
 import { type DatabaseMeter, sessionEnds } from './meters.ts';
 import { poolFamilies } from './pool-families.ts';
 import { processFamilies } from './process.ts';
@@ -25,6 +26,7 @@ export function families(view: GatewayView): Family[] {
 		...decisionFamilies(view),
 		...leaseFamilies(view),
 		...poolFamilies(view),
+		...listenerFamilies(view),
 		...hostFamilies(view),
 		...auditFamilies(view),
 		...sinkFamilies(view),

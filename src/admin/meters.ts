@@ -18,6 +18,8 @@ export const sessionEnds = [
 	'query timeout',
 	'transaction timeout',
 	'lifetime',
+	'listener lost',
+	'notifications',
 	'token expired',
 	'backend lost',
 	'ended by the backend',

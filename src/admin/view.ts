@@ -1,6 +1,7 @@
 /** What the operators' side sees of a running gateway. Types only; the command line puts it together. */
 import type { AuditStats } from '../audit/log.ts';
 import type { Cluster } from '../backend/cluster.ts';
+import type { SharedListener } from '../backend/shared-listener.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import type { PipelineStats } from '../pipeline.ts';
 import type { LiveSession } from '../session/live.ts';
@@ -25,6 +26,8 @@ export interface DatabaseView {
 	/** 0: as many as there is room for. */
 	readonly sessionsMax: number;
 	readonly gate: Gate;
+	/** Who hears notifications for sessions in transaction mode, one for each role; none in session mode. */
+	readonly listeners: readonly Pick<SharedListener, 'stats'>[];
 	readonly catalog: Pick<Catalog, 'stats'>;
 }
 

@@ -259,10 +259,11 @@ function viewOf(running: Running, startedMs: number): GatewayView {
 
 function databaseViews({ config, clusters }: ServedDatabase): DatabaseView[] {
 	const shards = clusterConfigs(config);
-	return clusters.map(({ shard, cluster, pool: gate, catalog }, index) => {
+	return clusters.map(({ shard, cluster, pool: gate, catalog, listeners }, index) => {
 		const { name, host, port, dbname, user: role, pool, limits } = shards[index]?.database ?? config;
 		const { sessionsMax } = limits;
-		return { name, shard, host, port, cluster, dbname, role, poolMode: pool.mode, sessionsMax, gate, catalog };
+		const behind = { gate, listeners, catalog };
+		return { name, shard, host, port, cluster, dbname, role, poolMode: pool.mode, sessionsMax, ...behind };
 	});
 }
 

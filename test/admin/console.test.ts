@@ -103,8 +103,8 @@ function words(messages: readonly Backend[]): string[] {
 }
 
 const POOLS =
-	'columns database:25:0 user:25:0 cl_active:23:0 cl_waiting:23:0 sv_active:23:0 sv_login:23:0 maxwait:23:0 maxwait_us:23:0 pool_mode:25:0 sv_idle:23:0 sv_pinned:23:0 pins:25:0';
-const POOL = 'row shop|gateway|1|0|0|0|0|0|session|0|0|';
+	'columns database:25:0 user:25:0 cl_active:23:0 cl_waiting:23:0 sv_active:23:0 sv_login:23:0 maxwait:23:0 maxwait_us:23:0 pool_mode:25:0 sv_idle:23:0 sv_pinned:23:0 pins:25:0 sv_listen:23:0 cl_listen:23:0 channels:23:0';
+const POOL = 'row shop|gateway|1|0|0|0|0|0|session|0|0||0|0|0';
 
 describe('the simple protocol', () => {
 	const rows: readonly { readonly sql: string; readonly want: readonly string[] }[] = [

@@ -8,13 +8,13 @@ import { families } from '../../src/admin/families.ts';
 import type { GatewayView } from '../../src/admin/view.ts';
 import { readExposition } from './exposition.ts';
 import { testSession } from './session.ts';
-import { testView, type ViewOptions, twoHosts } from './view.ts';
+import { testView, type ViewOptions, twoHosts, twoListeners } from './view.ts';
 
 /** A gateway of which every metric has a sample. */
 function busyView(options: ViewOptions = {}): GatewayView {
 	const sinks = [{ sink: 'siem', delivered: 10, retries: 2, lagRecords: 3, lagBytes: 900, lastError: null }];
 	const sessions = [testSession(), testSession({ state: 'active' }), testSession({ ended: true })];
-	const view = testView({ audit: { sinks }, sessions, cluster: twoHosts, ...options });
+	const view = testView({ audit: { sinks }, sessions, cluster: twoHosts, listeners: twoListeners, ...options });
 	view.meters.event({ type: 'login', session: testSession().info });
 	return view;
 }
@@ -66,6 +66,13 @@ describe('the page', () => {
 		{ series: 'portcullis_host_lag_bytes{database="shop",host="db2:5433"}', want: 4096 },
 		{ series: 'portcullis_failovers_total{database="shop"}', want: 2 },
 		{ series: 'portcullis_host_available{database="shop"}', want: 1 },
+		{ series: 'portcullis_listener_connections{database="shop"}', want: 1 },
+		{ series: 'portcullis_listener_channels{database="shop"}', want: 3 },
+		{ series: 'portcullis_listener_sessions{database="shop"}', want: 5 },
+		{ series: 'portcullis_notifications_received_total{database="shop"}', want: 42 },
+		{ series: 'portcullis_notifications_told_total{database="shop"}', want: 122 },
+		{ series: 'portcullis_listener_losses_total{database="shop"}', want: 1 },
+		{ series: 'portcullis_notification_overflows_total{database="shop"}', want: 2 },
 		{ series: 'portcullis_ready', want: 1 },
 	];
 	test.each(rows)('$series is $want', ({ series, want }) => {

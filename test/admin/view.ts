@@ -63,6 +63,34 @@ export const twoHosts: DatabaseView['cluster'] = {
 	],
 };
 
+/** One role that somebody listens as, and one that nobody does. */
+export const twoListeners: DatabaseView['listeners'] = [
+	{
+		stats: {
+			role: 'gateway',
+			connection: { address: '10.0.0.5:5432', pid: 4711, sinceMs: 1_700_000_002_000 },
+			channels: 3,
+			hearers: 5,
+			received: 40,
+			told: 120,
+			losses: 1,
+			overflows: 2,
+		},
+	},
+	{
+		stats: {
+			role: 'gateway_ro',
+			connection: null,
+			channels: 0,
+			hearers: 0,
+			received: 2,
+			told: 2,
+			losses: 0,
+			overflows: 0,
+		},
+	},
+];
+
 /** A pool that grants at once, as many as asked for. */
 export class EasyPool implements BackendPool {
 	leased = 0;
@@ -103,6 +131,7 @@ export interface ViewOptions {
 	readonly sessions?: readonly LiveSession[];
 	readonly draining?: boolean;
 	readonly cluster?: DatabaseView['cluster'];
+	readonly listeners?: DatabaseView['listeners'];
 }
 
 export function testView(options: ViewOptions = {}): GatewayView {
@@ -116,6 +145,7 @@ export function testView(options: ViewOptions = {}): GatewayView {
 			dbname: name,
 			role: 'gateway',
 			poolMode: 'session',
+			listeners: options.listeners ?? [],
 			sessionsMax: 0,
 			gate: new Gate(new EasyPool(), { database: name, waitMs: 1_000, waitersMax: 10 }),
 			catalog: { stats: { ...goodCatalog, ...catalog } },

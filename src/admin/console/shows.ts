@@ -35,7 +35,7 @@ const help: readonly (readonly [string, string])[] = [
 	['SHOW HOSTS', 'hosts of each database that has several, what they are, and how far standbys are behind'],
 	['SHOW POOLS', 'clients and server connections of each database, and who waits'],
 	['SHOW CLIENTS', 'sessions that are signed in'],
-	['SHOW SERVERS', 'server connections in use'],
+	['SHOW SERVERS', 'server connections in use, and those that hear notifications (L)'],
 	['SHOW STATS', 'counters of each database since the start'],
 	['SHOW CONFIG', 'configuration in force, without secrets'],
 	['SHOW READINESS', 'what /readyz says'],
@@ -66,7 +66,7 @@ export const shows: Readonly<Record<ShowName, Show>> = {
 	},
 	pools: {
 		columns: columns(
-			'database user cl_active:int4 cl_waiting:int4 sv_active:int4 sv_login:int4 maxwait:int4 maxwait_us:int4 pool_mode sv_idle:int4 sv_pinned:int4 pins',
+			'database user cl_active:int4 cl_waiting:int4 sv_active:int4 sv_login:int4 maxwait:int4 maxwait_us:int4 pool_mode sv_idle:int4 sv_pinned:int4 pins sv_listen:int4 cl_listen:int4 channels:int4',
 		),
 		rows: ({ view }) => view.databases.map((database) => poolRow(view, database)),
 	},
@@ -78,8 +78,10 @@ export const shows: Readonly<Record<ShowName, Show>> = {
 	},
 	servers: {
 		columns: columns('type user database state addr connect_time link remote_pid:int4 application_name'),
-		rows: ({ view }) =>
-			live(view).flatMap((session) => (session.console || session.leased === false ? [] : [serverRow(session)])),
+		rows: ({ view }) => [
+			...live(view).flatMap((session) => (session.console || session.leased === false ? [] : [serverRow(session)])),
+			...view.databases.flatMap(listenerRows),
+		],
 	},
 	stats: {
 		columns: columns(
@@ -148,7 +150,40 @@ function poolRow(view: GatewayView, database: DatabaseView): readonly Value[] {
 	const longest = [Math.floor(waitUs / 1_000_000), waitUs % 1_000_000];
 	const pins = Object.entries(pinned).filter(([, count]) => count > 0);
 	const kept = [pins.reduce((sum, [, count]) => sum + count, 0), pins.map((pin) => pin.join(' ')).join(', ')];
-	return [shownName(database), role, clients, waiting, leased, connecting, ...longest, poolMode, idle, ...kept];
+	const heard = heardRow(database);
+	return [
+		shownName(database),
+		role,
+		clients,
+		waiting,
+		leased,
+		connecting,
+		...longest,
+		poolMode,
+		idle,
+		...kept,
+		...heard,
+	];
+}
+
+/** Connections that hear notifications, sessions that they hear for, and channels. */
+function heardRow({ listeners }: DatabaseView): number[] {
+	const all = listeners.map(({ stats }) => stats);
+	const sum = (value: (stats: (typeof all)[number]) => number): number => all.reduce((s, one) => s + value(one), 0);
+	return [
+		sum(({ connection }) => (connection === null ? 0 : 1)),
+		sum(({ hearers }) => hearers),
+		sum(({ channels }) => channels),
+	];
+}
+
+/** The connections that hear notifications are nobody's, and not of the pool. */
+function listenerRows({ name, listeners }: DatabaseView): readonly (readonly Value[])[] {
+	return listeners.flatMap(({ stats: { role, connection } }) =>
+		connection === null
+			? []
+			: [['L', role, name, 'listen', connection.address, timeText(connection.sinceMs), '', connection.pid, '']],
+	);
 }
 
 function clientRow(session: LiveSession): readonly Value[] {
