@@ -307,7 +307,8 @@ export class Pipeline {
 		} catch (error) {
 			if (!(error instanceof GatewayError)) throw error;
 			// Another version's grammar, or standard_conforming_strings = off: what the server makes of it is theirs.
-			if (error.sqlstate === '42601' && question.context.access.unguarded) return final(unread(sql, revision));
+			const isLimit = /^(54|XX)/.test(error.sqlstate);
+			if (!isLimit && question.context.access.unguarded) return final(unread(sql, revision));
 			return final(refusal(sql, 'Unparsable', error, revision));
 		}
 		const inputs = inputsOf(question, this.#limits);

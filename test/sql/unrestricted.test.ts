@@ -198,6 +198,8 @@ describe('for whom nothing is held back', () => {
 		'execute never_prepared',
 		// what PostgreSQL of another version may read
 		'selec 1',
+		'create table partitioned (a int) partition by magic (a)',
+		'alter table people alter constraint c not valid',
 		"select 'it''s \\'",
 		'grant select on people to joe granted by granted by',
 	];
