@@ -10,6 +10,9 @@ interface Superuser {
 	readonly password: string;
 }
 
+/** How long a server may take to end in good order. */
+const shutdownMs = 10_000;
+
 /** One of the two places; another server is in it after each failover. */
 interface Place {
 	readonly port: number;
@@ -97,8 +100,13 @@ export class Rotation {
 		const { server } = place;
 		if (server === null) return;
 		place.server = null;
-		if (how === 'crash') process.kill(await postmasterOf(server), 'SIGQUIT');
+		const postmaster = await postmasterOf(server);
+		const crash = (): boolean => process.kill(postmaster, 'SIGQUIT');
+		if (how === 'crash') crash();
+		// A backend that drops its temporary tables at its end waits for a standby, and for ever where there is none any more.
+		const late = setTimeout(crash, shutdownMs);
 		await server.stop();
+		clearTimeout(late);
 	}
 
 	/** Makes the standby the primary, whatever the old one does. */
@@ -113,7 +121,10 @@ export class Rotation {
 		const place = this.#places[this.standby];
 		const { server } = place;
 		place.server = null;
-		await server?.stop();
+		if (server !== null) {
+			process.kill(await postmasterOf(server), 'SIGQUIT');
+			await server.stop();
+		}
 		const primary = this.#places[this.#primary].server;
 		if (primary === null) throw new Error('there is no primary to copy');
 		this.#copies += 1;

@@ -67,8 +67,8 @@ export class Storm {
 		while (performance.now() < endMs) {
 			await sleep(this.#random.between(20, 600));
 			const heavy = performance.now() >= turnMs;
-			if (heavy) turnMs = performance.now() + turnEveryMs;
 			await this.#strike(heavy ? this.#heavy : this.#light);
+			if (heavy) turnMs = performance.now() + turnEveryMs;
 		}
 		for (const cable of this.#options.cables) cable.state = 'whole';
 	}
