@@ -4,6 +4,7 @@ import { type ConnectionOptions, connect as connectTls, type TLSSocket } from 'n
 import { encodeSSLRequest } from '../wire/encode.ts';
 import { ByteChannel } from './channel.ts';
 import { backendFailure, cannotConnect } from './errors.ts';
+import { BACKEND_LIMITS } from './limits.ts';
 import type { BackendTarget } from './target.ts';
 
 export interface Dialled {
@@ -34,7 +35,10 @@ export async function dial(target: BackendTarget, signal: AbortSignal, readBuffe
 	}
 }
 
-/** With a buffer: `onread`, which reads into it again and again, or into another one while it is in use. Without: 'data' events. */
+/**
+ * With a buffer: `onread`, which reads into it again and again, or into another one while it is in use, and into a bigger one once
+ * it was full. Without: 'data' events.
+ */
 async function dialPlain(address: NetConnectOpts, signal: AbortSignal, readBuffer?: Buffer): Promise<Dialled> {
 	if (readBuffer === undefined) {
 		const channel = new ByteChannel(connect(address), true);
@@ -43,7 +47,9 @@ async function dialPlain(address: NetConnectOpts, signal: AbortSignal, readBuffe
 	}
 	let next = readBuffer;
 	const callback = (bytes: number): boolean => {
-		if (channel.receive(next.subarray(0, bytes), true)) next = Buffer.allocUnsafeSlow(readBuffer.length);
+		const { length } = next;
+		const size = bytes === length ? BACKEND_LIMITS.readBytes : length;
+		if (channel.receive(next.subarray(0, bytes), true) || size > length) next = Buffer.allocUnsafeSlow(size);
 		return true;
 	};
 	// Asked once in the beginning, and after each call of `callback`.
@@ -112,10 +118,16 @@ function opened<S extends Socket>(socket: S, event: 'connect' | 'secureConnect',
 		};
 		if (signal.aborted) abort();
 		signal.addEventListener('abort', abort, { once: true });
-		socket.once(event, () => resolve(socket));
+		let open = false;
+		socket.once(event, () => {
+			open = true;
+			resolve(socket);
+		});
 		socket.once('error', reject);
 		socket.once('close', () => {
 			signal.removeEventListener('abort', abort);
+			// An error takes its time to be made, and nobody would hear of this one.
+			if (open) return;
 			reject(backendFailure('08001', 'the database server closed the connection'));
 		});
 	});

@@ -1,6 +1,7 @@
 /** Leases of backend connections: session mode today (dial on lease, close on release), transaction mode by the same interface. */
 import { ScramKeyCache } from '../auth/scram-keys.ts';
 import type { GatewayError } from '../errors.ts';
+import { following } from './abort.ts';
 import { type BackendConnection, type ConnectOptions, connectBackend } from './connection.ts';
 import { allInUse, givenUp, poolClosed, queueFull } from './lease-errors.ts';
 import { BACKEND_LIMITS } from './limits.ts';
@@ -186,16 +187,16 @@ export class SessionPool implements BackendPool {
 		await Promise.all([...this.#leased].map((connection) => this.#release(connection)));
 	}
 
-	#connect({ startup, as, signal, readBuffer }: LeaseRequest): Promise<BackendConnection> {
-		const closing = this.#closing.signal;
+	async #connect({ startup, as, signal, readBuffer }: LeaseRequest): Promise<BackendConnection> {
 		const target = as === undefined ? this.#target : this.#options.targets?.get(as);
 		if (target === undefined) throw new Error(`the pool has no target ${as}`);
-		const options: ConnectOptions = {
-			signal: signal === undefined ? closing : AbortSignal.any([signal, closing]),
-			readBuffer,
-			keys: this.#keysOf(target),
-		};
-		return this.#dial(target, startup, options);
+		const attempt = following(signal, this.#closing.signal);
+		const options: ConnectOptions = { signal: attempt.signal, readBuffer, keys: this.#keysOf(target) };
+		try {
+			return await this.#dial(target, startup, options);
+		} finally {
+			attempt.release();
+		}
 	}
 
 	#keysOf(target: BackendTarget): ScramKeyCache {

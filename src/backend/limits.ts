@@ -9,6 +9,8 @@ export const BACKEND_LIMITS = {
 	closeTimeoutMs: 1000,
 	/** What a session reads of its backend at a time, at most. Memory of that size belongs to each session, as far as it is touched. */
 	readBytes: 64 * 1024,
+	/** The same of a connection that has not yet said more than that at a time: most clients never ask for more. */
+	firstReadBytes: 8 * 1024,
 	/** Waiting for a free place in a pool. */
 	queueTimeoutMs: 5000,
 	/** Clients waiting for one pool; the next is refused at once. */

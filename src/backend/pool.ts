@@ -2,6 +2,7 @@
 import { setMaxListeners } from 'node:events';
 import { ScramKeyCache } from '../auth/scram-keys.ts';
 import { GatewayError } from '../errors.ts';
+import { following } from './abort.ts';
 import { type BackendConnection, connectBackend } from './connection.ts';
 import { backendFailure, mayPass } from './errors.ts';
 import { IdleReader } from './idle-reader.ts';
@@ -356,11 +357,11 @@ export class TransactionPool implements BackendPool {
 		const { as, startup, signal, readBuffer } = waiter.request;
 		this.#waiting.delete(waiter);
 		this.#connecting += 1;
-		const closing = this.#closing.signal;
+		const attempt = following(signal, this.#closing.signal);
 		try {
 			const target = this.#targetOf(as);
 			const connection = await this.#dial(target, startup, {
-				signal: signal === undefined ? closing : AbortSignal.any([signal, closing]),
+				signal: attempt.signal,
 				readBuffer,
 				keys: this.#keysOf(target),
 			});
@@ -371,6 +372,7 @@ export class TransactionPool implements BackendPool {
 			const failure = error instanceof GatewayError ? error : backendFailure('08001', 'cannot connect', error);
 			waiter.refuse(this.#retired ?? failure);
 		} finally {
+			attempt.release();
 			this.#connecting -= 1;
 		}
 	}

@@ -248,6 +248,7 @@ class Connecting {
 	readonly #house: House;
 	readonly #abort = new AbortController();
 	readonly #socket: Socket;
+	readonly #gone = (): void => this.#abort.abort(new ClientGone());
 	#inbox: Inbox | null = null;
 	#timer: NodeJS.Timeout;
 	#info: SessionInfo;
@@ -260,7 +261,7 @@ class Connecting {
 		this.#house = house;
 		this.#info = strangerFrom(plainAddress(socket.remoteAddress), socket.remotePort ?? 0);
 		this.#timer = this.#deadline(services.limits.loginTimeoutMs);
-		socket.once('close', () => this.#abort.abort(new ClientGone()));
+		socket.once('close', this.#gone);
 	}
 
 	/** Ends the attempt with `error`, as soon as whatever it waits for notices. */
@@ -285,6 +286,7 @@ class Connecting {
 			this.#refuse(error);
 		} finally {
 			clearTimeout(this.#timer);
+			this.#socket.off('close', this.#gone);
 		}
 		return null;
 	}

@@ -150,7 +150,7 @@ async function footingOn(
 ): Promise<Footing> {
 	const { pool, leaseAs: as, pooling: rules } = database;
 	if (rules === undefined || startup['replication'] !== undefined) {
-		const readBuffer = Buffer.allocUnsafeSlow(BACKEND_LIMITS.readBytes);
+		const readBuffer = Buffer.allocUnsafeSlow(BACKEND_LIMITS.firstReadBytes);
 		const lease = await pool.lease({ startup, signal, as, readBuffer });
 		return { lease, connection: lease.connection, told: lease.connection.parameters };
 	}
