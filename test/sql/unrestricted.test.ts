@@ -1,5 +1,6 @@
 /** Whoever may do everything sends what the server reads, byte for byte; what wants a rule by name still wants it. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Identity } from '../../src/stages.ts';
 import { policyOf } from '../policy/support.ts';
 import type { Bench } from './bench.ts';
 import { AUDITOR, MANAGER, openPeople, RULES, SETUP } from './people.ts';
@@ -136,6 +137,13 @@ describe('is refused all the same', () => {
 		const decision = await bench.decide(sql, { who: AUDITOR });
 		expect(decision.effect).toBe('deny');
 		expect(decision.error?.sqlstate).toMatch(/^(42501|42P01|42883|42601)$/);
+	});
+
+	test('whoever may do everything is told of the rule that opens it, and others are not', async () => {
+		const hint = async (who: Identity): Promise<string> =>
+			(await bench.decide('set role postgres', { who })).error?.hint ?? '';
+		expect(await hint(AUDITOR)).toMatch(/action superuser on db/);
+		expect(await hint(MANAGER)).not.toMatch(/superuser/);
 	});
 
 	test('a rule by name opens just that', async () => {
