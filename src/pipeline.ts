@@ -306,13 +306,9 @@ export class Pipeline {
 			parsed = parse(sql, this.#limits);
 		} catch (error) {
 			if (!(error instanceof GatewayError)) throw error;
-			// Another version's grammar, or standard_conforming_strings = off: what the server makes of it is theirs.
-			const isLimit = /^(54|XX)/.test(error.sqlstate);
-			if (!isLimit && question.context.access.unguarded) return final(unread(sql, revision));
 			return final(refusal(sql, 'Unparsable', error, revision));
 		}
 		const inputs = inputsOf(question, this.#limits);
-		if (inputs === null && question.context.access.unguarded) return final(unread(sql, revision));
 		if (inputs === null) return final(refusal(sql, 'Undecided', namesUnknown(), revision));
 		const followed = pathChange(parsed, inputs);
 		return followed === undefined ? { parsed, inputs } : final(refusal(sql, 'Undecided', followed, revision));
@@ -321,11 +317,7 @@ export class Pipeline {
 	#answer(question: Question, analyses: readonly Analysis[]): Answered {
 		const { context, sql, revision } = question;
 		const renew = (before: PreparedBefore): StatementDecision | undefined => this.#renewed(question, before);
-		const { unguarded } = context.access;
-		const statements = analyses.map(({ decision }) => {
-			const run = executed(decision, context.prepared, renew);
-			return unguarded && run.effect === 'deny' ? decision : run;
-		});
+		const statements = analyses.map(({ decision }) => executed(decision, context.prepared, renew));
 		return {
 			decision: wholeOf(
 				sql,
@@ -397,22 +389,20 @@ function wholeOf(
 }
 
 function refusal(sql: string, node: string, error: GatewayError, revision: string): Decision {
-	return { ...unanalysed(sql, revision, { effect: 'deny', node, error, effects: [] }), error };
-}
-
-/** Nobody knows what it does. */
-function unread(sql: string, revision: string): Decision {
-	const left = { type: 'leaves', what: 'unknown', of: 'Unparsable' } as const;
-	const effects = [{ type: 'ddl' }, { type: 'names-unknown' }, left, { type: 'unguarded' }] as const;
-	return unanalysed(sql, revision, { effect: 'allow', node: 'Unparsable', effects });
-}
-
-type Outcome = Pick<StatementDecision, 'effect' | 'node' | 'effects' | 'error'>;
-
-function unanalysed(sql: string, revision: string, outcome: Outcome): Decision {
-	const text = { sql, rewritten: sql };
-	const nothing = { objects: [], rules: [], checks: [], touchesProtected: false, hidesRows: false };
-	return { effect: outcome.effect, ...text, edits: [], statements: [{ ...text, ...nothing, ...outcome }], revision };
+	const statement: StatementDecision = {
+		effect: 'deny',
+		node,
+		sql,
+		rewritten: sql,
+		objects: [],
+		rules: [],
+		touchesProtected: false,
+		checks: [],
+		hidesRows: false,
+		effects: [],
+		error,
+	};
+	return { effect: 'deny', sql, rewritten: sql, edits: [], statements: [statement], error, revision };
 }
 
 function namesUnknown(): GatewayError {

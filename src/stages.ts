@@ -56,8 +56,7 @@ export type Action =
 	| 'maintain'
 	| 'temp'
 	| 'do'
-	| 'replicate'
-	| 'superuser';
+	| 'replicate';
 
 /** The answer to one question. `rules`: what made it (the allow, or the deny; empty when no rule matched). */
 export interface Answer {
@@ -117,8 +116,6 @@ export interface Access {
 	 * masks, filters or denies anything: there is nothing that a statement of this identity could slip.
 	 */
 	readonly unrestricted: boolean;
-	/** `unrestricted`, and a rule for the action `superuser` says that nothing at all is held back: neither SET ROLE nor what the parser can't read. */
-	readonly unguarded: boolean;
 	/** Actions on the database itself: connect, create, temp, set, listen, notify, do, replicate, ... */
 	onDatabase(action: Action): Answer;
 	/** Actions on a relation as a whole. For select: true if the relation as a whole is allowed (3-part rules). */
@@ -198,8 +195,6 @@ export type SessionEffect =
 	| { readonly type: 'deallocate'; readonly name: string | null }
 	/** The server does it only while nobody else is in that database. */
 	| { readonly type: 'alone'; readonly database: string }
-	/** Passed because nothing is held back (`Access.unguarded`), so who is held back later cannot go on in this session. */
-	| { readonly type: 'unguarded' }
 	| { readonly type: 'copy-in' }
 	| { readonly type: 'copy-out' };
 

@@ -51,7 +51,6 @@ export class PolicyAccess implements Access {
 	readonly #own: readonly Rule[];
 	readonly #prefix: string;
 	#unrestricted: boolean | undefined;
-	#unguarded: boolean | undefined;
 
 	constructor(parts: AccessParts) {
 		this.#parts = parts;
@@ -67,12 +66,6 @@ export class PolicyAccess implements Access {
 	get unrestricted(): boolean {
 		this.#unrestricted ??= mayBeUnrestricted(this.#own) && this.#isAllowedAll();
 		return this.#unrestricted;
-	}
-
-	/** The action is no part of `*`, and of all databases at once nobody is to say so. */
-	get unguarded(): boolean {
-		this.#unguarded ??= this.#own.some(isSuperuser) && this.unrestricted;
-		return this.#unguarded;
 	}
 
 	/** Asks for names that no rule has: what allows these is a rule for everything. */
@@ -211,10 +204,6 @@ function mayBeUnrestricted(rules: readonly Rule[]): boolean {
 		(object) => object.kind === 'function' && isAll(object.schema) && isAll(object.name) && object.types === null,
 	);
 	return relations && functions;
-}
-
-function isSuperuser({ effect, action, object }: Rule): boolean {
-	return effect === 'allow' && action === 'superuser' && object.kind === 'database' && !object.database.wild;
 }
 
 function toAnswer(verdict: Verdict): Answer {

@@ -137,7 +137,6 @@ const ACTION_OBJECTS = {
 	temp: ['database'],
 	do: ['database'],
 	replicate: ['database'],
-	superuser: ['database'],
 } as const satisfies Record<Action, readonly ObjectPattern['kind'][]>;
 
 function parseRule(ref: RuleRef, fields: readonly Field[], problems: ProblemList): Rule {

@@ -132,8 +132,8 @@ export class Conversation {
 	readonly #lookUpRoutines = (names: readonly string[]): Promise<readonly Routine[]> => lookUpRoutines(this, names);
 	#decided: { readonly key: string; readonly access: Access; readonly decision: Decision } | null = null;
 	#flushedAfter: Expected | undefined;
-	/** Something has passed because nothing was held back: the role, or how strings are read, may be another. */
-	#unguarded = false;
+	/** The catalogue is being looked at for what the latest transaction has done. */
+	#looked: Promise<unknown> | null = null;
 
 	constructor(parts: ConversationParts) {
 		this.services = parts.services;
@@ -212,8 +212,8 @@ export class Conversation {
 		if (replies.unsettled > 0 || ((names.dirty || this.catalogDirty) && replies.length > 0)) return this.drain();
 		if (this.catalogStale) {
 			this.catalogStale = false;
-			// A refresh that fails leaves the catalogue stale, and the decision says so to the client.
-			const looked = this.database.catalog.refresh().catch(() => undefined);
+			const looked = this.#looked ?? this.#look();
+			this.#looked = null;
 			// Others are to know soon; what somebody may do who may do everything does not hang on it.
 			if (this.loans !== null || !this.context().access.unrestricted) {
 				this.wait(looked);
@@ -231,6 +231,20 @@ export class Conversation {
 		return false;
 	}
 
+	/** DDL was done in the transaction under way. */
+	didDdl(): void {
+		this.catalogDirty = true;
+		this.catalogStale = true;
+		this.#looked = null;
+	}
+
+	/** A transaction that did DDL is over: others are to know at once, and this session before its next decision. */
+	committedDdl(): void {
+		this.catalogDirty = false;
+		this.catalogStale = true;
+		this.#looked = this.#look();
+	}
+
 	/** A Query of the gateway's own destroys the unnamed statement and portal; the statement is parsed again when it is needed. */
 	loseUnnamed(): void {
 		const { statements, portals, segment, loans } = this;
@@ -245,11 +259,6 @@ export class Conversation {
 
 	/** False: the message has to wait. Once the sign-in has expired, no statement begins outside of a transaction any more. */
 	admits(type: Frontend['type']): boolean {
-		if (this.#unguarded && beginsStatement.has(type) && !this.context().access.unguarded) {
-			const words = 'the policy holds back what this session was free to do, so the session cannot go on';
-			this.fail(new GatewayError('57P01', words, { severity: 'FATAL' }), 'policy');
-			return false;
-		}
 		const nowMs = this.services.now();
 		const lapse = lapseOf(this.standing, this.identity, nowMs);
 		if (lapse === null) return true;
@@ -323,7 +332,6 @@ export class Conversation {
 			for (const effect of statement.effects) {
 				if (effect.type === 'begin') this.inBlock = true;
 				else if (effect.type === 'commit' || effect.type === 'rollback') this.inBlock = false;
-				else if (effect.type === 'unguarded') this.#unguarded = true;
 				else if (effect.type === 'alone') this.services.leave?.(this.database, effect.database);
 			}
 			if (statement.touchesProtected) this.touchedProtected = true;
@@ -349,6 +357,11 @@ export class Conversation {
 		this.#decided = null;
 		// While it was made the policy may have become another: then it is made again.
 		return decided?.key === key && decided.access === this.context().access ? decided.decision : null;
+	}
+
+	/** A look that fails leaves the catalogue stale, and the decision says so to the client. */
+	#look(): Promise<unknown> {
+		return this.database.catalog.refresh().catch(() => undefined);
 	}
 
 	#await(key: string, access: Access, made: Decision | Promise<Decision>): Decision | null {

@@ -9,6 +9,7 @@ import { afterPrepare, changesNames, unplaced } from './prepared.ts';
 import type { Expected } from './replies.ts';
 import type { ServerError } from './responses.ts';
 import type { Run } from './run.ts';
+import { outdate } from './virtual.ts';
 
 /** CommandComplete (`tag`) or PortalSuspended (null) of the statement at work. Answers what the client gets for it; null: as it came. */
 export function afterCommand(conversation: Conversation, run: Run, tag: string | null): Buffer | null {
@@ -62,8 +63,7 @@ export function ready(conversation: Conversation, expected: Expected | null, sta
 	}
 	if (idle) {
 		if (conversation.catalogDirty) {
-			conversation.catalogDirty = false;
-			conversation.catalogStale = true;
+			conversation.committedDdl();
 			conversation.names.forgetOwn();
 		}
 		const segment = expected === null ? (replies.head?.segment ?? conversation.segment) - 1 : expected.segment;
@@ -86,6 +86,8 @@ export function fail(conversation: Conversation, expected: Expected | undefined,
 	const cancelled = error.sqlstate === '57014';
 	const status: Outcome['status'] = expected?.denial != null ? 'denied' : cancelled ? 'cancelled' : 'failure';
 	if (expected === undefined) return true;
+	if (error.sqlstate === '0A000' && conversation.loans !== null && expected.prepared !== null)
+		outdate(conversation.loans, expected.prepared);
 	expected.question?.fail(error.fields);
 	expected.run?.end(audit, status, error.sqlstate, null);
 	expected.run?.endAll(audit, status === 'denied' ? status : 'cancelled', status === 'denied' ? error.sqlstate : null);
@@ -112,15 +114,13 @@ export function followParameter(conversation: Conversation, raw: Buffer): boolea
 	if (name === 'search_path') names.report(value);
 	else if (name === 'application_name') {
 		if (info.application !== value) conversation.info = { ...info, application: value };
-	} else if (!isSafeParameter(name, value) && !(name === SCS && conversation.context().access.unguarded)) {
+	} else if (!isSafeParameter(name, value)) {
 		const words = `the backend reports ${name} = ${value}, with which the gateway cannot read statements as the server does`;
 		throw new GatewayError('0A000', words, { severity: 'FATAL' });
 	}
 	// What a question of the gateway's own changes is told to the client when it is done, where it has not heard it.
 	return loans === null || loans.reported(name, value, replies.head?.question == null);
 }
-
-const SCS = 'standard_conforming_strings';
 
 /** The server reports the name as it was given, and compares names by their letters and digits alone; UNICODE is UTF8. */
 function isReadable(encoding: string): boolean {
@@ -129,7 +129,7 @@ function isReadable(encoding: string): boolean {
 
 function isSafeParameter(name: string, value: string): boolean {
 	switch (name) {
-		case SCS:
+		case 'standard_conforming_strings':
 			return value === 'on';
 		case 'client_encoding':
 		case 'server_encoding':
@@ -158,8 +158,7 @@ function follow(conversation: Conversation, effect: SessionEffect, run: Run): vo
 			followReset(conversation, effect, run);
 			return;
 		case 'ddl':
-			conversation.catalogDirty = true;
-			conversation.catalogStale = true;
+			conversation.didDdl();
 			conversation.names.forgetOwn();
 			return;
 		case 'prepare':

@@ -50,7 +50,7 @@ export function analyse(context: AnalysisContext, source: SourceText, parsed: Pa
 		return {
 			decision: { ...allowed(walk, parsed.node, sql, rewritten.trim()), ...shownParameters(walk, parsed.node, sql) },
 			edits,
-			doubt: walk.doubt && !context.access.unguarded,
+			doubt: walk.doubt,
 			missing: [],
 			missingRoutines: [],
 			made: walk.made,
@@ -58,8 +58,7 @@ export function analyse(context: AnalysisContext, source: SourceText, parsed: Pa
 		};
 	} catch (error) {
 		const refusal = asRefusal(error, parsed.node);
-		// What passes in any case waits for no look at the catalogue.
-		const unknown = error instanceof UnknownObject && !context.access.unguarded;
+		const unknown = error instanceof UnknownObject;
 		const effects = waived(walk, parsed.node, refusal);
 		return {
 			decision:
@@ -78,8 +77,7 @@ export function analyse(context: AnalysisContext, source: SourceText, parsed: Pa
 
 /** Whoever may do everything gets the server's own reading of a text, unless something of the system is masked in it. */
 function isUntouched(walk: Walk): boolean {
-	const { unrestricted, unguarded } = walk.context.access;
-	return unguarded || (unrestricted && walk.reads.size === 0 && walk.checks.length === 0 && !walk.hidesRows);
+	return walk.context.access.unrestricted && walk.reads.size === 0 && walk.checks.length === 0 && !walk.hidesRows;
 }
 
 /** What the analysis had come to before it gave up is noted; the text runs as it is. */
@@ -122,10 +120,9 @@ function asRefusal(error: unknown, node: Node): GatewayError {
 
 function allowed(walk: Walk, parsed: Node, sql: string, rewritten: string): StatementDecision {
 	const node = tagOf(parsed);
-	const { unguarded } = walk.context.access;
 	const objects = [...walk.uses.values()].map(objectUse);
 	return {
-		effect: walk.masks && !unguarded ? 'mask' : 'allow',
+		effect: walk.masks ? 'mask' : 'allow',
 		node,
 		sql,
 		...fingerprintOf(sql),
@@ -134,8 +131,8 @@ function allowed(walk: Walk, parsed: Node, sql: string, rewritten: string): Stat
 		objects,
 		rules: rulesOf(objects),
 		touchesProtected: walk.touchesProtected && !isUntouched(walk),
-		checks: unguarded ? [] : walk.checks,
-		hidesRows: walk.hidesRows && !unguarded,
+		checks: walk.checks,
+		hidesRows: walk.hidesRows,
 		effects: [...walk.effects, ...residueOf(walk.context.catalog, parsed, objects)],
 	};
 }

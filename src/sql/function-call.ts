@@ -9,7 +9,6 @@ import { reasonOf } from './walk.ts';
 /** Unlike a call in SQL even a harmless built-in one needs `execute`: nobody but libpq's large objects uses the message. */
 export function functionCall(access: Access, catalog: CatalogSnapshot, oid: number): StatementDecision {
 	const routine = catalog.routineByOid(oid);
-	if (routine === undefined && access.unguarded) return decision(catalog, `FunctionCall ${oid}`, [], undefined, false);
 	if (routine === undefined) {
 		return decision(
 			catalog,
@@ -22,7 +21,7 @@ export function functionCall(access: Access, catalog: CatalogSnapshot, oid: numb
 	const name = `${routine.schema}.${routine.name}(${types})`;
 	const answer = access.onFunction(routine.schema, routine.name, routine.argNames, 'execute');
 	const harmful = routine.builtin && !routineSafety(routine).safe;
-	const allowed = (answer.allowed && (answer.named || !harmful)) || access.unguarded;
+	const allowed = answer.allowed && (answer.named || !harmful);
 	const objects: StatementDecision['objects'] = [
 		{
 			kind: 'function',
@@ -42,7 +41,7 @@ export function functionCall(access: Access, catalog: CatalogSnapshot, oid: numb
 				'42501',
 				`permission denied for function ${name}: ${reasonOf(answer, 'execute', `${access.database}.${name}`)}`,
 			);
-	return decision(catalog, `FunctionCall ${name}`, objects, error, !access.unguarded);
+	return decision(catalog, `FunctionCall ${name}`, objects, error);
 }
 
 function decision(
@@ -50,7 +49,6 @@ function decision(
 	sql: string,
 	objects: StatementDecision['objects'],
 	error: GatewayError | undefined,
-	touchesProtected = true,
 ): StatementDecision {
 	return {
 		effect: error === undefined ? 'allow' : 'deny',
@@ -59,7 +57,7 @@ function decision(
 		rewritten: sql,
 		objects,
 		rules: objects.flatMap((object) => object.rules),
-		touchesProtected,
+		touchesProtected: true,
 		checks: [],
 		hidesRows: false,
 		effects: error === undefined ? residueOfCall(catalog, objects) : [],

@@ -14,7 +14,6 @@ type Guarded = ReadonlyMap<number, string>;
 
 /** `schema.relation.column` of the first protected column that comes back as itself; null when there is none. */
 export function breach(fields: readonly RowOrigin[], access: Access, catalog: CatalogSnapshot): string | null {
-	if (access.unguarded) return null;
 	for (const field of fields) {
 		if (field.tableOid === 0) continue;
 		const name = guardedColumns(access, catalog, field.tableOid).get(field.attnum);

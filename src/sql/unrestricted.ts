@@ -53,15 +53,12 @@ interface SettingNode {
 
 /** What a waived statement does to the session; undefined where the refusal stands. */
 export function waived(walk: Walk, node: Node, error: GatewayError): readonly SessionEffect[] | undefined {
-	const { unrestricted, unguarded } = walk.context.access;
-	if (unguarded) return [...effectsOf(node), { type: 'unguarded' }];
-	if (!unrestricted || FINAL.has(error.sqlstate)) return undefined;
+	if (!walk.context.access.unrestricted || FINAL.has(error.sqlstate)) return undefined;
 	return isUnguarded(walk, node) ? effectsOf(node) : undefined;
 }
 
 /** True for whoever may do everything, when nothing in the text wants a rule of its own, whatever its names mean by the time it runs. */
 export function isUnguardedText(context: AnalysisContext, { source, statements }: Parsed): boolean {
-	if (context.access.unguarded) return true;
 	if (!context.access.unrestricted) return false;
 	const walk = newWalk(context, source, () => null);
 	return statements.every(({ node }) => isUnguarded(walk, node));
@@ -142,8 +139,6 @@ function mentionsOf(node: Node): Mentions {
 
 function effectsOf(node: Node): readonly SessionEffect[] {
 	switch (tagOf(node)) {
-		case 'VariableSetStmt':
-			return settingEffects(as(node, 'VariableSetStmt'));
 		case 'PrepareStmt':
 			return [{ type: 'prepare', name: as(node, 'PrepareStmt')?.name ?? '' }];
 		case 'CopyStmt':
@@ -155,16 +150,6 @@ function effectsOf(node: Node): readonly SessionEffect[] {
 		default:
 			return [{ type: 'ddl' }, { type: 'names-unknown' }, ...emptied(node)];
 	}
-}
-
-/** RESET ALL and SET TRANSACTION have no name of a setting. */
-function settingEffects(
-	setting: { readonly name?: string; readonly is_local?: boolean; readonly kind?: string } = {},
-): readonly SessionEffect[] {
-	const { name, is_local: local = false, kind } = setting;
-	if (name === undefined) return [{ type: 'names-unknown' }];
-	const reset = kind === 'VAR_RESET' || kind === 'VAR_SET_DEFAULT';
-	return [{ type: 'set', name: name.toLowerCase(), local, ...(reset ? { reset } : {}) }, { type: 'names-unknown' }];
 }
 
 /** Of DROP, RENAME, a move to another tablespace, and of a database that is the template of another. */

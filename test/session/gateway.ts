@@ -158,7 +158,6 @@ function accessOf(answer: Answer, shape: string): Access {
 		revision: 'p1',
 		shape,
 		unrestricted: false,
-		unguarded: false,
 		onDatabase: () => answer,
 		onRelation: () => answer,
 		onColumn: () => answer,
