@@ -63,6 +63,12 @@ function allows(store: PolicyStore): boolean {
 
 const rulesFile = (): string => join(folder, 'policy.csv');
 
+/** As editors do. Written in place, a file is empty at first, and on a busy machine for as long as two looks at it take. */
+async function replaceRules(rules: string): Promise<void> {
+	await writeFile(`${rulesFile()}.swp`, rules);
+	await rename(`${rulesFile()}.swp`, rulesFile());
+}
+
 describe('reload', () => {
 	test('takes up a change, and tells when nothing changed', async () => {
 		const store = await open();
@@ -145,16 +151,15 @@ describe('watch', () => {
 		const store = await open();
 		const seen = follow(store);
 		await writeFile(rulesFile(), DENY);
-		await eventually(() => expect(allows(store)).toBe(false));
-		expect(seen.changes).toEqual([store.current()]);
+		await eventually(() => expect(store.current().rules).toHaveLength(2));
+		expect(seen.changes.at(-1)).toBe(store.current());
 	});
 
 	test('takes up a file that an editor replaces by renaming, again and again', async () => {
 		const store = await open();
 		follow(store);
 		for (const rules of [DENY, ALLOW, DENY]) {
-			await writeFile(`${rulesFile()}.swp`, rules);
-			await rename(`${rulesFile()}.swp`, rulesFile());
+			await replaceRules(rules);
 			await eventually(() => expect(allows(store)).toBe(rules === ALLOW));
 		}
 	});
@@ -182,13 +187,13 @@ describe('watch', () => {
 	test('tells a mistake once, then the next one, and takes the mended file', async () => {
 		const store = await open();
 		const seen = follow(store);
-		await writeFile(rulesFile(), 'wrong\n');
+		await replaceRules('wrong\n');
 		await eventually(() => expect(seen.refusals).toHaveLength(1));
 		await writeFile(join(folder, 'unrelated.txt'), 'x');
-		await writeFile(rulesFile(), 'p, *, shop\n');
+		await replaceRules('p, *, shop\n');
 		await eventually(() => expect(seen.refusals).toHaveLength(2));
 		expect(allows(store)).toBe(true);
-		await writeFile(rulesFile(), DENY);
+		await replaceRules(DENY);
 		await eventually(() => expect(allows(store)).toBe(false));
 		expect(seen.refusals).toHaveLength(2);
 	});
