@@ -79,6 +79,7 @@ export class Databases {
 			return;
 		}
 		const before = this.#served;
+		for (const one of opened) holdAs(before.get(one.config.name), one);
 		const fresh = new Map(opened.map((one) => [one.config.name, one]));
 		this.#served = new Map(
 			order.flatMap((config) => {
@@ -155,6 +156,15 @@ export class Databases {
 		await close(database);
 		log.info({ database: name, sessions: ended.size }, 'nothing is left of a database as it was configured before');
 		if (!this.#served.has(name)) onGone(name);
+	}
+}
+
+/** What operators have paused or disabled stays so, wherever it is now. */
+function holdAs(former: ServedDatabase | undefined, now: ServedDatabase): void {
+	for (const { shard, pool } of now.clusters) {
+		const same = former?.clusters.find((cluster) => cluster.shard === shard) ?? former?.clusters[0];
+		if (same?.pool.paused === true) pool.pause();
+		if (same?.pool.disabled === true) pool.disable();
 	}
 }
 

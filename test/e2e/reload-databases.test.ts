@@ -256,6 +256,23 @@ describe('a database that is another', () => {
 		await vi.waitFor(() => expect(logged(LEFT)).toHaveLength(2), patience);
 	});
 
+	test('stays paused or disabled, as operators had it', async () => {
+		const operator = await connect('portcullis');
+		await operator.query('pause shop');
+		await operator.query('disable other');
+		await change(({ databases }) => {
+			for (const name of ['shop', 'other']) Object.assign(databases[name] as object, { dbname: second.database });
+		});
+		await expect(connect('other')).rejects.toMatchObject({ code: '55000' });
+		const waiting = connect('shop');
+		await vi.waitFor(async () => {
+			const shop = (await shown('pools')).find(({ database }) => database === 'shop');
+			expect(shop).toMatchObject({ cl_waiting: 1 });
+		}, patience);
+		await operator.query('resume shop');
+		expect((await (await waiting).query('select name from public.things')).rows).toEqual([{ name: 'new' }]);
+	});
+
 	test('may be pooled in another way, or be worked in as another role', async () => {
 		const before = await connect('shop');
 		const role = async (client: pg.Client): Promise<unknown> =>
