@@ -135,19 +135,31 @@ async function measureRow(row: Row, all: readonly Target[], rounds: number): Pro
 	return measured;
 }
 
-/** Code is compiled and caches are filled before anything counts. */
-async function warmUp(rows: readonly Row[], targets: readonly Target[]): Promise<void> {
-	const seen = new Set<string>();
+/**
+ * Code is compiled and caches are filled before anything counts: by the row of each group with the most clients, but for those
+ * whose clients take long to come, and connections one after the other until there were enough of them.
+ */
+async function warmUp(rows: readonly Row[], targets: readonly Target[], connections: number): Promise<void> {
+	const groups = new Map<string, Row>();
 	for (const row of rows) {
-		const group = row.id.replace(/-\d+$/, '');
-		if (row.unit !== 'transactions' || seen.has(group)) continue;
-		seen.add(group);
+		const [, group = row.id, clients = '0'] = /^(.*?)(?:-(\d+))?$/.exec(row.id) ?? [];
+		if (Number(clients) <= warmUpClientsMax || !groups.has(group)) groups.set(group, row);
+	}
+	for (const row of groups.values()) {
+		if (row.unit !== 'transactions' && row.unit !== 'connections') continue;
 		for (const target of targets) {
-			if (target.proxy !== null && targetsOf[row.pooling].includes(target.kind))
-				await row.run(target).catch(() => undefined);
+			if (target.proxy === null || !targetsOf[row.pooling].includes(target.kind)) continue;
+			for (let done = 0; done < (row.unit === 'connections' ? connections : 1); ) {
+				const sample = await row.run(target).catch(() => null);
+				if (sample === null) break;
+				done += sample.units;
+			}
 		}
 	}
 }
+
+/** Clients of a row that is run to warm up. */
+const warmUpClientsMax = 64;
 
 async function measureMemory(stage: Stage, plan: Plan): Promise<Map<TargetKind, IdleMemory>> {
 	const memory = new Map<TargetKind, IdleMemory>();
@@ -183,6 +195,9 @@ function tables(
 						`### Units a second\n\n${report.throughputTable(measured, shown)}`,
 						`### CPU of the proxy, microseconds a unit\n\n${report.cpuTable(measured, shown)}`,
 						`### Latency\n\n${report.latencyTable(measured, shown)}`,
+						...(pooling === 'transaction'
+							? [`### Time of a lease, microseconds\n\n${report.leaseTable(measured, 'demo-pooled')}`]
+							: []),
 					];
 		const parts = [...figures, ...idle(pooling === 'transaction')];
 		return parts.length === 0 ? [] : [`## ${title}`, ...parts];
@@ -228,7 +243,7 @@ async function measureRelay(plan: Plan): Promise<readonly string[]> {
 	try {
 		const all = await prepareRows(stage, plan);
 		const memory = await measureMemory(stage, plan);
-		await warmUp(all, stage.targets);
+		await warmUp(all, stage.targets, plan.quick ? 500 : 3_000);
 		const measured: report.Measured[] = [];
 		for (const row of all) measured.push(await measureRow(row, stage.targets, plan.rounds));
 		return [`Server: PostgreSQL ${stage.postgres.version}.`, ...tables(measured, kinds, memory, plan)];

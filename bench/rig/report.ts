@@ -99,6 +99,15 @@ export function latencyTable(all: readonly Measured[], kinds: readonly TargetKin
 	return table(['workload', 'ms', ...kinds.map((kind) => captions[kind])], lines);
 }
 
+/** Of gateways alone: nobody else is asked. */
+export function leaseTable(all: readonly Measured[], kind: TargetKind): string {
+	const lines = all.map((measured) => [
+		measured.row.title,
+		cell(measured, kind, (sample) => sample.leaseMicros ?? null, 0),
+	]);
+	return table(['workload', captions[kind]], lines);
+}
+
 export function memoryTable(memory: ReadonlyMap<TargetKind, IdleMemory>): string {
 	const base = memory.get('pgbouncer') ?? memory.get('pgbouncer-pooled');
 	const show = (bytes: number, of: number | undefined): string => {

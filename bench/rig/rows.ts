@@ -1,5 +1,6 @@
 /** The rows of the benchmark: what is done to each target, and in which unit it counts. */
 import { closeSync, openSync } from 'node:fs';
+import { leaseMicros, readLeases } from './leases.ts';
 import { type Percentiles, pgbench, type PgbenchOptions, type QueryMode } from './pgbench.ts';
 import { type Program, runProgram } from './programs.ts';
 import type { Stage, Target, TargetKind } from './stage.ts';
@@ -13,6 +14,8 @@ export interface Sample {
 	readonly latency: Percentiles | null;
 	/** CPU time of the proxy for each unit, in microseconds; null where there is no proxy. */
 	readonly cpuMicros: number | null;
+	/** How long a client waited for a server connection, on average, sign-ins included; null where nobody tells. */
+	readonly leaseMicros?: number | null;
 }
 
 export interface Row {
@@ -69,14 +72,18 @@ function pgbenchRows(stage: Stage, program: Program | null, { seconds, masked }:
 			unit: id.endsWith('connect') ? 'connections' : 'transactions',
 			run: async (target) => {
 				const common = { program: program.path, env: stage.env(target), folder: stage.folder, seconds };
-				const { proxy } = target;
+				const { proxy, adminPort } = target;
 				const meter = proxy === null ? undefined : () => proxy.cpuMicros();
+				const leases = () => (adminPort === undefined ? null : readLeases(adminPort));
+				const before = await leases();
 				const { transactions, rate, latency, perTransaction } = await pgbench({
 					...common,
 					...workload(target),
 					meter,
 				});
-				return { units: transactions, rate, latency, cpuMicros: perTransaction };
+				const after = await leases();
+				const lease = before === null || after === null ? null : leaseMicros(before, after);
+				return { units: transactions, rate, latency, cpuMicros: perTransaction, leaseMicros: lease };
 			},
 		});
 	return [...sessionRows(maker('session'), masked), ...pooledRows(maker('transaction'), masked)];

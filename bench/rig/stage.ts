@@ -23,6 +23,8 @@ export interface Target {
 	readonly port: number;
 	/** Null where the client talks to PostgreSQL itself. */
 	readonly proxy: Proxy | null;
+	/** Where a gateway tells its metrics. */
+	readonly adminPort?: number;
 }
 
 export interface Stage {
@@ -176,12 +178,14 @@ log_disconnections = 0
 async function startGateway(kind: GatewayKind, parts: Parts): Promise<Target> {
 	const { folder, postgres, verifier, password, options } = parts;
 	const port = await freePort();
+	const adminPort = await freePort();
 	const home = join(folder, kind);
 	await cp(fileURLToPath(new URL('policies', repository)), join(home, 'policies'), { recursive: true });
 	const rules = join(home, 'policies', 'policy.csv');
 	await writeFile(rules, kind === 'open' ? openPolicy : `${await readFile(rules, 'utf8')}\n${ownRules}`);
 	const config = {
 		listen: { host: '127.0.0.1', port },
+		admin: { host: '127.0.0.1', port: adminPort },
 		identity: { users: [{ name: ROLE, password: { scram: verifier }, claims: { tenant: TENANT } }] },
 		databases: {
 			[DATABASE]: {
@@ -205,7 +209,7 @@ async function startGateway(kind: GatewayKind, parts: Parts): Promise<Target> {
 		log: join(folder, `${kind}.log`),
 		port,
 	});
-	return { kind, port, proxy };
+	return { kind, port, proxy, adminPort };
 }
 
 function libpqEnv(port: number, user: string, password: string): NodeJS.ProcessEnv {
