@@ -11,11 +11,15 @@ export interface SharedStatement {
 	sure: boolean;
 	/** What it returns as this backend described it; null while nobody has seen it. */
 	shape: string | null;
+	/** The server refuses it: its plan gives another result by now. Who parses the text anew gets another in its place. */
+	outdated: boolean;
 }
 
 export class SharedStatements {
 	/** In the order of use. */
 	readonly #byKey = new Map<string, SharedStatement>();
+	/** Nobody finds them any more; they are still to be closed. */
+	readonly #replaced: SharedStatement[] = [];
 	readonly #max: number;
 
 	constructor(max: number) {
@@ -36,15 +40,25 @@ export class SharedStatements {
 		return found;
 	}
 
+	/** Without a use of it. */
+	find(key: string): SharedStatement | null {
+		return this.#byKey.get(key) ?? null;
+	}
+
 	/** One that is on its way. */
 	add(key: string, name: string, segment: number): SharedStatement {
-		const added = { key, name, segment, sure: false, shape: null };
+		const added = { key, name, segment, sure: false, shape: null, outdated: false };
+		const former = this.#byKey.get(key);
+		if (former !== undefined) this.#replaced.push(former);
+		this.#byKey.delete(key);
 		this.#byKey.set(key, added);
 		return added;
 	}
 
-	/** The one that was not used for longest, when there are too many: it is forgotten, and has to be closed. */
+	/** One that was replaced, or, when there are too many, that was not used for longest: it is forgotten, and has to be closed. */
 	evict(): SharedStatement | null {
+		const replaced = this.#replaced.pop();
+		if (replaced !== undefined) return replaced;
 		if (this.#byKey.size <= this.#max) return null;
 		for (const statement of this.#byKey.values()) {
 			if (!statement.sure) continue;
@@ -62,5 +76,6 @@ export class SharedStatements {
 	/** DEALLOCATE ALL, DISCARD ALL. */
 	clear(): void {
 		this.#byKey.clear();
+		this.#replaced.length = 0;
 	}
 }

@@ -168,6 +168,7 @@ function describeVirtual(conversation: Conversation, loans: Loans, expected: Exp
 	if (placed === 'unsure') return again(conversation);
 	if (placed instanceof GatewayError) return conversation.refuse(placed);
 	prepared.describedIn = conversation.segment;
+	expected.sharedAsDescribed = placed.shared ?? null;
 	const describe = encodeDescribe({ kind: 'S', name: placed.name });
 	return control(conversation, Buffer.concat([...placed.before, describe]), expected);
 }

@@ -55,6 +55,11 @@ export class Keepsakes {
 		return this.#touched.size > 0 || this.#touchedAll || this.#local;
 	}
 
+	/** There may be relations that are the session's own: others may make some of the same names, and they are in the same schema. */
+	get temporary(): boolean {
+		return this.pins.has('temporary') || this.doubts.has('temporary');
+	}
+
 	note({ statements }: Decision): void {
 		for (const { effects, node } of statements) {
 			if (effects.length === 0) continue;

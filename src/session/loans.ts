@@ -226,9 +226,10 @@ export class Loans {
 		return forClient;
 	}
 
-	/** Statements that may be prepared for others too have equal ones; null: what is prepared now is for this transaction. */
+	/** Statements that may be prepared for others too have equal ones; null: what is prepared now is for this client. */
 	get scope(): string | null {
-		return this.keepsakes.unsettled || this.#conversation.catalogDirty ? null : this.settings.meaning;
+		const { unsettled, temporary } = this.keepsakes;
+		return unsettled || temporary || this.#conversation.catalogDirty ? null : this.settings.meaning;
 	}
 
 	/** The session is over; nothing is outstanding, or it is `broken`. */

@@ -43,7 +43,7 @@ export class Expected {
 	instead: Buffer | null = null;
 	/** Transaction mode: a statement that is prepared for all who lease the backend. */
 	shared: SharedStatement | null = null;
-	/** Transaction mode: the one that a Describe of the gateway's own looks at. */
+	/** Transaction mode: the one that a Describe looks at. */
 	sharedAsDescribed: SharedStatement | null = null;
 	/** A Parse of the unnamed statement: the server drops the former one whatever becomes of it. */
 	dropsUnnamed = false;

@@ -24,6 +24,8 @@ export interface VirtualParse {
 export interface Placed {
 	readonly name: StatementName;
 	readonly before: readonly Buffer[];
+	/** The one that others use too; missing: it is the client's own. */
+	readonly shared?: SharedStatement;
 }
 
 /**
@@ -57,7 +59,7 @@ export function virtualParse(
 	const key = status === 'E' ? null : keyOf(loans, prepared);
 	const shared = key === null ? null : loans.backend.statements.lookup(key, segment);
 	if (shared === 'unsure') return 'unsure';
-	if (shared !== null) {
+	if (shared !== null && !shared.outdated) {
 		const expected = new Expected('close', segment);
 		expected.instead = parseComplete;
 		return { expected, bytes: encodeClose({ kind: 'S', name: noStatementName }) };
@@ -104,7 +106,7 @@ export function place(conversation: Conversation, loans: Loans, prepared: Prepar
 	const found =
 		(own === 'unsure' || own === privately ? own : null) ?? (key === null ? null : statements.lookup(key, segment));
 	if (found === 'unsure') return 'unsure';
-	if (found === null) {
+	if (found === null || (found.outdated && prepared.shape === null)) {
 		const added = statements.add(key ?? privateKey(loans), sharedName(loans.backend.nextNumber()), segment);
 		prepared.privately = key === null ? added : null;
 		const evicted = evict(conversation, loans);
@@ -112,10 +114,18 @@ export function place(conversation: Conversation, loans: Loans, prepared: Prepar
 		expected.shared = added;
 		const name = statementName(added.name);
 		const before = [...evicted, encodeParse(name, textOf(prepared), prepared.paramTypes)];
-		return { name, before: [...before, ...describeAgain(conversation, prepared, added)] };
+		return { name, before: [...before, ...describeAgain(conversation, prepared, added)], shared: added };
 	}
-	if (prepared.shape !== null && found.shape !== null && prepared.shape !== found.shape) return changedResult();
-	return { name: statementName(found.name), before: describeAgain(conversation, prepared, found) };
+	const isAnother = prepared.shape !== null && found.shape !== null && prepared.shape !== found.shape;
+	if (isAnother || found.outdated) return changedResult();
+	return { name: statementName(found.name), before: describeAgain(conversation, prepared, found), shared: found };
+}
+
+/** The server has refused to run it, because it gives another result than when it was prepared (0A000). */
+export function outdate(loans: Loans, prepared: Prepared): void {
+	const key = prepared.privately?.key ?? keyOf(loans, prepared);
+	const found = key === null ? null : loans.backend.statements.find(key);
+	if (found !== null) found.outdated = true;
 }
 
 /** The name goes; the statement stays for others. */
