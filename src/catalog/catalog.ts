@@ -123,11 +123,24 @@ export class Catalog {
 
 	/**
 	 * The same for a catalogue that is not known at the moment, which may be for a moment only: a database that was made just
-	 * now, a look that failed. Rejects with GatewayError 57P03 after `knownWaitMs`, if not before.
+	 * now, a look that failed, system catalogues that somebody has locked. Rejects with GatewayError 57P03 after `knownWaitMs`,
+	 * if not before.
 	 */
-	known(): Promise<CatalogSnapshot> {
+	async known(): Promise<CatalogSnapshot> {
+		const endMs = this.#clock.now() + CATALOG_LIMITS.knownWaitMs;
+		for (;;) {
+			try {
+				return await this.#refreshWithin(endMs - this.#clock.now());
+			} catch (error) {
+				const raced = error instanceof GatewayError && isRace(error.cause);
+				if (!raced || this.#clock.now() >= endMs) throw error;
+			}
+		}
+	}
+
+	#refreshWithin(waitMs: number): Promise<CatalogSnapshot> {
 		return new Promise((resolve, reject) => {
-			const cancel = this.#clock.after(CATALOG_LIMITS.knownWaitMs, () => {
+			const cancel = this.#clock.after(waitMs, () => {
 				reject(this.#unknown(this.#state.type === 'current' ? null : this.#state.error));
 			});
 			this.refresh().then(resolve, reject).finally(cancel);
@@ -218,7 +231,8 @@ export class Catalog {
 	async #lookInRaces(connected: Connected): Promise<number> {
 		for (let races = 0; ; races += 1) {
 			try {
-				return await this.#lookWith(connected);
+				const whenLocked = races === CATALOG_LIMITS.racesMax ? 'leave out' : 'reject';
+				return await this.#lookWith(connected, whenLocked);
 			} catch (error) {
 				if (races === CATALOG_LIMITS.racesMax || !isRace(error)) throw error;
 				await connected.session.query('rollback');
@@ -227,14 +241,14 @@ export class Catalog {
 	}
 
 	/** Looks, loads if need be, and answers how long to leave the database alone for that. */
-	async #lookWith({ session, server }: Connected): Promise<number> {
+	async #lookWith({ session, server }: Connected, whenLocked: 'reject' | 'leave out'): Promise<number> {
 		const last = this.#loaded;
 		if (last !== null && last.server === server && last.complete) {
 			const fingerprint = await loadFingerprint(session);
 			if (fingerprint.text === last.fingerprint.text) return fingerprint.costMs * CATALOG_LIMITS.pollCostFactor;
 		}
 		const beganMs = this.#clock.now();
-		const load = await loadSnapshot(session, server, this.#nextRevision());
+		const load = await loadSnapshot(session, server, this.#nextRevision(), whenLocked);
 		this.#loaded = { ...load, server };
 		return Math.max(
 			load.fingerprint.costMs * CATALOG_LIMITS.pollCostFactor,

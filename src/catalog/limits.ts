@@ -3,8 +3,13 @@
 export const CATALOG_LIMITS = {
 	/** One query of a load, on the server and as awaited here. */
 	queryTimeoutMs: 60_000,
-	/** How long a load waits for a lock before it leaves view definitions out. */
+	/** How long a question through a client's own session waits for a lock. */
 	lockTimeoutMs: 1000,
+	/**
+	 * How long a load waits for one before it lets go of its own and begins again. Short beside deadlock_timeout (1 s): printing
+	 * views takes locks on what they read, and a client's DROP that waits for them must not be taken for the one to give in.
+	 */
+	loadLockTimeoutMs: 150,
 	/** Between two looks for DDL made elsewhere, at least. */
 	pollMinMs: 1000,
 	/** And at most, however long a look takes. */
@@ -15,7 +20,10 @@ export const CATALOG_LIMITS = {
 	loadCostFactor: 5,
 	/** A snapshot is trusted for this long beyond the time at which it should have been looked at again. */
 	staleGraceMs: 15_000,
-	/** How often a look begins again that lost a race with DDL: what it was about to read is gone. */
+	/**
+	 * How often a look begins again that lost a race with DDL: what it was about to read is gone, or locked. When a lock is still
+	 * there the last time, definitions of views are left out.
+	 */
 	racesMax: 5,
 	/** How long a statement waits for a catalogue that is not known, before it is refused. */
 	knownWaitMs: 5000,

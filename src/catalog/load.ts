@@ -88,16 +88,22 @@ export async function loadFingerprint(connection: CatalogConnection): Promise<Fi
 
 /**
  * Loads everything made since the server was, as of one moment (a REPEATABLE READ transaction). The connection must be one
- * that `loadServer` prepared. Rejects with the connection's errors; the transaction may be left open then.
+ * that `loadServer` prepared. Rejects with the connection's errors; the transaction may be left open then. `whenLocked`: what
+ * becomes of definitions of views that it would have to wait for.
  */
-export async function loadSnapshot(connection: CatalogConnection, server: Server, revision: number): Promise<Load> {
+export async function loadSnapshot(
+	connection: CatalogConnection,
+	server: Server,
+	revision: number,
+	whenLocked: 'reject' | 'leave out' = 'leave out',
+): Promise<Load> {
 	await connection.query('begin isolation level repeatable read read only');
 	const fingerprint = await loadFingerprint(connection);
 	const schemas = await connection.query(schemasQuery);
 	const collations = new Map([...server.collations, ...(await loadCollations(connection, 'user'))]);
 	const columnTypes = new Map([...server.columnTypes, ...(await loadColumnTypes(connection, 'user'))]);
 	const objects = await loadObjects(connection, 'user', makeIntern());
-	const definitions = await loadDefinitions(connection);
+	const definitions = await loadDefinitions(connection, whenLocked);
 	await connection.query('rollback');
 	const made = new IndexedObjects({
 		...objects,
@@ -147,12 +153,15 @@ async function loadColumnTypes(connection: CatalogConnection, part: Part): Promi
  * Oid to definition, null for a view whose relations somebody is changing. Null as a whole when that happened just now
  * (lock_timeout); the transaction has failed then, which is why this comes last in it.
  */
-async function loadDefinitions(connection: CatalogConnection): Promise<Map<number, string | null> | null> {
+async function loadDefinitions(
+	connection: CatalogConnection,
+	whenLocked: 'reject' | 'leave out',
+): Promise<Map<number, string | null> | null> {
 	let rows: Row[];
 	try {
 		rows = await connection.query(definitionsQuery);
 	} catch (error) {
-		if (sqlstateOf(error) === LOCK_NOT_AVAILABLE) return null;
+		if (whenLocked === 'leave out' && sqlstateOf(error) === LOCK_NOT_AVAILABLE) return null;
 		throw error;
 	}
 	return new Map(rows.map((row) => [int(row[0]), row[1] ?? null]));
@@ -160,8 +169,8 @@ async function loadDefinitions(connection: CatalogConnection): Promise<Map<numbe
 
 const LOCK_NOT_AVAILABLE = '55P03';
 
-/** "could not open relation with OID", "cache lookup failed", an undefined object. */
-const RACES = /^(XX000|3F000|42P01|42703|42704|42883)$/;
+/** "could not open relation with OID", "cache lookup failed", an undefined object, a lock that somebody has, a deadlock. */
+const RACES = /^(XX000|3F000|42P01|42703|42704|42883|55P03|40P01)$/;
 
 /** True for errors of a load that come of DDL at the same moment: it reads one state of the catalogues and asks functions that see another. */
 export function isRace(error: unknown): boolean {

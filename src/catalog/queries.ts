@@ -11,14 +11,14 @@ function ofPart(part: Part, oid: string): string {
 }
 
 /** Prepares the catalogue's own session: names print qualified, and no wait lasts for ever. Times are milliseconds. */
-export function sessionSetup(limits: { readonly queryTimeoutMs: number; readonly lockTimeoutMs: number }): string {
+export function sessionSetup(limits: { readonly queryTimeoutMs: number; readonly loadLockTimeoutMs: number }): string {
 	return `set search_path = '';
 		set quote_all_identifiers = off;
 		set jit = off;
 		set max_parallel_workers_per_gather = 0;
 		set default_transaction_isolation = 'read committed';
 		set statement_timeout = ${limits.queryTimeoutMs};
-		set lock_timeout = ${limits.lockTimeoutMs};
+		set lock_timeout = ${limits.loadLockTimeoutMs};
 		set idle_in_transaction_session_timeout = ${limits.queryTimeoutMs}`;
 }
 

@@ -263,13 +263,32 @@ describe('a catalogue', () => {
 		expect(states).toEqual(['current', 'stale']);
 	});
 
+	it('lets go of its locks and begins again when it meets one, and leaves definitions out in the end', async () => {
+		await database.sql('create view locked as select * from first');
+		onTestFinished(async () => {
+			await database.sql('drop view locked');
+		});
+		const catalog = open();
+		const locked = new GatewayError('55P03', 'canceling statement due to lock timeout');
+		way.failures = [locked, locked];
+		expect((await catalog.refresh()).relation('public', 'locked')?.definition).toMatch(/FROM public\.first/);
+		const name = await scratch();
+		way.failures = Array.from({ length: CATALOG_LIMITS.racesMax + 1 }, () => locked);
+		const without = await catalog.refresh();
+		expect(without.relation('public', name)).toBeDefined();
+		expect(without.relation('public', 'locked')?.definition).toBeNull();
+		expect((await catalog.refresh()).relation('public', 'locked')?.definition).toMatch(/FROM public\.first/);
+		expect(states).toEqual(['current']);
+	});
+
 	it('can be waited for while it is not known, but not for ever', async () => {
 		way.down = new Error('connection refused');
 		const catalog = open();
 		await expect(catalog.start()).rejects.toMatchObject({ sqlstate: '57P03' });
 		await expect(catalog.known()).rejects.toMatchObject({ sqlstate: '57P03', cause: way.down });
 		way.down = null;
-		// No timer has run: it is asked at once.
+		// No timer has run: it is asked at once, and once more when that lost a race.
+		way.failures = Array.from({ length: CATALOG_LIMITS.racesMax + 1 }, () => racing);
 		expect((await catalog.known()).relation('public', 'first')).toBeDefined();
 		way.gate = new Promise(() => {});
 		const hanging = catalog.known();
