@@ -95,7 +95,7 @@ function isMap(value: unknown): value is Readonly<Record<string, unknown>> {
 
 function textOf(value: unknown): string {
 	if (value === null || value === undefined) return '';
-	return typeof value === 'string' ? value : JSON.stringify(value);
+	return typeof value === 'string' || value instanceof Secret ? String(value) : JSON.stringify(value);
 }
 
 function inWords(prefix: string, { key, from, to }: Difference): string {
