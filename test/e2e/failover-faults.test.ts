@@ -93,12 +93,39 @@ const console = async (command: string): Promise<Record<string, unknown>[]> => {
 	}
 };
 
-async function resize(size: number): Promise<void> {
-	const config = parse(await readFile(gateway.configFile, 'utf8')) as TestConfig;
-	for (const name of ['shop', 'shop_tx'] as const) Object.assign(config.databases[name]?.['pool'] as object, { size });
-	await writeFile(gateway.configFile, stringify(config));
-	await gateway.gateway.reload();
+let changing: Promise<unknown> = Promise.resolve();
+
+/** One change of the file after the other. */
+function change(edit: (databases: TestConfig['databases']) => void): Promise<void> {
+	const mine = changing.then(async () => {
+		const config = parse(await readFile(gateway.configFile, 'utf8')) as TestConfig;
+		edit(config.databases);
+		await writeFile(gateway.configFile, stringify(config));
+		await gateway.gateway.reload();
+	});
+	changing = mine.catch(() => undefined);
+	return mine;
 }
+
+const resize = (size: number): Promise<void> =>
+	change((databases) => {
+		for (const name of ['shop', 'shop_tx']) Object.assign(databases[name]?.['pool'] as object, { size });
+	});
+
+/** It is as good as another place: the sessions that there are have to go. */
+const replace = (): Promise<void> =>
+	change(({ shop_tx: pooled }) => {
+		Object.assign(pooled as object, { lagMaxMs: Number(pooled?.['lagMaxMs'] ?? 10_000) + 1 });
+	});
+
+let removed: Record<string, unknown> | undefined;
+
+const remove = (back: boolean): Promise<void> =>
+	change((databases) => {
+		removed ??= databases['shop_ro'];
+		if (back && removed !== undefined) databases['shop_ro'] = removed;
+		else delete databases['shop_ro'];
+	});
 
 /** Clients that all ask at once, and do not mind how that ends. */
 async function crowd(): Promise<void> {
@@ -157,7 +184,8 @@ test('no wrong answer, nothing lost, nothing twice, nothing left behind', {
 	const { host, port } = gateway;
 	const login = { host, port, user: 'app', password: SERVICE_PASSWORD };
 	const options: ClientsOptions = { ...login, ledger, counts, patienceMs: 60_000 };
-	const storm = new Storm({ rotation, cables, random: random.fork(), role: GATEWAY_ROLE, console, resize, crowd });
+	const byHand = { console, resize, replace, remove, crowd };
+	const storm = new Storm({ rotation, cables, random: random.fork(), role: GATEWAY_ROLE, ...byHand });
 	const begunMs = performance.now();
 	let raging = true;
 	const failures: Error[] = [];
@@ -170,7 +198,9 @@ test('no wrong answer, nothing lost, nothing twice, nothing left behind', {
 			work(`${name}${n}`, name, random.fork(), options, goesOn).catch(fails),
 		),
 	);
-	await storm.rage(begunMs + lastsMs, Math.max(4_000, Math.min(20_000, lastsMs / 3))).catch(fails);
+	const endMs = begunMs + lastsMs;
+	const turnEveryMs = Math.max(4_000, Math.min(20_000, lastsMs / 3));
+	await Promise.all([storm.rage(endMs, turnEveryMs).catch(fails), storm.harass(endMs).catch(fails)]);
 	raging = false;
 	await Promise.all(clients);
 	const [failure] = failures;

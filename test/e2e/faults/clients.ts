@@ -34,6 +34,9 @@ const excused: ReadonlySet<string> = new Set([
 	...['ECONNRESET', 'EPIPE'],
 ]);
 
+/** The same for those who work in a database that is taken out of the configuration for a while. */
+const removable: ReadonlySet<string> = new Set([...excused, '3D000']);
+
 /** A wrong answer, a hang, or an error that no fault explains. */
 export class Wrong extends Error {}
 
@@ -414,7 +417,7 @@ class FaultSession {
 		if (error instanceof Wrong) throw error;
 		const { code, message } = error as { code?: string; message: string };
 		const lost = /Connection terminated|not queryable|connection was lost/.test(message);
-		if (!lost && (code === undefined || !excused.has(code)))
+		if (!lost && (code === undefined || !(this.#reading ? removable : excused).has(code)))
 			throw new Wrong(`${this.#name}: ${this.#doing}: ${code ?? ''} ${message}`, { cause: error });
 		const { excused: counts } = this.#options.counts;
 		const key = code ?? 'lost';

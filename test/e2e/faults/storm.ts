@@ -16,6 +16,10 @@ export interface StormOptions {
 	readonly console: (command: string) => Promise<Record<string, unknown>[]>;
 	/** Changes the sizes of pools and has the configuration read again. */
 	readonly resize: (size: number) => Promise<void>;
+	/** The same with the place of a database. */
+	readonly replace: () => Promise<void>;
+	/** Takes a database that is only read out of the configuration; `back` puts it there again. */
+	readonly remove: (back: boolean) => Promise<void>;
 	/** Clients more, for a moment. */
 	readonly crowd: () => Promise<void>;
 }
@@ -30,8 +34,9 @@ export class Storm {
 	readonly counts: Record<string, number> = {};
 	/** What was done when, by performance.now(). */
 	readonly diary: string[] = [];
-	readonly #light: Faults;
+	readonly #light: Faults[number][];
 	readonly #heavy: Faults;
+	readonly #beside: Faults;
 
 	constructor(options: StormOptions) {
 		this.#options = options;
@@ -47,11 +52,22 @@ export class Storm {
 			fault(2, 'network stalls', () => this.#cut('holding', 3_000)),
 			fault(1, 'network refuses', () => this.#cut('refusing', 1_000)),
 			fault(1, 'standby cut off', () => this.#cut('dropping', 2_000, this.#options.rotation.standby)),
+		];
+		const byHand = [
 			fault(2, 'PAUSE and RESUME', () => this.#pause()),
 			fault(1, 'KILL and RESUME', () => this.#killAll()),
-			fault(3, 'KILL_CLIENT', () => this.#killClient()),
-			fault(2, 'pool resized', () => options.resize(this.#random.between(2, 8))),
+			fault(4, 'KILL_CLIENT', () => this.#killClient()),
+			fault(3, 'pool resized', () => options.resize(this.#random.between(2, 8))),
+			fault(1, 'database replaced', () => options.replace()),
+			fault(1, 'database removed and back', () => this.#remove()),
 			fault(1, 'crowd', () => options.crowd()),
+		];
+		this.#light.push(...byHand);
+		this.#beside = [
+			...byHand,
+			fault(2, 'connections reset', () => this.#reset()),
+			// There may be no primary to do it on.
+			fault(3, 'backend terminated', () => this.#terminate('true').catch(() => undefined)),
 		];
 		this.#heavy = [
 			fault(2, 'switchover', () => this.#switchover()),
@@ -59,6 +75,14 @@ export class Storm {
 			fault(2, 'standby promoted beside the primary', () => this.#split()),
 			fault(2, 'primary cut off and replaced', () => this.#cutOff()),
 		];
+	}
+
+	/** What operators do, and single connections that end, beside all else. */
+	async harass(endMs: number): Promise<void> {
+		while (performance.now() < endMs) {
+			await sleep(this.#random.between(100, 1_500));
+			await this.#strike(this.#beside);
+		}
 	}
 
 	/** Until `endMs` (performance.now()); every `turnEveryMs`, at least once, the other server becomes the primary. */
@@ -174,6 +198,12 @@ export class Storm {
 		await console('kill shop_tx');
 		await sleep(this.#random.between(10, 300));
 		await console('resume shop_tx');
+	}
+
+	async #remove(): Promise<void> {
+		await this.#options.remove(false);
+		await sleep(this.#random.between(0, 500));
+		await this.#options.remove(true);
 	}
 
 	async #killClient(): Promise<void> {
