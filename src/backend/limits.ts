@@ -34,6 +34,8 @@ export const BACKEND_LIMITS = {
 	listenerLingerMs: 10_000,
 	/** Between two questions whether its server is still there. */
 	listenerCheckMs: 30_000,
+	/** How long it may say nothing while it owes an answer. */
+	listenerTimeoutMs: 15_000,
 	/** Idle backends that are looked at for one with the client's settings. */
 	pickMax: 16,
 	/** Result of one of the gateway's own queries, all rows together. */

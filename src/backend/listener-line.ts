@@ -51,7 +51,7 @@ export class ListenerLine implements ByteSink {
 		this.connection.socket.write(encodeQuery(sql));
 		return new Promise((resolve, reject) => {
 			this.#commands.push({ failure: null, done: resolve, failed: reject });
-			this.#timer ??= setTimeout(() => this.#late(), this.#options.timeoutMs).unref();
+			this.#expect();
 		});
 	}
 
@@ -134,8 +134,19 @@ export class ListenerLine implements ByteSink {
 		else command.failed(command.failure);
 	}
 
+	#expect(): void {
+		if (this.#commands.length > 0) this.#timer ??= setTimeout(() => this.#late(), this.#options.timeoutMs).unref();
+	}
+
+	/** A process that was held up itself finds the answer in its socket before it comes to the check. */
 	#late(): void {
-		this.connection.channel.destroy(backendFailure('08006', 'the database server does not answer'));
+		const [late] = this.#commands;
+		this.#timer = null;
+		setImmediate(() => {
+			if (this.#gone) return;
+			if (this.#commands[0] !== late) this.#expect();
+			else this.connection.channel.destroy(backendFailure('08006', 'the database server does not answer'));
+		});
 	}
 
 	#end(error: Error): void {

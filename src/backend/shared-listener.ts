@@ -142,6 +142,7 @@ export class SharedListener {
 	async #joinOnce(hearer: Hearer, channels: readonly string[], endMs: number): Promise<boolean> {
 		const line = await this.#connected(endMs);
 		if (line !== this.#line) return false;
+		const fresh = channels.filter((name) => this.#channels.get(name)?.hearers.has(hearer) !== true);
 		const ready = channels.map((name) => this.#joinChannel(line, hearer, name));
 		try {
 			await Promise.all(ready);
@@ -149,7 +150,7 @@ export class SharedListener {
 			return line.alive;
 		} catch (error) {
 			if (!line.alive && performance.now() < endMs) return false;
-			for (const name of channels) this.part(hearer, name);
+			for (const name of fresh) this.part(hearer, name);
 			throw error;
 		}
 	}
@@ -188,7 +189,7 @@ export class SharedListener {
 			const connection = await this.#options.connect(this.#closing.signal);
 			this.#closing.signal.throwIfAborted();
 			const line = new ListenerLine(connection, {
-				timeoutMs: this.#options.timeoutMs ?? BACKEND_LIMITS.checkTimeoutMs,
+				timeoutMs: this.#options.timeoutMs ?? BACKEND_LIMITS.listenerTimeoutMs,
 				onNotification: (channel, message) => this.#tell(channel, message),
 				onGone: (error) => this.#gone(line, error),
 			});

@@ -160,10 +160,11 @@ export class Loans {
 		subscriptions.rest();
 	}
 
-	/** A notification that came from the backend itself is for whoever keeps it, and not for who is told of it anyway. */
+	/** A notification that came from the backend itself is for who may have had it listen, and not for who is told of it anyway. */
 	passes(channel: string): boolean {
 		const { pins, doubts } = this.keepsakes;
-		return (pins.size > 0 || doubts.has('listen')) && !this.subscriptions.isListening(channel);
+		const mayListen = pins.has('listen') || pins.has('code') || pins.has('unknown') || doubts.has('listen');
+		return mayListen && !this.subscriptions.isListening(channel);
 	}
 
 	/** A statement of the decision is about to be sent. */

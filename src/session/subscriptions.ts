@@ -241,6 +241,9 @@ export class Subscriptions implements Hearer {
 				else if (effect.type === 'unlisten') unlistens = this.#listens.size > 0;
 			}
 		}
+		// A transaction that has failed is rolled back by its COMMIT.
+		const { status, replies } = this.#conversation;
+		if (status === 'E' && replies.length === 0) commits = false;
 		if (commits) for (const channel of this.#sent) channels.add(channel);
 		return channels.size > 0 || unlistens ? [...channels] : null;
 	}
@@ -293,8 +296,8 @@ export class Subscriptions implements Hearer {
 	/** The transaction is over. */
 	#finish(committed: boolean): void {
 		const actions = this.#actions;
-		this.#savepoints = [];
 		this.#failed = false;
+		if (this.#savepoints.length > 0) this.#savepoints = [];
 		if (actions.length === 0) return;
 		this.#actions = [];
 		if (!committed) return;

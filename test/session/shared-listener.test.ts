@@ -276,6 +276,42 @@ describe('when the connection is lost', () => {
 	});
 });
 
+it('who was held up itself does not take the server for dead', async () => {
+	await start(1, { hears: { timeoutMs: 2_000 } });
+	const client = await listening('a');
+	const answered = gateway.hearing?.caughtUp();
+	Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2_500);
+	await answered;
+	expect(stats()?.connection).not.toBeNull();
+	await database.sql("notify a, 'x'");
+	expect(await hears(client)).toBe('a=x');
+});
+
+it('a failed transaction ends with its COMMIT, though nothing can be listened to', async () => {
+	const { host, port, user, password } = database;
+	const target = {
+		host,
+		port,
+		user,
+		dbname: database.database,
+		password: () => password,
+		tls: { mode: 'disable' },
+	} as const;
+	let refused: GatewayError | null = null;
+	const connect = (signal: AbortSignal) =>
+		refused === null ? connectBackend(target, { application_name: 'hears' }, { signal }) : Promise.reject(refused);
+	await start(1, { hears: { connect } });
+	const client = await open();
+	for (const sql of ['begin', 'listen a', 'select nosuch']) await client.query(sql);
+	refused = new GatewayError('08004', 'the database server rejected the login', { severity: 'FATAL' });
+	await cut();
+	expect(told(await client.query('commit'))).toEqual([]);
+	for (const sql of ['begin']) await client.query(sql);
+	expect(await ask(client, 'listen a')).toEqual(['ERROR 08004']);
+	expect(told(await client.query('rollback'))).toEqual([]);
+	expect(await ask(client, 'select 1')).toEqual(['1']);
+});
+
 describe('a client that does not take what it listens for', () => {
 	const payload = 'x'.repeat(7_000);
 
