@@ -45,6 +45,14 @@ const plain = record({
 const same = record({ parameters: [] });
 const repeated = record();
 
+/** As a template of statements gives it: its text is new, all else of the decision is what it was. */
+function ofShape(of: StatementRecord, count: number): StatementRecord {
+	const { decision: known } = of;
+	const sql = known.sql.replace('$1', String(count));
+	const rewritten = known.rewritten === known.sql ? sql : known.rewritten.replace('$1', String(count));
+	return { ...of, decision: { ...known, sql, rewritten } };
+}
+
 const cases: readonly Case[] = [
 	{
 		name: 'os, repeated statement, allowed as it is',
@@ -62,7 +70,21 @@ const cases: readonly Case[] = [
 		next: () => repeated,
 	},
 	{
-		name: 'os, every statement new',
+		name: 'os, allowed, other literals each time',
+		durability: 'os',
+		clients: 16,
+		statements: 100_000,
+		next: (count) => ofShape(plain, count),
+	},
+	{
+		name: 'os, masked, other literals each time',
+		durability: 'os',
+		clients: 16,
+		statements: 100_000,
+		next: (count) => ofShape(same, count),
+	},
+	{
+		name: 'os, every statement of another shape',
 		durability: 'os',
 		clients: 16,
 		statements: 100_000,

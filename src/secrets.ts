@@ -8,6 +8,23 @@ export function withoutSecrets(sql: string): string {
 	return suspicious.test(sql) ? cleaned(sql, 0) : sql;
 }
 
+/**
+ * True only of a text in which no secret can be and of which JSON escapes nothing: printable ASCII without quotation marks and
+ * backslashes, and without the letters that each of the words in `suspicious` has. Much cheaper than asking for each.
+ */
+export function isPlain(text: string): boolean {
+	let before = 0;
+	for (let at = 0; at < text.length; at += 1) {
+		const unit = text.charCodeAt(at);
+		if (unit < 0x20 || unit > 0x7e || unit === quotationMark || unit === backslash) return false;
+		// Letters become lower case.
+		const now = unit | 0x20;
+		if (now === letters.k || now === pairs[before]) return false;
+		before = now;
+	}
+	return true;
+}
+
 /** A value without the password of a connection string: behind `password=` to its end, or between `scheme://user:` and `@`. */
 export function withoutConnectionSecrets(value: string): string {
 	return mayConnect.test(value) ? connectionCleaned(value) : value;
@@ -25,6 +42,16 @@ export function withoutQuoted(message: string): string {
 
 /** Nothing below finds anything in a text without one of these. */
 const suspicious = /passw|secret|token|key|crypt|hmac|:\/\//i;
+
+const [quotationMark, backslash] = [0x22, 0x5c];
+const letters = { c: 0x63, h: 0x68, k: 0x6b, m: 0x6d, r: 0x72, s: 0x73, w: 0x77, colon: 0x3a, slash: 0x2f };
+
+/** By a character, the one that makes a word of `suspicious` possible behind it: paSSW, seCRet, CRypt, HMac, `:/`. The others have a k. */
+const pairs: Uint8Array = new Uint8Array(128);
+pairs[letters.s] = letters.w;
+pairs[letters.c] = letters.r;
+pairs[letters.h] = letters.m;
+pairs[letters.colon] = letters.slash;
 
 const mayConnect = /passw|:\/\//i;
 

@@ -41,12 +41,6 @@ export class Batch {
 		this.#end += this.#buffer.write(text, this.#end);
 	}
 
-	/** The same for text that is known to be ASCII. */
-	ascii(text: string): void {
-		if (this.#end + text.length > this.#buffer.length) this.#reserve(text.length);
-		this.#end += this.#buffer.write(text, this.#end, text.length, 'latin1');
-	}
-
 	/** The same for bytes of UTF-8. */
 	piece(bytes: Uint8Array): void {
 		if (this.#end + bytes.length > this.#buffer.length) this.#reserve(bytes.length);

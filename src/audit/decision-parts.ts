@@ -1,11 +1,20 @@
 /** What a decision adds to the records of its statement, as bytes: made once for all texts that one analysis serves. */
 import { hash } from 'node:crypto';
-import { withoutQuoted, withoutSecrets } from '../secrets.ts';
-import type { ObjectUse, StatementDecision } from '../stages.ts';
+import { isPlain, withoutQuoted, withoutSecrets } from '../secrets.ts';
+import type { ObjectUse, RuleRef, StatementDecision } from '../stages.ts';
 import type { Batch } from './batch.ts';
-import { members, toJson } from './json.ts';
+import { memberBytes, toJson } from './json.ts';
 import type { AuditLimits } from './limits.ts';
-import { activityOf, authorizationOf, datastoreClass, effects, objectPart, severity, status } from './ocsf.ts';
+import {
+	activityOf,
+	authorizationOf,
+	type DatastoreActivity,
+	datastoreClass,
+	effects,
+	objectPart,
+	severity,
+	status,
+} from './ocsf.ts';
 
 /** Pieces of a statement's line; each begins with a comma unless it is empty. */
 export interface DecisionParts {
@@ -29,14 +38,14 @@ class Known implements DecisionParts {
 	readonly #of: StatementDecision;
 	/** Null before the first. */
 	#latest: StatementDecision | null = null;
-	/** Pieces with the text, once it has come a second time. */
-	#query: Buffer | null = null;
-	#rewritten: Buffer | null = null;
+	/** Both pieces whole, once the latest has come a second time. */
+	#attributes: Buffer | null = null;
+	#unmapped: Buffer | null = null;
 
 	readonly #deniedTextMax: number;
 
-	constructor(decision: StatementDecision, deniedTextMax: number) {
-		this.#shared = sharedParts(decision);
+	constructor(decision: StatementDecision, deniedTextMax: number, vocabulary: Vocabulary) {
+		this.#shared = sharedParts(decision, vocabulary);
 		this.#of = decision;
 		this.#deniedTextMax = deniedTextMax;
 	}
@@ -63,26 +72,34 @@ class Known implements DecisionParts {
 	take(decision: StatementDecision): this {
 		if (decision !== this.#latest) {
 			this.#latest = decision;
-			this.#query = null;
-			this.#rewritten = null;
-		} else if (this.#query === null) {
-			this.#query = Buffer.from(queryText(decision, this.#deniedTextMax));
-			this.#rewritten = Buffer.from(rewrittenText(decision, this.#deniedTextMax));
+			this.#attributes = null;
+			this.#unmapped = null;
+		} else if (this.#attributes === null) {
+			const { beforeText, afterText, unmapped } = this.#shared;
+			const rewritten = Buffer.from(rewrittenText(decision, this.#deniedTextMax));
+			this.#attributes = Buffer.concat([beforeText, Buffer.from(queryText(decision, this.#deniedTextMax)), afterText]);
+			this.#unmapped = Buffer.concat([unmapped, rewritten]);
 		}
 		return this;
 	}
 
 	attributes(to: Batch): void {
+		if (this.#attributes !== null) {
+			to.piece(this.#attributes);
+			return;
+		}
 		to.piece(this.#shared.beforeText);
-		if (this.#query === null) to.text(queryText(this.#latest ?? this.#of, this.#deniedTextMax));
-		else to.piece(this.#query);
+		to.text(queryText(this.#latest ?? this.#of, this.#deniedTextMax));
 		to.piece(this.#shared.afterText);
 	}
 
 	unmapped(to: Batch): void {
+		if (this.#unmapped !== null) {
+			to.piece(this.#unmapped);
+			return;
+		}
 		to.piece(this.#shared.unmapped);
-		if (this.#rewritten === null) to.text(rewrittenText(this.#latest ?? this.#of, this.#deniedTextMax));
-		else to.piece(this.#rewritten);
+		to.text(rewrittenText(this.#latest ?? this.#of, this.#deniedTextMax));
 	}
 }
 
@@ -92,6 +109,7 @@ export type DecisionPartsLimits = Pick<AuditLimits, 'cachedPartBytesMax' | 'deni
 export class DecisionPartsCache {
 	/** By what all decisions of one analysis have in common. */
 	readonly #known = new WeakMap<readonly ObjectUse[], Known>();
+	readonly #vocabulary = new Vocabulary();
 	readonly #limits: DecisionPartsLimits;
 
 	constructor(limits: DecisionPartsLimits) {
@@ -111,46 +129,85 @@ export class DecisionPartsCache {
 	#find(decision: StatementDecision): Known {
 		const known = this.#known.get(decision.objects);
 		if (known?.fits(decision) === true) return known;
-		const made = new Known(decision, this.#limits.deniedTextMax);
+		const made = new Known(decision, this.#limits.deniedTextMax, this.#vocabulary);
 		if (made.bytes <= this.#limits.cachedPartBytesMax) this.#known.set(decision.objects, made);
 		return made;
 	}
 }
 
-function sharedParts(decision: StatementDecision): SharedParts {
+/** What many decisions have in common, made once: a handful of classes, and each rule of the policy. */
+class Vocabulary {
+	readonly #classes = new Map<string, { readonly activity: Buffer; readonly full: Buffer }>();
+	readonly #rules = new WeakMap<RuleRef, Map<string, string>>();
+
+	/** Of what is allowed or masked; a denial says more. */
+	classOf(activity: DatastoreActivity, effect: 'allow' | 'mask'): { readonly activity: Buffer; readonly full: Buffer } {
+		const key = `${activity} ${effect}`;
+		let known = this.#classes.get(key);
+		if (known === undefined) {
+			const { activity_name, ...withoutName } = datastoreClass(activity);
+			known = {
+				activity: memberBytes(withoutName),
+				full: memberBytes({
+					...withoutName,
+					activity_name,
+					severity_id: severity.Informational,
+					...effects[effect],
+				}),
+			};
+			this.#classes.set(key, known);
+		}
+		return known;
+	}
+
+	/** `authorizations`, or ''. */
+	authorizations(rules: readonly RuleRef[], effect: StatementDecision['effect']): string {
+		if (rules.length === 0) return '';
+		return `,"authorizations":[${rules.map((rule) => this.#authorization(rule, effect)).join(',')}]`;
+	}
+
+	#authorization(rule: RuleRef, effect: StatementDecision['effect']): string {
+		let known = this.#rules.get(rule);
+		if (known === undefined) {
+			known = new Map();
+			this.#rules.set(rule, known);
+		}
+		let text = known.get(effect);
+		if (text === undefined) {
+			text = toJson(authorizationOf(rule, effect));
+			known.set(effect, text);
+		}
+		return text;
+	}
+}
+
+function sharedParts(decision: StatementDecision, vocabulary: Vocabulary): SharedParts {
+	const { effect, objects, rules, node } = decision;
+	const table = objects.find((use) => use.kind === 'relation');
+	const name = table === undefined ? '' : `,"table":${toJson({ name: `${table.schema}.${table.name}` })}`;
+	const { activity, full } =
+		effect === 'deny' ? denialClass(decision) : vocabulary.classOf(activityOf(decision), effect);
+	return {
+		activity,
+		beforeText: full,
+		afterText: Buffer.from(`${name}${vocabulary.authorizations(rules, effect)}`),
+		unmapped: memberBytes({ node, ...(objects.length === 0 ? {} : { objects: objects.map(objectPart) }) }),
+	};
+}
+
+function denialClass(decision: StatementDecision): { readonly activity: Buffer; readonly full: Buffer } {
 	const activity = datastoreClass(activityOf(decision));
 	const { activity_name: _name, ...withoutName } = activity;
-	const table = decision.objects.find((use) => use.kind === 'relation');
-	const denied = decision.effect === 'deny';
-	const before = {
+	const full = {
 		...activity,
-		severity_id: denied ? severity.Medium : severity.Informational,
-		...effects[decision.effect],
-		...(denied
-			? {
-					status_id: status.Failure,
-					status: 'Failure',
-					status_code: decision.error?.sqlstate ?? '42501',
-					status_detail: denialDetail(decision),
-				}
-			: {}),
+		severity_id: severity.Medium,
+		...effects.deny,
+		status_id: status.Failure,
+		status: 'Failure',
+		status_code: decision.error?.sqlstate ?? '42501',
+		status_detail: denialDetail(decision),
 	};
-	const after = {
-		...(table === undefined ? {} : { table: { name: `${table.schema}.${table.name}` } }),
-		...(decision.rules.length === 0
-			? {}
-			: { authorizations: decision.rules.map((rule) => authorizationOf(rule, decision.effect)) }),
-	};
-	const unmapped = {
-		node: decision.node,
-		...(decision.objects.length === 0 ? {} : { objects: decision.objects.map(objectPart) }),
-	};
-	return {
-		activity: Buffer.from(members(withoutName)),
-		beforeText: Buffer.from(members(before)),
-		afterText: Buffer.from(members(after)),
-		unmapped: Buffer.from(members(unmapped)),
-	};
+	return { activity: memberBytes(withoutName), full: memberBytes(full) };
 }
 
 /** The server's words, unless they may quote a secret of the statement. */
@@ -161,13 +218,19 @@ function denialDetail({ sql, error }: StatementDecision): string {
 
 /** As it was sent, but for secrets. What was denied never ran: of a long one the beginning will do, with its length and digest. */
 function queryText({ sql, effect, fingerprint }: StatementDecision, deniedTextMax: number): string {
-	const shown = withoutSecrets(sql);
 	const uid = fingerprint === undefined ? '' : `,"uid":"${fingerprint}"`;
+	if (effect !== 'deny' || sql.length <= deniedTextMax) return `,"query_info":{"query_string":${shownText(sql)}${uid}}`;
+	const shown = withoutSecrets(sql);
 	const text =
-		effect === 'deny' && shown.length > deniedTextMax
+		shown.length > deniedTextMax
 			? `${toJson(shown.slice(0, deniedTextMax))},"bytes":${Buffer.byteLength(sql)}`
 			: toJson(shown);
 	return `,"query_info":{"query_string":${text}${uid}}`;
+}
+
+/** JSON text of a statement without its secrets. */
+function shownText(sql: string): string {
+	return isPlain(sql) ? `"${sql}"` : toJson(withoutSecrets(sql));
 }
 
 function rewrittenText({ sql, rewritten, effect, cursor, executes }: StatementDecision, deniedTextMax: number): string {
@@ -175,7 +238,7 @@ function rewrittenText({ sql, rewritten, effect, cursor, executes }: StatementDe
 		const shown = withoutSecrets(sql);
 		return shown.length > deniedTextMax ? `,"query_sha256":"${hash('sha256', shown, 'hex')}"` : '';
 	}
-	const runs = rewritten === sql ? '' : `,"rewritten":${toJson(withoutSecrets(rewritten))}`;
+	const runs = rewritten === sql ? '' : `,"rewritten":${shownText(rewritten)}`;
 	const of = cursor === undefined ? '' : `,"cursor":${toJson(cursor)}`;
 	return executes === undefined ? `${runs}${of}` : `${runs}${of},"executes":${toJson(withoutSecrets(executes))}`;
 }

@@ -99,11 +99,10 @@ export class Lines {
 		sequence: number,
 	): void {
 		const { status: how, sqlstate, tag, rows, bytes, durationMs } = outcome;
-		this.#head(to, 'outcome', timeMs, sequence, of.id);
-		to.piece(this.#decisions.activity(of.record.decision));
 		const code = sqlstate === null ? '' : `,"status_code":${toJson(sqlstate)}`;
-		const duration = Math.round(durationMs);
-		to.text(`,"severity_id":1,"status_id":${outcomeStatus[how]}${code},"duration":${duration}`);
+		const ended = `,"severity_id":1,"status_id":${outcomeStatus[how]}${code},"duration":${Math.round(durationMs)}`;
+		this.#head(to, 'outcome', timeMs, sequence, of.id, ended);
+		to.piece(this.#decisions.activity(of.record.decision));
 		to.piece(this.#sessions.of(of.record.session).short);
 		const result = `${tag === null ? '' : `,"tag":${quoteTag(tag)}`}${rows === null ? '' : `,"rows":${rows}`}`;
 		to.text(
@@ -133,15 +132,15 @@ export class Lines {
 		return `,"parameters":[${parametersText(parameters, this.#options.limits)}]`;
 	}
 
-	/** The beginning of every line, up to and with `time`. */
-	#head(to: Batch, code: EventCode, timeMs: number, sequence: number, correlation: string | null): void {
+	/** The beginning of every line, up to and with `time`, and `more` members behind it: one write for all of it. */
+	#head(to: Batch, code: EventCode, timeMs: number, sequence: number, correlation: string | null, more = ''): void {
 		if (timeMs !== this.#timeMs) {
 			this.#timeMs = timeMs;
 			this.#time = `","original_time":"${new Date(timeMs).toISOString()}"},"time":${timeMs}`;
 		}
 		to.piece(this.#headOf(code));
 		const also = correlation === null ? '' : `","correlation_uid":"${correlation}`;
-		to.ascii(`${sequence},"uid":"${this.#options.logId}-${sequence}${also}${this.#time}`);
+		to.text(`${sequence},"uid":"${this.#options.logId}-${sequence}${also}${this.#time}${more}`);
 	}
 
 	#headOf(code: EventCode): Buffer {

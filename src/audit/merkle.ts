@@ -47,8 +47,7 @@ export function nodeHasher(): (left: Hash, right: Hash) => Hash {
 	const buffer = Buffer.alloc(1 + 2 * hashBytes);
 	buffer[0] = 1;
 	return (left, right) => {
-		buffer.write(left, 1, hashBytes, 'latin1');
-		buffer.write(right, 1 + hashBytes, hashBytes, 'latin1');
+		buffer.write(`${left}${right}`, 1, 2 * hashBytes, 'latin1');
 		return hash('sha256', buffer, 'binary') as Hash;
 	};
 }

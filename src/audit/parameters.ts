@@ -122,6 +122,10 @@ function parameterText(parameter: AuditParameter, bytesMax: number): string {
 
 /** Printable ASCII without quotes and backslashes. */
 function isPlain(bytes: Buffer): boolean {
-	for (const byte of bytes) if (byte < 0x20 || byte > 0x7e || byte === 0x22 || byte === 0x5c) return false;
+	// By index: there are many, and they are short.
+	for (let at = 0; at < bytes.length; at += 1) {
+		const byte = bytes[at] ?? 0;
+		if (byte < 0x20 || byte > 0x7e || byte === 0x22 || byte === 0x5c) return false;
+	}
 	return true;
 }
