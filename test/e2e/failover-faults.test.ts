@@ -76,13 +76,13 @@ beforeAll(async () => {
 			config['limits'] = { ...times, ...waits, lingerMs: 2_000 };
 		},
 	});
-}, 120_000);
+});
 
 afterAll(async () => {
 	await gateway?.stop();
 	await Promise.all(cables?.map((cable) => cable.close()) ?? []);
 	await rotation?.stop();
-}, 60_000);
+});
 
 const console = async (command: string): Promise<Record<string, unknown>[]> => {
 	const client = await gateway.connect('app', { database: 'portcullis' });
