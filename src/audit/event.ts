@@ -21,6 +21,8 @@ export interface SessionInfo {
 	readonly backendRole: string | null;
 	/** Of a sharded database: the shard that the session is on. */
 	readonly shard?: string | null;
+	/** Of a replication connection: `physical` of the whole server, `database` (logical) of this one. As in the startup packet. */
+	readonly replication?: 'physical' | 'database';
 }
 
 /** One bind parameter as it came in Bind (or FunctionCall). */

@@ -122,9 +122,12 @@ export function sessionUnmapped(session: SessionInfo): Unmapped {
 		method: identity?.method ?? null,
 		...(identity !== null && Object.keys(identity.claims).length > 0 ? { claims: identity.claims } : {}),
 		tls: session.tls,
+		...(session.replication === undefined ? {} : { replication: replicationKinds[session.replication] }),
 		...backendUnmapped(session),
 	};
 }
+
+const replicationKinds = { physical: 'physical', database: 'logical' } as const;
 
 /** The part of it that changes with the connection to the server. */
 export function backendUnmapped({

@@ -97,6 +97,7 @@ function isSame(left: SessionInfo, right: SessionInfo): boolean {
 		left.clientPort === right.clientPort &&
 		left.application === right.application &&
 		left.tls === right.tls &&
+		left.replication === right.replication &&
 		left.database === right.database
 	);
 }

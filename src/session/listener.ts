@@ -12,6 +12,7 @@ import type { LiveSession } from './live.ts';
 import { LoginRefused, login, namesOf } from './login.ts';
 import { type Opened, openConnection, requireTls } from './opening.ts';
 import { RecordBudget } from './record-budget.ts';
+import { replicationOf } from './replication.ts';
 import type { ListenerTls, SessionServices } from './services.ts';
 import { sayGoodbye } from './session.ts';
 
@@ -305,6 +306,8 @@ class Connecting {
 		if (this.#isFull(database))
 			throw new GatewayError('53300', 'sorry, too many clients already', { severity: 'FATAL' });
 		requireTls(tls, opened.tls);
+		const replication = replicationOf(message.params);
+		if (replication !== null) this.#info = { ...this.#info, replication };
 		let session: LiveSession | null = null;
 		const { signal } = this.#abort;
 		session = await this.#unlessAborted(

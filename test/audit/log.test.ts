@@ -229,6 +229,14 @@ describe('each event', () => {
 			want: { class_uid: 3002, activity_id: 2, duration: 13, status_detail: 'terminate' },
 		},
 		{
+			event: { type: 'login', session: { ...session, replication: 'physical' } },
+			want: { class_uid: 3002, unmapped: { replication: 'physical' } },
+		},
+		{
+			event: { type: 'logout', session: { ...session, replication: 'database' }, reason: 'terminate', durationMs: 1 },
+			want: { activity_id: 2, unmapped: { replication: 'logical' } },
+		},
+		{
 			event: { type: 'cancel', session, clientAddress: '::ffff:10.1.1.1', clientPort: 9 },
 			want: { class_uid: 6005, src_endpoint: { ip: '10.1.1.1', port: 9 }, unmapped: { matched: true } },
 		},

@@ -21,6 +21,8 @@ const sessions: readonly SessionInfo[] = [
 	{ ...session, backendRole: null },
 	{ ...session, application: 'x"\u202e' },
 	{ ...session, id: 'another' },
+	{ ...session, replication: 'physical' },
+	{ ...session, replication: 'database' },
 	{ ...session, clientPort: 1 },
 	{ ...session, clientAddress: 'fe80::1' },
 	{ ...session, tls: null },

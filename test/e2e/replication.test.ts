@@ -91,13 +91,16 @@ describe.skipIf(installed === null)('replication through the gateway', () => {
 		runProgram(join(bin, name), args, { env: as(user) });
 
 	/** The records of a session by this user, in order: what was asked and how it ended. */
-	async function recorded(user: string): Promise<{ asked: string[]; outcomes: Record<string, unknown>[] }> {
+	async function recorded(
+		user: string,
+	): Promise<{ asked: string[]; outcomes: Record<string, unknown>[]; logins: unknown[] }> {
 		const records = (await gateway.audit()).filter((record) => JSON.stringify(record).includes(`"${user}"`));
 		const of = (code: string): Record<string, unknown>[] =>
 			records.filter(({ metadata }) => (metadata as { event_code: string }).event_code === code);
 		return {
 			asked: of('statement').map(({ query_info }) => (query_info as { query_string: string }).query_string),
 			outcomes: of('outcome').map(({ unmapped }) => unmapped as Record<string, unknown>),
+			logins: of('login').map(({ unmapped }) => (unmapped as Record<string, unknown>)['replication']),
 		};
 	}
 
@@ -212,7 +215,8 @@ describe.skipIf(installed === null)('replication through the gateway', () => {
 			"table public.people: INSERT: id[integer]:4001 name[text]:'fed' ssn[text]:'987-65-4321'",
 		);
 		expect(await tool('pg_recvlogical', 'feed', [...args, '--drop-slot'])).toMatchObject({ status: 0 });
-		const { asked, outcomes } = await recorded('feed');
+		const { asked, outcomes, logins } = await recorded('feed');
+		expect(new Set(logins)).toEqual(new Set(['logical']));
 		const opening = [
 			"SELECT pg_catalog.set_config('search_path', '', false)",
 			'SHOW data_directory_mode',
