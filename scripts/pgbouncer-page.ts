@@ -70,5 +70,7 @@ place of losing it or leaving it to others. So there is no \`server_reset_query\
 
 **Passwords**: SCRAM-SHA-256 for service accounts, tokens of your OpenID provider for people. MD5 is not spoken.
 
-**Reloading**: SIGHUP and \`RELOAD\` read the policy, not portcullis.yaml; a restart drains first (SIGTERM).
+**Reloading**: SIGHUP and \`RELOAD\` read portcullis.yaml and the policy, and take up databases, pool sizes and their limits; what else
+has changed waits for a restart, and is named. A database that is removed or moved ends its idle sessions with a reason, in place of
+keeping them on the old server. A restart drains first (SIGTERM).
 `;
