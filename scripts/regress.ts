@@ -1,14 +1,14 @@
 /**
  * Runs PostgreSQL's own regression suite on a direct connection and through the gateway, and tells where they differ.
  *
- *     PORTCULLIS_PG_SOURCE=<source tree of the server's version> npx tsx scripts/regress.ts [--masked] [--plain] [--superuser] [--state folder] [test ...]
+ *     PORTCULLIS_PG_SOURCE=<source tree of the server's version> npx tsx scripts/regress.ts [--masked] [--plain] [--state folder] [test ...]
  *
  * The server's programs are those that `pg_config` names (Debian: postgresql-15 and postgresql-server-dev-15); a C compiler
  * makes the suite's library. Each file begins, both times, with the same bytes of the same data directory, so that oids
  * and transaction ids agree. With `--state` results and data directories are kept, and the next run repeats only what goes
  * through the gateway; the differences are in <folder>/diff. `--masked` masks a column of a table that no test uses. `--plain`
  * leaves out, both times, the statements that the gateway refuses to everybody (SET ROLE and the like), whose consequences
- * would hide what is behind them. `--superuser` lets whoever signs in do those too, by the rule of that name.
+ * would hide what is behind them.
  */
 import { existsSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -27,7 +27,6 @@ interface Rig {
 	readonly state: string;
 	readonly protection: Protection;
 	readonly plain: boolean;
-	readonly superuser: boolean;
 }
 
 interface Row {
@@ -42,7 +41,6 @@ const { values, positionals } = parseArgs({
 	options: {
 		masked: { type: 'boolean', default: false },
 		plain: { type: 'boolean', default: false },
-		superuser: { type: 'boolean', default: false },
 		state: { type: 'string' },
 	},
 	allowPositionals: true,
@@ -55,7 +53,7 @@ try {
 	const suite = await openSuite(source, state, account);
 	const bin = (await run('pg_config', ['--bindir'])).trim();
 	const protection = values.masked ? 'masked' : 'none';
-	const rig: Rig = { suite, bin, account, state, protection, plain: values.plain, superuser: values.superuser };
+	const rig: Rig = { suite, bin, account, state, protection, plain: values.plain };
 	for (const name of ['direct', 'through', 'diff', 'before', 'plain']) await folderFor(account, join(state, name));
 	const rows: Row[] = [];
 	for (const [i, test] of suite.tests.entries()) {
@@ -114,7 +112,7 @@ async function through(rig: Rig, test: string): Promise<Row> {
 	}
 	return onCopy(rig, test, async (cluster) => {
 		if (rig.protection === 'masked') await cluster.sql(DATABASE, PROTECTED_SQL);
-		const policy = await powerUserPolicy(cluster, rig.protection, suite.copied, rig.superuser);
+		const policy = await powerUserPolicy(cluster, rig.protection, suite.copied);
 		const gateway = await startBefore(cluster, state, policy);
 		const result = join(state, 'through', `${test}.out`);
 		const ended = await runTest(suite, test, { port: gateway.port, password: PASSWORD }, result, script);

@@ -30,7 +30,6 @@ export async function powerUserPolicy(
 	cluster: Cluster,
 	protection: Protection,
 	copied: readonly string[],
-	superuser: boolean,
 ): Promise<string> {
 	const rule = (object: string, effect = 'allow', action = '*'): string =>
 		`p, role:dba, ${object.includes(',') ? `"${object}"` : object}, ${action}, ${effect}`;
@@ -47,7 +46,6 @@ export async function powerUserPolicy(
 			lines.push(rule(`${DATABASE}.${schema}.${name}`));
 	}
 	for (const table of copied) lines.push(rule(`${DATABASE}.public.${table}`, 'allow', 'copy'));
-	if (superuser) lines.push(rule(DATABASE, 'allow', 'superuser'));
 	if (protection === 'masked') lines.push(rule(`${DATABASE}.portcullis_regress.people.ssn`, 'mask, nothing', 'select'));
 	return `${lines.join('\n')}\n`;
 }
