@@ -11,6 +11,8 @@ export interface SharedStatement {
 	sure: boolean;
 	/** What it returns as this backend described it; null while nobody has seen it. */
 	shape: string | null;
+	/** Somebody has asked what it returns, and waits for the answer. */
+	describing: boolean;
 	/** The server refuses it: its plan gives another result by now. Who parses the text anew gets another in its place. */
 	outdated: boolean;
 }
@@ -47,7 +49,7 @@ export class SharedStatements {
 
 	/** One that is on its way. */
 	add(key: string, name: string, segment: number): SharedStatement {
-		const added = { key, name, segment, sure: false, shape: null, outdated: false };
+		const added = { key, name, segment, sure: false, shape: null, describing: false, outdated: false };
 		const former = this.#byKey.get(key);
 		if (former !== undefined) this.#replaced.push(former);
 		this.#byKey.delete(key);

@@ -37,6 +37,7 @@ export function handleParse(
 	const text = textOf(decision);
 	const prepared = makePrepared(message, decision, text);
 	const { loans } = conversation;
+	if (loans !== null && !executesReal(conversation, loans, decision)) return again(conversation);
 	const virtual = loans === null ? null : virtualParse(conversation, loans, message, prepared);
 	if (virtual === 'unsure') return again(conversation);
 	if (virtual instanceof GatewayError) return conversation.refuse(virtual);
@@ -56,6 +57,17 @@ export function handleParse(
 	if (message.name === '') leave(unrecorded);
 	else recordParse(conversation, unrecorded);
 	return 'done';
+}
+
+/** What an EXECUTE returns is told by the statement that the server has under its name when it is parsed. False: it has to wait. */
+function executesReal(conversation: Conversation, loans: Loans, decision: Decision): boolean {
+	if (!decision.statements.some(({ effects }) => effects.some(({ type }) => type === 'execute'))) return true;
+	if (!namesSettled(conversation, decision)) return false;
+	conversation.segmentOpen = true;
+	const real = makeReal(conversation, loans, decision);
+	// A name that the gateway keeps for itself is refused when it is bound.
+	if (!(real instanceof GatewayError)) for (const bytes of real) conversation.outbox.forwardControl(bytes);
+	return true;
 }
 
 /** Puts a Parse on record by itself. */

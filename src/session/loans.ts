@@ -215,7 +215,9 @@ export class Loans {
 	}
 
 	/** The server has refused what was expected, or skipped it. */
-	skipped({ kind, shared, dropsUnnamed }: Expected): void {
+	skipped({ kind, shared, sharedAsDescribed, dropsUnnamed, swallow, prepared }: Expected): void {
+		if (kind === 'parse' && swallow && shared === null && prepared !== null) prepared.madeReal = null;
+		if (sharedAsDescribed !== null) sharedAsDescribed.describing = false;
 		if (shared !== null) this.#backend?.statements.remove(shared);
 		if (kind === 'parse' && (dropsUnnamed || shared === null)) this.lostUnnamed();
 	}

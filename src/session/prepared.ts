@@ -27,6 +27,8 @@ export interface Prepared {
 	shape: string | null;
 	/** Transaction mode: text under which the unnamed statement was parsed last. */
 	placedText: string | null;
+	/** Transaction mode: what the unnamed statement returns since it was parsed again; null: it was not, or nobody knew before. */
+	reparsed: Pick<SharedStatement, 'shape' | 'describing'> | null;
 	/** Transaction mode: it was prepared for this client alone, because settings were not as they are between transactions. */
 	privately: SharedStatement | null;
 	/** Transaction mode: the backend on which it has the client's own name; null: none. */
@@ -34,7 +36,7 @@ export interface Prepared {
 }
 
 /** Of a statement that no backend has yet. */
-export const unplaced = { shape: null, placedText: null, privately: null, madeReal: null } as const;
+export const unplaced = { shape: null, placedText: null, reparsed: null, privately: null, madeReal: null } as const;
 
 /** One portal. */
 export interface Portal {

@@ -44,7 +44,7 @@ export class Expected {
 	/** Transaction mode: a statement that is prepared for all who lease the backend. */
 	shared: SharedStatement | null = null;
 	/** Transaction mode: the one that a Describe looks at. */
-	sharedAsDescribed: SharedStatement | null = null;
+	sharedAsDescribed: Pick<SharedStatement, 'shape' | 'describing'> | null = null;
 	/** A Parse of the unnamed statement: the server drops the former one whatever becomes of it. */
 	dropsUnnamed = false;
 	/** The message was sent to fail: the client gets this in place of the backend's error. */

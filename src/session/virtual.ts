@@ -114,11 +114,15 @@ export function place(conversation: Conversation, loans: Loans, prepared: Prepar
 		expected.shared = added;
 		const name = statementName(added.name);
 		const before = [...evicted, encodeParse(name, textOf(prepared), prepared.paramTypes)];
-		return { name, before: [...before, ...describeAgain(conversation, prepared, added)], shared: added };
+		if (prepared.shape === null) return { name, before, shared: added };
+		return describeFirst(conversation, prepared, { name, before, described: added });
 	}
 	const isAnother = prepared.shape !== null && found.shape !== null && prepared.shape !== found.shape;
 	if (isAnother || found.outdated) return changedResult();
-	return { name: statementName(found.name), before: describeAgain(conversation, prepared, found), shared: found };
+	const name = statementName(found.name);
+	if (prepared.shape !== null && found.shape === null)
+		return describeFirst(conversation, prepared, { name, before: [], described: found });
+	return { name, before: [], shared: found };
 }
 
 /** The server has refused to run it, because it gives another result than when it was prepared (0A000). */
@@ -195,7 +199,12 @@ export function noteShape(expected: Expected, fields: readonly RowField[]): void
 	const { prepared, sharedAsDescribed: shared } = expected;
 	// As equalRowTypes (tupdesc.c): names and types.
 	const shape = JSON.stringify(fields.map(({ name, typeOid, typmod }) => [name, typeOid, typmod]));
-	if (shared !== null) shared.shape = shape;
+	if (shared !== null) {
+		shared.shape = shape;
+		shared.describing = false;
+		// The gateway asked, and looks at the answer before it goes on.
+		if (expected.swallow) return;
+	}
 	if (prepared === null) return;
 	if (prepared.shape !== null && prepared.shape !== shape) {
 		const { sqlstate, message } = changedResult();
@@ -234,24 +243,35 @@ function evict(conversation: Conversation, loans: Loans): Buffer[] {
 }
 
 /** The server's unnamed statement is whoever's was last: where it is not this one, it is parsed again. */
-function placeUnnamed(conversation: Conversation, loans: Loans, prepared: Prepared): Placed {
+function placeUnnamed(conversation: Conversation, loans: Loans, prepared: Prepared): Placed | 'unsure' | GatewayError {
 	const text = textOf(prepared);
 	const { backend } = loans;
-	if (backend.unnamed === prepared && prepared.placedText === text) return { name: prepared.name, before: [] };
+	const { name, reparsed } = prepared;
+	if (backend.unnamed === prepared && prepared.placedText === text) {
+		if (reparsed === null || reparsed.shape === prepared.shape) return { name, before: [] };
+		return reparsed.shape === null ? 'unsure' : changedResult();
+	}
 	backend.unnamed = prepared;
 	prepared.placedText = text;
+	prepared.reparsed = prepared.shape === null ? null : { shape: null, describing: false };
 	swallowed(conversation, 'parse', prepared);
-	const parsed = encodeParse(prepared.name, text, prepared.paramTypes);
-	if (prepared.shape === null) return { name: prepared.name, before: [parsed] };
-	swallowed(conversation, 'describe-statement', prepared);
-	return { name: prepared.name, before: [parsed, encodeDescribe({ kind: 'S', name: prepared.name })] };
+	const parsed = encodeParse(name, text, prepared.paramTypes);
+	if (prepared.reparsed === null) return { name, before: [parsed] };
+	return describeFirst(conversation, prepared, { name, before: [parsed], described: prepared.reparsed });
 }
 
-/** What the client was told that it returns has to hold on this backend too. */
-function describeAgain(conversation: Conversation, prepared: Prepared, shared: SharedStatement): Buffer[] {
-	if (prepared.shape === null || shared.shape !== null) return [];
-	swallowed(conversation, 'describe-statement', prepared).sharedAsDescribed = shared;
-	return [encodeDescribe({ kind: 'S', name: statementName(shared.name) })];
+/** What the client was told that it returns has to hold on this backend too: nothing of it runs before that is known. */
+function describeFirst(
+	conversation: Conversation,
+	prepared: Prepared,
+	{ name, before, described }: Placed & { readonly described: NonNullable<Expected['sharedAsDescribed']> },
+): 'unsure' {
+	if (described.describing) return 'unsure';
+	described.describing = true;
+	swallowed(conversation, 'describe-statement', prepared).sharedAsDescribed = described;
+	conversation.segmentOpen = true;
+	conversation.outbox.forwardControl(Buffer.concat([...before, encodeDescribe({ kind: 'S', name })]));
+	return 'unsure';
 }
 
 function realBytes(conversation: Conversation, prepared: Prepared): Buffer[] {

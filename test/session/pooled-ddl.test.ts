@@ -3,7 +3,17 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
 import type { Backend } from '../../src/wire/backend.ts';
 import { createDatabase, type TestDatabase } from '../support/postgres.ts';
 import { startTestGateway, type TestGateway } from './gateway.ts';
-import { Bind, DescribePortal, DescribeStatement, Execute, Parse, Sync, WireClient } from './wire-client.ts';
+import { until } from './until.ts';
+import {
+	Bind,
+	CloseStatement,
+	DescribePortal,
+	DescribeStatement,
+	Execute,
+	Parse,
+	Sync,
+	WireClient,
+} from './wire-client.ts';
 
 let database: TestDatabase;
 let gateway: TestGateway;
@@ -72,6 +82,44 @@ it('what is parsed anew gives what the relation has by now, and what was prepare
 	const names = "select count(*) from pg_prepared_statements where statement = 'select * from items'";
 	const [count] = (await other.query(names)).filter((message) => message.type === 'DataRow');
 	expect(count?.type === 'DataRow' && String(count.values[0])).toBe('1');
+});
+
+it.each(['s', ''])(
+	'a statement "%s" that returns something else on another backend is refused, and the session goes on',
+	async (name) => {
+		const text = `select * from items as of_${name.length}`;
+		const [{ n } = {}] = await database.sql(
+			"select count(*) as n from information_schema.columns where table_name = 'items'",
+		);
+		expect(errorsOf(await prepare(one, text, name))).toEqual([]);
+		await database.sql(`alter table items add more_${String(n)} int`);
+		await database.sql(
+			'select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()',
+		);
+		await until(() => gateway.pool.stats.idle === 0);
+		for (const _ of [1, 2]) {
+			one.send(Bind([], name), DescribePortal(), Execute(), Sync);
+			expect(errorsOf(await one.ready())).toEqual(['0A000']);
+		}
+		one.send(CloseStatement(name), Sync);
+		await one.ready();
+		expect(columnsOf(await prepare(one, text, name))).toContain(`more_${String(n)}`);
+	},
+);
+
+it('EXECUTE of what was prepared by Parse is described as that', async () => {
+	one.send(
+		Parse('select 1 as number', 'named'),
+		Sync,
+		Parse('execute named'),
+		DescribeStatement(),
+		Bind(),
+		Execute(),
+		Sync,
+	);
+	const heard = await one.ready(2);
+	expect(columnsOf(heard)).toEqual(['number']);
+	expect(heard.filter(({ type }) => type === 'DataRow').length).toBe(1);
 });
 
 it('DDL is looked at when its transaction is over, whether or not its client goes on', async () => {

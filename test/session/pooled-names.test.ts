@@ -4,7 +4,7 @@ import type { FrontendFields } from '../../src/wire/encode.ts';
 import { createDatabase, type TestDatabase } from '../support/postgres.ts';
 import { converse, openDirect, type Turn } from './converse.ts';
 import { startTestGateway, type TestGateway } from './gateway.ts';
-import { Bind, CloseStatement, Execute, Parse, Query, Sync, WireClient } from './wire-client.ts';
+import { Bind, CloseStatement, DescribeStatement, Execute, Parse, Query, Sync, WireClient } from './wire-client.ts';
 
 let database: TestDatabase;
 let gateway: TestGateway;
@@ -33,6 +33,8 @@ const rows: readonly [string, readonly FrontendFields[], number][] = [
 	['DEALLOCATE of what was prepared', [...done, ...run('deallocate a'), Query('deallocate a')], 3],
 	['EXECUTE of what was prepared, by a Query', [...done, Query('execute a')], 2],
 	['EXECUTE of what was prepared', [...done, ...run('execute a')], 2],
+	['EXECUTE after one that was skipped', [...done, Parse('bad'), Parse('execute a'), Sync, ...run('execute a')], 3],
+	['EXECUTE that is described', [...done, Parse('execute a'), DescribeStatement(), Bind(), Execute(), Sync], 2],
 	['EXECUTE of what was closed', [...done, CloseStatement('a'), Sync, Query('execute a')], 3],
 ];
 
