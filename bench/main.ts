@@ -146,7 +146,6 @@ async function warmUp(rows: readonly Row[], targets: readonly Target[], connecti
 		if (Number(clients) <= warmUpClientsMax || !groups.has(group)) groups.set(group, row);
 	}
 	for (const row of groups.values()) {
-		if (row.unit !== 'transactions' && row.unit !== 'connections') continue;
 		for (const target of targets) {
 			if (target.proxy === null || !targetsOf[row.pooling].includes(target.kind)) continue;
 			for (let done = 0; done < (row.unit === 'connections' ? connections : 1); ) {
