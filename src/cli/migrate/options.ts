@@ -124,7 +124,7 @@ export const options: Readonly<Record<string, Fate>> = {
 	tcp_socket_buffer: { why: os },
 	tcp_keepalive: { why: os },
 	tcp_keepcnt: { why: os },
-	tcp_keepidle: { why: os },
+	tcp_keepidle: { to: 'limits.keepAliveMs' },
 	tcp_keepintvl: { why: os },
 	tcp_user_timeout: { why: os },
 };

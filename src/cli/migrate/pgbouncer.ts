@@ -253,6 +253,7 @@ class Draft {
 			idleTransactionTimeoutMs: this.#milliseconds('idle_transaction_timeout'),
 			connectTimeoutMs: this.#milliseconds('server_connect_timeout'),
 			poolWaitMs: this.#milliseconds('query_wait_timeout'),
+			keepAliveMs: this.#milliseconds('tcp_keepidle'),
 		});
 		// Off is no value for these: the defaults stay.
 		for (const name of ['loginTimeoutMs', 'connectTimeoutMs', 'poolWaitMs', 'sessionsMax'])

@@ -62,6 +62,7 @@ unix_socket_dir = /var/run/postgresql
 max_client_conn = 300
 query_timeout = 1.5
 query_wait_timeout = 120
+tcp_keepidle = 30
 idle_transaction_timeout = 60
 client_login_timeout = 0
 server_tls_sslmode = require
@@ -92,6 +93,7 @@ test('everything that has a counterpart is taken over, and the result loads', as
 			sessionsMax: 300,
 			queryTimeoutMs: 1_500,
 			poolWaitMs: 120_000,
+			keepAliveMs: 30_000,
 			idleTransactionTimeoutMs: 60_000,
 		},
 	});
