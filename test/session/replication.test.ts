@@ -164,8 +164,14 @@ describe.each(direction)('replication=%s', (kind) => {
 	];
 	it.each(conversations)('%s', async (_name, turns) => {
 		const gateway = await start();
-		const wanted = await converse(await direct(kind), turns, 'P');
-		expect(await converse(await through(gateway, kind), turns, 'P')).toEqual(wanted);
+		// Other test files write to the same server meanwhile.
+		const heard = async (client: WireClient): Promise<string> =>
+			JSON.stringify(await converse(client, turns, 'P'), null, 1).replaceAll(
+				/(position of this server) [0-9A-F/]+/g,
+				'$1',
+			);
+		const wanted = await heard(await direct(kind));
+		expect(await heard(await through(gateway, kind))).toBe(wanted);
 	});
 
 	it.each<[string, FrontendFields]>([
@@ -299,7 +305,8 @@ describe('a stream', () => {
 		expect(record?.decision.objects).toMatchObject([{ kind: 'database', name: 'any', action: 'replicate' }]);
 		expect(outcomes).toMatchObject([{ status: 'success', tag: 'START_REPLICATION' }]);
 		expect(outcomes[0]?.rows).toBeGreaterThan(0);
-		expect(outcomes[0]?.bytes).toBeGreaterThan(100);
+		// The first piece may be a short one; this much is in front of each (protocol, XLogData).
+		expect(outcomes[0]?.bytes).toBeGreaterThan(25);
 	});
 
 	it('does not begin when it cannot be recorded', async () => {
