@@ -13,6 +13,7 @@ import {
 	relationNamed,
 	schemaOf,
 } from './may.ts';
+import { mayLoseRoutines, mayMakeOperator, mayMakeType } from './new-code.ts';
 import { as, type NodeOf } from './nodes.ts';
 import { mayRenameRoutines, mayRenameSchema, renameColumn, renameRelation } from './renaming.ts';
 import { refuse, type Walk } from './walk.ts';
@@ -110,6 +111,15 @@ export function drop(walk: Walk, node: NodeOf<'DropStmt'>): void {
 	const kind = node.removeType ?? '';
 	for (const object of node.objects ?? []) {
 		const relation = mayOnObject(walk, kind, object, 'drop', false);
+		if (ROUTINE_KINDS.has(kind)) {
+			const names = objectNames(object);
+			const schema = schemaFromNames(walk, names);
+			const named = walk.context.catalog.routinesNamed(names.at(-1) ?? '');
+			mayLoseRoutines(
+				walk,
+				named.filter((routine) => routine.schema === schema),
+			);
+		}
 		if (relation !== undefined && RELATION_KINDS.has(kind)) walk.gone.push(relation);
 	}
 	walk.effects.push({ type: 'ddl' }, { type: 'names-unknown' });
@@ -158,6 +168,7 @@ export function rename(walk: Walk, node: NodeOf<'RenameStmt'>): void {
 		mayOnObject(walk, kind, node.object, 'alter', true);
 		if (ROUTINE_KINDS.has(kind)) mayRenameRoutines(walk, objectNames(node.object), { name });
 		if (kind === 'OBJECT_SCHEMA') mayRenameSchema(walk, node.subname ?? '', name);
+		if (kind === 'OBJECT_TYPE' || kind === 'OBJECT_DOMAIN') mayMakeType(walk, name);
 	}
 	walk.effects.push({ type: 'ddl' }, { type: 'names-unknown' });
 }
@@ -171,7 +182,11 @@ export function moveToSchema(walk: Walk, node: NodeOf<'AlterObjectSchemaStmt'>):
 		renameRelation(walk, relation, { schema, name: relation.name });
 	} else {
 		mayOnObject(walk, kind, node.object, 'alter', true);
-		if (ROUTINE_KINDS.has(kind)) mayRenameRoutines(walk, objectNames(node.object), { schema });
+		const names = objectNames(node.object);
+		if (ROUTINE_KINDS.has(kind)) mayRenameRoutines(walk, names, { schema });
+		if (kind === 'OBJECT_TYPE' || kind === 'OBJECT_DOMAIN') mayMakeType(walk, names.at(-1) ?? '');
+		const types = as(node.object, 'ObjectWithArgs')?.objargs?.map((type) => as(type, 'TypeName'));
+		if (kind === 'OBJECT_OPERATOR') mayMakeOperator(walk, names.at(-1) ?? '', types ?? []);
 	}
 	walk.effects.push({ type: 'ddl' }, { type: 'names-unknown' });
 }

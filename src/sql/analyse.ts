@@ -52,7 +52,7 @@ export function analyse(context: AnalysisContext, source: SourceText, parsed: Pa
 			edits,
 			doubt: walk.doubt,
 			missing: [],
-			missingRoutines: [],
+			missingRoutines: walk.sought,
 			made: walk.made,
 			gone: walk.gone,
 		};

@@ -15,6 +15,7 @@ import {
 } from './may.ts';
 import { resolveType, stringsOf, TYPE, UnknownObject } from './names.ts';
 import { as, type NodeOf, tagOf } from './nodes.ts';
+import { argumentNames, mayMakeOperator, mayMakeRoutine, mayMakeType } from './new-code.ts';
 import { readRelation } from './read-relation.ts';
 import { checkRoutine } from './routines.ts';
 import { execute } from './session-statements.ts';
@@ -235,6 +236,9 @@ export function createFunction(walk: Walk, node: NodeOf<'CreateFunctionStmt'>): 
 		'create',
 		node.is_procedure === true ? 'CREATE PROCEDURE' : 'CREATE FUNCTION',
 	);
+	const name = { schema: schemaOf(walk, node.funcname), name: stringsOf(node.funcname).at(-1) ?? '' };
+	const action = node.is_procedure === true ? 'call' : 'execute';
+	mayMakeRoutine(walk, name, argumentNames(walk, node.parameters), action);
 	for (const option of node.options ?? []) functionOption(walk, option);
 	for (const parameter of node.parameters ?? []) {
 		expression(as(parameter, 'FunctionParameter')?.defexpr, {
@@ -271,6 +275,7 @@ export function createTrigger(walk: Walk, node: NodeOf<'CreateTrigStmt'>): void 
 /** Types, domains, aggregates, operators, text search objects, collations: named in a schema. */
 export function createNamed(walk: Walk, names: readonly Node[] | undefined, what: string): void {
 	mayInSchema(walk, schemaOf(walk, names), 'create', what);
+	if (what === 'CREATE TYPE' || what === 'CREATE DOMAIN') mayMakeType(walk, stringsOf(names).at(-1) ?? '');
 	walk.effects.push({ type: 'ddl' });
 }
 
@@ -321,6 +326,23 @@ function operatorNamed(walk: Walk, names: readonly string[], definition: readonl
 		const isChanged = types.includes(operator.left) && types.includes(operator.right);
 		if (isChanged) mayInSchema(walk, operator.schema, 'alter', 'naming a commutator or negator');
 	}
+}
+
+/** CREATE AGGREGATE, OPERATOR, TYPE, COLLATION and TEXT SEARCH ... */
+export function define(walk: Walk, node: NodeOf<'DefineStmt'>): void {
+	routinesOf(walk, node.definition);
+	const name = stringsOf(node.defnames).at(-1) ?? '';
+	const options = (node.definition ?? []).map((option) => as(option, 'DefElem'));
+	const typesOf = (...words: readonly string[]) =>
+		options.filter((option) => words.includes(option?.defname ?? '')).map((option) => as(option?.arg, 'TypeName'));
+	if (node.kind === 'OBJECT_AGGREGATE') {
+		// The old way to write it has the type of its argument among the options.
+		const [ofOld] = typesOf('basetype');
+		const written = as(node.args?.[0], 'List')?.items ?? [];
+		const args = argumentNames(walk, ofOld === undefined ? written : [{ FunctionParameter: { argType: ofOld } }]);
+		mayMakeRoutine(walk, { schema: schemaOf(walk, node.defnames), name }, args, 'execute');
+	} else if (node.kind === 'OBJECT_OPERATOR') mayMakeOperator(walk, name, typesOf('leftarg', 'rightarg'));
+	createNamed(walk, node.defnames, node.kind === 'OBJECT_TYPE' ? 'CREATE TYPE' : 'CREATE');
 }
 
 /** Every routine of that name, whatever its arguments. */

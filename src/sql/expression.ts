@@ -428,6 +428,7 @@ function indirection(node: NodeOf<'A_Indirection'>, around: Around): ExprInfo {
 		const field = as(step, 'String')?.sval;
 		const indices = as(step, 'A_Indices');
 		if (field !== undefined) {
+			if (isFieldOfRow(node.arg, field, around.scope) && info.type === null) continue;
 			const type = fieldFunction(around.walk, field, info.type);
 			// What is no field is a call of a function.
 			info = type === undefined ? { type: null, constant: false, safe: false } : { ...info, type };
@@ -439,6 +440,13 @@ function indirection(node: NodeOf<'A_Indirection'>, around: Around): ExprInfo {
 		} else if (as(step, 'A_Star') === undefined) throw refuse(around.walk, `an indirection of kind ${tagOf(step)}`);
 	}
 	return info;
+}
+
+/** `(t).f` of a row of FROM whose columns are known. Its own type is not. */
+function isFieldOfRow(node: Node | undefined, field: string, scope: Scope): boolean {
+	const names = stringsOf(as(node, 'ColumnRef')?.fields);
+	const found = names.length === 1 ? resolveBare(scope, names[0] ?? '') : undefined;
+	return found?.kind === 'item' && found.item.columns?.some(({ name }) => name === field) === true;
 }
 
 /** ORDER BY items, of a query or of an aggregate. `USING operator` names an operator. */

@@ -17,6 +17,12 @@ export function fieldFunction(walk: Walk, field: string, type: number | null): n
 		location: undefined,
 		action: 'execute' as const,
 	};
-	for (const routine of findRoutines(walk.context, call)) checkRoutine(walk, routine, 'execute', undefined);
+	const routines = findRoutines(walk.context, call);
+	for (const routine of routines) checkRoutine(walk, routine, 'execute', undefined);
+	// A function that only the session sees yet is looked for through it.
+	if (routines.length === 0 && walk.mode === 'statement') {
+		walk.doubt = true;
+		walk.sought.push(field);
+	}
 	return undefined;
 }

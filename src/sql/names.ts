@@ -76,19 +76,25 @@ export function effectivePath(context: AnalysisContext, withTemporary: boolean):
 	return path;
 }
 
-/** Notes a name without schema that means pg_catalog's in the text, but something of the session's path once it is spliced. */
+/**
+ * Notes a name without schema that means pg_catalog's in the text, but something of the session's path once it is spliced.
+ * `isBetter`: one of that schema may be taken even where pg_catalog is searched first.
+ */
 export function noteShadowed(
 	{ shadowing }: AnalysisContext,
 	kind: 'function' | 'operator' | 'type',
 	name: string,
 	has: (schema: string) => boolean,
+	isBetter: (schema: string) => boolean = () => false,
 ): void {
 	if (shadowing === undefined || shadowing.found !== undefined) return;
-	const schema = shadowing.schemas.find(has);
+	const before = shadowing.schemas.find(has);
+	const schema = before ?? shadowing.later.find(isBetter);
 	if (schema === undefined) return;
-	const words = `search_path has another in ${displayIdentifier(schema)}, before that of pg_catalog`;
+	const place = before === undefined ? 'with types that fit better than' : 'before';
+	const words = `search_path has another in ${displayIdentifier(schema)}, ${place} that of pg_catalog`;
 	shadowing.found = new GatewayError('42501', `permission denied for ${kind} ${name}: ${words}`, {
-		hint: 'Put pg_catalog first in search_path, or leave it out.',
+		hint: 'Leave that schema out of search_path, or put pg_catalog before it.',
 	});
 }
 

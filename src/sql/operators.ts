@@ -67,7 +67,8 @@ function findOperators(walk: Walk, operation: Operation): readonly Operator[] {
 	const schema = operation.names.length > 1 ? (operation.names.at(-2) ?? '') : undefined;
 	const schemas = schema === undefined ? effectivePath(context, false) : [schema];
 	if (schema === undefined) {
-		noteShadowed(context, 'operator', name, (candidate) => catalog.operators(candidate, name).length > 0);
+		const has = (candidate: string): boolean => catalog.operators(candidate, name).length > 0;
+		noteShadowed(context, 'operator', name, has, (candidate) => isBetter(context, operation, candidate));
 	}
 	const prefix = operation.left === undefined;
 	// One that the catalogue does not know may be anything: it is looked for again, and never forwarded.
@@ -102,6 +103,20 @@ function findOperators(walk: Walk, operation: Operation): readonly Operator[] {
 	// Varchar: text's operator is meant, unless a user's own takes it too.
 	const isUsers = (operator: Operator): boolean => catalog.routineByOid(operator.routine)?.builtin !== true;
 	return [exact, ...fitting.filter((operator) => operator !== exact && isUsers(operator))];
+}
+
+/** An operator of that schema may be taken for one of pg_catalog, which has none of just these types. */
+function isBetter({ catalog }: AnalysisContext, { names, left, right }: Operation, schema: string): boolean {
+	const name = names.at(-1) ?? '';
+	const isPrefix = left === undefined;
+	const ofKind = (of: string): readonly Operator[] =>
+		catalog.operators(of, name).filter((operator) => (operator.left === 0) === isPrefix);
+	if (exactOperator(ofKind('pg_catalog'), isPrefix ? 0 : (left ?? null), right) !== undefined) return false;
+	return ofKind(schema).some(
+		(operator) =>
+			(isPrefix || maybeCoercible(catalog, left ?? null, operator.left)) &&
+			maybeCoercible(catalog, right, operator.right),
+	);
 }
 
 /** The server's first rule: exact types, an untyped literal taken for the type of the other side. */

@@ -35,7 +35,8 @@ export function findRoutines(context: AnalysisContext, call: Call): readonly Rou
 	const name = call.names.at(-1) ?? '';
 	const schema = call.names.length > 1 ? (call.names.at(-2) ?? '') : undefined;
 	if (schema === undefined) {
-		noteShadowed(context, 'function', name, (candidate) => catalog.routines(candidate, name).length > 0);
+		const has = (candidate: string): boolean => catalog.routines(candidate, name).length > 0;
+		noteShadowed(context, 'function', name, has, (candidate) => isBetter(context, call, candidate));
 	}
 	// pg_temp is searched for a routine only when it is named.
 	const schemas =
@@ -52,6 +53,16 @@ export function findRoutines(context: AnalysisContext, call: Call): readonly Rou
 	if (textual !== undefined) return [textual];
 	const byType = byCount.filter((routine) => fitsTypes(context, routine, call.args));
 	return byType.length > 0 ? byType : byCount;
+}
+
+/** A function of that schema may be taken for one of pg_catalog, which has none of just these types (VARIADIC "any", anyelement). */
+function isBetter(context: AnalysisContext, call: Call, schema: string): boolean {
+	const { catalog } = context;
+	const name = call.names.at(-1) ?? '';
+	const own = catalog.routines('pg_catalog', name).filter((routine) => fitsCount(routine, call));
+	if (!call.loose && exactRoutines(own, call.args).length > 0) return false;
+	const others = catalog.routines(schema, name).filter((routine) => fitsCount(routine, call));
+	return others.some((routine) => call.loose || fitsTypes(context, routine, call.args));
 }
 
 /**

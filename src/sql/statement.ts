@@ -14,6 +14,7 @@ import {
 	createTableAs,
 	createTrigger,
 	createView,
+	define,
 	routineNamed,
 	routinesOf,
 	selectInto,
@@ -24,6 +25,7 @@ import { merge } from './merge.ts';
 import { checkpoint, cluster, lock, refresh, reindex, truncate, vacuum } from './maintenance.ts';
 import { mayCreateRelation, mayInSchema, mayOnDatabase, schemaOf } from './may.ts';
 import { stringsOf } from './names.ts';
+import { mayMakeType } from './new-code.ts';
 import { as, type NodeOf, type NodeTag, tagOf } from './nodes.ts';
 import { checkCall } from './routines.ts';
 import { newScope } from './scope.ts';
@@ -102,12 +104,10 @@ const HANDLERS: Handlers = {
 	CompositeTypeStmt: (walk, node) => {
 		for (const entry of node.coldeflist ?? []) columnType(walk, as(entry, 'ColumnDef')?.typeName, undefined);
 		mayCreateRelation(walk, node.typevar);
+		mayMakeType(walk, node.typevar?.relname ?? '');
 		walk.effects.push({ type: 'ddl' });
 	},
-	DefineStmt: (walk, node) => {
-		routinesOf(walk, node.definition);
-		createNamed(walk, node.defnames, 'CREATE');
-	},
+	DefineStmt: define,
 	CreateCastStmt: (walk, node) => {
 		if (node.func !== undefined) routineNamed(walk, stringsOf(node.func.objname));
 		databaseObject(walk, 'create', 'CREATE CAST');

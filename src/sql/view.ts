@@ -6,7 +6,7 @@ import { displayRelation, effectivePath, UnknownObject } from './names.ts';
 import { defaultSqlLimits, parse } from './parse.ts';
 import { finishReads } from './protected-read.ts';
 import type { ItemColumn } from './scope.ts';
-import { type AnalysisContext, newWalk, refuse, type Walk } from './walk.ts';
+import { type AnalysisContext, newWalk, refuse, type Shadowing, type Walk } from './walk.ts';
 
 /** A view as it may run for an identity. */
 export interface InlinedView {
@@ -28,7 +28,7 @@ export function inlineView(walk: Walk, relation: Relation): InlinedView | null {
 	const statement = parsed.statements[0];
 	if (statement === undefined) throw refuse(walk, `view ${displayRelation(relation)}, whose definition is empty,`);
 	// Definitions are printed under an empty search_path: every name outside pg_catalog is qualified in them.
-	const shadowing = { schemas: shadowingSchemas(walk), found: undefined };
+	const shadowing = { ...shadowingSchemas(walk), found: undefined };
 	const context: AnalysisContext = { ...walk.context, searchPath: [], parameterTypes: [], shadowing };
 	const inner = newWalk(context, parsed.source, walk.query, 'view', [...walk.views, relation.oid]);
 	let columns: readonly ItemColumn[] | null;
@@ -59,11 +59,12 @@ function throughView(error: GatewayError, relation: Relation): GatewayError {
 		: new GatewayError(error.sqlstate, message, fields);
 }
 
-/** Everything that comes before pg_catalog, but for the temporary schema, which is never searched for functions and operators. */
-function shadowingSchemas({ context }: Walk): readonly string[] {
-	if (context.shadowing !== undefined) return context.shadowing.schemas;
+/** Everything but pg_catalog and the temporary schema, which is never searched for functions and operators. */
+function shadowingSchemas({ context }: Walk): Pick<Shadowing, 'schemas' | 'later'> {
+	if (context.shadowing !== undefined) return context.shadowing;
 	const path = effectivePath(context, false);
-	return path.slice(0, path.indexOf('pg_catalog'));
+	const at = path.indexOf('pg_catalog');
+	return { schemas: path.slice(0, at), later: path.slice(at + 1) };
 }
 
 /**

@@ -32,6 +32,8 @@ export interface AnalysisContext {
 export interface Shadowing {
 	/** What the session searches before pg_catalog. */
 	readonly schemas: readonly string[];
+	/** What it searches after: a function or operator there is meant where it fits the types better. */
+	readonly later: readonly string[];
 	/** 42501 for the first such name. */
 	found: GatewayError | undefined;
 }
@@ -120,6 +122,8 @@ export interface Walk {
 	readonly denials: RuleRef[];
 	/** A name was not found where it ought to be: the catalogue may be behind. */
 	doubt: boolean;
+	/** Names of routines that may be called and that nobody knows. */
+	readonly sought: string[];
 }
 
 /** Walks SELECT, or a writing statement where a CTE may hold one; returns its columns, null when not known. */
@@ -161,6 +165,7 @@ export function newWalk(
 		gone: [],
 		denials: [],
 		doubt: false,
+		sought: [],
 	};
 }
 

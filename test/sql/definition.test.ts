@@ -29,6 +29,38 @@ const denied = (sql: string, words: RegExp | string = '', who = undefined as Row
 });
 const text = (sql: string, rewritten: string | RegExp): Row => ({ sql, want: { text: rewritten } });
 
+describe('making code by the name of other code', () => {
+	const body = "language sql as 'select 1'";
+	const taken = /could be taken for another of its name/;
+	const rows: readonly Row[] = [
+		text(`create function app.fresh(int) returns int ${body}`, `create function app.fresh(int) returns int ${body}`),
+		// Its maker may run it.
+		text(`create function app.twice(bigint) returns int ${body}`, /^create function/),
+		text(`create procedure app.tidy_up(text) ${body}`, /^create procedure/),
+		text('drop function app.twice(int)', /^drop function/),
+		text('create domain app.amount as numeric check (value > 0)', /^create domain/),
+		text('create operator app.#+# (leftarg = int, rightarg = int, function = int4pl)', /^create operator/),
+		text('create operator app.< (leftarg = app.mood, rightarg = app.mood, function = enum_lt)', /^create operator/),
+		denied(`create function app.reverse(varchar) returns text ${body}`, taken),
+		denied(`create function app.jsonb(text) returns text ${body}`, taken),
+		denied(
+			`create function app.now(timestamp with time zone[], out int) ${body}`,
+			/app\.now\(timestamp with time zone\[\]\)/,
+		),
+		denied('create aggregate app.max (app.mood) (sfunc = enum_larger, stype = app.mood)', taken),
+		denied('create aggregate app.max (basetype = text, sfunc = text_larger, stype = text)', /app\.max\(text\)/),
+		denied('alter function app.forbidden(int) rename to abs', taken),
+		denied('alter function app.twice(int) rename to abs', taken),
+		denied('create domain app.date as text', /a type by the name of date/),
+		denied("create type app.text as enum ('x')", /a type by the name of text/),
+		denied('create type app.uuid as (a int)', /a type by the name of uuid/),
+		denied('alter type app.mood rename to text', /a type by the name of text/),
+		denied('create operator app.= (leftarg = text, rightarg = text, function = textlike)', /an operator =/),
+		denied('create operator app.- (rightarg = int, function = int4abs)', /an operator -/),
+	];
+	test.each(rows)('$sql', (row) => check(bench, row));
+});
+
 describe('making relations', () => {
 	const rows: readonly Row[] = [
 		text(

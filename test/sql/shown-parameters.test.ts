@@ -80,8 +80,85 @@ describe('on a relation with masked and hidden columns', () => {
 		{ sql: 'update people set name = $1 from items where items.id = people.id and label = $2', want: [1, 2] },
 		{ sql: 'delete from people where id = $1 and ssn = $2 returning name, $3::int', want: [1, 3] },
 		{ sql: 'select * from (select ssn as id from people) p where id = $1', want: [] },
+		{ sql: 'select * from (select ssn as id, name from people) p where id = $1 and name = $2', want: [2] },
+		{ sql: 'select * from (select * from people) p where p.id = $1 and ssn = $2', want: [1] },
+		{
+			sql: 'select * from (select p.*, lower(name) as low, lower(ssn) as l from people p) q where low = $1 or l = $2',
+			want: [1],
+		},
+		{
+			sql: 'select * from (select p.*, lower(name) as low, lower(ssn) as l from people p) q where low = $1 and l = $2',
+			want: [1],
+		},
+		{
+			sql: 'select * from (select name from people where id = $1 and ssn = $2 limit $3) p where name = $4',
+			want: [1, 3, 4],
+		},
+		{ sql: 'select * from (select max(ssn) from people) p (m) where m = $1', want: [] },
+		{ sql: 'select * from (select max(ssn) from people) p where max = $1', want: [] },
+		{ sql: 'select * from (select max(name) as m, count(*) as n from people) p where m = $1 and n > $2', want: [1, 2] },
+		{ sql: 'select * from (select name from people union select ssn from people) p where name = $1', want: [] },
+		{ sql: 'select * from (select name from people union select label from items) p where name = $1', want: [1] },
+		{
+			sql: 'select * from (select id, name from people union select * from (select id, ssn from people) q) p where name = $1',
+			want: [],
+		},
+		{ sql: 'select * from people p, (select $1::text as x) q where p.ssn = q.x and p.id = $2', want: [2] },
+		{ sql: 'select * from people p join (values ($1::text)) q on p.ssn = q.column1 and p.id = $2', want: [2] },
+		{ sql: 'select * from people p, lateral (select p.ssn as title) q where title = $1', want: [] },
+		{ sql: 'select * from (select q as label, id from people q) p where label::text = $1 and id = $2', want: [2] },
+		{
+			sql: 'select * from (select x as y, id from (select ssn as x, id from people) p) q where y = $1 and id = $2',
+			want: [2],
+		},
+		{
+			sql: 'select * from people label where label::text = $1 and exists (select from items where items.label = $2)',
+			want: [2],
+		},
 		{ sql: 'with p as (select ssn as name from people) select * from p where name = $1', want: [] },
+		{
+			sql: 'with p as (select id, name from people where ssn = $1) select * from p where name = $2 and id = $3',
+			want: [2, 3],
+		},
+		{ sql: 'with p (a, b) as (select id, ssn from people) select * from p where a = $1 and b = $2', want: [1] },
+		{ sql: 'with p (id) as (select ssn from people) select id from p where id = $1', want: [] },
+		{ sql: 'with p (id) as (select * from people) select id from p where id = $1', want: [] },
+		{
+			sql: 'with recursive t (n) as (select 1 union all select n + 1 from t where n < $1) select * from t join people p on p.id = n and p.ssn = $2',
+			want: [1],
+		},
+		{
+			sql: "with recursive t (n) as (select ssn from people union all select n || 'x' from t where n < $1) select * from t",
+			want: [],
+		},
+		{
+			sql: 'with u as (update people set name = $1, ssn = $2 where id = $3 returning id, name) select * from u where name = $4',
+			want: [1, 3, 4],
+		},
+		{
+			sql: 'with u as (update people set name = $1 where id = $2 returning ssn as name) select * from u where name = $3',
+			want: [2],
+		},
+		{
+			sql: 'with u as (delete from people where id = $1 returning id, $2::text as x) select * from u where x = $3',
+			want: [1, 3],
+		},
+		{
+			sql: 'with p as (select id from people where id = $1) update items set label = $2 from p where p.id = items.id',
+			want: [1, 2],
+		},
+		{
+			sql: `merge into people p using items i on p.id = i.id and i.label = $1 when matched and p.name = $2 then update set name = $3, ssn = $4
+				when not matched and i.id = $5 then insert (id, tenant, ssn) values (i.id, 'acme', $6)`,
+			want: [1, 2, 3, 5],
+		},
+		{
+			sql: `merge into people p using (select id, label as l from items where owner = $1) i on p.id = i.id and p.ssn = $2
+				when matched and l = $3 then delete`,
+			want: [1, 3],
+		},
 		{ sql: 'select * from people p (a, b, c, d, name) where name = $1', want: [] },
+		{ sql: 'select * from people p join unnest($1::int[]) name on name = p.id and p.name = $2', want: [] },
 		{ sql: 'select * from directory where id = $1', want: [] },
 		{ sql: 'select * from people where id = $1 for update', want: [1] },
 	];

@@ -11,6 +11,7 @@ create table hr.moved (id int, tenant text);
 create function hr.move() returns trigger language plpgsql as $$ begin new.tenant := 'globex'; return new; end $$;
 create trigger move before insert or update on hr.moved for each row when (new.id > 100) execute function hr.move();
 insert into hr.moved values (1, 'acme'), (2, 'globex');
+create unique index on hr.people (lower(ssn)) where ssn is not null;
 create function hr.told(text) returns boolean language plpgsql cost 0.0001 as $$ begin raise notice 'row %', $1; return true; end $$;
 `;
 const MORE_RULES = `
@@ -136,6 +137,14 @@ describe('rules for writing', () => {
 		{
 			sql: "insert into log (id, tenant) values (1, 'acme') on conflict (id) do update set secret = 5 returning id",
 			want: { rows: [['1']] },
+		},
+		{
+			sql: "insert into people (id, tenant, name, ssn) values (90, 'acme', 'x', 'new-1') on conflict (lower(ssn)) where ssn is not null do update set name = excluded.name returning id, name",
+			want: { rows: [['90', 'x']] },
+		},
+		{
+			sql: "insert into people (id, tenant, name, ssn) values (90, 'acme', 'x', 'y') on conflict (encode(photo, 'hex')) do nothing",
+			want: { error: ['42703', /photo/] },
 		},
 		{ sql: "insert into pg_catalog.pg_class (relname) values ('x')", want: { error: ['42501', /system catalogue/] } },
 		{ sql: "insert into notes (body) values ('x')", who: CLERK, want: { rows: [] } },

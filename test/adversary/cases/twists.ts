@@ -185,6 +185,98 @@ const operators = attacks('functions', 'denied', {
 	],
 });
 
+/** What only the session sees, since it is not committed, is by the name of something else. */
+const uncommitted = attacks('names', 'no-secret', {
+	'a function whose types fit better than those of the server': [
+		'begin',
+		`create function lab.reverse(varchar) returns text language plpgsql as $$ begin return (select string_agg(ssn, ',') from app.people); end $$`,
+		'set local search_path = lab',
+		"select reverse('x'::varchar)",
+		'rollback',
+	],
+	'a function before that of the server': [
+		'begin',
+		`create function lab.btrim(pg_catalog.text) returns pg_catalog.text language plpgsql as $$ begin return (select string_agg(ssn, ',') from app.people); end $$`,
+		'set local search_path = lab, pg_catalog',
+		"select btrim('x'::pg_catalog.text)",
+		'rollback',
+	],
+	'a function in place of a cast': [
+		'begin',
+		`create function lab.tid(text) returns text language plpgsql as $$ begin return (select string_agg(ssn, ',') from app.people); end $$`,
+		'set local search_path = lab',
+		"select tid('(0,1)'::text)",
+		'rollback',
+	],
+	'an overload of what may be called': [
+		'begin',
+		`create function lab.allowed(text default 'x') returns text language plpgsql as $$ begin return (select string_agg(ssn, ',') from app.people); end $$`,
+		"select lab.allowed('x')",
+		'rollback',
+	],
+	'a function in the notation of a field': [
+		'begin',
+		`create function lab.zzz(text) returns text language plpgsql as $$ begin return (select string_agg(ssn, ',') from app.people); end $$`,
+		'set local search_path = lab',
+		"select ('x'::text).zzz",
+		'rollback',
+	],
+	'a function in the notation of a column': [
+		'begin',
+		`create function lab.zzz(lab.people) returns text language plpgsql as $$ begin return (select string_agg(ssn, ',') from app.people); end $$`,
+		'set local search_path = lab',
+		'select p.zzz, (p).zzz from lab.people p',
+		'rollback',
+	],
+	'a function that is renamed to one of the server': [
+		'begin',
+		'alter function lab.evil() rename to now',
+		'set local search_path = lab, pg_catalog',
+		'select now()',
+		'rollback',
+	],
+	'an aggregate whose types fit better': [
+		'begin',
+		'create aggregate lab.max(varchar) (sfunc = lab.max_of, stype = text)',
+		"select lab.max('x'::varchar)",
+		'rollback',
+	],
+}).map((attack) =>
+	attack.name === 'an aggregate whose types fit better' ? { ...attack, bare: 'the function is not there' } : attack,
+);
+
+const uncommittedTypes = probes('barriers', {
+	'a domain by the name of a type of the server': {
+		guesses: otherTitle,
+		sql: (g) => [
+			'begin',
+			`create domain lab.varchar as pg_catalog.text check (value <> '${g}')`,
+			'set local search_path = lab, pg_catalog',
+			'select count(*) from app.papers where title::lab.varchar is not null',
+			'rollback',
+		],
+	},
+	'an operator by the name of one of the server': {
+		guesses: otherTitle,
+		sql: (g) => [
+			'begin',
+			'create operator lab.^@ (leftarg = pg_catalog.text, rightarg = pg_catalog.text, function = pg_catalog.textlike)',
+			'create operator lab.< (leftarg = pg_catalog.text, rightarg = pg_catalog.text, function = pg_catalog.textlike)',
+			'set local search_path = lab, pg_catalog',
+			`select count(*) from app.papers where title < '${g.slice(0, -1)}\\'`,
+			'rollback',
+		],
+	},
+});
+
+const better = attacks('names', 'no-secret', {
+	'a view does not call what fits better in a later schema': ['set search_path = lab', 'select label from app.cat_v'],
+	'a view does not compare by what fits better in a later schema': [
+		'set search_path = lab',
+		'select id, plain from app.cat_v',
+	],
+});
+
 /** Without a gateway all of them run into what they ask for, but for those of which the bare database says the same. */
 const never: Readonly<Record<string, string>> = {
 	'a part of a masked document is set': 'it fails there by the value, as it should not',
@@ -192,8 +284,16 @@ const never: Readonly<Record<string, string>> = {
 	'a slice of a masked array is set': 'it fails there by the value, as it should not',
 	'an operator of the own that changes one of the server': 'the server minds it too',
 	'a view over something protected and a cast that fails, in one text': 'the view shows everything there',
+	'a view does not compare by what fits better in a later schema': 'the arrays say nothing of anybody',
 };
 
-export const twists: readonly AttackCase[] = [...sampled, ...unwritten, ...inOneText, ...parts, ...operators].map(
-	(attack) => ({ ...attack, bare: never[attack.name] ?? null }),
-);
+export const twists: readonly AttackCase[] = [
+	...sampled,
+	...unwritten,
+	...inOneText,
+	...parts,
+	...operators,
+	...uncommitted,
+	...uncommittedTypes,
+	...better,
+].map((attack) => ({ ...attack, bare: attack.bare ?? never[attack.name] ?? null }));

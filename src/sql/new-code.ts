@@ -1,0 +1,103 @@
+/** Code by the name of other code: until it is committed the catalogue does not know it, and what was decided for the one would run the other. */
+import type { FunctionParameter, Node, TypeName } from '@pgsql/types';
+import { routineSafety } from '../catalog/safety.ts';
+import type { Routine, Type } from '../catalog/snapshot.ts';
+import { displayRelation, resolveType } from './names.ts';
+import { as } from './nodes.ts';
+import { displayIdentifier } from './quote.ts';
+import { refuse, type Walk } from './walk.ts';
+
+interface Name {
+	readonly schema: string;
+	readonly name: string;
+}
+
+/** Throws 42501 where a new routine could be taken for one that its maker may run, or for a cast, and no rule lets its maker run it. */
+export function mayMakeRoutine(walk: Walk, made: Name, args: readonly string[], action: 'execute' | 'call'): void {
+	const { access, catalog } = walk.context;
+	const { schema, name } = made;
+	const isSame = (routine: Routine): boolean =>
+		routine.schema === schema && routine.argNames.join('\0') === args.join('\0');
+	if (catalog.routines(schema, name).some(isSame)) return;
+	const isTaken =
+		catalog.routinesNamed(name).some((routine) => mayRun(walk, routine)) ||
+		['pg_catalog', schema].some((at) => catalog.type(at, name) !== undefined);
+	if (!isTaken || access.onFunction(schema, name, args, action).allowed) return;
+	const words = `making ${displayRelation(made)}(${args.join(',')}), which could be taken for another of its name,`;
+	throw refuse(walk, words, undefined, `A rule that allows ${action} on it would allow that.`);
+}
+
+/** Throws 42501 where one may run a routine, and once it is gone another of the name, which one may not run, could come to be meant. */
+export function mayLoseRoutines(walk: Walk, lost: readonly Routine[]): void {
+	const [first] = lost;
+	if (first === undefined || !lost.some((routine) => mayRun(walk, routine))) return;
+	const others = walk.context.catalog.routinesNamed(first.name).filter((routine) => !lost.includes(routine));
+	const behind = others.find((routine) => !mayRun(walk, routine));
+	if (behind === undefined) return;
+	throw refuse(
+		walk,
+		`taking away ${displayRelation(first)}, behind which ${displayRelation(behind)} could come to be meant,`,
+	);
+}
+
+function mayRun({ context: { access } }: Walk, routine: Routine): boolean {
+	if (routine.builtin && routineSafety(routine).safe) return true;
+	const action = routine.kind === 'procedure' ? 'call' : 'execute';
+	return access.onFunction(routine.schema, routine.name, routine.argNames, action).allowed;
+}
+
+/** Throws 42501 for a type by the name of one of pg_catalog's: a cast to that one would come to be one to this. */
+export function mayMakeType(walk: Walk, name: string): void {
+	if (walk.context.access.unrestricted || walk.context.catalog.type('pg_catalog', name) === undefined) return;
+	throw refuse(walk, `a type by the name of ${displayIdentifier(name)}, which pg_catalog has too,`);
+}
+
+/** Throws 42501 for an operator that could be taken for one of pg_catalog's. */
+export function mayMakeOperator(walk: Walk, name: string, types: readonly (TypeName | undefined)[]): void {
+	const { access, catalog } = walk.context;
+	if (access.unrestricted || catalog.operators('pg_catalog', name).length === 0) return;
+	const isOwn = types.some((type) => type !== undefined && resolveType(walk, type)?.schema !== 'pg_catalog');
+	if (!isOwn) throw refuse(walk, `an operator ${name} between types of pg_catalog, which has one of that name too,`);
+}
+
+/** Types of the arguments that a call gives, as regprocedure prints them. */
+export function argumentNames(walk: Walk, parameters: readonly (Node | undefined)[] | undefined): readonly string[] {
+	return (parameters ?? []).flatMap((node) => {
+		const parameter: FunctionParameter | undefined = as(node, 'FunctionParameter');
+		const isGiven = parameter?.mode !== 'FUNC_PARAM_OUT' && parameter?.mode !== 'FUNC_PARAM_TABLE';
+		return parameter === undefined || !isGiven ? [] : [typeDisplay(walk, parameter.argType)];
+	});
+}
+
+/** format_type under an empty search_path; what is not known is written as it stands, which no rule names. */
+function typeDisplay(walk: Walk, typeName: TypeName | undefined): string {
+	const { catalog } = walk.context;
+	const type = resolveType(walk, typeName);
+	if (type === undefined) return (typeName?.names ?? []).map((part) => as(part, 'String')?.sval ?? '').join('.');
+	const element =
+		type.element === 0 || catalog.arrayTypeOf(type.element) !== type.oid ? undefined : catalog.typeByOid(type.element);
+	return element === undefined ? display(type) : `${display(element)}[]`;
+}
+
+function display({ schema, name }: Type): string {
+	if (schema !== 'pg_catalog') return `${displayIdentifier(schema)}.${displayIdentifier(name)}`;
+	if (name === 'char') return '"char"';
+	return WORDS[name] ?? name;
+}
+
+/** Types of pg_catalog that the server prints by a word of SQL. */
+const WORDS: Readonly<Record<string, string>> = {
+	bool: 'boolean',
+	bpchar: 'character',
+	float4: 'real',
+	float8: 'double precision',
+	int2: 'smallint',
+	int4: 'integer',
+	int8: 'bigint',
+	time: 'time without time zone',
+	timestamp: 'timestamp without time zone',
+	timestamptz: 'timestamp with time zone',
+	timetz: 'time with time zone',
+	varbit: 'bit varying',
+	varchar: 'character varying',
+};
