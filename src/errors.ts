@@ -6,6 +6,8 @@ export interface GatewayErrorFields {
 	readonly hint?: string;
 	/** 1-based character index into the text that the client sent, as in field `P`. */
 	readonly position?: number;
+	/** Where PostgreSQL raises the same: drivers know some errors by that (field `R`). */
+	readonly raisedBy?: string;
 	/** FATAL ends the session after it is sent; ERROR ends the statement. */
 	readonly severity?: 'ERROR' | 'FATAL';
 	/** For the operator's log only; never sent to the client. */
@@ -19,6 +21,7 @@ export class GatewayError extends Error {
 	readonly detail: string | undefined;
 	readonly hint: string | undefined;
 	readonly position: number | undefined;
+	readonly raisedBy: string | undefined;
 
 	constructor(sqlstate: string, message: string, fields: GatewayErrorFields = {}) {
 		super(message, fields.cause === undefined ? undefined : { cause: fields.cause });
@@ -28,6 +31,7 @@ export class GatewayError extends Error {
 		this.detail = fields.detail;
 		this.hint = fields.hint;
 		this.position = fields.position;
+		this.raisedBy = fields.raisedBy;
 	}
 }
 

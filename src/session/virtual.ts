@@ -214,7 +214,8 @@ export function noteShape(expected: Expected, fields: readonly RowField[]): void
 }
 
 function changedResult(): GatewayError {
-	return new GatewayError('0A000', 'cached plan must not change result type');
+	// By the routine drivers know that it helps to prepare it anew, and do.
+	return new GatewayError('0A000', 'cached plan must not change result type', { raisedBy: 'RevalidateCachedQuery' });
 }
 
 function textOf({ decision }: Prepared): string {
