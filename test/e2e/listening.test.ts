@@ -1,4 +1,5 @@
 /** LISTEN in transaction pooling through the whole gateway: drivers and psql, the policy, operators, audit, and the end. */
+import { randomBytes } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import pg from 'pg';
@@ -15,9 +16,14 @@ p, role:app, *.*.*(*), *, allow
 p, user:reader, pooled, connect, allow
 p, user:reader, pooled, listen, allow
 p, user:deaf, pooled, connect, allow
+p, role:special, roles, connect, allow
+p, role:special, roles, listen, allow
 p, role:app, portcullis, connect, allow
 p, role:app, portcullis, alter, allow
 `;
+
+/** A role on the server that some work as. */
+const SPECIAL = `listen_special_${randomBytes(4).toString('hex')}`;
 
 let database: TestDatabase;
 let gateway: ToolGateway;
@@ -25,7 +31,7 @@ const clients: pg.Client[] = [];
 
 beforeAll(async () => {
 	const server = await startPostgres();
-	database = await createDatabase({ server });
+	database = await createDatabase({ server, setup: `create role ${SPECIAL} login password 'special'` });
 	gateway = await start();
 });
 
@@ -35,6 +41,7 @@ afterEach(async () => {
 
 afterAll(async () => {
 	await gateway?.stop();
+	await database?.sql(`drop role ${SPECIAL}`);
 	await database?.drop();
 });
 
@@ -43,10 +50,15 @@ function start(): Promise<ToolGateway> {
 	const at = { host, port, user, dbname: database.database, password: { env: 'SECRET' } };
 	const pool = { mode: 'transaction', size: 2 };
 	return startToolGateway({
-		users: { app: ['app'], other: ['app'], reader: [], deaf: [] },
-		databases: { pooled: { ...at, pool }, second: { ...at, pool }, kept: { ...at, pool: { size: 4 } } },
+		users: { app: ['app'], other: ['app'], reader: [], deaf: [], special: ['special'] },
+		databases: {
+			pooled: { ...at, pool },
+			second: { ...at, pool },
+			kept: { ...at, pool: { size: 4 } },
+			roles: { ...at, pool, users: { special: { user: SPECIAL, password: { env: 'SPECIAL' } } } },
+		},
 		policy: POLICY,
-		secrets: { SECRET: password },
+		secrets: { SECRET: password, SPECIAL: 'special' },
 		limits: { poolWaitMs: 30_000 },
 	});
 }
@@ -161,8 +173,25 @@ describe('clients', () => {
 		for (const { client } of [one, two, three]) await client.query('listen everywhere');
 		await database.sql("notify everywhere, 'x'");
 		for (const { heard } of [one, two, three]) await eventually(() => expect(heard).toEqual(['everywhere=x']));
-		expect(await listeners()).toHaveLength(2);
+		const pools = ['kept', 'pooled', 'second'];
+		const lines = (await shown('servers')).filter(
+			(row) => row['type'] === 'L' && pools.includes(String(row['database'])),
+		);
+		expect(lines.map((row) => row['database']).sort()).toEqual(['pooled', 'second']);
 	});
+});
+
+test('each role of the server has a listener of its own', async () => {
+	const [special, app] = [await connect('special', 'roles'), await connect('app', 'roles')];
+	for (const { client } of [special, app]) await client.query('listen a');
+	const lines = (await shown('servers')).filter((row) => row['type'] === 'L' && row['database'] === 'roles');
+	expect(lines.map((row) => row['user']).sort()).toEqual([SPECIAL, database.user].sort());
+	const rows = await database.sql(
+		`select usename from pg_stat_activity where pid in (${lines.map((row) => row['remote_pid'])})`,
+	);
+	expect(rows.map((row) => row['usename']).sort()).toEqual([SPECIAL, database.user].sort());
+	await app.client.query("notify a, 'x'");
+	await eventually(() => expect([special.heard, app.heard]).toEqual([['a=x'], ['a=x']]));
 });
 
 describe('the policy', () => {

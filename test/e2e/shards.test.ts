@@ -18,6 +18,7 @@ p, *, plain, connect, allow
 p, *, moving, connect, allow
 p, *, moving.public.*, select, allow
 p, user:ana, moving, temp, allow
+p, user:ana, moving, listen, allow
 p, user:ana, portcullis, connect, allow
 `;
 
@@ -189,6 +190,26 @@ describe('in transaction mode', () => {
 		await owner.query('create temp table mine (id int)');
 		await expect(owner.query(row)).rejects.toMatchObject({ code: '25001' });
 		await owner.end();
+	});
+
+	test('who listens stays where it listens, and hears what is notified there', async () => {
+		const listener = await gateway.connect('ana', { database: 'moving', ...asking('eu') });
+		const heard: string[] = [];
+		listener.on('notification', ({ payload = '' }) => heard.push(payload));
+		await listener.query('listen news');
+		await expect(listener.query("set portcullis.shard = 'us'")).rejects.toMatchObject({ code: '25001' });
+		await us.sql("notify news, 'us'");
+		await eu.sql("notify news, 'eu'");
+		await listener.query('select name from place');
+		expect(heard).toEqual(['eu']);
+		await listener.query('unlisten *');
+		await listener.query("set portcullis.shard = 'us'");
+		await listener.query('listen news');
+		await eu.sql("notify news, 'eu'");
+		await us.sql("notify news, 'us'");
+		await listener.query('select name from place');
+		expect(heard).toEqual(['eu', 'us']);
+		await listener.end();
 	});
 
 	test('each statement is on record with the shard that it was for', async () => {
