@@ -198,7 +198,12 @@ describe('elsewhere', () => {
 		const crypt = `select id from items where label = ${nested(200, 'crypt(', '$1', ", 'x')")} and id = $2`;
 		const inPeople = nested(60, 'id in (select id from people where ', 'ssn = $1 and name = $2', ')');
 		const inTargets = `$1 = ${nested(60, '(select max(', "''", ') from people where id = $2)')}`;
+		const inFrom = nested(60, 'select * from (', 'select id, name, ssn as s from people where ssn = $1', ') d');
+		const chain = Array.from({ length: 60 }, (_, at) => `t${at + 1} as (select c${at} as c${at + 1}, id from t${at})`);
+		const inWith = `with t0 as (select ssn as c0, id from people), ${chain.join(', ')} select * from t60`;
 		for (const [sql, want] of [
+			[`${inFrom} where name = $2 and s = $3`, [2]],
+			[`${inWith} where c60 = $1 and id = $2`, [2]],
 			[crypt, [2]],
 			[`select 1 from people where ${inPeople}`, [2]],
 			[`select 1 from people where ${inTargets}`, [2]],
