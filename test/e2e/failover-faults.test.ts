@@ -180,7 +180,7 @@ test('no wrong answer, nothing lost, nothing twice, nothing left behind', {
 	process.stdout.write(`PORTCULLIS_FAULTS_SEED=${seed} PORTCULLIS_FAULTS_MS=${lastsMs}\n`);
 	const random = new Seeded(seed);
 	const ledger = new Ledger();
-	const counts: Counts = { sessions: 0, answers: 0, vanished: 0, cancels: 0, excused: {} };
+	const counts: Counts = { sessions: 0, answers: 0, left: 0, cancels: 0, excused: {} };
 	const { host, port } = gateway;
 	const login = { host, port, user: 'app', password: SERVICE_PASSWORD };
 	const options: ClientsOptions = { ...login, ledger, counts, patienceMs: 60_000 };

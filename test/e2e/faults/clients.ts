@@ -11,7 +11,7 @@ export interface Counts {
 	sessions: number;
 	answers: number;
 	/** Clients that left without a word. */
-	vanished: number;
+	left: number;
 	cancels: number;
 	/** Errors that a fault explains, by code. */
 	readonly excused: Record<string, number>;
@@ -266,7 +266,7 @@ class FaultSession {
 
 	#vanish(): void {
 		this.#gone = true;
-		this.#options.counts.vanished += 1;
+		this.#options.counts.left += 1;
 		const { stream } = rawOf(this.#client);
 		if (this.#random.chance(0.5)) stream.destroy();
 		else stream.resetAndDestroy();
