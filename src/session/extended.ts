@@ -307,7 +307,10 @@ function forwardBind(
 ): void {
 	const { prepared, before, renamed = message.raw } = target;
 	const { decision } = prepared;
-	const bytes = before.length === 0 ? renamed : Buffer.concat([...before, renamed]);
+	const formats = message.resultFormats.length;
+	// The client knows of no columns, and the server takes any number of formats for none.
+	const bind = formats > 1 && hidesRows(decision) ? withoutFormats(renamed, formats) : renamed;
+	const bytes = before.length === 0 ? bind : Buffer.concat([...before, bind]);
 	const run = recordBind(conversation, message, prepared, bytes, unrecorded);
 	const expected = new Expected('bind', conversation.segment);
 	const portal: Portal = { name: message.portal, prepared, decision, segment: conversation.segment, run };
@@ -317,6 +320,14 @@ function forwardBind(
 	expected.portalChange = conversation.portals.change(message.portal, portal, conversation.segment);
 	if (statementOf(decision)?.touchesProtected === true) conversation.touchedProtected = true;
 	conversation.replies.push(expected);
+}
+
+/** A Bind without the formats of results, which stand at its end. */
+function withoutFormats(bind: Buffer, formats: number): Buffer {
+	const bytes = Buffer.from(bind.subarray(0, bind.length - 2 * formats));
+	bytes.writeInt16BE(0, bytes.length - 2);
+	bytes.writeInt32BE(bytes.length - 1, 1);
+	return bytes;
 }
 
 /** The record is written at Bind, not at Execute: planning may already run functions of the statement. */

@@ -1,6 +1,7 @@
 /** The session follows what names mean, what statements have become under a new policy, and what must not be shown. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Backend } from '../../src/wire/backend.ts';
+import type { FrontendFields } from '../../src/wire/encode.ts';
 import { otherVersions } from '../catalog/support.ts';
 import { createDatabase, startPostgres, type TestDatabase } from '../support/postgres.ts';
 import { startTestGateway, type TestGateway } from './gateway.ts';
@@ -358,6 +359,14 @@ describe.each([undefined, ...otherVersions()])('PostgreSQL (%s)', (native) => {
 					'CommandComplete',
 					'ReadyForQuery',
 				],
+			]);
+		});
+
+		it('are nothing that a Bind could give formats for', async () => {
+			const bind = { ...Bind(), resultFormats: [0, 1, 1] } as FrontendFields;
+			client.send(Parse('update /* hide_me */ items set secret = secret returning id'), bind, Execute(), Sync);
+			expect(kinds(await client.ready())).toEqual([
+				...['ParseComplete', 'BindComplete', 'CommandComplete', 'ReadyForQuery'],
 			]);
 		});
 	});
