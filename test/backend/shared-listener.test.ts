@@ -22,14 +22,14 @@ class Server {
 	#alive = true;
 
 	get connection(): BackendConnection {
-		const server = this;
+		const isAlive = (): boolean => this.#alive;
 		return {
 			address: 'db:5432',
 			pid: 4711,
 			socket: { write: (bytes: Buffer) => this.#take(bytes.toString('utf8', 5, bytes.length - 1)) },
 			channel: { destroy: () => this.hangUp() },
 			get alive() {
-				return server.#alive;
+				return isAlive();
 			},
 			attach: (sink: ByteSink) => {
 				this.#sink.current = sink;
