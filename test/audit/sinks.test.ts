@@ -225,6 +225,7 @@ interface Receiver {
 	readonly port: number;
 	readonly messages: string[];
 	readonly sockets: Set<TLSSocket>;
+	readonly server: Server;
 }
 
 /** Reads octet-counted frames. */
@@ -251,7 +252,7 @@ async function syslogReceiver(certificate: { cert: string; key: string }): Promi
 	onTestFinished(() => {
 		for (const socket of sockets) socket.destroy();
 	});
-	return { port, messages, sockets };
+	return { port, messages, sockets, server };
 }
 
 async function listening(server: Server): Promise<number> {
@@ -305,6 +306,34 @@ describe('syslog (RFC 5424 over TLS, RFC 5425)', () => {
 		await log.close();
 		await until(() => new Set(receiver.messages.map(uidOf)).size === records(path).length);
 		expect(new Set(receiver.messages.map(uidOf))).toEqual(new Set(records(path).map((line) => line.metadata.uid)));
+	});
+
+	it('keeps its connection when the time for a delivery is over that opened it, and ends it in order', async () => {
+		const receiver = await syslogReceiver(server);
+		let connections = 0;
+		receiver.server.on('secureConnection', (socket: TLSSocket) => {
+			connections += 1;
+			socket.on('end', () => ends.push('in order')).on('error', () => ends.push('broken'));
+		});
+		const ends: string[] = [];
+		const sink = syslogSink({ host: '127.0.0.1', port: receiver.port, tls: { ca: authority.cert } });
+		const one = (sequence: number): SinkRecord => ({
+			sequence,
+			uid: `ab-${sequence}`,
+			code: 'login',
+			timeMs: 0,
+			severity: 1,
+			line: '{}',
+		});
+		for (const sequence of [0, 1, 2]) {
+			const time = new AbortController();
+			await sink.deliver([one(sequence)], time.signal);
+			time.abort();
+		}
+		await until(() => receiver.messages.length === 3);
+		await sink.close();
+		await until(() => ends.length > 0);
+		expect([connections, ends]).toEqual([1, ['in order']]);
 	});
 
 	it('does not talk to a server whose certificate it does not trust', async () => {

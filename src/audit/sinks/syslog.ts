@@ -91,7 +91,10 @@ class SyslogSink implements Sink {
 	#connect(signal: AbortSignal): Promise<Socket> {
 		const { host, port, tls, connectTimeoutMs = 10_000 } = this.#options;
 		return new Promise((resolve, reject) => {
+			// The time for this delivery is the time to connect in; the connection is for those after it too.
+			const abort = () => socket.destroy();
 			const ready = () => {
+				signal.removeEventListener('abort', abort);
 				socket.setTimeout(0);
 				this.#socket = socket;
 				resolve(socket);
@@ -113,7 +116,7 @@ class SyslogSink implements Sink {
 				reject(error);
 				this.#lost(socket, error);
 			});
-			signal.addEventListener('abort', () => socket.destroy(), { once: true });
+			signal.addEventListener('abort', abort, { once: true });
 		});
 	}
 
