@@ -13,7 +13,7 @@ export async function readLeases(adminPort: number): Promise<Leases> {
 }
 
 /** The sum over all databases. Throws Error where there is none. */
-export function parseLeases(exposition: string): Leases {
+function parseLeases(exposition: string): Leases {
 	const total = (name: string): number => {
 		const pattern = new RegExp(`^portcullis_lease_duration_seconds_${name}(?:\\{[^}]*\\})? (\\S+)$`, 'gm');
 		const values = [...exposition.matchAll(pattern)].map(([, value]) => Number(value));
