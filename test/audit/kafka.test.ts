@@ -48,7 +48,7 @@ async function values(broker: Broker): Promise<string[]> {
 const there = hasKafka();
 const startThread = threadStarter();
 
-describe.skipIf(!there)('Kafka', { timeout: 60_000 }, () => {
+describe.skipIf(!there)('Kafka', { timeout: 120_000 }, () => {
 	it('has every record once, in order, with its uid as key', async () => {
 		const broker = await startBroker();
 		const { log, path } = await openWith(sinkTo(broker));
@@ -169,7 +169,7 @@ describe.skipIf(!there)('Kafka', { timeout: 60_000 }, () => {
 	});
 });
 
-describe.skipIf(!there)('Kafka, signing in', { timeout: 60_000 }, () => {
+describe.skipIf(!there)('Kafka, signing in', { timeout: 120_000 }, () => {
 	const authority = makeCertificate({ name: 'Test CA', authority: true });
 	const { cert, key } = makeCertificate({ name: 'broker', hosts: ['localhost'], issuer: authority });
 	const user = { user: 'audit', password: 'correct horse' };
