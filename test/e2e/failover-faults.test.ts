@@ -183,7 +183,7 @@ test('no wrong answer, nothing lost, nothing twice, nothing left behind', {
 	const counts: Counts = { sessions: 0, answers: 0, left: 0, cancels: 0, excused: {} };
 	const { host, port } = gateway;
 	const login = { host, port, user: 'app', password: SERVICE_PASSWORD };
-	const options: ClientsOptions = { ...login, ledger, counts, patienceMs: 60_000 };
+	const options: ClientsOptions = { ...login, ledger, counts, patienceMs: 120_000 };
 	const byHand = { console, resize, replace, remove, crowd };
 	const storm = new Storm({ rotation, cables, random: random.fork(), role: GATEWAY_ROLE, ...byHand });
 	const begunMs = performance.now();
@@ -205,7 +205,7 @@ test('no wrong answer, nothing lost, nothing twice, nothing left behind', {
 	await Promise.all(clients);
 	const [failure] = failures;
 	if (failure !== undefined) throw failure;
-	await vi.waitFor(async () => expect(await unrest()).toEqual([]), { timeout: 60_000, interval: 200 });
+	await vi.waitFor(async () => expect(await unrest()).toEqual([]), { timeout: 120_000, interval: 200 });
 	const { rows, counters } = await found();
 	const { wrong, ...result } = ledger.check(rows, counters);
 	expect(wrong, storm.diary.join('\n')).toEqual([]);
