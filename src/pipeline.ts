@@ -57,6 +57,8 @@ export interface PipelineContext {
 	readonly lookUp?: (search: readonly RelationName[]) => Promise<readonly Relation[]>;
 	/** The same for routines of these names, in any schema; they are not kept. */
 	readonly lookUpRoutines?: (names: readonly string[]) => Promise<readonly Routine[]>;
+	/** Whether the session is in a transaction, which may have made what only it sees. */
+	readonly inTransaction?: () => boolean;
 }
 
 export interface PipelineOptions {
@@ -318,6 +320,7 @@ export class Pipeline {
 		const { context, sql, revision } = question;
 		const renew = (before: PreparedBefore): StatementDecision | undefined => this.#renewed(question, before);
 		const statements = analyses.map(({ decision }) => executed(decision, context.prepared, renew));
+		const seeking = analyses.some(({ missingRoutines }) => missingRoutines.length > 0);
 		return {
 			decision: wholeOf(
 				sql,
@@ -325,8 +328,8 @@ export class Pipeline {
 				analyses.flatMap(({ edits }) => edits),
 				revision,
 			),
-			doubt: analyses.some((analysis) => analysis.doubt),
-			ownOnly: analyses.some(({ decision }) => decision.effects.some((effect) => effect.type === 'execute')),
+			doubt: analyses.some((analysis) => analysis.doubt) || (seeking && context.inTransaction?.() === true),
+			ownOnly: seeking || analyses.some(({ decision }) => decision.effects.some((effect) => effect.type === 'execute')),
 			missing: analyses.flatMap(({ missing }) => missing),
 			missingRoutines: analyses.flatMap(({ missingRoutines }) => missingRoutines),
 		};

@@ -130,6 +130,7 @@ export class Conversation {
 		return found;
 	};
 	readonly #lookUpRoutines = (names: readonly string[]): Promise<readonly Routine[]> => lookUpRoutines(this, names);
+	readonly #inTransaction = (): boolean => this.inBlock || this.status !== 'I';
 	#decided: { readonly key: string; readonly access: Access; readonly decision: Decision } | null = null;
 	#flushedAfter: Expected | undefined;
 	/** The catalogue is being looked at for what the latest transaction has done. */
@@ -171,6 +172,7 @@ export class Conversation {
 			prepared: this.#prepared,
 			lookUp: this.#lookUp,
 			lookUpRoutines: this.#lookUpRoutines,
+			inTransaction: this.#inTransaction,
 		};
 		return this.#context;
 	}

@@ -43,6 +43,7 @@ export interface StatementContext {
 		search: readonly { readonly schema: string; readonly name: string }[],
 	) => Promise<readonly Relation[]>;
 	readonly lookUpRoutines: (names: readonly string[]) => Promise<readonly Routine[]>;
+	readonly inTransaction?: () => boolean;
 }
 
 /** The pipeline as a session sees it. */

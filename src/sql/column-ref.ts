@@ -2,7 +2,7 @@
 import type { ColumnRef } from '@pgsql/types';
 import { GatewayError } from '../errors.ts';
 import { displayRelation, stringsOf } from './names.ts';
-import { fieldFunction } from './field-function.ts';
+import { fieldFunction, SYSTEM_COLUMNS } from './field-function.ts';
 import type { InlineTarget } from './inline-target.ts';
 import {
 	bareColumns,
@@ -22,9 +22,6 @@ interface Around {
 	readonly place: Place;
 	readonly writing: boolean;
 }
-
-/** They carry no column's value, and a replaced relation has none of them. */
-const SYSTEM_COLUMNS: ReadonlySet<string> = new Set(['tableoid', 'ctid', 'xmin', 'xmax', 'cmin', 'cmax']);
 
 const OPAQUE: ExprInfo = { type: null, constant: false, safe: false };
 

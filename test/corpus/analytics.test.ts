@@ -85,8 +85,11 @@ const FILES: readonly { readonly file: string; readonly user: GateUser }[] = [
 	{ file: 'json-text.sql', user: 'ana' },
 	{ file: 'cte.sql', user: 'ana' },
 	{ file: 'unusual.sql', user: 'ana' },
+	{ file: 'reports.sql', user: 'ana' },
+	{ file: 'applications.sql', user: 'ana' },
 	{ file: 'sessions.sql', user: 'ana' },
 	{ file: 'writer.sql', user: 'wes' },
+	{ file: 'changes.sql', user: 'wes' },
 ];
 
 for (const { file, user } of FILES) {

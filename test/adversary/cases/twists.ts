@@ -221,6 +221,13 @@ const uncommitted = attacks('names', 'no-secret', {
 		"select ('x'::text).zzz",
 		'rollback',
 	],
+	'a function in the notation of a field of what nobody knows the type of': [
+		'begin',
+		`create function lab.zzz(text) returns text language plpgsql as $$ begin return (select string_agg(ssn, ',') from app.people); end $$`,
+		'set local search_path = lab',
+		"select (coalesce('x'::text, 'y'::varchar)).zzz",
+		'rollback',
+	],
 	'a function in the notation of a column': [
 		'begin',
 		`create function lab.zzz(lab.people) returns text language plpgsql as $$ begin return (select string_agg(ssn, ',') from app.people); end $$`,
