@@ -143,8 +143,15 @@ export class Rotation {
 		while ((await this.#patiently(caughtUp)).length === 0) await sleep(50);
 	}
 
+	/** At once, whatever they wait for. */
 	async stop(): Promise<void> {
-		await Promise.all(this.#places.map(({ server }) => server?.stop() ?? Promise.resolve()));
+		await Promise.all(
+			this.#places.map(async ({ server }) => {
+				if (server === null) return;
+				process.kill(await postmasterOf(server), 'SIGQUIT');
+				await server.stop();
+			}),
+		);
 	}
 
 	/** Over a restart of the server, too. */
