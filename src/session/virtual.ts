@@ -143,13 +143,16 @@ export function closeName(loans: Loans, prepared: Prepared | null, name: string)
 	return encodeClose({ kind: 'S', name: real ? prepared.name : noStatementName });
 }
 
-/** False: whether there is what the text names depends on answers that have not come. */
-export function namesSettled({ statements, segment }: Conversation, decision: Decision): boolean {
+/** False: whether there is what the text names, or whether the text runs at all, depends on answers that have not come. */
+export function namesSettled({ statements, segment, replies, segmentOpen }: Conversation, decision: Decision): boolean {
 	return decision.statements.every(({ effects }) =>
 		effects.every((effect) => {
 			if (effect.type !== 'execute' && effect.type !== 'deallocate' && effect.type !== 'prepare') return true;
 			const name = effect.name ?? '';
-			return name === '' || (statements.isSettled(name, segment) && statements.lookup(name, segment).type !== 'unsure');
+			if (name === '' || !statements.isSettled(name, segment)) return name === '';
+			const found = statements.lookup(name, segment);
+			// It is given that name by a segment of the gateway's own, whose Sync would end what the server skips.
+			return found.type === 'absent' || (found.type === 'present' && (segmentOpen || replies.length === 0));
 		}),
 	);
 }

@@ -33,6 +33,12 @@ const rows: readonly [string, readonly FrontendFields[], number][] = [
 	['DEALLOCATE of what was prepared', [...done, ...run('deallocate a'), Query('deallocate a')], 3],
 	['EXECUTE of what was prepared, by a Query', [...done, Query('execute a')], 2],
 	['EXECUTE of what was prepared', [...done, ...run('execute a')], 2],
+	[
+		'PREPARE that is skipped',
+		[...done, Bind(['x'], 'a'), Query(''), Query('prepare a as select 3'), Sync, ...run('execute a')],
+		3,
+	],
+	['EXECUTE that is skipped', [...done, Bind(['x'], 'a'), Query(''), Query('execute a'), Sync, Query('execute a')], 3],
 	['EXECUTE after one that was skipped', [...done, Parse('bad'), Parse('execute a'), Sync, ...run('execute a')], 3],
 	['EXECUTE that is described', [...done, Parse('execute a'), DescribeStatement(), Bind(), Execute(), Sync], 2],
 	['EXECUTE of what was closed', [...done, CloseStatement('a'), Sync, Query('execute a')], 3],
