@@ -220,8 +220,15 @@ export class TransactionPool implements BackendPool {
 		if (this.#waiting.size >= queueMax) {
 			return Promise.reject(queueFull(size, queueMax));
 		}
-		if (reserve > 0) setTimeout(() => this.#serve(), reserveAfterMs).unref();
-		return this.#waiting.wait(request, isAlone(request));
+		const waiting = this.#waiting.wait(request, isAlone(request));
+		if (reserve > 0) this.#serveAt(performance.now() + reserveAfterMs);
+		return waiting;
+	}
+
+	/** A timer counts whole milliseconds, so it may be early by part of one. */
+	#serveAt(atMs: number): void {
+		const look = (): void => (performance.now() < atMs ? this.#serveAt(atMs) : this.#serve());
+		setTimeout(look, atMs - performance.now()).unref();
 	}
 
 	#lateError({ as }: LeaseRequest): GatewayError {
