@@ -104,9 +104,10 @@ describe('bytes that vanish', () => {
 	}, 120_000);
 });
 
-const canCut = await hasNetworks();
+// By hand: where a byte was on its way as the network was cut, Linux sends it again for a quarter of an hour before it gives up.
+const wanted = process.env['PORTCULLIS_NETNS'] === '1' && (await hasNetworks());
 
-describe.skipIf(!canCut)('packets that vanish (Linux network namespaces)', () => {
+describe.skipIf(!wanted)('packets that vanish (Linux network namespaces)', () => {
 	let network: Network | undefined;
 	afterAll(() => network?.close());
 
