@@ -7,10 +7,11 @@ import type { LogEnd } from './delivery.ts';
 import { ownBody, type OwnEvent } from './event-lines.ts';
 import type { AuditLimits } from './limits.ts';
 import { Lines } from './lines.ts';
+import { familyMembers, type LogFamily } from './logs.ts';
 import { type Frontier, hashBytes, hashToBase64 } from './merkle.ts';
 import { checkpointText, type NoteSigner, parseSigner, signNote } from './note.ts';
 import { type Recovered, recover } from './recover.ts';
-import { type AuditFs, leavesName, SegmentWriter, syncDirectory } from './segment.ts';
+import { type AuditFs, checkpointName, leavesName, SegmentWriter, syncDirectory } from './segment.ts';
 
 export interface ChainOptions {
 	readonly directory: string;
@@ -24,13 +25,12 @@ export interface ChainOptions {
 	readonly limits: AuditLimits;
 	readonly now: () => number;
 	readonly files: AuditFs;
+	/** The other logs of the gateway, of which each segment's header tells; null where there can be none. */
+	readonly family: LogFamily | null;
 }
 
 /** Leaf hashes are written behind the records, this many at a time. */
 const leavesBufferBytes = 64 * 1024;
-
-/** File in the log's directory with the newest checkpoint: to be copied elsewhere. */
-export const checkpointName = 'checkpoint';
 
 /** The leaf hashes of one segment, in a file of their own. They can be made again from the records, so an error only ends them. */
 class LeavesWriter {
@@ -244,6 +244,7 @@ export class Chain {
 				root_hash: hashToBase64(this.#frontier.root()),
 				frontier: this.#frontier.subtrees.map(hashToBase64),
 				public_key: this.signer?.verifier.text ?? null,
+				...familyMembers(this.#options.family),
 			});
 		} catch (error) {
 			this.#discard(writer, end);

@@ -24,7 +24,11 @@ export interface Finding {
 		/** Bytes after the last whole record: what a crash leaves too. */
 		| 'torn'
 		/** The leaf hashes beside a segment were changed, its records not. */
-		| 'leaves';
+		| 'leaves'
+		/** A log of which others tell is not there. */
+		| 'missing-log'
+		/** A log stands where another should. */
+		| 'other-log';
 	/** File name. */
 	readonly segment: string | null;
 	/** Line in the segment, from 1. */

@@ -10,8 +10,17 @@ export interface RetentionOptions {
 	readonly compress: boolean;
 	/** Segments whose last record is older are removed; null keeps them for ever. */
 	readonly keepMs: number | null;
-	/** The oldest segments are removed when all of them together are larger; null for any size. */
+	/**
+	 * The oldest segments are removed when all of them together are larger; null for any size. Where several logs share it, only those
+	 * that are larger than their equal part give something up.
+	 */
 	readonly keepBytes: number | null;
+}
+
+/** Logs beside this one, all together. */
+export interface OtherLogs {
+	readonly logs: number;
+	readonly bytes: number;
 }
 
 export interface JanitorOptions {
@@ -20,6 +29,8 @@ export interface JanitorOptions {
 	readonly now: () => number;
 	/** Name of the segment that is written to. */
 	readonly current: () => string | null;
+	/** What the other logs hold that share `keepBytes` with this one. By default there are none. */
+	readonly others?: () => OtherLogs;
 	/** Number of the oldest segment that somebody still reads: it and later ones stay as they are. */
 	readonly needed: () => number;
 	/**
@@ -117,10 +128,11 @@ export class Janitor {
 			(sum, { name }) => sum + (fs.statSync(join(directory, name), { throwIfNoEntry: false })?.size ?? 0),
 			0,
 		);
+		const others = this.#options.others?.() ?? { logs: 0, bytes: 0 };
 		const old: Segment[] = [];
 		for (const file of files) {
 			const tooOld = keepMs !== null && file.changedMs < now() - keepMs;
-			const tooMuch = keepBytes !== null && bytes > keepBytes;
+			const tooMuch = keepBytes !== null && bytes + others.bytes > keepBytes && bytes > keepBytes / (others.logs + 1);
 			// Only ever from the old end: what is left is one stretch of the log.
 			if (!tooOld && !tooMuch) break;
 			old.push(file.segment);

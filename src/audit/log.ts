@@ -1,5 +1,4 @@
 /** The audit log: records are accepted, written in groups, and only then may the statement go on. */
-import * as fs from 'node:fs';
 import { GatewayError, unreachable } from '../errors.ts';
 import type { AuditReceipt } from '../stages.ts';
 import { Batch } from './batch.ts';
@@ -10,9 +9,10 @@ import type { DeliveryStats } from './delivery.ts';
 import type { RetentionOptions } from './janitor.ts';
 import { type AuditLimits, auditLimits } from './limits.ts';
 import { type DirectoryLock, lockDirectory } from './lock.ts';
+import { type LogFamily, sizeOfOthers } from './logs.ts';
 import { NoteError } from './note.ts';
 import { Receipt } from './receipt.ts';
-import { type AuditFs, nodeFs } from './segment.ts';
+import { type AuditFs, makeDirectory, nodeFs } from './segment.ts';
 import { type SinkOptions, Upkeep } from './upkeep.ts';
 
 /** Runs once, in the order of acceptance, never during the call itself. Either an error (53100 disk full, 53000, 58030, 57P01) or a receipt. */
@@ -40,6 +40,8 @@ export interface AuditLogOptions {
 	readonly sinks?: readonly SinkOptions[];
 	/** By default segments are kept for ever, as they are. */
 	readonly retention?: Partial<RetentionOptions>;
+	/** The other logs of the same gateway. By default there are none, and never were. */
+	readonly family?: LogFamily;
 	/** Called when a sink or the keeping of files fails, and with null when a sink goes on; for the operator's log. */
 	readonly onTrouble?: (what: string, error: Error | null) => void;
 }
@@ -137,6 +139,7 @@ export class AuditLog {
 			directory: options.path,
 			sinks: options.sinks ?? [],
 			retention: { compress: false, keepMs: null, keepBytes: null, ...options.retention },
+			others: () => sizeOfOthers(options.family ?? null),
 			now: this.#now,
 			end: () => chain.end,
 			recordRemoval: (removed) => this.#recordRemoval(removed),
@@ -171,6 +174,7 @@ export class AuditLog {
 				limits,
 				now: options.now ?? Date.now,
 				files: options.files ?? nodeFs,
+				family: options.family ?? null,
 			});
 			recordStart(chain, options.durability);
 			return new AuditLog(chain, lock, options, limits);
@@ -462,22 +466,6 @@ function call(done: Accepted, error: GatewayError | null, receipt: Receipt | nul
 		setImmediate(() => {
 			throw thrown;
 		});
-	}
-}
-
-const writableByOthers = 0o022;
-
-function makeDirectory(path: string): void {
-	try {
-		fs.mkdirSync(path, { recursive: true, mode: 0o700 });
-		fs.accessSync(path, fs.constants.R_OK | fs.constants.W_OK | fs.constants.X_OK);
-		// Whoever may write the directory could put other files in the place of these. One that is another's is another's to mend.
-		const { mode, uid } = fs.statSync(path);
-		if ((mode & writableByOthers) !== 0 && uid === process.getuid?.())
-			fs.chmodSync(path, mode & ~writableByOthers & 0o777);
-	} catch (cause) {
-		const why = (cause as NodeJS.ErrnoException).code ?? String(cause);
-		throw new GatewayError('F0000', `audit.path: ${path} cannot be used as a directory (${why})`, { cause });
 	}
 }
 

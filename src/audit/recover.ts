@@ -2,6 +2,7 @@
 import * as fs from 'node:fs';
 import { basename, join } from 'node:path';
 import { GatewayError } from '../errors.ts';
+import type { NotedLog } from './logs.ts';
 import { Frontier, type Hash, hashBytes, hashFromBase64, hashToBytes, leafHash, sameHash } from './merkle.ts';
 import { readLines } from './reader.ts';
 import { isObject, recordHeadOf } from './record.ts';
@@ -21,9 +22,28 @@ export interface SegmentHeader {
 	readonly previous: string | null;
 	/** Text of the public key that checkpoints can be checked with, or null for unsigned ones. */
 	readonly publicKey: string | null;
+	/** Which worker's log it is; null for that of a gateway without workers. */
+	readonly worker: number | null;
+	/** How many workers the gateway had; 1 where the header does not say. */
+	readonly workers: number;
+	/** How far the other logs of the gateway were. */
+	readonly others: readonly NotedLog[];
 }
 
 const textOrNull = (value: unknown): string | null => (typeof value === 'string' ? value : null);
+const countOf = (value: unknown): number | null =>
+	Number.isSafeInteger(value) && (value as number) > 0 ? (value as number) : null;
+
+function notedLogs(value: unknown): NotedLog[] {
+	return (Array.isArray(value) ? value : []).flatMap((one) => {
+		if (!isObject(one) || typeof one.root_hash !== 'string') return [];
+		const { log, origin, tree_size: size } = one;
+		const root = hashFromBase64(one.root_hash);
+		if (typeof log !== 'string' || typeof origin !== 'string' || !Number.isSafeInteger(size) || root === null)
+			return [];
+		return [{ log, origin, size: size as number, root }];
+	});
+}
 
 /** Null when the line is no header. */
 export function parseHeader(line: Buffer): SegmentHeader | null {
@@ -55,6 +75,9 @@ export function parseHeader(line: Buffer): SegmentHeader | null {
 		timeMs: head.timeMs,
 		previous,
 		publicKey,
+		worker: countOf(unmapped.worker),
+		workers: countOf(unmapped.workers) ?? 1,
+		others: notedLogs(unmapped.logs),
 	};
 }
 

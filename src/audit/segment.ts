@@ -1,6 +1,7 @@
 /** The files of a log: their names, and one that is written to. A segment is whole lines or it is repaired; never half a record. */
 import * as fs from 'node:fs';
 import { join } from 'node:path';
+import { GatewayError } from '../errors.ts';
 
 /** What the log needs of the file system; tests put faults behind it. */
 export interface AuditFs {
@@ -38,6 +39,9 @@ export function segmentName(number: number, timeMs: number): string {
 	return `audit-${String(number).padStart(8, '0')}-${stamp}.jsonl`;
 }
 
+/** File in the log's directory with the newest checkpoint: to be copied elsewhere. */
+export const checkpointName = 'checkpoint';
+
 /** Leaf hashes of a segment, 32 bytes each, beside it: says which record was changed. */
 export function leavesName(segment: string): string {
 	return `${segment.replace(/\.gz$/, '')}.leaves`;
@@ -69,6 +73,23 @@ export function syncDirectory(directory: string): void {
 		fs.fsyncSync(fd);
 	} finally {
 		fs.closeSync(fd);
+	}
+}
+
+const writableByOthers = 0o022;
+
+/** Makes the log's directory when it is missing. Throws GatewayError F0000 for one that will not do. */
+export function makeDirectory(path: string): void {
+	try {
+		fs.mkdirSync(path, { recursive: true, mode: 0o700 });
+		fs.accessSync(path, fs.constants.R_OK | fs.constants.W_OK | fs.constants.X_OK);
+		// Whoever may write the directory could put other files in the place of these. One that is another's is another's to mend.
+		const { mode, uid } = fs.statSync(path);
+		if ((mode & writableByOthers) !== 0 && uid === process.getuid?.())
+			fs.chmodSync(path, mode & ~writableByOthers & 0o777);
+	} catch (cause) {
+		const why = (cause as NodeJS.ErrnoException).code ?? String(cause);
+		throw new GatewayError('F0000', `audit.path: ${path} cannot be used as a directory (${why})`, { cause });
 	}
 }
 

@@ -1,6 +1,6 @@
 /** What goes on beside the writing of a log: delivery to its sinks, packing and removing of old files. */
 import { Delivery, type DeliveryLimits, type DeliveryStats, type LogEnd } from './delivery.ts';
-import { Janitor, type RetentionOptions } from './janitor.ts';
+import { Janitor, type OtherLogs, type RetentionOptions } from './janitor.ts';
 import type { Sink } from './sinks/sink.ts';
 
 export interface SinkOptions {
@@ -14,6 +14,8 @@ export interface UpkeepOptions {
 	readonly directory: string;
 	readonly sinks: readonly SinkOptions[];
 	readonly retention: RetentionOptions;
+	/** Logs that share the limit of size with this one. */
+	readonly others: () => OtherLogs;
 	readonly now: () => number;
 	readonly end: () => LogEnd | null;
 	/** Writes into the log that segments will be removed; rejects when it cannot. */
@@ -31,7 +33,7 @@ export class Upkeep {
 	readonly #end: () => LogEnd | null;
 
 	constructor(options: UpkeepOptions) {
-		const { directory, sinks, retention, now, end, recordRemoval, recordGap, onTrouble } = options;
+		const { directory, sinks, retention, others, now, end, recordRemoval, recordGap, onTrouble } = options;
 		this.#end = end;
 		this.#deliveries = sinks.map(({ sink, limits, spoolBytesMax }) => ({
 			spoolBytesMax,
@@ -47,6 +49,7 @@ export class Upkeep {
 		this.#janitor = new Janitor({
 			directory,
 			retention,
+			others,
 			now,
 			current: () => end()?.segment ?? null,
 			needed: () =>

@@ -1,22 +1,23 @@
 /** Verifies a log: finds changed, removed, inserted, reordered and cut-off records, and says which. Only reads. */
 import * as fs from 'node:fs';
 import { join } from 'node:path';
-import { checkpointName } from './chain.ts';
 import { compare, type Comparison, type Difference } from './diff.ts';
 import { type Content, type Finding, type Head, readContent, readHead, readHeader } from './evidence.ts';
 import { auditLimits } from './limits.ts';
 import { Frontier, type Hash, hashToBase64 } from './merkle.ts';
 import { NoteError, type NoteVerifier, parseVerifiers } from './note.ts';
 import type { SegmentHeader } from './recover.ts';
-import { listSegments, type Segment } from './segment.ts';
+import { checkpointName, listSegments, type Segment } from './segment.ts';
 
 export type { Finding } from './evidence.ts';
 
 export interface VerifyOptions {
 	/** Public keys: PEM, or the text of signed-note, one or several. Without them the log's own word for its keys is taken. */
 	readonly publicKey?: string;
-	/** Text of a checkpoint that was kept elsewhere. */
-	readonly checkpoint?: string;
+	/** Text of a checkpoint that was kept elsewhere, or of several. */
+	readonly checkpoint?: string | readonly string[];
+	/** What other logs say of this one. */
+	readonly heads?: readonly Head[];
 	readonly lineBytesMax?: number;
 }
 
@@ -107,8 +108,9 @@ function outsideHeads(
 	log: { readonly origins: readonly string[]; readonly verifiers: readonly NoteVerifier[] },
 	findings: Finding[],
 ): Head[] {
-	const heads: Head[] = [];
-	if (options.checkpoint !== undefined) heads.push(readHead(options.checkpoint, 'the given checkpoint', log));
+	const heads: Head[] = [...(options.heads ?? [])];
+	const given = typeof options.checkpoint === 'string' ? [options.checkpoint] : (options.checkpoint ?? []);
+	for (const checkpoint of given) heads.push(readHead(checkpoint, 'the given checkpoint', log));
 	const beside = join(directory, checkpointName);
 	if (!fs.existsSync(beside)) return heads;
 	const text = fs.readFileSync(beside, 'utf8');
