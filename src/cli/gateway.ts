@@ -29,6 +29,7 @@ import { followPolicy, type PolicyFollower, reloadWords } from './policy-followi
 import { looksOf, sessionServices } from './session-services.ts';
 import { startTracing } from './tracing.ts';
 import { version } from './version.ts';
+import { loneBus, type WorkerBus } from './workers/bus.ts';
 
 export interface GatewayOptions {
 	readonly log: SessionLog;
@@ -36,6 +37,8 @@ export interface GatewayOptions {
 	readonly now?: () => number;
 	/** Reads the configuration again, for `reload`; throws ConfigError. Missing: it stays as it is. */
 	readonly loadConfig?: () => Promise<Config>;
+	/** The way to the other workers of this gateway; missing: there are none. */
+	readonly bus?: WorkerBus;
 }
 
 export interface Gateway {
@@ -95,7 +98,7 @@ async function start(
 	closers: Closer[],
 	closeAll: () => Promise<void>,
 ): Promise<Gateway> {
-	const { log, now = Date.now } = options;
+	const { log, now = Date.now, bus = loneBus() } = options;
 	for (const warning of config.warnings) log.warn({}, warning);
 	const bridge = new AuthBridge(authSettings(config), { now });
 	const tls = config.listen.tls === null ? null : listenerTls(config.listen.tls, log, now);
@@ -121,7 +124,7 @@ async function start(
 		{ databases, meters, door },
 		{ config, load: options.loadConfig ?? null, audit: sink, log },
 	);
-	const running: Running = { ...shared, follower, audit, policy, spans, door, draining: false };
+	const running: Running = { ...shared, bus, follower, audit, policy, spans, door, draining: false };
 	const view = viewOf(running, now());
 	const console = consoleOf(running, view, sink, now);
 	const services = sessionServices({ ...shared, log, now, bridge, audit: recorded, console });
@@ -195,6 +198,8 @@ interface Running {
 	readonly pipeline: Pipeline;
 	readonly spans: GatewayView['spans'];
 	readonly door: Door;
+	/** To the other workers. */
+	readonly bus: WorkerBus;
 	draining: boolean;
 }
 

@@ -10,6 +10,7 @@ import { formatVerifier, makeVerifier } from '../../src/auth/verifier.ts';
 import { SERVICE } from '../../src/cli/demo/people.ts';
 import { GATEWAY_ROLE, shopRolesSql, shopSql } from '../../src/cli/demo/shop.ts';
 import { type Gateway, startGateway as startRealGateway } from '../../src/cli/gateway.ts';
+import type { WorkerBus } from '../../src/cli/workers/bus.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import type { SessionLog } from '../../src/session/services.ts';
 import { type IdentityProvider, startOidc } from './oidc.ts';
@@ -58,6 +59,8 @@ export interface TestGatewayOptions {
 	readonly policies?: Readonly<Record<string, string>>;
 	/** The gateway's clock, milliseconds since the epoch; missing: the real one. */
 	readonly now?: () => number;
+	/** The way to other workers (`joinedBuses`); missing: there are none. */
+	readonly bus?: WorkerBus;
 	/** How the provider gives tokens. */
 	readonly oidc?: Parameters<typeof startOidc>[0];
 	/** SQL to run in the database before the gateway starts, as superuser. */
@@ -105,6 +108,7 @@ export async function startGateway(options: TestGatewayOptions = {}): Promise<Te
 			log: recorder(log),
 			loadConfig: () => loadConfig(configFile, secrets),
 			...(options.now === undefined ? {} : { now: options.now }),
+			...(options.bus === undefined ? {} : { bus: options.bus }),
 		});
 	} catch (error) {
 		await Promise.all([provider.stop(), backend.drop(), rm(folder, { recursive: true, force: true })]);
