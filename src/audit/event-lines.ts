@@ -19,6 +19,7 @@ import {
 
 const success = { status_id: status.Success, status: 'Success' } as const;
 const failure = { status_id: status.Failure, status: 'Failure' } as const;
+const unknown = { status_id: status.Unknown, status: 'Unknown' } as const;
 
 const logon = { Logon: 1, Logoff: 2 } as const;
 /** Activities of Entity Management that are used. */
@@ -57,17 +58,23 @@ export interface EventBody {
 }
 
 function cancelBody(event: Extract<SessionEvent, { type: 'cancel' }>): object {
-	const { session } = event;
+	const { session, forwardedBy, passed = false } = event;
+	const by = forwardedBy === undefined ? {} : { forwarded_by: forwardedBy };
+	// Whether another gateway knew it is in the log of that one.
+	const unmatched = passed ? unknown : failure;
 	return {
 		...datastoreClass('Other'),
 		activity_name: 'Cancel',
 		severity_id: severity.Informational,
-		...(session === null ? failure : success),
+		...(session === null ? unmatched : success),
 		...(session === null
 			? { actor: { app_name: '(unknown)' }, database: { name: '(none)', type_id: 0 } }
 			: { ...whoParts(session), database: databasePart(session) }),
 		src_endpoint: endpointOf(event.clientAddress, event.clientPort),
-		unmapped: session === null ? { matched: false } : { ...sessionUnmapped(session), matched: true },
+		unmapped:
+			session === null
+				? { matched: false, ...(passed ? { passed_on: true } : {}) }
+				: { ...sessionUnmapped(session), matched: true, ...by },
 	};
 }
 

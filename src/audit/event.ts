@@ -93,9 +93,13 @@ export type SessionEvent =
 			readonly type: 'cancel';
 			/** Session whose statement is cancelled; null when the key matched none. */
 			readonly session: SessionInfo | null;
-			/** Where the CancelRequest came from. */
+			/** Where the CancelRequest came from: as this gateway sees it, or as the one says that has handed it on. */
 			readonly clientAddress: string;
 			readonly clientPort: number;
+			/** Address of the gateway that has handed it on; missing: it came from the client itself. */
+			readonly forwardedBy?: string;
+			/** With `session: null`: other gateways were asked, and one of them may have known it. */
+			readonly passed?: boolean;
 	  }
 	| {
 			readonly type: 'guard-breach';

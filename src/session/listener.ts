@@ -6,7 +6,9 @@ import { networkOf } from '../auth/failures.ts';
 import { withoutToken } from '../auth/jwt.ts';
 import { GatewayError } from '../errors.ts';
 import type { CancelRequest } from '../wire/startup.ts';
+import { type CancelQuestion, cancel, cancelHere } from './cancelling.ts';
 import { internalError } from './conversation.ts';
+import { Crowds } from './crowds.ts';
 import { ClientGone, type Inbox } from './inbox.ts';
 import type { LiveSession } from './live.ts';
 import { LoginRefused, login, namesOf } from './login.ts';
@@ -99,6 +101,11 @@ export class Listener {
 	/** Every session that is signed in, those that are just ending included. */
 	get sessions(): Iterable<LiveSession> {
 		return this.#sessions;
+	}
+
+	/** A cancel request that another process has taken. True: a session here has its key; then it is dealt with, and on record. */
+	cancel(question: CancelQuestion): Promise<boolean> {
+		return cancelHere(question, { services: this.#services, sessions: this.#sessions });
 	}
 
 	/** How often sessions are compared with their limits of time from now on, in milliseconds; null: never. */
@@ -212,29 +219,6 @@ export class Listener {
 	}
 }
 
-/** How many connections of each address have not signed in: who never does must not use up the places of who would. */
-class Crowds {
-	readonly #max: number;
-	readonly #counts = new Map<string, number>();
-
-	/** 0: no limit. */
-	constructor(max: number) {
-		this.#max = max;
-	}
-
-	/** Null when there are as many as there may be; else what to call once, when it is no longer one of them. */
-	enter(network: string): (() => void) | null {
-		const count = this.#counts.get(network) ?? 0;
-		if (this.#max > 0 && count >= this.#max) return null;
-		this.#counts.set(network, count + 1);
-		return () => {
-			const left = (this.#counts.get(network) ?? 1) - 1;
-			if (left === 0) this.#counts.delete(network);
-			else this.#counts.set(network, left);
-		};
-	}
-}
-
 /** What a connection needs to know of the others. */
 interface House {
 	/** There are as many sessions as there may be. */
@@ -343,12 +327,10 @@ class Connecting {
 
 	/** The client is never told whether the key was right: it only sees the connection close. */
 	async #cancel(request: CancelRequest): Promise<void> {
-		const { pid, key } = request;
 		const { clientAddress, clientPort } = this.#info;
-		const target = [...this.#house.sessions].find((session) => session.hasKey(pid, key));
-		if (target !== undefined || this.#mayRecord())
-			this.#services.audit.event({ type: 'cancel', session: target?.info ?? null, clientAddress, clientPort });
-		await this.#services.cancels.cancel(pid, key);
+		const { sessions } = this.#house;
+		const house = { services: this.#services, sessions, mayRecord: () => this.#mayRecord() };
+		await cancel(request, { clientAddress, clientPort }, house);
 		const socket = this.#inbox?.socket ?? this.#socket;
 		sayGoodbye(socket, undefined);
 	}

@@ -15,6 +15,7 @@ import type { Access, AuditReceipt, Decision, Identity, StatementDecision } from
 import type { ResponseFields, RowField } from '../wire/backend.ts';
 import type { FrameRules } from '../wire/framer.ts';
 import type { Admission } from './admission.ts';
+import type { KeysElsewhere } from './cancelling.ts';
 import type { PoolingRules } from './keepsakes.ts';
 import type { SessionLimits } from './limits.ts';
 import type { ConsoleServices, LiveSession } from './live.ts';
@@ -143,6 +144,10 @@ export interface SessionServices {
 	 */
 	readonly passedRows: WeakMap<StatementDecision['objects'], Buffer>;
 	readonly cancels: CancelRegistry;
+	/** Who may know a cancel key that no session here has, in the order in which they are asked; missing: nobody. */
+	readonly elsewhere?: readonly KeysElsewhere[];
+	/** Whether a gateway of `listen.peers` is at this address; missing: there are none. */
+	readonly isPeer?: (address: string) => Promise<boolean>;
 	/** Ends the gateway's own connections, and those that nobody has, to the database `dbname` on the same server as `beside`. */
 	readonly leave?: (beside: DatabaseServices, dbname: string) => void;
 	readonly admission: Admission;
