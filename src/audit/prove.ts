@@ -63,6 +63,13 @@ async function placesOf(directory: string): Promise<Place[]> {
 	}));
 }
 
+/** The part of its records' uids that is the log's own; null where there is no log. */
+export async function logIdOf(directory: string): Promise<string | null> {
+	const segment = listSegments(directory).at(-1);
+	if (segment === undefined) return null;
+	return (await readHeader(directory, segment, auditLimits.recordBytesMax))?.logId ?? null;
+}
+
 interface SignedHead extends Checkpoint {
 	/** The note, or the bare checkpoint of an unsigned log. */
 	readonly text: string;

@@ -1,6 +1,8 @@
 /** Sums up a period for an auditor: who read which protected column, what was denied, how policy changed, what went wrong. */
+import type { LogPlace } from './logs.ts';
 import { isObject, type JsonObject } from './record.ts';
 import { columnsOf, databaseOf, decisionOf, detailOf, type Hit, objectsOf, searchLog, userOf } from './search.ts';
+import { searchLogs } from './search-logs.ts';
 
 export interface Period {
 	/** Milliseconds since the epoch; from inclusive, until exclusive. */
@@ -44,6 +46,8 @@ export interface Change {
 	readonly what: string;
 	readonly ok: boolean;
 	readonly detail: string;
+	/** How many logs have it: each worker of a gateway records what it takes up. */
+	readonly logs: number;
 }
 
 export interface AuditReport {
@@ -80,6 +84,32 @@ function tally<T extends Counted>(
 const text = (value: unknown): string => (typeof value === 'string' ? value : '');
 const member = (record: JsonObject, name: string): JsonObject => (isObject(record[name]) ? record[name] : {});
 
+/** Workers take up the same change within this time of each other. */
+const sameChangeMs = 60_000;
+/** How many changes back the same one is looked for. */
+const sameChangesMax = 1_000;
+
+/** Changes in the order of their time; one that several logs have is there once. */
+class Changes {
+	readonly #all: { change: Change; readonly logs: Set<string> }[] = [];
+
+	add(change: Change, log: string): void {
+		for (const entry of this.#all.slice(-sameChangesMax).toReversed()) {
+			const { what, detail, timeMs, ok } = entry.change;
+			if (change.timeMs - timeMs > sameChangeMs) break;
+			if (what !== change.what || detail !== change.detail || ok !== change.ok || entry.logs.has(log)) continue;
+			entry.logs.add(log);
+			entry.change = { ...entry.change, logs: entry.logs.size };
+			return;
+		}
+		this.#all.push({ change, logs: new Set([log]) });
+	}
+
+	get all(): readonly Change[] {
+		return this.#all.map(({ change }) => change);
+	}
+}
+
 /** Takes in records one by one. */
 class Summary {
 	#statements = 0;
@@ -89,10 +119,11 @@ class Summary {
 	readonly #protected = new Set<string>();
 	readonly #denials = new Map<string, Denial>();
 	readonly #failedLogins = new Map<string, FailedLogin>();
-	readonly #changes: Change[] = [];
+	readonly #changes = new Changes();
 	readonly #alarms: Change[] = [];
 
-	add(hit: Hit): void {
+	/** `log`: which of several has it, or '' where there is one. */
+	add(hit: Hit, log: string): void {
 		switch (hit.code) {
 			case 'statement':
 				this.#statement(hit);
@@ -106,15 +137,15 @@ class Summary {
 			}
 			case 'policy-reload':
 			case 'config':
-				this.#changes.push(changeOf(hit));
+				this.#changes.add(changeOf(hit), log);
 				return;
 			case 'guard-breach':
 			case 'audit-gap':
-				this.#alarms.push(alarmOf(hit));
+				this.#alarms.push(inLog(alarmOf(hit), log));
 				return;
 			case 'audit-start':
 				if (hit.record.status_id !== 1 || member(hit.record, 'unmapped').previous_closed === false)
-					this.#alarms.push(alarmOf(hit));
+					this.#alarms.push(inLog(alarmOf(hit), log));
 				return;
 			default:
 		}
@@ -130,7 +161,7 @@ class Summary {
 				.toSorted((left, right) => left.column.localeCompare(right.column) || byUser(left, right)),
 			denials: [...this.#denials.values()].toSorted(byUser),
 			failedLogins: [...this.#failedLogins.values()].toSorted(byUser),
-			changes: this.#changes,
+			changes: this.#changes.all,
 			alarms: this.#alarms,
 		};
 	}
@@ -182,13 +213,13 @@ function changeOf({ record, timeMs, code }: Hit): Change {
 	const ok = record.status_id === 1;
 	if (code === 'config') {
 		const changes = Array.isArray(unmapped.changes) ? unmapped.changes.map(text).join('; ') : '';
-		return { timeMs, what: 'configuration', ok, detail: `${text(unmapped.trigger)}: ${changes}` };
+		return { timeMs, what: 'configuration', ok, detail: `${text(unmapped.trigger)}: ${changes}`, logs: 1 };
 	}
 	const revision = text(member(record, 'entity').version);
 	const detail = ok
 		? `revision ${revision} in force`
 		: `refused, revision ${revision} stays in force: ${detailOf(record)}`;
-	return { timeMs, what: 'policy', ok, detail: `${text(unmapped.trigger)}: ${detail}` };
+	return { timeMs, what: 'policy', ok, detail: `${text(unmapped.trigger)}: ${detail}`, logs: 1 };
 }
 
 function alarmOf({ record, timeMs, code }: Hit): Change {
@@ -199,18 +230,30 @@ function alarmOf({ record, timeMs, code }: Hit): Change {
 			what: code,
 			ok: false,
 			detail: `${userOf(record)}: ${text(unmapped.object)}: ${detailOf(record)}`,
+			logs: 1,
 		};
 	}
 	if (code === 'audit-gap')
-		return { timeMs, what: code, ok: false, detail: `${Number(unmapped.lost)} outcomes and events were lost` };
+		return { timeMs, what: code, ok: false, detail: `${Number(unmapped.lost)} outcomes and events were lost`, logs: 1 };
 	const problems = Array.isArray(unmapped.problems) ? unmapped.problems.map(text) : [];
 	if (unmapped.previous_closed === false) problems.unshift('the process before it did not end in order');
-	return { timeMs, what: code, ok: false, detail: problems.join('; ') };
+	return { timeMs, what: code, ok: false, detail: problems.join('; '), logs: 1 };
+}
+
+function inLog(alarm: Change, log: string): Change {
+	return log === '' ? alarm : { ...alarm, detail: `${log}: ${alarm.detail}` };
 }
 
 /** Reads the log once. */
 export async function reportLog(directory: string, period: Period): Promise<AuditReport> {
 	const summary = new Summary();
-	await searchLog(directory, { ...period, code: null }, (hit) => summary.add(hit));
+	await searchLog(directory, { ...period, code: null }, (hit) => summary.add(hit, ''));
+	return summary.report();
+}
+
+/** The same for several logs together. */
+export async function reportLogs(places: readonly LogPlace[], period: Period): Promise<AuditReport> {
+	const summary = new Summary();
+	await searchLogs(places, { ...period, code: null }, (hit) => summary.add(hit, hit.log));
 	return summary.report();
 }

@@ -1,10 +1,11 @@
 /** The commands `portcullis audit ...`: their options and help; what they do is in audit.ts. */
 import type { Command } from 'commander';
-import type { AuditReportOptions, AuditSearchOptions, AuditVerifyOptions } from './audit.ts';
+import type { AuditReportOptions, AuditSearchOptions } from './audit.ts';
+import type { AuditVerifyOptions } from './audit-verify.ts';
 import { examples, type Run } from './command.ts';
 import type { CommandIo } from './io.ts';
 
-const DIRECTORY = 'folder of the audit log';
+const DIRECTORY = 'folder of the audit log or of the logs of all workers, or portcullis.yaml';
 
 export function addAudit(program: Command, io: CommandIo, run: Run): void {
 	const audit = program.command('audit').description('verify, search and report on an audit log');
@@ -22,7 +23,8 @@ function addVerify(audit: Command, io: CommandIo, run: Run): void {
 		.option('--key <file>', 'public key: PEM, or name+id+key')
 		.option(
 			'--checkpoint <file>',
-			'a checkpoint that was kept elsewhere: a copy of the file, or the record that a sink has of it',
+			'a checkpoint that was kept elsewhere, or several: copies of the file, or the records that a sink has; may be repeated',
+			(file: string, before: readonly string[] = []) => [...before, file],
 		)
 		.option('--json', 'print JSON')
 		.addHelpText(
@@ -30,7 +32,7 @@ function addVerify(audit: Command, io: CommandIo, run: Run): void {
 			examples('portcullis audit verify ./audit', 'portcullis audit verify ./audit --key audit.pub'),
 		)
 		.action((directory: string, options: AuditVerifyOptions) =>
-			run(async () => (await import('./audit.ts')).auditVerify(io, directory, options)),
+			run(async () => (await import('./audit-verify.ts')).auditVerify(io, directory, options)),
 		);
 }
 
@@ -39,7 +41,7 @@ function addProofs(audit: Command, io: CommandIo, run: Run): void {
 		.command('prove')
 		.description('print a proof that one record is in the log, to hand on without the rest')
 		.argument('<directory>', DIRECTORY)
-		.argument('<record>', 'its sequence or uid')
+		.argument('<record>', 'its sequence or uid; of several logs worker-2/1234')
 		.addHelpText('after', examples('portcullis audit prove ./audit 1234 > record-1234.proof'))
 		.action((directory: string, record: string) =>
 			run(async () => (await import('./audit.ts')).auditProve(io, directory, record)),

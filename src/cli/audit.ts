@@ -1,11 +1,8 @@
-/** `portcullis audit ...`: verify a log, prove and check single records, search it, and report on a period. */
-import { readFileSync, statSync } from 'node:fs';
+/** `portcullis audit ...`: prove and check single records, search a log or all logs of a gateway, and report on a period. */
 import { printable, toJson } from '../audit/json.ts';
 import { eventCodes } from '../audit/lines.ts';
-import { NoteError } from '../audit/note.ts';
-import { checkProof, ProveError, proveRecord } from '../audit/prove.ts';
-import { isObject, recordHeadOf } from '../audit/record.ts';
-import { type AuditReport, reportLog } from '../audit/report.ts';
+import { checkProof, logIdOf, proveRecord } from '../audit/prove.ts';
+import { type AuditReport, reportLog, reportLogs } from '../audit/report.ts';
 import {
 	databaseOf,
 	decisionOf,
@@ -16,79 +13,28 @@ import {
 	statementOf,
 	userOf,
 } from '../audit/search.ts';
-import { type Finding, type VerifyReport, verifyLog } from '../audit/verify.ts';
+import { searchLogs } from '../audit/search-logs.ts';
+import { auditLogs, count, orCommandError, readText } from './audit-input.ts';
 import { CommandError, type CommandIo, type Paint, paint } from './io.ts';
 
-export interface AuditVerifyOptions {
-	/** File with the public key: PEM, or name+id+key. */
-	readonly key?: string;
-	/** File with a checkpoint that was kept elsewhere: its text, or its record. */
-	readonly checkpoint?: string;
-	readonly json?: boolean;
-}
-
-/** Exit status 0 when nothing was found, 1 otherwise. */
-export async function auditVerify(io: CommandIo, directory: string, options: AuditVerifyOptions = {}): Promise<number> {
-	checkDirectory(directory);
-	const report = await orCommandError(() =>
-		verifyLog(directory, {
-			...(options.key === undefined ? {} : { publicKey: readText(options.key) }),
-			...(options.checkpoint === undefined ? {} : { checkpoint: readCheckpoint(options.checkpoint) }),
-		}),
-	);
-	if (report.origin === null && report.ok) throw new CommandError(`there is no audit log in ${directory}`);
-	io.out(options.json === true ? `${toJson(report)}\n` : verifyText(report, options, paint(io.color)));
-	return report.ok ? 0 : 1;
-}
-
-function verifyText(report: VerifyReport, options: AuditVerifyOptions, colors: Paint): string {
-	const { size, first, segments, checkpoints, signed, covered } = report;
-	const lines = report.findings.map((finding) => `${colors.red('found')}  ${findingText(finding)}`);
-	const kept = first === 0 ? '' : ` (${first} to ${size - 1}; older ones went by retention)`;
-	lines.push(
-		`log       ${printable(report.origin ?? '(none)')}`,
-		`records   ${size - first}${kept} in ${count(segments, 'segment')}`,
-		`root      ${report.root}`,
-		`covered   ${covered} of ${size} by ${count(checkpoints, 'checkpoint')}, ${signed} signed`,
-		`key       ${keyText(report)}`,
-	);
-	if (options.checkpoint === undefined) {
-		lines.push(
-			colors.yellow(
-				'note      without a checkpoint kept elsewhere (--checkpoint) nobody can tell whether the end was cut off',
-			),
+/**
+ * Prints the proof (C2SP tlog-proof) of the record with that sequence, or uid; where there are several logs `worker-2/1234` says of
+ * which. `path`: a folder, or the configuration.
+ */
+export async function auditProve(io: CommandIo, path: string, record: string): Promise<number> {
+	const { places, several } = auditLogs(path);
+	const [, log, id, digits] = /^(?:(worker-\d{1,4}|\.)\/)?(?:([0-9a-f]+)-)?(\d{1,15})$/.exec(record) ?? [];
+	if (digits === undefined) throw new CommandError(`${record} is neither the sequence of a record nor its uid`, 2);
+	if (several && log === undefined && id === undefined)
+		throw new CommandError(
+			`there are several logs: say of which, like ${places.at(-1)?.name}/${digits}, or the uid`,
+			2,
 		);
-	}
-	lines.push(
-		report.ok
-			? colors.green('ok        nothing was changed, removed, inserted or reordered')
-			: colors.red(`damaged   ${count(report.findings.length, 'finding')}`),
-	);
-	return `${lines.join('\n')}\n`;
-}
-
-function keyText({ key }: VerifyReport): string {
-	switch (key) {
-		case 'given':
-			return 'as given';
-		case 'from the log':
-			return "the log's own word for it: give the public key (--key) to rule out a log that was forged as a whole";
-		case 'none':
-			return 'none: the checkpoints are not signed, so whoever may write the files could make all of it anew';
-	}
-}
-
-function findingText({ kind, segment, line, message }: Finding): string {
-	const where = segment === null ? '' : `${printable(segment)}${line === null ? '' : `:${line}`}: `;
-	return `${where}${printable(message)} (${kind})`;
-}
-
-/** Prints the proof (C2SP tlog-proof) of the record with that sequence, or uid. */
-export async function auditProve(io: CommandIo, directory: string, record: string): Promise<number> {
-	checkDirectory(directory);
-	const sequence = /^(?:[0-9a-f]+-)?(\d{1,15})$/.exec(record)?.[1];
-	if (sequence === undefined) throw new CommandError(`${record} is neither the sequence of a record nor its uid`, 2);
-	io.out(await orCommandError(() => proveRecord(directory, Number(sequence))));
+	const asked = log === undefined ? places : places.filter(({ name }) => name === log);
+	const ids = await Promise.all(asked.map(({ directory }) => (id === undefined ? null : logIdOf(directory))));
+	const place = asked.find((_, index) => id === undefined || ids[index] === id);
+	if (place === undefined) throw new CommandError(`no log here has the record ${record}`);
+	io.out(await orCommandError(() => proveRecord(place.directory, Number(digits))));
 	return 0;
 }
 
@@ -127,28 +73,37 @@ export interface AuditSearchOptions {
 /** Prints a line for each match: a table, or with `json` the records themselves with their outcome. */
 export async function auditSearch(
 	io: CommandIo,
-	directory: string,
+	path: string,
 	options: AuditSearchOptions,
 	nowMs: number = Date.now(),
 ): Promise<number> {
-	checkDirectory(directory);
+	const { places, several } = auditLogs(path);
+	const widths = several ? severalWidths : oneWidths;
 	const limit = options.limit === undefined ? Number.POSITIVE_INFINITY : Number(options.limit);
 	if (!(limit >= 1)) throw new CommandError(`--limit: ${options.limit} is no number of records`, 2);
 	const filter = filterOf(options, nowMs);
 	let found = 0;
 	if (options.json !== true)
-		io.out(`${tableRow(['TIME', 'RECORD', 'USER', 'DATABASE', 'DECISION', 'ROWS', 'MS', 'WHAT'], io.columns)}\n`);
-	const show = (hit: Hit): void => {
+		io.out(
+			`${tableRow(['TIME', 'RECORD', 'USER', 'DATABASE', 'DECISION', 'ROWS', 'MS', 'WHAT'], widths, io.columns)}\n`,
+		);
+	const show = (hit: Hit, log: string): void => {
 		found += 1;
 		if (found > limit) return;
 		io.out(
 			options.json === true
-				? `${toJson({ ...hit.record, ...(hit.outcome === null ? {} : { outcome: hit.outcome }) })}\n`
-				: `${hitRow(hit, io.columns)}\n`,
+				? `${toJson({ ...hit.record, ...(hit.outcome === null ? {} : { outcome: hit.outcome }), ...(several ? { log } : {}) })}\n`
+				: `${tableRow(hitCells(hit, several ? `${log}/` : ''), widths, io.columns)}\n`,
 		);
 	};
 	const { drained } = io;
-	await orCommandError(() => searchLog(directory, filter, show, drained === undefined ? {} : { drained }));
+	const options_ = drained === undefined ? {} : { drained };
+	const [only] = places;
+	await orCommandError(() =>
+		several || only === undefined
+			? searchLogs(places, filter, (hit) => show(hit, hit.log), options_)
+			: searchLog(only.directory, filter, (hit) => show(hit, ''), options_),
+	);
 	if (found > limit) io.err(`${found - limit} more are not shown (--limit)\n`);
 	if (found === 0) io.err('no record matches\n');
 	return 0;
@@ -177,9 +132,11 @@ function filterOf(options: AuditSearchOptions, nowMs: number): SearchFilter {
 }
 
 /** Width of each column of the table but the last. */
-const widths = [24, 8, 20, 10, 8, 7, 7] as const;
+const oneWidths = [24, 8, 20, 10, 8, 7, 7] as const;
+/** Where each record is told with its log. */
+const severalWidths = [24, 18, 20, 10, 8, 7, 7] as const;
 
-function tableRow(cells: readonly string[], columns: number): string {
+function tableRow(cells: readonly string[], widths: readonly number[], columns: number): string {
 	const line = cells.map((cell, index) => (index < widths.length ? fit(cell, widths[index] ?? 0) : cell)).join(' ');
 	return line.length > columns && columns > 0 ? `${line.slice(0, columns - 1)}\u2026` : line;
 }
@@ -188,7 +145,7 @@ function fit(text: string, width: number): string {
 	return text.length > width ? `${text.slice(0, width - 1)}\u2026` : text.padEnd(width);
 }
 
-function hitRow({ timeMs, sequence, record, outcome, code }: Hit, columns: number): string {
+function hitCells({ timeMs, sequence, record, outcome, code }: Hit, log: string): string[] {
 	const of = (outcome?.unmapped ?? {}) as { rows?: unknown; duration_us?: unknown };
 	const ms = typeof of.duration_us === 'number' ? (of.duration_us / 1000).toFixed(1) : '';
 	const rows = typeof of.rows === 'number' ? String(of.rows) : '';
@@ -196,7 +153,7 @@ function hitRow({ timeMs, sequence, record, outcome, code }: Hit, columns: numbe
 	const what = code === 'statement' ? `${denied}${statementOf(record)}` : `${code} ${detailOf(record)}`;
 	const cells = [
 		isoTime(timeMs),
-		String(sequence),
+		`${log}${sequence}`,
 		userOf(record),
 		databaseOf(record),
 		decisionOf(record),
@@ -204,10 +161,7 @@ function hitRow({ timeMs, sequence, record, outcome, code }: Hit, columns: numbe
 		ms,
 		what,
 	];
-	return tableRow(
-		cells.map((cell) => printable(cell.replaceAll(/\s+/g, ' '))),
-		columns,
-	);
+	return cells.map((cell) => printable(cell.replaceAll(/\s+/g, ' ')));
 }
 
 export interface AuditReportOptions {
@@ -220,15 +174,21 @@ export interface AuditReportOptions {
 /** Prints what happened in a period. */
 export async function auditReport(
 	io: CommandIo,
-	directory: string,
+	path: string,
 	options: AuditReportOptions,
 	nowMs: number = Date.now(),
 ): Promise<number> {
-	checkDirectory(directory);
+	const { places, several } = auditLogs(path);
 	const { format = 'text' } = options;
 	if (format !== 'text' && format !== 'csv') throw new CommandError(`--format: ${format} is neither text nor csv`, 2);
-	const report = await orCommandError(() => reportLog(directory, periodOf(options, nowMs)));
-	io.out(format === 'csv' ? reportCsv(report) : reportText(report, options, paint(io.color)));
+	const period = periodOf(options, nowMs);
+	const [only] = places;
+	const report = await orCommandError(() =>
+		several || only === undefined ? reportLogs(places, period) : reportLog(only.directory, period),
+	);
+	io.out(
+		format === 'csv' ? reportCsv(report) : reportText(report, options, several ? places.length : 1, paint(io.color)),
+	);
 	return 0;
 }
 
@@ -285,7 +245,7 @@ function sectionsOf(report: AuditReport): Section[] {
 				'',
 				change.what,
 				change.detail,
-				'1',
+				String(change.logs),
 				'',
 				isoTime(change.timeMs),
 				isoTime(change.timeMs),
@@ -307,10 +267,10 @@ function sectionsOf(report: AuditReport): Section[] {
 	];
 }
 
-function reportText(report: AuditReport, options: AuditReportOptions, colors: Paint): string {
+function reportText(report: AuditReport, options: AuditReportOptions, logs: number, colors: Paint): string {
 	const period = `${options.from ?? 'the beginning'} to ${options.until ?? 'now'}`;
 	const lines = [
-		`${count(report.statements, 'statement')} by ${count(report.people, 'person', 'people')}, ${period} (times in UTC)`,
+		`${count(report.statements, 'statement')} by ${count(report.people, 'person', 'people')}, ${period}${logs === 1 ? '' : `, from ${logs} logs`} (times in UTC)`,
 	];
 	for (const { title, rows } of sectionsOf(report)) {
 		lines.push('', colors.bold(title), ...(rows.length === 0 ? ['  none'] : rows.map(reportRow)));
@@ -346,10 +306,6 @@ function csvCell(cell: string): string {
 
 // ---------------------------------------------------------------- shared
 
-function count(number: number, noun: string, plural = `${noun}s`): string {
-	return `${number} ${number === 1 ? noun : plural}`;
-}
-
 function isoTime(timeMs: number): string {
 	return Math.abs(timeMs) <= 8.64e15 ? new Date(timeMs).toISOString() : '(no time)';
 }
@@ -381,42 +337,8 @@ function periodOf(
 	return { ...(fromMs === null ? {} : { fromMs }), ...(untilMs === null ? {} : { untilMs }) };
 }
 
-function checkDirectory(directory: string): void {
-	if (statSync(directory, { throwIfNoEntry: false })?.isDirectory() !== true) {
-		throw new CommandError(`${directory} is not a directory`);
-	}
-}
-
-/** The text of a checkpoint, or the record of one as a sink has it. */
-function readCheckpoint(file: string): string {
-	const text = readText(file);
-	if (!text.startsWith('{')) return text;
-	const unmapped = recordHeadOf(text.trimEnd())?.record.unmapped;
-	const note = isObject(unmapped) ? unmapped.note : undefined;
-	if (typeof note !== 'string') throw new CommandError(`${file} is no record of a signed checkpoint`);
-	return note;
-}
-
-function readText(file: string): string {
-	try {
-		return readFileSync(file, 'utf8');
-	} catch (error) {
-		throw new CommandError(`${file} cannot be read (${(error as NodeJS.ErrnoException).code ?? 'unknown'})`);
-	}
-}
-
 async function readAll(io: CommandIo): Promise<string> {
 	const chunks: Buffer[] = [];
 	for await (const chunk of io.stdin) chunks.push(Buffer.from(chunk as Uint8Array));
 	return Buffer.concat(chunks).toString('utf8');
-}
-
-/** Mistakes of the caller and damage of the files come as one line. */
-async function orCommandError<T>(run: () => T | Promise<T>): Promise<T> {
-	try {
-		return await run();
-	} catch (error) {
-		if (error instanceof NoteError || error instanceof ProveError) throw new CommandError(error.message);
-		throw error;
-	}
 }
