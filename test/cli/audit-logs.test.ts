@@ -169,7 +169,9 @@ describe('the audit commands over several logs', () => {
 	});
 });
 
-const toStdout: AuditConfig['sinks'] = [{ type: 'stdout', tls: null, spoolBytesMax: 1e9 } as AuditConfig['sinks'][number]];
+const toStdout: AuditConfig['sinks'] = [
+	{ type: 'stdout', tls: null, spoolBytesMax: 1e9 } as AuditConfig['sinks'][number],
+];
 
 async function until(holds: () => boolean): Promise<void> {
 	while (!holds()) await new Promise((resolve) => setTimeout(resolve, 5));
