@@ -1,4 +1,5 @@
 /** Hears notifications for all sessions of a pool that work as one role: one connection, which listens to what any of them listens to. */
+import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { GatewayError } from '../errors.ts';
 import type { BackendConnection } from './connection.ts';
@@ -51,6 +52,11 @@ export interface ListenerStats {
 	readonly overflows: number;
 }
 
+interface Heard {
+	readonly channel: string;
+	readonly message: Buffer;
+}
+
 interface Channel {
 	readonly hearers: Set<Hearer>;
 	/** Resolved once the server has done the LISTEN. */
@@ -72,6 +78,14 @@ export class SharedListener {
 	#sinceMs = 0;
 	#received = 0;
 	#losses = 0;
+	/** Who hears for the same sessions where their database is now, and where it was before. */
+	#heir: SharedListener | null = null;
+	#former: SharedListener | null = null;
+	#handing: Promise<void> | null = null;
+	/** The heir is on the same server and database, and tells everything. */
+	#silent = false;
+	/** What was heard for those that the former one still tells. */
+	readonly #kept = new Map<Hearer, Heard[]>();
 	/** Counted by sessions. */
 	told = 0;
 	overflows = 0;
@@ -102,6 +116,132 @@ export class SharedListener {
 	 * Throws GatewayError: what the server says to the LISTEN, and why there is no connection after `waitMs`.
 	 */
 	async join(hearer: Hearer, channels: readonly string[]): Promise<void> {
+		const heir = this.#heir;
+		if (this.#silent && heir !== null) {
+			await heir.join(hearer, channels);
+			return;
+		}
+		const fresh = channels.filter((name) => !this.hears(hearer, name));
+		await this.#joinHere(hearer, channels);
+		// It may have got one meanwhile.
+		const next = this.#heir;
+		if (next === null) return;
+		try {
+			await this.#handOnce(next);
+			await next.join(hearer, channels);
+		} catch (error) {
+			for (const name of fresh) this.part(hearer, name);
+			throw error;
+		}
+	}
+
+	/** It hears that channel no longer. */
+	part(hearer: Hearer, name: string): void {
+		this.#partHere(hearer, name);
+		for (let heir = this.#heir; heir !== null; heir = heir.#heir) heir.#partHere(hearer, name);
+		for (let former = this.#former; former !== null; former = former.#former) former.#partHere(hearer, name);
+	}
+
+	hears(hearer: Hearer, name: string): boolean {
+		return this.#channels.get(name)?.hearers.has(hearer) === true;
+	}
+
+	/** Everything that was committed before the call has been told: see ListenerLine. */
+	caughtUp(): Promise<void> {
+		if (this.#silent && this.#heir !== null) return this.#heir.caughtUp();
+		return this.#line?.caughtUp() ?? Promise.resolve();
+	}
+
+	/**
+	 * The database is somewhere else from now on: `heir` hears there for all that this one hears for, and this one goes on until it is
+	 * closed, for what is notified where it is. On the same server and database each notification is told once. Resolves when that is
+	 * so; those for whom it cannot be are told that they miss something.
+	 */
+	async handOver(heir: SharedListener): Promise<void> {
+		this.#heir = heir;
+		heir.#former = this;
+		if (this.#channels.size > 0) await this.#handOnce(heir);
+	}
+
+	#handOnce(heir: SharedListener): Promise<void> {
+		this.#handing ??= this.#hand(heir);
+		return this.#handing;
+	}
+
+	async #hand(heir: SharedListener): Promise<void> {
+		const channels = new Map<Hearer, string[]>();
+		for (const [name, { hearers }] of this.#channels)
+			for (const hearer of hearers) channels.set(hearer, [...(channels.get(hearer) ?? []), name]);
+		for (const hearer of channels.keys()) heir.#kept.set(hearer, []);
+		const joined = await Promise.allSettled([...channels].map(([hearer, names]) => heir.join(hearer, names)));
+		const refused = joined.find((one) => one.status === 'rejected');
+		if (refused !== undefined) this.#missed(heir, channels, refused.reason);
+		// Those that have left meanwhile.
+		for (const [hearer, names] of channels)
+			for (const name of names) if (!this.hears(hearer, name)) heir.part(hearer, name);
+		try {
+			if (refused === undefined) await this.#compare(heir, [...channels.keys()]);
+		} catch (error) {
+			this.#missed(heir, channels, error);
+		}
+		heir.#release(channels.keys());
+	}
+
+	/**
+	 * Something is notified that nobody else listens to: where both hear it, they hear all else in the same order. What came before it
+	 * this one has told, and what comes after it the heir tells.
+	 */
+	async #compare(heir: SharedListener, hearers: readonly Hearer[]): Promise<void> {
+		const name = `portcullis_${randomBytes(16).toString('hex')}`;
+		const before = new Map<Hearer, readonly Heard[]>();
+		let marked = false;
+		const here: Hearer = {
+			hear: () => {
+				this.#silent = true;
+				if (marked) heir.#release(hearers);
+			},
+			lost: () => undefined,
+		};
+		const there: Hearer = {
+			hear: () => {
+				marked = true;
+				for (const hearer of hearers) {
+					before.set(hearer, heir.#kept.get(hearer) ?? []);
+					heir.#kept.set(hearer, []);
+				}
+				if (this.#silent) heir.#release(hearers);
+			},
+			lost: () => undefined,
+		};
+		await Promise.all([this.#joinHere(here, [name]), heir.#joinHere(there, [name])]);
+		await heir.#line?.run(`notify ${quoted(name)}`);
+		await this.#line?.caughtUp();
+		this.#partHere(here, name);
+		heir.#partHere(there, name);
+		if (this.#silent) return;
+		for (const [hearer, heard] of before) heir.#kept.set(hearer, [...heard, ...(heir.#kept.get(hearer) ?? [])]);
+	}
+
+	/** They are told what was kept for them, and what comes. */
+	#release(hearers: Iterable<Hearer>): void {
+		for (const hearer of hearers) {
+			const kept = this.#kept.get(hearer) ?? [];
+			this.#kept.delete(hearer);
+			for (const { channel, message } of kept) hearer.hear(channel, message);
+		}
+	}
+
+	#missed(heir: SharedListener, channels: ReadonlyMap<Hearer, readonly string[]>, thrown: unknown): void {
+		const error = thrown instanceof Error ? thrown : new Error(String(thrown));
+		heir.#losses += 1;
+		heir.#options.onEvent?.({ type: 'lost', error, hearers: channels.size });
+		for (const [hearer, names] of channels) {
+			for (const name of names) this.part(hearer, name);
+			hearer.lost();
+		}
+	}
+
+	async #joinHere(hearer: Hearer, channels: readonly string[]): Promise<void> {
 		const endMs = performance.now() + (this.#options.waitMs ?? BACKEND_LIMITS.queueTimeoutMs);
 		this.#joining += 1;
 		this.#stay();
@@ -113,8 +253,7 @@ export class SharedListener {
 		}
 	}
 
-	/** It hears that channel no longer. */
-	part(hearer: Hearer, name: string): void {
+	#partHere(hearer: Hearer, name: string): void {
 		const channel = this.#channels.get(name);
 		if (channel === undefined || !channel.hearers.delete(hearer) || channel.hearers.size > 0) return;
 		this.#channels.delete(name);
@@ -122,13 +261,10 @@ export class SharedListener {
 		this.#settle();
 	}
 
-	/** See ListenerLine. */
-	caughtUp(): Promise<void> {
-		return this.#line?.caughtUp() ?? Promise.resolve();
-	}
-
 	async close(): Promise<void> {
 		this.#closing.abort(closed());
+		const heir = this.#heir;
+		if (heir !== null && heir.#former === this) heir.#former = null;
 		this.#stay();
 		const line = this.#line;
 		this.#line = null;
@@ -150,7 +286,7 @@ export class SharedListener {
 			return line.alive;
 		} catch (error) {
 			if (!line.alive && performance.now() < endMs) return false;
-			for (const name of fresh) this.part(hearer, name);
+			for (const name of fresh) this.#partHere(hearer, name);
 			throw error;
 		}
 	}
@@ -218,7 +354,12 @@ export class SharedListener {
 
 	#tell(name: string, message: Buffer): void {
 		this.#received += 1;
-		for (const hearer of this.#channels.get(name)?.hearers ?? []) hearer.hear(name, message);
+		if (this.#silent) return;
+		for (const hearer of this.#channels.get(name)?.hearers ?? []) {
+			const kept = this.#kept.get(hearer);
+			if (kept !== undefined) kept.push({ channel: name, message });
+			else hearer.hear(name, message);
+		}
 	}
 
 	#gone(line: ListenerLine, error: Error): void {
@@ -226,12 +367,18 @@ export class SharedListener {
 		this.#line = null;
 		this.#forgetLine();
 		const hearers = new Set<Hearer>();
-		for (const channel of this.#channels.values()) {
-			for (const hearer of channel.hearers) hearers.add(hearer);
+		const channels = this.#channels;
+		this.#channels = new Map();
+		for (const [name, channel] of channels) {
 			// Whoever waits for it hears of it; nobody may.
 			channel.ready.catch(() => undefined);
+			// The heir tells them all that there is.
+			if (this.#silent) continue;
+			for (const hearer of channel.hearers) {
+				hearers.add(hearer);
+				this.part(hearer, name);
+			}
 		}
-		this.#channels = new Map();
 		if (hearers.size > 0) this.#losses += 1;
 		this.#options.onEvent?.({ type: 'lost', error, hearers: hearers.size });
 		for (const hearer of hearers) hearer.lost();

@@ -66,6 +66,8 @@ export interface OpenedDatabase extends DatabaseServices {
 	readonly catalogs: readonly Catalog[];
 	/** In transaction mode one for each role; closed with the pool. */
 	readonly listeners: readonly SharedListener[];
+	/** By the role that they are for; undefined: the gateway's own. */
+	readonly listenersOf: ReadonlyMap<string | undefined, SharedListener>;
 	/** Null: one host that nobody needs to ask what it is. Closed with the pool. */
 	readonly cluster: Cluster | null;
 	/** Null: the database is not sharded. */
@@ -103,18 +105,18 @@ export function databaseServices(
 		...(cluster === null ? {} : { dial: cluster.dial, usable: cluster.usable }),
 	});
 	const catalog = catalogFor(own);
-	const listeners: SharedListener[] = [];
-	const listenerFor = (target: BackendTarget): { listener?: SharedListener } => {
+	const listenersOf = new Map<string | undefined, SharedListener>();
+	const listenerFor = (target: BackendTarget, role?: string): { listener?: SharedListener } => {
 		if (database.pool.mode !== 'transaction') return {};
 		const listener = sharedListener(target, { name, shard, cluster, config, log: hooks.log });
-		listeners.push(listener);
+		listenersOf.set(role, listener);
 		return { listener };
 	};
 	const heard = listenerFor(own);
 	const roles = new Map<string, RoleServices>();
 	for (const [role, target] of targets) {
 		const { user: backendRole } = target;
-		roles.set(role, { catalog: catalogFor(target), backendRole, leaseAs: role, ...listenerFor(target) });
+		roles.set(role, { catalog: catalogFor(target), backendRole, leaseAs: role, ...listenerFor(target, role) });
 	}
 	const catalogs = [catalog, ...[...roles.values()].map((one) => one.catalog)];
 	return {
@@ -125,7 +127,8 @@ export function databaseServices(
 		catalog,
 		catalogs,
 		...heard,
-		listeners,
+		listeners: [...listenersOf.values()],
+		listenersOf,
 		backendRole: user,
 		tellUser,
 		...(database.pool.mode === 'transaction' ? { pooling: database.pool } : {}),

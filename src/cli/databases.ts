@@ -1,5 +1,6 @@
 /** The databases that a running gateway serves: opened as the configuration says, and taken up, adjusted, replaced or let go when it changes. */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
 import { Gate } from '../admin/gate.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import type { Config, DatabaseConfig } from '../config/config.ts';
@@ -13,6 +14,8 @@ import type { ConfigChanges } from './config-changes.ts';
 /** One cluster of a database, behind the gate that operators hold. */
 export interface OpenedGated extends OpenedDatabase {
 	readonly pool: Gate;
+	/** The same object in the one that takes the place of another whose sessions go on there. */
+	readonly lineage: object;
 }
 
 /** A database as clients know it. Another object whenever something of it is another. */
@@ -72,13 +75,21 @@ export class Databases {
 
 	/** What is new is looked at before anybody is let in there; what is let go serves what it has begun, for `drainTimeoutMs`. */
 	async change(order: readonly DatabaseConfig[], changes: ConfigChanges): Promise<void> {
-		const opened = [...changes.added, ...changes.replaced].map((config) => this.#make(config));
+		const opened = [...changes.added, ...changes.replaced].map((config) => {
+			const former = this.#served.get(config.name);
+			return this.#make(config, former !== undefined && mayFollow(former.config, config) ? former : undefined);
+		});
 		await this.#start(opened);
 		if (this.#closed) {
 			await Promise.all(opened.map(close));
 			return;
 		}
 		const before = this.#served;
+		await Promise.all(opened.map((one) => handOver(before.get(one.config.name), one)));
+		if (this.#closed) {
+			await Promise.all(opened.map(close));
+			return;
+		}
 		for (const one of opened) holdAs(before.get(one.config.name), one);
 		const fresh = new Map(opened.map((one) => [one.config.name, one]));
 		this.#served = new Map(
@@ -100,7 +111,8 @@ export class Databases {
 		await Promise.all([...this.#leaving, ...this.all.map(close)]);
 	}
 
-	#make(config: DatabaseConfig): ServedDatabase {
+	/** `former`: its sessions go on in this one. */
+	#make(config: DatabaseConfig, former?: ServedDatabase): ServedDatabase {
 		const { log, rolesOf, onCurrent, config: whole } = this.#parts;
 		const { name } = config;
 		const nextRevision = (): number => {
@@ -111,7 +123,8 @@ export class Databases {
 		const hooks = { log, rolesOf, onCurrent, nextRevision };
 		const clusters = clusterConfigs(config).map((cluster) => {
 			const opened = databaseServices(cluster, whole, hooks);
-			return { ...opened, pool: gateOf(opened, whole) };
+			const lineage = former?.clusters.find(({ shard }) => shard === opened.shard)?.lineage ?? {};
+			return { ...opened, lineage, pool: gateOf(opened, whole) };
 		});
 		return { config, clusters };
 	}
@@ -132,12 +145,15 @@ export class Databases {
 		void leaving.finally(() => this.#leaving.delete(leaving));
 	}
 
-	/** Sessions that are idle end now, others as soon as they are or when time is up. Then all that was opened is closed. */
+	/**
+	 * Sessions that have somewhere to go go there, at the latest with their next message; of the others those that are idle end now,
+	 * and the rest as soon as they are or when time is up. Then all that was opened is closed.
+	 */
 	async #drain(database: ServedDatabase, error: GatewayError): Promise<void> {
 		const { log, config, sessions, onGone } = this.#parts;
 		const { name } = database.config;
 		const pools: ReadonlySet<object> = new Set(database.clusters.map(({ pool }) => pool));
-		const ended = new Set<LiveSession>();
+		const seen = new Set<LiveSession>();
 		const endMs = performance.now() + config.limits.drainTimeoutMs;
 		// Who was just let in shows a moment later.
 		for (let look = 0; ; look += 1) {
@@ -145,8 +161,9 @@ export class Databases {
 			let left = 0;
 			for (const session of sessions()) {
 				if (session.pool === undefined || !pools.has(session.pool)) continue;
+				seen.add(session);
+				if (session.follow?.() === true) continue;
 				left += 1;
-				ended.add(session);
 				if (!session.ended && (late || session.idle || session.streaming === true))
 					session.terminate(error, 'configuration');
 			}
@@ -154,9 +171,34 @@ export class Databases {
 			await sleep(lookEveryMs);
 		}
 		await close(database);
-		log.info({ database: name, sessions: ended.size }, 'nothing is left of a database as it was configured before');
+		const ended = [...seen].filter((session) => session.ended).length;
+		const moved = seen.size - ended;
+		log.info({ database: name, sessions: ended, moved }, 'nothing is left of a database as it was configured before');
 		if (!this.#served.has(name)) onGone(name);
 	}
+}
+
+/**
+ * Whether sessions of the one can go on in the other, where it is and who works there apart. What the server is told of a user is
+ * told at the login.
+ */
+function mayFollow(former: DatabaseConfig, now: DatabaseConfig): boolean {
+	if (former.pool.mode !== 'transaction' || now.pool.mode !== 'transaction') return false;
+	const settled = ({ tellUser, sharded }: DatabaseConfig): unknown => [tellUser, sharded?.by ?? null];
+	return isDeepStrictEqual(settled(former), settled(now));
+}
+
+/** Who listens hears of both servers until the former is closed. */
+async function handOver(former: ServedDatabase | undefined, now: ServedDatabase): Promise<void> {
+	const before = new Map(former?.clusters.map((cluster) => [cluster.lineage, cluster]));
+	await Promise.all(
+		now.clusters.flatMap(({ lineage, listenersOf }) =>
+			[...(before.get(lineage)?.listenersOf ?? [])].map(([role, listener]) => {
+				const heir = listenersOf.get(role);
+				return heir === undefined ? undefined : listener.handOver(heir);
+			}),
+		),
+	);
 }
 
 /** What operators have paused or disabled stays so, wherever it is now. */

@@ -28,29 +28,47 @@ export interface ServiceParts {
 	readonly pipeline: Pipeline;
 	readonly meters: Meters;
 	readonly console: ConsoleServices;
+	/** Who may know cancel keys that this process does not, in the order in which they are asked. */
+	readonly elsewhere?: SessionServices['elsewhere'];
+	readonly isPeer?: SessionServices['isPeer'];
 }
+
+/** A cluster as sessions see it. */
+type ServedCluster = OpenedGated & DatabaseServices;
 
 /** `database` answers with services of its own, that have its limits and count for it. */
 export function sessionServices(parts: ServiceParts): SessionServices {
 	const { config, databases, meters, audit } = parts;
 	const shared = sharedServices(parts);
-	const made = new WeakMap<ServedDatabase, OpenedGated>();
-	const make = (served: ServedDatabase): OpenedGated | undefined => {
+	const made = new WeakMap<ServedDatabase, readonly ServedCluster[]>();
+	const clustersOf = (served: ServedDatabase): readonly ServedCluster[] => {
+		const known = made.get(served);
+		if (known !== undefined) return known;
 		const { config: own } = served;
 		const services = { ...shared, limits: limitsOf(config, own), audit: meters.counting(audit, own.name) };
-		const [first] = sharding(
+		const clusters = sharding(
 			own,
-			served.clusters.map((cluster) => ({ ...cluster, services })),
+			served.clusters.map((cluster) => ({ ...cluster, services, heir: heirOf(cluster) })),
 		);
-		if (first !== undefined) made.set(served, first);
-		return first;
+		made.set(served, clusters);
+		return clusters;
 	};
+	/** A session works on as the role that it works as, or nowhere. */
+	const heirOf =
+		({ name, lineage }: OpenedGated): NonNullable<DatabaseServices['heir']> =>
+		(identity, leaseAs) => {
+			const served = databases.find(name);
+			const found = served === undefined ? undefined : clustersOf(served).find((one) => one.lineage === lineage);
+			if (found === undefined || found.pool.retired !== null) return undefined;
+			const role = found.asRole?.(identity);
+			return role?.leaseAs === leaseAs ? { ...found, ...role } : undefined;
+		};
 	return {
 		...shared,
 		database: (name) => {
 			const served = databases.find(name);
 			if (served === undefined) return undefined;
-			const database = made.get(served) ?? make(served);
+			const [database] = clustersOf(served);
 			database?.pool.admit();
 			return database;
 		},
@@ -63,7 +81,7 @@ export function looksOf({ databases }: Config): number | null {
 }
 
 /** A sharded database has no services of its own: those of the first shard stand in until it is known which. */
-function sharding({ name, sharded }: DatabaseConfig, clusters: readonly OpenedGated[]): readonly OpenedGated[] {
+function sharding({ name, sharded }: DatabaseConfig, clusters: readonly ServedCluster[]): readonly ServedCluster[] {
 	if (sharded === null) return clusters;
 	const onShard: DatabaseServices['onShard'] = (identity, asked) => {
 		const shard = shardFor(sharded, name, identity, asked);
@@ -71,7 +89,7 @@ function sharding({ name, sharded }: DatabaseConfig, clusters: readonly OpenedGa
 		if (found === undefined) throw new Error(`shard ${shard} of ${name} is not open`);
 		return found;
 	};
-	const shards: readonly OpenedGated[] = clusters.map((cluster) => ({ ...cluster, onShard }));
+	const shards: readonly ServedCluster[] = clusters.map((cluster) => ({ ...cluster, onShard }));
 	return shards;
 }
 
@@ -95,6 +113,8 @@ function sharedServices(parts: ServiceParts): SessionServices {
 		audit: meters.counting(audit, console.database),
 		passedRows: new WeakMap(),
 		cancels: new CancelRegistry(),
+		...(parts.elsewhere === undefined ? {} : { elsewhere: parts.elsewhere }),
+		...(parts.isPeer === undefined ? {} : { isPeer: parts.isPeer }),
 		leave: leaving(parts),
 		admission: admissionOf(config, databases),
 		console,

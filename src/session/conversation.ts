@@ -63,7 +63,7 @@ const beginsStatement: ReadonlySet<Frontend['type']> = new Set(['Query', 'Parse'
 
 export class Conversation {
 	readonly services: SessionServices;
-	/** In transaction mode another one once the session has moved to another shard. */
+	/** In transaction mode another one once the session has moved: to another shard, or after its database. */
 	database: DatabaseServices;
 	readonly identity: Identity;
 	/** Transaction mode; null: the session has one backend from its beginning to its end. */
@@ -245,6 +245,15 @@ export class Conversation {
 		this.catalogDirty = false;
 		this.catalogStale = true;
 		this.#looked = this.#look();
+	}
+
+	/** Nothing of the session is on a backend: whatever comes next is decided by the catalogue there. */
+	moveTo(database: DatabaseServices): void {
+		this.database = database;
+		this.forgetMessage();
+		this.#looked = null;
+		const shard = typeof database.shard === 'string' ? { shard: database.shard } : {};
+		this.info = { ...this.info, backendRole: database.backendRole, ...shard };
 	}
 
 	/** A Query of the gateway's own destroys the unnamed statement and portal; the statement is parsed again when it is needed. */

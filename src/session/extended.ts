@@ -97,20 +97,8 @@ export function handleBind(conversation: Conversation, message: Bind, unrecorded
 		default:
 	}
 	const prepared = found.value;
-	if (unrecorded === null) {
-		if (!conversation.settled()) return 'again';
-		if (!services.pipeline.isCurrent(prepared.decision, conversation.context())) {
-			const decision = conversation.decide(prepared.sql, prepared.paramTypes);
-			if (decision === null) return 'again';
-			if (decision.effect === 'deny') return deny(conversation, decision, 'execute', null);
-			const [statement] = prepared.bySql ? decision.statements : [];
-			const now = statement === undefined ? decision : afterPrepare(decision, statement);
-			// The server has what PREPARE was given, and nobody but its client could give it another.
-			if (prepared.bySql && now.rewritten !== prepared.serverText)
-				return conversation.refuse(outdated(message.statement));
-			prepared.decision = now;
-		}
-	}
+	const outstanding = unrecorded === null ? renew(conversation, prepared) : null;
+	if (outstanding !== null) return outstanding;
 	if (portals.size >= services.limits.portalsMax && !portals.has(message.portal)) {
 		if (unrecorded !== null) recordParse(conversation, unrecorded);
 		return conversation.refuse(
@@ -122,6 +110,21 @@ export function handleBind(conversation: Conversation, message: Bind, unrecorded
 	conversation.segmentOpen = true;
 	forwardBind(conversation, message, onServer(conversation, prepared), unrecorded);
 	return 'done';
+}
+
+/** Sees to it that what was prepared is decided as it would be now. Null: it is. */
+function renew(conversation: Conversation, prepared: Prepared): Progress | null {
+	if (!conversation.settled()) return 'again';
+	if (conversation.services.pipeline.isCurrent(prepared.decision, conversation.context())) return null;
+	const decision = conversation.decide(prepared.sql, prepared.paramTypes);
+	if (decision === null) return 'again';
+	if (decision.effect === 'deny') return deny(conversation, decision, 'execute', null);
+	const [statement] = prepared.bySql ? decision.statements : [];
+	const now = statement === undefined ? decision : afterPrepare(decision, statement);
+	// The server has what PREPARE was given, and nobody but its client could give it another.
+	if (prepared.bySql && now.rewritten !== prepared.serverText) return conversation.refuse(outdated(prepared.name));
+	prepared.decision = now;
+	return null;
 }
 
 /** Bind of a statement that this backend may not have yet. */
@@ -179,6 +182,9 @@ export function handleDescribe(conversation: Conversation, message: Describe): P
 }
 
 function describeVirtual(conversation: Conversation, loans: Loans, expected: Expected, prepared: Prepared): Progress {
+	// The server may have to be given its text.
+	const outstanding = renew(conversation, prepared);
+	if (outstanding !== null) return outstanding;
 	const placed = place(conversation, loans, prepared);
 	if (placed === 'unsure') return again(conversation);
 	if (placed instanceof GatewayError) return conversation.refuse(placed);

@@ -30,7 +30,7 @@ export class Keepsakes {
 	doubts: Set<Askable> = new Set();
 	/** The transaction may have moved a sequence. */
 	sequences = false;
-	readonly #rules: PoolingRules;
+	#rules: PoolingRules;
 	readonly #touched = new Set<string>();
 	/** A RESET ALL or DISCARD ALL. */
 	#touchedAll = false;
@@ -109,6 +109,12 @@ export class Keepsakes {
 		if (this.#taint === 'close') return 'broken';
 		if (this.#taint === 'reset' || this.pins.size > 0 || this.doubtful) return 'dirty';
 		return 'clean';
+	}
+
+	/** Other rules hold from now on. Nothing of the client's may be on a backend. */
+	govern(rules: PoolingRules): void {
+		this.#rules = rules;
+		if (rules.sequences === 'pin') this.#asksSequences = true;
 	}
 
 	/** On another backend. */

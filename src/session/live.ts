@@ -41,6 +41,11 @@ export interface LiveSession {
 	readonly console: boolean;
 	/** True when BackendKeyData told the client this pid and key. */
 	hasKey(pid: number, key: Buffer): boolean;
+	/**
+	 * Transaction mode, between two transactions and without a server connection: the session goes on where its database is now.
+	 * False: it cannot. Missing: it never can.
+	 */
+	follow?(): boolean;
 	/** Compares the session with its limits of time, and acts on one that is overrun. `nowMs`: performance.now(). */
 	look(nowMs: number): void;
 	/** Tells the client (FATAL) and ends the session now. */

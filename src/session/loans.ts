@@ -133,6 +133,27 @@ export class Loans {
 		this.#moveTo(database);
 	}
 
+	/**
+	 * Where the pool is retired, the session goes on where its database is now. Nothing of it may be on a backend. False: it is where
+	 * it was, because nothing is another, or there is nowhere to go.
+	 */
+	follow(): boolean {
+		const { database, identity } = this.#conversation;
+		if (!database.pool.retired || this.#lease !== null) return false;
+		const heir = database.heir?.(identity, database.leaseAs);
+		if (heir === undefined) return false;
+		// It was refused because of that, and asks again.
+		if (this.#failure?.sqlstate === '57P01') this.#failure = null;
+		const { leaseAs } = this.#movedFrom ?? {};
+		this.#movedFrom = this.#movedFrom?.heir?.(identity, leaseAs) ?? null;
+		this.#moveTo(heir);
+		// What was done there since the catalogue was looked at first has to be known before anything is decided.
+		this.#conversation.catalogStale = true;
+		if (heir.pooling !== undefined) this.keepsakes.govern(heir.pooling);
+		this.subscriptions.moved();
+		return true;
+	}
+
 	/** True: there is a backend. Otherwise one is on its way, and the message has to be handled `again`. */
 	borrow(): boolean {
 		const taken = this.#pool.take?.(this.#asked()) ?? null;
@@ -251,8 +272,7 @@ export class Loans {
 		const conversation = this.#conversation;
 		// What the session has changed there, others are to know too.
 		if (conversation.catalogStale) conversation.database.catalog.refresh().catch(() => undefined);
-		conversation.database = database;
-		conversation.info = { ...conversation.info, backendRole: database.backendRole, shard: database.shard ?? null };
+		conversation.moveTo(database);
 		this.#pool = database.pool;
 		this.#request = { ...this.#request, as: database.leaseAs };
 		if (this.settings.values.has(shardSetting))

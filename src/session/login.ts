@@ -96,26 +96,59 @@ export async function login(parts: LoginParts): Promise<LiveSession> {
 	if (mustTell) inbox.socket.write(encodeNegotiateProtocolVersion(protocol, unrecognized));
 	const replication = replicationOf(message.params);
 	const signedIn = await authenticate(parts, databaseName);
-	const { identity, welcome, standing } = signedIn;
+	const { identity } = signedIn;
 	parts.known(identity);
 	if (services.console?.database === databaseName) {
 		if (replication !== null) throw fatal('0A000', 'the console has nothing to replicate');
 		return enterConsole(parts, services.console, signedIn, protocol);
 	}
-	const named = services.database(databaseName);
-	if (named === undefined) throw noDatabase(databaseName, replication);
-	const access = services.accessFor(identity, databaseName);
-	requireConnect(access, databaseName);
+	const entry = { name: databaseName, identity, replication };
+	// Whoever waited for a place on what is no more goes on waiting for one on what has taken its place.
+	let named = databaseNamed(services, entry);
+	for (;;) {
+		try {
+			return await enter(parts, signedIn, protocol, { ...entry, named });
+		} catch (error) {
+			const now = error === named.pool.retired ? services.database(databaseName) : undefined;
+			if (now === undefined || now.pool === named.pool || signal.aborted) throw error;
+			named = now;
+		}
+	}
+}
+
+/** What was asked for, by whom. */
+interface Entry {
+	readonly name: string;
+	readonly identity: Identity;
+	readonly replication: Replication | null;
+}
+
+function databaseNamed({ database }: SessionServices, { name, replication }: Entry): DatabaseServices {
+	const named = database(name);
+	if (named === undefined) throw noDatabase(name, replication);
+	return named;
+}
+
+/** Rejects with why the pool is retired where it was before there was anything to stand on. */
+async function enter(
+	parts: LoginParts,
+	{ identity, welcome, standing }: SignedIn,
+	protocol: number,
+	{ name, replication, named }: Entry & { readonly named: DatabaseServices },
+): Promise<Session> {
+	const { services, message, signal } = parts;
+	const access = services.accessFor(identity, name);
+	requireConnect(access, name);
 	const whole = onShard(named, identity, message);
 	const database: DatabaseServices = { ...whole, ...whole.asRole?.(identity) };
 	if (replication !== null) {
-		const physical = database.physicalReplication ?? databaseName === physicalName;
-		requireReplicate(replication, { access, name: databaseName, physical });
+		const physical = database.physicalReplication ?? name === physicalName;
+		requireReplicate(replication, { access, name, physical });
 	}
 	const asked = startupSettings(services, message, access);
 	const told = tellUser(asked, database.tellUser ?? [], { user: identity.name, session: parts.info.id });
 	const startup = { ...told, ...replicationStartup(replication) };
-	const leave = services.admission.enter(identity.name, databaseName);
+	const leave = services.admission.enter(identity.name, name);
 	const footing = await footingOn(database, startup, signal).catch((error: unknown) => {
 		leave();
 		throw replication === null ? error : replicationLoginError(error, database.backendRole);
@@ -125,13 +158,21 @@ export async function login(parts: LoginParts): Promise<LiveSession> {
 		const info = leasedInfo(parts.info, identity, database, footing);
 		await recordLogin(services, info);
 		signal.throwIfAborted();
-		if (database.pool.retired) throw database.pool.retired;
+		const { retired } = database.pool;
+		// In transaction mode it goes on where the database is now, with its first message.
+		const stays = footing.loan === undefined || database.heir?.(identity, database.leaseAs) === undefined;
+		if (retired && stays) throw changedMeanwhile(retired);
 		return greet(parts, { identity, standing, database, info, footing, welcome, protocol, replication, leave });
 	} catch (error) {
 		leave();
 		await footing.lease?.release('broken');
 		throw error;
 	}
+}
+
+/** Another one than what the pool says: the login is on record, and is not made again. */
+function changedMeanwhile({ sqlstate, message, severity, hint, cause }: GatewayError): GatewayError {
+	return new GatewayError(sqlstate, message, { severity, cause, ...(hint === undefined ? {} : { hint }) });
 }
 
 /** What a session stands on: a backend of its own, or in transaction mode the way to one. */

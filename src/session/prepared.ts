@@ -33,10 +33,19 @@ export interface Prepared {
 	privately: SharedStatement | null;
 	/** Transaction mode: the backend on which it has the client's own name; null: none. */
 	madeReal: object | null;
+	/** Its text there, of the last that it was made real with. */
+	realText: string | null;
 }
 
 /** Of a statement that no backend has yet. */
-export const unplaced = { shape: null, placedText: null, reparsed: null, privately: null, madeReal: null } as const;
+export const unplaced = {
+	shape: null,
+	placedText: null,
+	reparsed: null,
+	privately: null,
+	madeReal: null,
+	realText: null,
+} as const;
 
 /** One portal. */
 export interface Portal {

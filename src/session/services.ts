@@ -90,6 +90,11 @@ export interface DatabaseServices {
 	readonly services?: SessionServices;
 	/** Transaction mode: what holds there, and that it is one. Missing: session mode. */
 	readonly pooling?: PoolingRules;
+	/**
+	 * Transaction mode, once `pool` is retired because the database is configured anew: where a session of this person goes on that
+	 * works as `leaseAs`. Undefined: nowhere.
+	 */
+	readonly heir?: (identity: Identity, leaseAs: string | undefined) => DatabaseServices | undefined;
 	/** Transaction mode: who hears for those that listen. Missing: LISTEN keeps the server connection. */
 	readonly listener?: SharedListener;
 	/** Physical replication, of the whole server, may go by this name; missing: by the name `replication` alone. */

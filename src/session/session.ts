@@ -112,6 +112,10 @@ export class Session implements LiveSession {
 		return this.#conversation.connection !== null;
 	}
 
+	follow(): boolean {
+		return this.idle && !this.leased && this.#conversation.loans?.follow() === true;
+	}
+
 	get state(): SessionState {
 		const { replies, status, segmentOpen, outbox } = this.#conversation;
 		if (replies.length > 0 || segmentOpen || !outbox.empty) return 'active';

@@ -209,6 +209,11 @@ export class Subscriptions implements Hearer {
 		if (this.#listens.size > 0) this.#miss();
 	}
 
+	/** The session is on another server, whose listener has joined all that it listens to; where it has not, something was missed. */
+	moved(): void {
+		for (const channel of this.#listens) if (this.#listener?.hears(this, channel) !== true) this.#miss();
+	}
+
 	/** The session is over. */
 	end(): void {
 		this.#over = true;

@@ -26,6 +26,7 @@ export function beforeLease(conversation: Conversation, loans: Loans, message: F
 			return 'done';
 		default:
 	}
+	loans.follow();
 	const failure = moveShard(conversation, loans, message) ?? loans.takeFailure();
 	if (failure !== null) {
 		refuseUnleased(conversation, message.raw[0] as number, failure);

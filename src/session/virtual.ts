@@ -82,6 +82,10 @@ function parseTaken(
 	message: Parse,
 	{ prepared, taken }: { readonly prepared: Prepared; readonly taken: Prepared },
 ): VirtualParse | 'unsure' | GatewayError {
+	const { pipeline } = conversation.services;
+	// Its text is not for this server any more.
+	if (!taken.bySql && !pipeline.isCurrent(taken.decision, conversation.context()))
+		return new GatewayError('42P05', `prepared statement "${message.name}" already exists`);
 	const placed = place(conversation, loans, taken);
 	if (placed === 'unsure' || placed instanceof GatewayError) return placed;
 	const expected = new Expected('parse', conversation.segment);
@@ -176,10 +180,13 @@ export function makeReal(
 			const found = conversation.statements.lookup(name, conversation.segment);
 			if (name === '' || found.type !== 'present' || found.value.bySql) continue;
 			const prepared = found.value;
-			if (prepared.madeReal === loans.backend) continue;
+			const text = effect.type === 'execute' ? textOf(prepared) : nameText(conversation, prepared);
+			const isReal = prepared.madeReal === loans.backend;
+			if (isReal && (prepared.realText === text || effect.type !== 'execute')) continue;
 			prepared.madeReal = loans.backend;
+			prepared.realText = text;
 			loans.keepsakes.doubts.add('prepared');
-			before.push(...realBytes(conversation, prepared));
+			before.push(...realBytes(conversation, prepared, { text, isReal }));
 		}
 	}
 	return before;
@@ -278,17 +285,31 @@ function describeFirst(
 	return 'unsure';
 }
 
-function realBytes(conversation: Conversation, prepared: Prepared): Buffer[] {
-	const parse = encodeParse(prepared.name, textOf(prepared), prepared.paramTypes);
+/** What the server is given under a name that is taken, or is to go: what was decided under another catalogue is not for it. */
+function nameText(conversation: Conversation, prepared: Prepared): string {
+	const { pipeline } = conversation.services;
+	return pipeline.isCurrent(prepared.decision, conversation.context()) ? textOf(prepared) : '';
+}
+
+/** `isReal`: the backend has another text under that name. */
+function realBytes(
+	conversation: Conversation,
+	prepared: Prepared,
+	{ text, isReal }: { readonly text: string; readonly isReal: boolean },
+): Buffer[] {
+	const parse = encodeParse(prepared.name, text, text === '' ? [] : prepared.paramTypes);
+	const former = isReal ? [encodeClose({ kind: 'S', name: prepared.name })] : [];
 	if (conversation.segmentOpen) {
+		if (isReal) swallowed(conversation, 'close', null);
 		swallowed(conversation, 'parse', prepared);
-		return [parse];
+		return [...former, parse];
 	}
 	// A segment of its own: whatever comes of it, the client's statement runs, and says so.
 	const question = new Question(() => undefined);
+	if (isReal) swallowed(conversation, 'close', null).question = question;
 	swallowed(conversation, 'parse', prepared).question = question;
 	swallowed(conversation, 'sync', null).question = question;
-	return [parse, encodeSync()];
+	return [...former, parse, encodeSync()];
 }
 
 function swallowed(

@@ -1,5 +1,6 @@
 /** Transaction mode: what SQL says of a prepared statement's name holds though the Parse of it has yet to be answered, or has failed. */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import type { Backend } from '../../src/wire/backend.ts';
 import type { FrontendFields } from '../../src/wire/encode.ts';
 import { createDatabase, type TestDatabase } from '../support/postgres.ts';
 import { converse, openDirect, type Turn } from './converse.ts';
@@ -51,5 +52,65 @@ describe('a name in SQL', () => {
 		for (const _ of [1, 2, 3]) {
 			expect(await converse(await WireClient.open({ port: gateway.port }), turns, 'P')).toEqual(wanted);
 		}
+	});
+});
+
+describe('what was decided before the policy or the catalogue changed', () => {
+	afterEach(() => {
+		gateway.pipeline.replacement = 'new_text';
+	});
+
+	const told = (answers: readonly Backend[]): unknown[] =>
+		answers.flatMap((answer) => {
+			if (answer.type === 'DataRow') return answer.values.map(String);
+			if (answer.type === 'RowDescription') return answer.fields.map(({ name }) => name);
+			return answer.type === 'ErrorResponse' ? [answer.fields.get('C')] : [];
+		});
+
+	/** Prepared under one policy, and that policy is another by now. */
+	async function prepared(...first: FrontendFields[]): Promise<WireClient> {
+		const client = await WireClient.open({ port: gateway.port });
+		gateway.pipeline.replacement = "'before'::text as before";
+		client.send(Parse('select old_text', 'a'), ...first, Sync);
+		await client.ready();
+		gateway.pipeline.replacement = "'after'::text as after";
+		gateway.pipeline.revision += 1;
+		return client;
+	}
+
+	it('is not described', async () => {
+		const client = await prepared();
+		client.send(DescribeStatement('a'), Sync);
+		expect(told(await client.ready())).toEqual(['after']);
+		client.destroy();
+	});
+
+	it('is not run by a name that the server has for it', async () => {
+		const client = await prepared();
+		gateway.pipeline.replacement = "'before'::text as before";
+		expect(told(await client.query('execute a'))).toEqual(['before', 'before']);
+		gateway.pipeline.replacement = "'after'::text as after";
+		gateway.pipeline.revision += 1;
+		client.send(Bind([], 'a'), Execute(), Sync);
+		expect(told(await client.ready())).toEqual(['after']);
+		expect(told(await client.query('execute a'))).toEqual(['after', 'after']);
+		client.send(Parse('execute a'), Bind(), Execute(), Sync);
+		expect(told(await client.ready())).toEqual(['after']);
+		expect(await client.query('deallocate a')).not.toContainEqual(expect.objectContaining({ type: 'ErrorResponse' }));
+		expect(told(await client.query('execute a'))).toEqual(['26000']);
+		client.destroy();
+	});
+
+	it('keeps its name taken, and is deallocated by it', async () => {
+		const client = await prepared();
+		client.send(Parse('select 1', 'a'), Sync);
+		expect(told(await client.ready())).toEqual(['42P05']);
+		expect(told(await client.query('prepare a as select 1'))).toEqual(['42P05']);
+		client.send(Bind([], 'a'), Execute(), Sync);
+		expect(told(await client.ready())).toEqual(['after']);
+		expect(told(await client.query('execute a'))).toEqual(['after', 'after']);
+		expect(told(await client.query('deallocate a'))).toEqual([]);
+		expect(told(await client.query('execute a'))).toEqual(['26000']);
+		client.destroy();
 	});
 });
