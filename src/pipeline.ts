@@ -11,11 +11,11 @@ import { GatewayError } from './errors.ts';
 import type { Access, Decision, Edit, Identity, StatementDecision } from './stages.ts';
 import { type Analysis, analyse } from './sql/analyse.ts';
 import { applyEdits } from './sql/edits.ts';
-import { isUnguardedText } from './sql/unrestricted.ts';
 import { breach, type RowOrigin } from './sql/guard.ts';
 import { executed } from './sql/execute.ts';
 import { functionCall } from './sql/function-call.ts';
 import type { RelationName } from './sql/names.ts';
+import { pathChange } from './sql/path-change.ts';
 import { defaultSqlLimits, type Parsed, parse, type SqlLimits } from './sql/parse.ts';
 import { clientFields, type Fields, redactedFields } from './sql/redact.ts';
 import { ShapeCache, type Shaped } from './sql/shape-cache.ts';
@@ -23,6 +23,7 @@ import type { AnalysisContext } from './sql/walk.ts';
 
 export type { SqlLimits } from './sql/parse.ts';
 export { loadRelations, loadRoutines, type RelationSearch } from './catalog/overlay.ts';
+export { movedNames } from './sql/path-change.ts';
 export { sharedListen } from './sql/shared-listen.ts';
 
 /** What names mean to the session at this moment. */
@@ -416,34 +417,6 @@ function namesUnknown(): GatewayError {
 			hint: 'Send the statement after the previous one has been answered, or qualify nothing by search_path.',
 		},
 	);
-}
-
-/** In a text of several statements an earlier one must not change what the names of a later one mean. */
-function pathChange(parsed: Parsed, inputs: AnalysisContext): GatewayError | undefined {
-	if (parsed.statements.length < 2 || isUnguardedText(inputs, parsed)) return undefined;
-	// Without the word in it a text calls no set_config; U&"" may hide it.
-	const mayCall = /set_config|u&"/i.test(parsed.source.sql);
-	const lastNaming = parsed.statements.findLastIndex(({ node }) => !('TransactionStmt' in node));
-	const changing = parsed.statements.find(({ node }, i) => {
-		// A rollback may undo a SET of search_path; more transaction control after it names nothing.
-		if ('TransactionStmt' in node) return i < lastNaming && node.TransactionStmt.kind?.includes('ROLLBACK') === true;
-		return i < parsed.statements.length - 1 && changesNames(node, mayCall);
-	});
-	if (changing === undefined) return undefined;
-	return new GatewayError(
-		'42501',
-		'a statement that may change search_path has to be sent by itself, before those that it is meant for',
-		{
-			position: parsed.source.position(changing.start),
-		},
-	);
-}
-
-/** SET search_path, set_config, ROLLBACK (which may undo one), DISCARD, RESET ALL, and code that may do so. */
-function changesNames(node: object, mayCall: boolean): boolean {
-	if ('DoStmt' in node || 'CallStmt' in node || 'DiscardStmt' in node) return true;
-	if ('VariableSetStmt' in node) return /"name":"search_path"|VAR_RESET_ALL/i.test(JSON.stringify(node));
-	return mayCall && JSON.stringify(node).includes('"set_config"');
 }
 
 function snapshotOf(context: PipelineContext): CatalogSnapshot | GatewayError {

@@ -6,7 +6,7 @@ import type { Bind, Close, Describe, Execute, Parse, PortalName, StatementName, 
 import { type Conversation, type Progress, refusedStatement, refusedText } from './conversation.ts';
 import type { Held } from './outbox.ts';
 import type { Loans } from './loans.ts';
-import { afterPrepare, hidesRows, type Portal, type Prepared, statementOf, unplaced } from './prepared.ts';
+import { afterPrepare, hidesRows, movesNames, type Portal, type Prepared, statementOf, unplaced } from './prepared.ts';
 import { boundParameters, record } from './recorder.ts';
 import { Expected } from './replies.ts';
 import { Run } from './run.ts';
@@ -327,6 +327,7 @@ function forwardBind(
 	expected.portal = portal;
 	expected.prepared = prepared;
 	expected.portalChange = conversation.portals.change(message.portal, portal, conversation.segment);
+	expected.unsettles = movesNames(decision);
 	if (statementOf(decision)?.touchesProtected === true) conversation.touchedProtected = true;
 	conversation.replies.push(expected);
 }

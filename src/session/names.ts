@@ -55,6 +55,11 @@ export class SessionNames {
 		this.#forget();
 	}
 
+	/** A portal is there whose rows change the path when they are fetched, by Execute or FETCH. */
+	poised(): void {
+		this.#dirty = true;
+	}
+
 	/** A statement of a dirty transaction has been done; it may have been its end. */
 	touched(): void {
 		if (this.#dirty) this.#forget();

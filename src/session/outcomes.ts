@@ -38,6 +38,7 @@ export function confirm(conversation: Conversation, expected: Expected): void {
 	const replaced = portalChange.previous?.value;
 	if (replaced !== undefined) closePortal(conversation, replaced.run);
 	conversation.portals.confirm(portalChange);
+	if (expected.unsettles && expected.portal !== null && expected.kind === 'bind') conversation.names.poised();
 }
 
 /** A portal is gone: if it was only partly run, that was all of it. */

@@ -94,6 +94,11 @@ function isUnsettling(effect: SessionEffect): boolean {
 	}
 }
 
+/** What it runs changes what names mean, as soon as its rows are asked for. */
+export function movesNames({ statements }: Decision): boolean {
+	return statements.some(({ effects }) => effects.some(changesNames));
+}
+
 /** It gives a setting back what the session began with, which a shared backend does not know. */
 export function resets(decision: Decision): boolean {
 	return decision.statements.some(

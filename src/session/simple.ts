@@ -1,5 +1,6 @@
 /** The simple protocol: Query, and FunctionCall, which is answered in the same way (protocol, "Simple Query", "Function Call"). */
 import { GatewayError } from '../errors.ts';
+import { movedNames } from '../pipeline.ts';
 import type { AuditReceipt, Decision } from '../stages.ts';
 import { encodeGatewayError, encodeQuery, encodeReadyForQuery } from '../wire/encode.ts';
 import type { FunctionCall, Query } from '../wire/frontend.ts';
@@ -25,8 +26,9 @@ interface Recording {
 export function handleQuery(conversation: Conversation, message: Query): Progress {
 	const command = replicationCommand(conversation, message.sql);
 	if (command === null && !conversation.settled()) return 'again';
-	const decision = command ?? conversation.decide(message.sql, noTypes);
-	if (decision === null) return 'again';
+	const decided = command ?? conversation.decide(message.sql, noTypes);
+	if (decided === null) return 'again';
+	const decision = withNamesThatHold(conversation, decided);
 	if (conversation.loans !== null && !namesSettled(conversation, decision)) {
 		conversation.drain();
 		return 'again';
@@ -44,6 +46,14 @@ export function handleQuery(conversation: Conversation, message: Query): Progres
 	}
 	conversation.endSegment();
 	return 'done';
+}
+
+/** A text of several statements is refused where names would not mean to the later ones what they meant when it was decided. */
+function withNamesThatHold(conversation: Conversation, decision: Decision): Decision {
+	if (decision.effect === 'deny' || decision.statements.length < 2) return decision;
+	if (conversation.context().access.unrestricted) return decision;
+	const error = movedNames(decision, conversation.names.dirty);
+	return error === undefined ? decision : { ...decision, effect: 'deny', rewritten: decision.sql, edits: [], error };
 }
 
 /** The decision on what is no SQL on a replication connection. Null: it is SQL. */

@@ -149,7 +149,28 @@ export function statement(walk: Walk, node: Node): void {
 	const handler = (HANDLERS as Partial<Record<NodeTag, (walk: Walk, value: never) => void>>)[tag];
 	if (handler === undefined) throw refuse(walk, commandName(tag));
 	handler(walk, (node as Record<string, unknown>)[tag] as never);
+	if (keeps(node) && walk.effects.some((effect) => effect.type === 'set' && effect.name === 'search_path')) {
+		const hint = 'Nobody would see when it runs. Use SET, or call set_config in a statement of its own.';
+		throw refuse(walk, 'set_config of search_path in what is kept (a view, a default, a check)', undefined, hint);
+	}
 }
+
+/** What it makes may hold an expression that runs some other time. */
+function keeps(node: Node): boolean {
+	const query = as(node, 'CreateTableAsStmt');
+	return query === undefined ? KEEPING.has(tagOf(node)) : query.objtype === 'OBJECT_MATVIEW';
+}
+
+const KEEPING: ReadonlySet<string> = new Set<NodeTag>([
+	'CreateStmt',
+	'AlterTableStmt',
+	'ViewStmt',
+	'IndexStmt',
+	'CreateSchemaStmt',
+	'CreateFunctionStmt',
+	'CreateTrigStmt',
+	'CreateDomainStmt',
+]);
 
 /** `AlterTableStmt` reads as ALTER TABLE. */
 function commandName(tag: string): string {

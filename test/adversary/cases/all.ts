@@ -1,7 +1,9 @@
 /** All attacks, in the order of the sections. */
 import type { AttackCase } from '../case.ts';
+import { afterwards } from './afterwards.ts';
 import { answers } from './answers.ts';
 import { barriers } from './barriers.ts';
+import { coercions } from './coercions.ts';
 import { functions } from './functions.ts';
 import { metadata } from './metadata.ts';
 import { moving } from './moving.ts';
@@ -20,6 +22,7 @@ export const allCases: readonly AttackCase[] = [
 	...barriers,
 	...views,
 	...functions,
+	...coercions,
 	...metadata,
 	...writing,
 	...session,
@@ -27,5 +30,6 @@ export const allCases: readonly AttackCase[] = [
 	...moving,
 	...remembered,
 	...twists,
+	...afterwards,
 	...answers,
 ];
