@@ -1,7 +1,12 @@
 /** Lines on their way to the file: one buffer that is used again and again, from which the leaf hashes are taken too. */
+import { copyPlain } from '../secrets.ts';
 import { type Hash, prefixedLeafHash } from './merkle.ts';
 
 const lineFeed = 0x0a;
+const quotationMark = 0x22;
+const zero = 0x30;
+/** Whole numbers below are written digit by digit, with 32-bit arithmetic. */
+const smallNumbers = 1_000_000_000;
 const smallBytes = 64 * 1024;
 /** A buffer that one long statement made grow is given back. */
 const keptBytesMax = 4 * 1024 * 1024;
@@ -11,12 +16,14 @@ const keptBytesMax = 4 * 1024 * 1024;
  * of a leaf while it is hashed, and the line need not be copied for it.
  */
 export class Batch {
-	#buffer = Buffer.allocUnsafe(smallBytes);
+	#buffer: Buffer;
 	#end = 1;
 	#lineStart = 1;
 	readonly #starts: number[] = [];
 
-	constructor() {
+	/** `room`: bytes to begin with; it grows. */
+	constructor(room = smallBytes) {
+		this.#buffer = Buffer.allocUnsafe(Math.max(1, room));
 		this.#buffer[0] = lineFeed;
 	}
 
@@ -46,6 +53,35 @@ export class Batch {
 		if (this.#end + bytes.length > this.#buffer.length) this.#reserve(bytes.length);
 		this.#buffer.set(bytes, this.#end);
 		this.#end += bytes.length;
+	}
+
+	/** The same for a number, as JSON has it. Cheaper than a text for the small whole ones. */
+	number(value: number): void {
+		if (!(value >= 0 && value < smallNumbers) || !Number.isInteger(value)) {
+			this.text(String(value));
+			return;
+		}
+		let length = 1;
+		for (let above = 10; above <= value; above *= 10) length += 1;
+		if (this.#end + length > this.#buffer.length) this.#reserve(length);
+		let left = value;
+		for (let at = this.#end + length - 1; at >= this.#end; at -= 1) {
+			const tens = (left / 10) | 0;
+			this.#buffer[at] = zero + left - tens * 10;
+			left = tens;
+		}
+		this.#end += length;
+	}
+
+	/** The same for a plain statement (`copyPlain`) in quotation marks. False for any other text: then nothing was added. */
+	plain(text: string): boolean {
+		const whole = text.length + 2;
+		if (this.#end + whole > this.#buffer.length) this.#reserve(whole);
+		if (!copyPlain(text, this.#buffer, this.#end + 1)) return false;
+		this.#buffer[this.#end] = quotationMark;
+		this.#buffer[this.#end + whole - 1] = quotationMark;
+		this.#end += whole;
+		return true;
 	}
 
 	endLine(): void {

@@ -1,8 +1,8 @@
 /** What a decision adds to the records of its statement, as bytes: made once for all texts that one analysis serves. */
 import { hash } from 'node:crypto';
-import { isPlain, withoutQuoted, withoutSecrets } from '../secrets.ts';
+import { withoutQuoted, withoutSecrets } from '../secrets.ts';
 import type { ObjectUse, RuleRef, StatementDecision } from '../stages.ts';
-import type { Batch } from './batch.ts';
+import { Batch } from './batch.ts';
 import { memberBytes, toJson } from './json.ts';
 import type { AuditLimits } from './limits.ts';
 import {
@@ -24,7 +24,7 @@ export interface DecisionParts {
 	unmapped(to: Batch): void;
 }
 
-/** The parts that do not hold the statement's text. */
+/** The parts that do not hold the statement's text; what is behind it begins with the fingerprint. */
 interface SharedParts {
 	readonly activity: Buffer;
 	readonly beforeText: Buffer;
@@ -62,10 +62,15 @@ class Known implements DecisionParts {
 	}
 
 	/** True when the decision differs from the first one in nothing but its text. */
-	fits({ effect, node, objects, rules, error }: StatementDecision): boolean {
+	fits({ effect, node, objects, rules, error, fingerprint }: StatementDecision): boolean {
 		const of = this.#of;
 		return (
-			effect === of.effect && node === of.node && objects === of.objects && rules === of.rules && error === of.error
+			effect === of.effect &&
+			node === of.node &&
+			objects === of.objects &&
+			rules === of.rules &&
+			error === of.error &&
+			fingerprint === of.fingerprint
 		);
 	}
 
@@ -75,31 +80,31 @@ class Known implements DecisionParts {
 			this.#attributes = null;
 			this.#unmapped = null;
 		} else if (this.#attributes === null) {
-			const { beforeText, afterText, unmapped } = this.#shared;
-			const rewritten = Buffer.from(rewrittenText(decision, this.#deniedTextMax));
-			this.#attributes = Buffer.concat([beforeText, Buffer.from(queryText(decision, this.#deniedTextMax)), afterText]);
-			this.#unmapped = Buffer.concat([unmapped, rewritten]);
+			this.#attributes = bytesOf((to) => this.#writeAttributes(to));
+			this.#unmapped = bytesOf((to) => this.#writeUnmapped(to));
 		}
 		return this;
 	}
 
 	attributes(to: Batch): void {
-		if (this.#attributes !== null) {
-			to.piece(this.#attributes);
-			return;
-		}
-		to.piece(this.#shared.beforeText);
-		to.text(queryText(this.#latest ?? this.#of, this.#deniedTextMax));
-		to.piece(this.#shared.afterText);
+		if (this.#attributes === null) this.#writeAttributes(to);
+		else to.piece(this.#attributes);
 	}
 
 	unmapped(to: Batch): void {
-		if (this.#unmapped !== null) {
-			to.piece(this.#unmapped);
-			return;
-		}
+		if (this.#unmapped === null) this.#writeUnmapped(to);
+		else to.piece(this.#unmapped);
+	}
+
+	#writeAttributes(to: Batch): void {
+		to.piece(this.#shared.beforeText);
+		writeQuery(to, this.#latest ?? this.#of, this.#deniedTextMax);
+		to.piece(this.#shared.afterText);
+	}
+
+	#writeUnmapped(to: Batch): void {
 		to.piece(this.#shared.unmapped);
-		to.text(rewrittenText(this.#latest ?? this.#of, this.#deniedTextMax));
+		writeRewritten(to, this.#latest ?? this.#of, this.#deniedTextMax);
 	}
 }
 
@@ -182,7 +187,8 @@ class Vocabulary {
 }
 
 function sharedParts(decision: StatementDecision, vocabulary: Vocabulary): SharedParts {
-	const { effect, objects, rules, node } = decision;
+	const { effect, objects, rules, node, fingerprint } = decision;
+	const uid = fingerprint === undefined ? '' : `,"uid":"${fingerprint}"`;
 	const table = objects.find((use) => use.kind === 'relation');
 	const name = table === undefined ? '' : `,"table":${toJson({ name: `${table.schema}.${table.name}` })}`;
 	const { activity, full } =
@@ -190,7 +196,7 @@ function sharedParts(decision: StatementDecision, vocabulary: Vocabulary): Share
 	return {
 		activity,
 		beforeText: full,
-		afterText: Buffer.from(`${name}${vocabulary.authorizations(rules, effect)}`),
+		afterText: Buffer.from(`${uid}}${name}${vocabulary.authorizations(rules, effect)}`),
 		unmapped: memberBytes({ node, ...(objects.length === 0 ? {} : { objects: objects.map(objectPart) }) }),
 	};
 }
@@ -216,29 +222,47 @@ function denialDetail({ sql, error }: StatementDecision): string {
 	return withoutSecrets(sql) === sql ? message : withoutQuoted(message);
 }
 
-/** As it was sent, but for secrets. What was denied never ran: of a long one the beginning will do, with its length and digest. */
-function queryText({ sql, effect, fingerprint }: StatementDecision, deniedTextMax: number): string {
-	const uid = fingerprint === undefined ? '' : `,"uid":"${fingerprint}"`;
-	if (effect !== 'deny' || sql.length <= deniedTextMax) return `,"query_info":{"query_string":${shownText(sql)}${uid}}`;
+const queryStart = Buffer.from(',"query_info":{"query_string":');
+const rewrittenStart = Buffer.from(',"rewritten":');
+
+/**
+ * `query_info`, left open: the text as it was sent, but for secrets. What was denied never ran: of a long one the beginning will do,
+ * with its length and digest.
+ */
+function writeQuery(to: Batch, { sql, effect }: StatementDecision, deniedTextMax: number): void {
+	to.piece(queryStart);
+	if (effect !== 'deny' || sql.length <= deniedTextMax) {
+		writeShown(to, sql);
+		return;
+	}
 	const shown = withoutSecrets(sql);
-	const text =
-		shown.length > deniedTextMax
-			? `${toJson(shown.slice(0, deniedTextMax))},"bytes":${Buffer.byteLength(sql)}`
-			: toJson(shown);
-	return `,"query_info":{"query_string":${text}${uid}}`;
+	if (shown.length <= deniedTextMax) to.text(toJson(shown));
+	else to.text(`${toJson(shown.slice(0, deniedTextMax))},"bytes":${Buffer.byteLength(sql)}`);
 }
 
 /** JSON text of a statement without its secrets. */
-function shownText(sql: string): string {
-	return isPlain(sql) ? `"${sql}"` : toJson(withoutSecrets(sql));
+function writeShown(to: Batch, sql: string): void {
+	if (!to.plain(sql)) to.text(toJson(withoutSecrets(sql)));
 }
 
-function rewrittenText({ sql, rewritten, effect, cursor, executes }: StatementDecision, deniedTextMax: number): string {
+function writeRewritten(to: Batch, decision: StatementDecision, deniedTextMax: number): void {
+	const { sql, rewritten, effect, cursor, executes } = decision;
 	if (effect === 'deny') {
 		const shown = withoutSecrets(sql);
-		return shown.length > deniedTextMax ? `,"query_sha256":"${hash('sha256', shown, 'hex')}"` : '';
+		if (shown.length > deniedTextMax) to.text(`,"query_sha256":"${hash('sha256', shown, 'hex')}"`);
+		return;
 	}
-	const runs = rewritten === sql ? '' : `,"rewritten":${shownText(rewritten)}`;
-	const of = cursor === undefined ? '' : `,"cursor":${toJson(cursor)}`;
-	return executes === undefined ? `${runs}${of}` : `${runs}${of},"executes":${toJson(withoutSecrets(executes))}`;
+	if (rewritten !== sql) {
+		to.piece(rewrittenStart);
+		writeShown(to, rewritten);
+	}
+	if (cursor !== undefined) to.text(`,"cursor":${toJson(cursor)}`);
+	if (executes !== undefined) to.text(`,"executes":${toJson(withoutSecrets(executes))}`);
+}
+
+/** What is written, to be kept. */
+function bytesOf(write: (to: Batch) => void): Buffer {
+	const batch = new Batch(1024);
+	write(batch);
+	return Buffer.from(batch.bytes);
 }

@@ -49,13 +49,50 @@ const outcomeStatus = {
 	unknown: status.Unknown,
 } as const satisfies Record<Outcome['status'], number>;
 
-function place(record: StatementRecord): string {
-	return `"transaction":${record.transaction},"statement":${record.statement}`;
+type How = Outcome['status'];
+type Manner = `${StatementRecord['protocol']} ${StatementRecord['phase']}`;
+
+/** For each of a few names, what is written where it stands. */
+function pieces<Name extends string>(names: readonly Name[], text: (name: Name) => string): Record<Name, Buffer> {
+	return Object.fromEntries(names.map((name) => [name, Buffer.from(text(name))])) as Record<Name, Buffer>;
 }
 
-/** Command tags are words and numbers as a rule: those need no escapes. */
-function quoteTag(tag: string): string {
-	return /^[A-Z0-9 ]*$/.test(tag) ? `"${tag}"` : toJson(tag);
+const endings: readonly How[] = ['success', 'failure', 'denied', 'cancelled', 'unknown'];
+const manners: readonly Manner[] = [
+	'simple prepare',
+	'simple execute',
+	'extended prepare',
+	'extended execute',
+	'function-call prepare',
+	'function-call execute',
+];
+
+/** What stands between the values of statements and outcomes. */
+const piece = {
+	uid: Buffer.from(',"uid":"'),
+	correlation: Buffer.from('","correlation_uid":"'),
+	transaction: Buffer.from('"transaction":'),
+	statement: Buffer.from(',"statement":'),
+	manner: pieces(manners, (manner) => {
+		const [protocol, phase] = manner.split(' ');
+		return `,"protocol":"${protocol}","phase":"${phase}"`;
+	}),
+	status: pieces(endings, (how) => `,"severity_id":1,"status_id":${outcomeStatus[how]}`),
+	duration: Buffer.from(',"duration":'),
+	ended: pieces(endings, (how) => `,"ended":"${how}"`),
+	tag: Buffer.from(',"tag":'),
+	rows: Buffer.from(',"rows":'),
+	bytes: Buffer.from(',"bytes":'),
+	durationUs: Buffer.from(',"duration_us":'),
+	comma: Buffer.from(','),
+	end: Buffer.from('}}'),
+} as const;
+
+function place(to: Batch, record: StatementRecord): void {
+	to.piece(piece.transaction);
+	to.number(record.transaction);
+	to.piece(piece.statement);
+	to.number(record.statement);
 }
 
 /** Makes the lines of one log. A line ends without a line feed; numbers are those of the tree's leaves. */
@@ -64,50 +101,70 @@ export class Lines {
 	readonly #sessions = new SessionPartsCache();
 	readonly #decisions: DecisionPartsCache;
 	readonly #heads = new Map<EventCode, Buffer>();
+	readonly #logId: Buffer;
 	#timeMs = Number.NaN;
-	#time = '';
+	#time = Buffer.alloc(0);
+	/** The tag that came last, and its JSON text: of many statements it is the same. */
+	#tag = '';
+	#tagText = Buffer.from('""');
 	#revision: string | null = null;
 	#policy = Buffer.alloc(0);
 
 	constructor(options: LinesOptions) {
 		this.#options = options;
 		this.#decisions = new DecisionPartsCache(options.limits);
-	}
-
-	uid(sequence: number): string {
-		return `${this.#options.logId}-${sequence}`;
+		this.#logId = Buffer.from(`${options.logId}-`);
 	}
 
 	/** Writes the line of a statement. `parameters`: what `parameters` below made of them. */
 	statement(to: Batch, record: StatementRecord, parameters: string, timeMs: number, sequence: number): void {
 		const decision = this.#decisions.of(record.decision);
-		this.#head(to, 'statement', timeMs, sequence, null);
+		this.#head(to, 'statement', sequence);
+		this.#timePart(to, timeMs);
 		decision.attributes(to);
 		to.piece(this.#policyPart(record.policyRevision));
 		to.piece(this.#sessions.of(record.session).full);
 		decision.unmapped(to);
-		to.text(`,${place(record)},"protocol":"${record.protocol}","phase":"${record.phase}"${parameters}}}`);
+		to.piece(piece.comma);
+		place(to, record);
+		to.piece(piece.manner[`${record.protocol} ${record.phase}`]);
+		if (parameters !== '') to.text(parameters);
+		to.piece(piece.end);
 		to.endLine();
 	}
 
-	/** Writes the line of an outcome of the statement whose record has the uid `of.id`. */
+	/** Writes the line of an outcome of the statement whose record has the number `of.sequence`. */
 	outcome(
 		to: Batch,
-		of: { readonly id: string; readonly record: StatementRecord },
+		of: { readonly sequence: number; readonly record: StatementRecord },
 		outcome: Outcome,
 		timeMs: number,
 		sequence: number,
 	): void {
 		const { status: how, sqlstate, tag, rows, bytes, durationMs } = outcome;
-		const code = sqlstate === null ? '' : `,"status_code":${toJson(sqlstate)}`;
-		const ended = `,"severity_id":1,"status_id":${outcomeStatus[how]}${code},"duration":${Math.round(durationMs)}`;
-		this.#head(to, 'outcome', timeMs, sequence, of.id, ended);
+		this.#head(to, 'outcome', sequence);
+		to.piece(piece.correlation);
+		to.piece(this.#logId);
+		to.number(of.sequence);
+		this.#timePart(to, timeMs);
+		to.piece(piece.status[how]);
+		if (sqlstate !== null) to.text(`,"status_code":${toJson(sqlstate)}`);
+		to.piece(piece.duration);
+		to.number(Math.round(durationMs));
 		to.piece(this.#decisions.activity(of.record.decision));
 		to.piece(this.#sessions.of(of.record.session).short);
-		const result = `${tag === null ? '' : `,"tag":${quoteTag(tag)}`}${rows === null ? '' : `,"rows":${rows}`}`;
-		to.text(
-			`${place(of.record)},"ended":"${how}"${result},"bytes":${bytes},"duration_us":${Math.round(durationMs * 1000)}}}`,
-		);
+		place(to, of.record);
+		to.piece(piece.ended[how]);
+		if (tag !== null) this.#tagPart(to, tag);
+		if (rows !== null) {
+			to.piece(piece.rows);
+			to.number(rows);
+		}
+		to.piece(piece.bytes);
+		to.number(bytes);
+		to.piece(piece.durationUs);
+		to.number(Math.round(durationMs * 1000));
+		to.piece(piece.end);
 		to.endLine();
 	}
 
@@ -120,7 +177,9 @@ export class Lines {
 		sequence: number,
 		correlation: string | null = null,
 	): void {
-		this.#head(to, code, timeMs, sequence, correlation);
+		this.#head(to, code, sequence);
+		if (correlation !== null) to.text(`","correlation_uid":"${correlation}`);
+		this.#timePart(to, timeMs);
 		to.text(`${members(body)}}`);
 		to.endLine();
 	}
@@ -132,15 +191,31 @@ export class Lines {
 		return `,"parameters":[${parametersText(parameters, this.#options.limits)}]`;
 	}
 
-	/** The beginning of every line, up to and with `time`, and `more` members behind it: one write for all of it. */
-	#head(to: Batch, code: EventCode, timeMs: number, sequence: number, correlation: string | null, more = ''): void {
+	/** The beginning of every line, up to the record's uid, which is left open. */
+	#head(to: Batch, code: EventCode, sequence: number): void {
+		to.piece(this.#headOf(code));
+		to.number(sequence);
+		to.piece(piece.uid);
+		to.piece(this.#logId);
+		to.number(sequence);
+	}
+
+	/** Ends what stands before it, and says when; the same for all that one millisecond has. */
+	#timePart(to: Batch, timeMs: number): void {
 		if (timeMs !== this.#timeMs) {
 			this.#timeMs = timeMs;
-			this.#time = `","original_time":"${new Date(timeMs).toISOString()}"},"time":${timeMs}`;
+			this.#time = Buffer.from(`","original_time":"${new Date(timeMs).toISOString()}"},"time":${timeMs}`);
 		}
-		to.piece(this.#headOf(code));
-		const also = correlation === null ? '' : `","correlation_uid":"${correlation}`;
-		to.text(`${sequence},"uid":"${this.#options.logId}-${sequence}${also}${this.#time}${more}`);
+		to.piece(this.#time);
+	}
+
+	#tagPart(to: Batch, tag: string): void {
+		if (tag !== this.#tag) {
+			this.#tag = tag;
+			this.#tagText = Buffer.from(toJson(tag));
+		}
+		to.piece(piece.tag);
+		to.piece(this.#tagText);
 	}
 
 	#headOf(code: EventCode): Buffer {

@@ -78,7 +78,8 @@ type Entry =
 	  }
 	| {
 			readonly kind: 'outcome';
-			readonly id: string;
+			/** Of the statement's record. */
+			readonly sequence: number;
 			readonly record: StatementRecord;
 			readonly outcome: Outcome;
 			readonly timeMs: number;
@@ -193,9 +194,9 @@ export class AuditLog {
 
 	/** How it ended. The first outcome of a receipt counts. */
 	outcome(receipt: AuditReceipt, outcome: Outcome): void {
-		const settled = Receipt.settle(receipt);
-		if (settled === null) return;
-		this.#offer({ kind: 'outcome', id: settled.id, record: settled.record, outcome, timeMs: this.#now() });
+		const record = Receipt.settle(receipt, this.#chain.logId);
+		if (record === null) return;
+		this.#offer({ kind: 'outcome', sequence: receipt.sequence, record, outcome, timeMs: this.#now() });
 	}
 
 	/** `done`, when given, runs as for `accept`: a login can wait for its record. Otherwise it is kept and tried again. */
@@ -420,7 +421,7 @@ export class AuditLog {
 		for (const entry of entries) {
 			if (entry.kind !== 'outcome' && entry.done !== null) {
 				const record = entry.kind === 'statement' ? entry.record : null;
-				call(entry.done, null, new Receipt(this.#chain.lines.uid(sequence), sequence, record));
+				call(entry.done, null, new Receipt(this.#chain.logId, sequence, record));
 			}
 			sequence += 1;
 		}
