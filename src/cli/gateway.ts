@@ -54,9 +54,10 @@ export interface Gateway {
 	readonly adminPort: number | null;
 	/**
 	 * Says that it is not ready, and waits for that to be noticed; takes no more clients, lets transactions finish, then ends
-	 * the rest. Times as configured; `deadlineMs` in their place for both. May be called twice.
+	 * the rest. Times as configured; `deadlineMs` in their place for both. May be called twice. `notice: false`: others go on
+	 * taking clients at the same port, so nobody needs to notice.
 	 */
-	close(deadlineMs?: number): Promise<void>;
+	close(deadlineMs?: number, how?: { readonly notice: boolean }): Promise<void>;
 }
 
 type Closer = () => Promise<void> | void;
@@ -99,14 +100,16 @@ async function start(
 	closeAll: () => Promise<void>,
 ): Promise<Gateway> {
 	const { log, now = Date.now, bus = loneBus() } = options;
-	for (const warning of config.warnings) log.warn({}, warning);
+	const { worker } = bus;
+	// All workers read the same file.
+	if (worker === 1) for (const warning of config.warnings) log.warn({}, warning);
 	const bridge = new AuthBridge(authSettings(config), { now });
 	const tls = config.listen.tls === null ? null : listenerTls(config.listen.tls, log, now);
 
 	const meters = new Meters([...config.databases.map(({ name }) => name), consoleDatabase]);
 	const door: Door = { listener: null };
 	const { databases, store } = await openDatabases({ config, log, closers, meters, door });
-	const audit = await openAudit(config.audit, { log, now, stdout: process.stdout });
+	const audit = await openAudit(config.audit, { log, now, stdout: process.stdout, worker, workers: config.workers });
 	closers.push(() => audit.close());
 	const tracing = startTracing(config, log);
 	closers.push(() => tracing?.exporter.close());
@@ -147,8 +150,8 @@ async function start(
 			await follower.reload('signal');
 			await policy.reload('signal');
 		},
-		close: (deadlineMs) => {
-			closing ??= drain(running, listener, deadlineMs).then(closeAll);
+		close: (deadlineMs, { notice } = { notice: true }) => {
+			closing ??= drain(running, listener, { deadlineMs, notice }).then(closeAll);
 			return closing;
 		},
 	};
@@ -232,10 +235,14 @@ function consoleOf(running: Running, view: GatewayView, sink: RecordSink, now: (
 	return new Console({ view, control, config, sink, accessFor: rights, now });
 }
 
-async function drain(running: Running, listener: Listener, deadlineMs: number | undefined): Promise<void> {
+async function drain(
+	running: Running,
+	listener: Listener,
+	{ deadlineMs, notice }: { readonly deadlineMs: number | undefined; readonly notice: boolean },
+): Promise<void> {
 	const { drainNoticeMs, drainTimeoutMs } = running.config.limits;
 	running.draining = true;
-	if (deadlineMs === undefined && drainNoticeMs > 0) await sleep(drainNoticeMs);
+	if (deadlineMs === undefined && notice && drainNoticeMs > 0) await sleep(drainNoticeMs);
 	await listener.close({ deadlineMs: deadlineMs ?? drainTimeoutMs });
 }
 

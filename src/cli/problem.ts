@@ -8,17 +8,20 @@ import { CommandError } from './io.ts';
 export interface Ending {
 	/** With line end. */
 	readonly text: string;
+	/** The same as it was thrown: without the program's name in front of each line. */
+	readonly words: string;
 	readonly status: 1 | 2;
 }
 
 /** The stack trace is shown only where PORTCULLIS_DEBUG is set. */
 export function describeFailure(error: unknown, env: NodeJS.ProcessEnv): Ending {
-	const words = wordsOf(error)
+	const words = wordsOf(error);
+	const lines = words
 		.split('\n')
 		.map((line) => `portcullis: ${line}\n`)
 		.join('');
 	const debug = (env['PORTCULLIS_DEBUG'] ?? '') === '' ? '' : `${inspect(error)}\n`;
-	return { text: words + debug, status: error instanceof CommandError ? error.exitStatus : 1 };
+	return { text: lines + debug, words, status: error instanceof CommandError ? error.exitStatus : 1 };
 }
 
 function wordsOf(error: unknown): string {

@@ -1,15 +1,19 @@
 /** `portcullis serve`: runs the gateway until it is told to stop. */
 import pino from 'pino';
+import type { Config } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
 import type { SessionLog } from '../session/services.ts';
 import { startGateway } from './gateway.ts';
 import { tuneHeap } from './heap.ts';
 import type { CommandIo } from './io.ts';
-import { version } from './version.ts';
+import { firstSignal, tellDraining, tellListening } from './serving.ts';
+import { seatOf } from './workers/processes.ts';
+import { supervise } from './workers/supervise.ts';
+import { work } from './workers/worker.ts';
 
 export interface ServeOptions {
 	readonly config: string;
-	/** Where SIGHUP, SIGTERM and SIGINT come from. */
+	/** Where SIGHUP, SIGTERM and SIGINT come from, and for a gateway with workers SIGUSR2. */
 	readonly signals: Pick<NodeJS.Process, 'on' | 'off'>;
 	/** JSON lines; default: pino on standard error. */
 	readonly log?: SessionLog;
@@ -17,18 +21,29 @@ export interface ServeOptions {
 
 /** Resolves with the exit status once the gateway has stopped. Throws what `loadConfig` and `startGateway` throw. */
 export async function serve(io: CommandIo, options: ServeOptions): Promise<number> {
-	tuneHeap();
-	const config = await loadConfig(options.config, io.env);
-	const log = options.log ?? operatorLog();
-	const gateway = await startGateway(config, { log, loadConfig: () => loadConfig(options.config, io.env) });
-	const names = config.databases.map(({ name }) => name).join(', ');
-	const { host, port } = gateway;
-	io.out(`portcullis ${version()} listens on ${host}:${port} for ${names}\n`);
-	const { adminPort } = gateway;
-	if (config.admin !== null) io.out(`health and metrics on http://${config.admin.host}:${adminPort}\n`);
-	const fields = { host, port, databases: config.databases.length, tls: config.listen.tls?.mode ?? 'off' };
-	log.info({ ...fields, admin: adminPort }, 'listening');
 	const { signals } = options;
+	const read = (): Promise<Config> => loadConfig(options.config, io.env);
+	const seat = seatOf(process);
+	if (seat !== null) {
+		tuneHeap();
+		const log = options.log ?? operatorLog({ worker: seat.worker });
+		return work(io, { seat, loadConfig: read, signals, log });
+	}
+	const config = await read();
+	const log = options.log ?? operatorLog(null);
+	if (config.workers > 1) return supervise(io, { config, loadConfig: read, signals, log });
+	return serveAlone(io, config, { ...options, log });
+}
+
+/** Without workers: this process is the gateway. */
+async function serveAlone(
+	io: CommandIo,
+	config: Config,
+	{ signals, log, config: file }: ServeOptions & { readonly log: SessionLog },
+): Promise<number> {
+	tuneHeap();
+	const gateway = await startGateway(config, { log, loadConfig: () => loadConfig(file, io.env) });
+	tellListening(io, log, config, gateway);
 	const reload = (): void => {
 		gateway
 			.reload()
@@ -36,13 +51,8 @@ export async function serve(io: CommandIo, options: ServeOptions): Promise<numbe
 	};
 	signals.on('SIGHUP', reload);
 	try {
-		const signal = await firstSignal(signals);
 		// Nobody listens for a second one any more, so it ends the process at once.
-		const { drainNoticeMs, drainTimeoutMs } = config.limits;
-		log.info(
-			{ signal, drainNoticeMs, drainTimeoutMs },
-			'draining: transactions under way may finish; a second signal ends them',
-		);
+		tellDraining(log, config, await firstSignal(signals));
 		await gateway.close();
 		log.info({}, 'stopped');
 		return 0;
@@ -52,20 +62,8 @@ export async function serve(io: CommandIo, options: ServeOptions): Promise<numbe
 }
 
 /** JSON lines on standard error, written at once: the last line before a crash is the one that matters. */
-function operatorLog(): SessionLog {
+function operatorLog(base: { readonly worker: number } | null): SessionLog {
 	const { err } = pino.stdSerializers;
-	const options = { base: null, serializers: { error: err, err }, timestamp: pino.stdTimeFunctions.isoTime };
+	const options = { base, serializers: { error: err, err }, timestamp: pino.stdTimeFunctions.isoTime };
 	return pino({ ...options, level: 'info' }, pino.destination({ fd: 2, sync: true }));
-}
-
-async function firstSignal(signals: Pick<NodeJS.Process, 'on' | 'off'>): Promise<string> {
-	return new Promise((resolve) => {
-		const stop = (signal: string): void => {
-			signals.off('SIGTERM', stop);
-			signals.off('SIGINT', stop);
-			resolve(signal);
-		};
-		signals.on('SIGTERM', stop);
-		signals.on('SIGINT', stop);
-	});
 }

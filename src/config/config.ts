@@ -195,6 +195,8 @@ export interface Config {
 	/** Absolute path of the folder. */
 	readonly policies: string;
 	readonly audit: AuditConfig;
+	/** Processes that serve clients. */
+	readonly workers: number;
 	readonly admin: { readonly host: string; readonly port: number } | null;
 	readonly tracing: {
 		readonly endpoint: string;

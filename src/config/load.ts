@@ -1,4 +1,5 @@
 /** Reads portcullis.yaml: every mistake is found at once and named by its key and line, before anything is started. */
+import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import type { Config, ListenConfig } from './config.ts';
 import { ConfigDocument, ConfigError } from './document.ts';
@@ -6,7 +7,7 @@ import { loadAudit } from './load-audit.ts';
 import { loadDatabases } from './load-databases.ts';
 import { loadIdentity } from './load-identity.ts';
 import { isLoopback, messageOf, type Path, Reader, readText } from './reader.ts';
-import { configSchema, type RawConfig } from './schema.ts';
+import { configSchema, type RawConfig, workersMax } from './schema.ts';
 import { Secret } from './secret.ts';
 
 /**
@@ -71,6 +72,7 @@ async function load(reader: Reader, raw: RawConfig): Promise<Config> {
 	return {
 		file: reader.file,
 		listen,
+		workers: raw.workers === 'auto' ? Math.min(availableParallelism(), workersMax) : raw.workers,
 		identity,
 		databases,
 		policies,

@@ -1,0 +1,24 @@
+/** What the supervisor and its workers say to each other, beside what goes over the bus. */
+import type { BusMessage } from './bus.ts';
+
+/** Where a worker takes clients; the same for all of them. */
+export interface Listening {
+	readonly host: string;
+	readonly port: number;
+	/** Null: there is no admin port. */
+	readonly adminPort: number | null;
+}
+
+export type FromWorker =
+	/** `drainMs`: how long it may take to drain, as its configuration says. */
+	| { readonly type: 'listening'; readonly at: Listening; readonly drainMs: number }
+	/** It could not start: what the operator is told, and the exit status. */
+	| { readonly type: 'failed'; readonly words: string; readonly status: 1 | 2 }
+	| BusMessage;
+
+export type ToWorker =
+	/** As SIGHUP for a gateway without workers. */
+	| { readonly type: 'reload' }
+	/** As SIGTERM. `notice`: `limits.drainNoticeMs` passes first; not where other workers go on. */
+	| { readonly type: 'drain'; readonly notice: boolean }
+	| BusMessage;
