@@ -30,7 +30,7 @@ describe('verdicts', () => {
 			],
 			...['information_schema.columns', 'information_schema.tables', 'pg_catalog.pg_index', 'pg_catalog.pg_constraint'],
 			...['pg_catalog.pg_proc', 'pg_catalog.pg_database', 'pg_catalog.pg_description', 'pg_catalog.pg_seclabel'],
-			...['pg_catalog.pg_prepared_statements', 'pg_catalog.pg_cursors', 'pg_catalog.pg_replication_slots'],
+			...['pg_catalog.pg_cursors', 'pg_catalog.pg_replication_slots'],
 		],
 		masked: [
 			...[
@@ -38,6 +38,7 @@ describe('verdicts', () => {
 				'pg_catalog.pg_subscription',
 				'pg_catalog.pg_sequences',
 				'pg_catalog.pg_locks',
+				'pg_catalog.pg_prepared_statements',
 			],
 			...['pg_catalog.pg_stat_user_tables', 'pg_catalog.pg_class', 'pg_catalog.pg_stat_ssl', 'pg_catalog.pg_attribute'],
 		],

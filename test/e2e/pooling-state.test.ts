@@ -4,6 +4,8 @@
  */
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { SHARED_PREFIX } from '../../src/catalog/data/relations.ts';
+import { ownStatements } from '../../src/session/virtual-names.ts';
 import { SERVICE_PASSWORD, startGateway, type TestGateway } from '../support/gateway.ts';
 
 const setup = `
@@ -331,6 +333,24 @@ describe('LISTEN', () => {
 		expect(await heardBy(owner)).toEqual(keeps ? ['secret'] : []);
 		await owner.end();
 		expect(await heardBy(neighbour)).toEqual(['ours']);
+		await neighbour.end();
+	});
+});
+
+describe('statements that clients prepare', () => {
+	test('are not shown to others who have the connection', async () => {
+		expect(SHARED_PREFIX).toBe(ownStatements);
+		const owner = await open('owner', 'pooled');
+		await owner.query({ name: 'mine', text: "select 'of-the-owner' as secret" });
+		await owner.end();
+		const neighbour = await open('neighbour', 'pooled');
+		await neighbour.query('prepare own_statement as select 5');
+		const listed = await neighbour.query<{ name: string; statement: string }>('select * from pg_prepared_statements');
+		expect(JSON.stringify(listed.rows)).not.toContain('of-the-owner');
+		expect(listed.rows.some(({ name }) => name.startsWith(SHARED_PREFIX))).toBe(true);
+		expect(listed.rows.find(({ name }) => name === 'own_statement')?.statement).toContain('select 5');
+		expect(await outcome(neighbour, 'select p::text from pg_prepared_statements p')).not.toContain('of-the-owner');
+		expect(await outcome(neighbour, 'select * from pg_prepared_statement()')).toBe('42501');
 		await neighbour.end();
 	});
 });

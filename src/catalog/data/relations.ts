@@ -10,7 +10,7 @@ export const harmlessRelations = {
 		pg_default_acl pg_depend pg_description pg_enum pg_event_trigger pg_extension pg_foreign_data_wrapper
 		pg_foreign_server pg_foreign_table pg_group pg_index pg_indexes pg_inherits pg_init_privs pg_language
 		pg_largeobject_metadata pg_matviews pg_namespace pg_opclass pg_operator pg_opfamily pg_parameter_acl
-		pg_partitioned_table pg_policies pg_policy pg_prepared_statements pg_prepared_xacts pg_proc pg_publication
+		pg_partitioned_table pg_policies pg_policy pg_prepared_xacts pg_proc pg_publication
 		pg_publication_namespace pg_publication_rel pg_publication_tables pg_range pg_replication_origin
 		pg_replication_slots pg_rewrite pg_roles pg_rules pg_seclabel pg_seclabels pg_sequence pg_shdepend
 		pg_shdescription pg_shseclabel pg_stat_archiver pg_stat_bgwriter pg_stat_checkpointer pg_stat_database_conflicts
@@ -78,6 +78,9 @@ export const refusedRelations: readonly Refusal[] = [
 
 type Mask = Omit<MaskedRelation, 'safe'> & Pick<Refusal, 'relations'>;
 
+/** As src/session/virtual-names.ts begins the names of statements that clients share; a test holds them together. */
+export const SHARED_PREFIX = 'portcullis shared ';
+
 const OWN_SESSION = 'pid operator(pg_catalog.=) pg_catalog.pg_backend_pid()';
 const NO_BIGINT = 'null::pg_catalog.int8';
 const NO_FLOAT = 'null::pg_catalog.float8';
@@ -99,6 +102,14 @@ export const maskedRelations: readonly Mask[] = [
 		reason: 'it tells statements of other users',
 		relations: 'pg_stat_activity',
 		columns: ownSessionOnly('query', 'query_id', 'client_addr', 'client_hostname', 'client_port'),
+	},
+	{
+		// With `pool.mode: transaction` a connection has statements of all who were on it: SHARED_PREFIX is how the gateway names them.
+		reason: 'it tells statements of other users',
+		relations: 'pg_prepared_statements',
+		columns: {
+			statement: `case when pg_catalog.starts_with(name, '${SHARED_PREFIX}') then ''::pg_catalog.text else statement end`,
+		},
 	},
 	{
 		reason: 'it tells who is signed in elsewhere',
