@@ -221,12 +221,11 @@ export class Lines {
 	#headOf(code: EventCode): Buffer {
 		const known = this.#heads.get(code);
 		if (known !== undefined) return known;
-		const metadata = {
-			version: ocsfVersion,
-			product: { name: 'Portcullis', version: this.#options.productVersion },
-			profiles: ['security_control'],
-			event_code: code,
-		};
+		const product = { name: 'Portcullis', version: this.#options.productVersion };
+		const profiles = ['security_control'];
+		// An outcome has no attribute of the profile, and there is one for each statement, whose record tells the program's version.
+		const more = code === 'outcome' ? { product: { name: product.name } } : { product, profiles };
+		const metadata = { version: ocsfVersion, ...more, event_code: code };
 		const head = Buffer.from(`{"metadata":${toJson(metadata).slice(0, -1)},"sequence":`);
 		this.#heads.set(code, head);
 		return head;
