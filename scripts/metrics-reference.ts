@@ -71,7 +71,8 @@ const TAIL = `
 | \`direction\` | bytes | \`received\`, \`sent\`: as the gateway sees it |
 | \`result\` | \`portcullis_leases_total\` | \`granted\`; \`full\`: no place in time; \`paused\`: an operator's pause lasted too long; \`left\`: the client went away; \`failed\`: the server could not be reached or refused |
 | \`result\` | \`portcullis_decisions_total\` | \`hit\`: remembered; \`miss\`: analysed |
-| \`result\` | \`portcullis_cancel_requests_total\` | \`matched\`, \`unmatched\`: whether a session has the key |
+| \`result\` | \`portcullis_cancel_requests_total\` | \`matched\`, \`unmatched\`: whether a session has the key; \`passed\`: handed on to peers, which do not say whether they know it |
+| \`result\` | \`portcullis_peer_cancels_total\` | \`sent\`; \`failed\`: the peer could not be reached, or did not answer in time; \`dropped\`: there were too many; \`found\`: came from a peer, and a session here has the key |
 | \`result\` | \`portcullis_policy_reloads_total\` | \`success\`, \`failure\`: a broken policy keeps the former in force |
 | \`result\` | \`portcullis_spans_total\` | \`sent\`, \`dropped\`: the collector did not take them in time |
 | \`le\` | histograms | 50 µs to 60 s |

@@ -78,7 +78,9 @@ export class Meters {
 	/** `method result`, e.g. `token success`. */
 	readonly logins = new Map<string, number>();
 	readonly reloads = { success: 0, failure: 0 };
-	readonly cancels = { matched: 0, unmatched: 0 };
+	readonly cancels = { matched: 0, unmatched: 0, passed: 0 };
+	/** Requests to peers, by what became of them; `found`: requests from peers whose key was known here. */
+	readonly peerCancels = { sent: 0, failed: 0, dropped: 0, found: 0 };
 	readonly #databases: Map<string, DatabaseMeter>;
 	/** For what belongs to no database that there is. */
 	readonly #nowhere = new DatabaseMeter();
@@ -141,7 +143,8 @@ export class Meters {
 				this.of(event.session.database).breaches += 1;
 				return;
 			case 'cancel':
-				this.cancels[event.session === null ? 'unmatched' : 'matched'] += 1;
+				this.cancels[event.session !== null ? 'matched' : event.passed === true ? 'passed' : 'unmatched'] += 1;
+				if (event.session !== null && event.forwardedBy !== undefined) this.peerCancels.found += 1;
 				return;
 			case 'policy-reload':
 				this.reloads[event.ok ? 'success' : 'failure'] += 1;

@@ -14,16 +14,22 @@ export interface Dialled {
 	readonly encrypted: boolean;
 }
 
+/** What of a target is dialled. */
+export type DialTarget = Pick<BackendTarget, 'host' | 'port' | 'tls' | 'keepAliveMs'> & {
+	/** Where `host` is, if that is known already; its certificate has to be for `host` all the same. */
+	readonly address?: string;
+};
+
 /**
  * Connects, and encrypts as `target.tls` says; a Unix socket is never encrypted, as in libpq. Throws GatewayError 08001.
  * An aborted `signal` cuts the socket, now and after the call.
  */
-export async function dial(target: BackendTarget, signal: AbortSignal, readBuffer?: Buffer): Promise<Dialled> {
+export async function dial(target: DialTarget, signal: AbortSignal, readBuffer?: Buffer): Promise<Dialled> {
 	const local = target.host.startsWith('/');
-	const { keepAliveMs = 0 } = target;
+	const { keepAliveMs = 0, address: known = target.host } = target;
 	const address: NetConnectOpts = local
 		? { path: `${target.host}/.s.PGSQL.${target.port}` }
-		: { host: target.host, port: target.port, noDelay: true, keepAlive: true, keepAliveInitialDelay: keepAliveMs };
+		: { host: known, port: target.port, noDelay: true, keepAlive: true, keepAliveInitialDelay: keepAliveMs };
 	try {
 		if (local || target.tls.mode === 'disable') return await dialPlain(address, signal, readBuffer);
 		const socket = await opened(connect(address), 'connect', signal);
@@ -82,14 +88,14 @@ async function requestTls(socket: Socket, signal: AbortSignal): Promise<void> {
 }
 
 /** Always by 'data' events: Node calls no `onread` of a TLS socket that wraps another. */
-async function encrypt(socket: Socket, target: BackendTarget, signal: AbortSignal): Promise<Dialled> {
+async function encrypt(socket: Socket, target: DialTarget, signal: AbortSignal): Promise<Dialled> {
 	const secure = connectTls({ ...tlsOptions(target), socket });
 	const channel = new ByteChannel(secure, true);
 	await opened(secure, 'secureConnect', signal);
 	return { channel, serverCertificate: certificateOf(secure), encrypted: true };
 }
 
-function tlsOptions({ host, tls }: BackendTarget): ConnectionOptions {
+function tlsOptions({ host, tls }: DialTarget): ConnectionOptions {
 	// As in libpq, `require` with a root certificate verifies against it.
 	const verified = tls.mode !== 'require' || tls.ca !== undefined;
 	return {

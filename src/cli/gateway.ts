@@ -26,6 +26,7 @@ import { configRows } from './config-rows.ts';
 import { Databases, type ServedDatabase } from './databases.ts';
 import { listenerTls } from './listener-tls.ts';
 import { followPolicy, type PolicyFollower, reloadWords } from './policy-following.ts';
+import { cancelPeers } from './peers.ts';
 import { looksOf, sessionServices } from './session-services.ts';
 import { startTracing } from './tracing.ts';
 import { version } from './version.ts';
@@ -130,7 +131,10 @@ async function start(
 	const running: Running = { ...shared, bus, follower, audit, policy, spans, door, draining: false };
 	const view = viewOf(running, now());
 	const console = consoleOf(running, view, sink, now);
-	const services = sessionServices({ ...shared, log, now, bridge, audit: recorded, console });
+	const peers = cancelPeers(config, meters, log);
+	const elsewhere = peers === null ? [] : [peers];
+	const isPeer = async (address: string): Promise<boolean> => (await peers?.isPeer(address)) === true;
+	const services = sessionServices({ ...shared, log, now, bridge, audit: recorded, console, elsewhere, isPeer });
 
 	const { host, port } = config.listen;
 	const listener = await Listener.listen({ host, port, tls }, services);

@@ -8,6 +8,26 @@ export interface ListenConfig {
 	readonly port: number;
 	/** Null when the mode is off. */
 	readonly tls: ListenTlsConfig | null;
+	/** Other gateways that cancel requests are handed on to. */
+	readonly peers: readonly PeerConfig[];
+}
+
+/** Another gateway. */
+export interface PeerConfig {
+	readonly host: string;
+	readonly port: number;
+	readonly tls: ServerTlsConfig;
+}
+
+/** TLS to a server of the gateway's. */
+export interface ServerTlsConfig {
+	readonly mode: 'disable' | 'require' | 'verify-ca' | 'verify-full';
+	/** PEM text. */
+	readonly ca: string | null;
+	/** PEM text. */
+	readonly cert: string | null;
+	/** PEM text. */
+	readonly key: Secret | null;
 }
 
 /** Paths are absolute, of readable files. */
@@ -97,15 +117,7 @@ export interface DatabaseConfig extends HostsConfig {
 	readonly tellUser: readonly ('setting' | 'user' | 'application_name')[];
 	/** Physical replication, of the whole server, may go by this database's name. */
 	readonly physicalReplication: boolean;
-	readonly tls: {
-		readonly mode: 'disable' | 'require' | 'verify-ca' | 'verify-full';
-		/** PEM text. */
-		readonly ca: string | null;
-		/** PEM text. */
-		readonly cert: string | null;
-		/** PEM text. */
-		readonly key: Secret | null;
-	};
+	readonly tls: ServerTlsConfig;
 	readonly pool: PoolConfig;
 	readonly limits: DatabaseLimits;
 }

@@ -1,6 +1,7 @@
 /** The section `databases`: where each is, and how the gateway signs in there. */
 import type { BackendUserConfig, DatabaseConfig, DatabaseLimits } from './config.ts';
 import { allHosts, loadHosts, loadShards } from './load-hosts.ts';
+import { loadServerTls } from './load-server-tls.ts';
 import { isLoopback, type Path, type Reader } from './reader.ts';
 import type { RawConfig } from './schema.ts';
 import type { Secret } from './secret.ts';
@@ -73,23 +74,14 @@ async function loadTls(
 	hosts: readonly string[],
 ): Promise<DatabaseConfig['tls']> {
 	const at: Path = ['databases', name, 'tls'];
-	const { tls } = raw;
 	// Hosts that only Patroni knows may be anywhere.
-	const remote = hosts.length === 0 ? ['hosts of Patroni'] : hosts.filter((host) => !isLoopback(host));
-	const mode = tls?.mode ?? (remote.length === 0 ? 'disable' : 'verify-full');
-	if ((tls?.cert === undefined) !== (tls?.key === undefined)) reader.problem(at, 'cert and key go together');
-	if (mode === 'verify-ca' && tls?.ca === undefined) reader.problem([...at, 'ca'], 'missing: mode verify-ca needs it');
-	if (mode === 'disable' && remote.length > 0) {
-		reader.warn(
-			`databases.${name}.tls.mode: disable to ${remote.join(', ')}: statements and rows can be read on the network`,
-		);
-		if (raw.allowPassword.includes('cleartext'))
-			reader.warn(`databases.${name}.allowPassword: the password can be read on the network too`);
-	}
-	return {
-		mode,
-		ca: await reader.optionalPem([...at, 'ca'], tls?.ca),
-		cert: await reader.optionalPem([...at, 'cert'], tls?.cert),
-		key: await reader.optionalSecret([...at, 'key'], tls?.key === undefined ? undefined : { file: tls.key }),
-	};
+	const tls = await loadServerTls(reader, at, raw.tls, {
+		hosts,
+		elsewhere: 'hosts of Patroni',
+		risk: 'statements and rows',
+	});
+	const remote = hosts.length === 0 || hosts.some((host) => !isLoopback(host));
+	if (tls.mode === 'disable' && remote && raw.allowPassword.includes('cleartext'))
+		reader.warn(`databases.${name}.allowPassword: the password can be read on the network too`);
+	return tls;
 }

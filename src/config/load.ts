@@ -1,11 +1,12 @@
 /** Reads portcullis.yaml: every mistake is found at once and named by its key and line, before anything is started. */
 import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
-import type { Config, ListenConfig } from './config.ts';
+import type { Config, ListenConfig, PeerConfig } from './config.ts';
 import { ConfigDocument, ConfigError } from './document.ts';
 import { loadAudit } from './load-audit.ts';
 import { loadDatabases } from './load-databases.ts';
 import { loadIdentity } from './load-identity.ts';
+import { loadServerTls } from './load-server-tls.ts';
 import { isLoopback, messageOf, type Path, Reader, readText } from './reader.ts';
 import { configSchema, type RawConfig, workersMax } from './schema.ts';
 import { Secret } from './secret.ts';
@@ -86,9 +87,10 @@ async function load(reader: Reader, raw: RawConfig): Promise<Config> {
 
 async function loadListen(reader: Reader, raw: RawConfig['listen']): Promise<ListenConfig> {
 	const { host, port, tls } = raw;
+	const peers = await loadPeers(reader, raw.peers);
 	if (tls.mode === 'off') {
 		if (!isLoopback(host)) reader.warn(`listen.tls.mode: off on ${host}: what clients send can be read on the network`);
-		return { host, port, tls: null };
+		return { host, port, tls: null, peers };
 	}
 	for (const key of ['cert', 'key'] as const) {
 		if (tls[key] === undefined) reader.problem(['listen', 'tls', key], `missing: mode ${tls.mode} needs it`);
@@ -103,7 +105,21 @@ async function loadListen(reader: Reader, raw: RawConfig['listen']): Promise<Lis
 		host,
 		port,
 		tls: { mode, cert: reader.path(cert), key: reader.path(key), clientCa, clientCrl, clientName },
+		peers,
 	};
+}
+
+async function loadPeers(reader: Reader, raw: RawConfig['listen']['peers']): Promise<PeerConfig[]> {
+	const peers: PeerConfig[] = [];
+	for (const [index, { host, port, tls }] of raw.entries()) {
+		const at: Path = ['listen', 'peers', index];
+		if (host.startsWith('/')) reader.problem([...at, 'host'], 'gateways do not listen on Unix sockets');
+		if (peers.some((other) => other.host === host && other.port === port))
+			reader.problem(at, `${host}:${port} is there twice`);
+		const place = { hosts: [host], risk: 'cancel keys' };
+		peers.push({ host, port, tls: await loadServerTls(reader, [...at, 'tls'], tls, place) });
+	}
+	return peers;
 }
 
 /** Absolute path of a PEM file that is there. */

@@ -10,3 +10,11 @@ export const secretFile = z.strictObject({
 });
 export const secretEnv = z.strictObject({ env: text.describe('Name of an environment variable that holds it.') });
 export const secret = z.union([secretEnv, secretFile], { error: 'must be { env: NAME } or { file: PATH }' });
+
+/** TLS to a server of the gateway's. */
+export const serverTls = z.strictObject({
+	mode: z.enum(['disable', 'require', 'verify-ca', 'verify-full']).default('verify-full').describe("libpq's words."),
+	ca: text.optional().describe("PEM file of the authorities to trust. Default: the system's."),
+	cert: text.optional().describe('PEM file of a client certificate.'),
+	key: text.optional().describe('PEM file of its private key.'),
+});

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { auditSchema } from './schema-audit.ts';
 import { hasHost, hostKeys, shardKeys } from './schema-hosts.ts';
-import { count, port, secret, secretEnv, secretFile, text } from './schema-parts.ts';
+import { count, port, secret, secretEnv, secretFile, serverTls, text } from './schema-parts.ts';
 
 const VERIFIER = /^SCRAM-SHA-256\$[1-9][0-9]*:[A-Za-z0-9+/=]+\$[A-Za-z0-9+/=]+:[A-Za-z0-9+/=]+$/;
 const verifier = z.union(
@@ -40,10 +40,30 @@ const listenTls = z.strictObject({
 		.describe('Where a client certificate has the name: common name, or alternative name of that kind.'),
 });
 
+/** Other gateways that a cancel request may be for. */
+export const peersMax = 32;
+
+const peer = z.strictObject({
+	host: text.describe(
+		'Name or address of the other gateway; a name with several addresses stands for as many gateways.',
+	),
+	port: port(1).default(6432).describe('Port on which it listens for clients.'),
+	tls: serverTls
+		.optional()
+		.describe('TLS towards it: cancel keys go over this. Default: as below; for a loopback address none.'),
+});
+
 const listen = z.strictObject({
 	host: text.default('127.0.0.1').describe('Address to listen on.'),
 	port: port(0).default(6432).describe('Port to listen on; 0 takes a free one.'),
 	tls: listenTls.prefault({ mode: 'off' }).describe('TLS towards clients. Without it there is none.'),
+	peers: z
+		.array(peer)
+		.max(peersMax)
+		.default([])
+		.describe(
+			'The other gateways behind the same balancer, to which cancel requests are handed on whose key is not known here. The gateway itself may be among them, so that all have the same file.',
+		),
 });
 
 const issuer = z.strictObject({
@@ -195,16 +215,7 @@ const database = z
 			.describe(
 				'Whether `replicate` on this database also lets somebody copy the whole server (physical replication). Default: only for the name `replication`.',
 			),
-		tls: z
-			.strictObject({
-				mode: z
-					.enum(['disable', 'require', 'verify-ca', 'verify-full'])
-					.default('verify-full')
-					.describe("libpq's words."),
-				ca: text.optional().describe("PEM file of the authorities to trust. Default: the system's."),
-				cert: text.optional().describe('PEM file of a client certificate.'),
-				key: text.optional().describe('PEM file of its private key.'),
-			})
+		tls: serverTls
 			.optional()
 			.describe('TLS towards the server. Default: as below; for a loopback address or a Unix socket none.'),
 		pool: z

@@ -32,6 +32,8 @@ export interface CancelHouse {
 	readonly sessions: Iterable<LiveSession>;
 	/** Whether a request that nobody here knows may be put on record, which strangers must not fill. */
 	readonly mayRecord: () => boolean;
+	/** Whether whoever has sent it has left. */
+	readonly hasLeft: () => Promise<boolean>;
 }
 
 /** Resolves when whoever asked may be told that it is done, which is all they are ever told. */
@@ -42,6 +44,8 @@ export async function cancel(
 ): Promise<void> {
 	const { services } = house;
 	const question = await questionOf(request, from, services);
+	// A gateway that has not waited has told its client that it is done: by now it may hit another statement.
+	if (question.forwarded && (await house.hasLeft())) return;
 	if (await cancelHere(question, house)) return;
 	let fate: CancelFate = 'unknown';
 	for (const others of services.elsewhere ?? []) {

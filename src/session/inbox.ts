@@ -82,6 +82,15 @@ export class Inbox {
 		}
 	}
 
+	/** Whether the other side has closed its end by now, however long ago it said the rest. */
+	async hasLeft(): Promise<boolean> {
+		this.socket.resume();
+		// What has arrived is read in the next turn of the event loop, and told in the one after.
+		for (let turn = 0; turn < 3 && !this.#gone; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+		this.socket.pause();
+		return this.#gone;
+	}
+
 	/** The body of the next `p` message. Raises 08P01 FATAL for any other. */
 	password(): Promise<Buffer> {
 		return this.take(readPassword);

@@ -329,7 +329,9 @@ class Connecting {
 	async #cancel(request: CancelRequest): Promise<void> {
 		const { clientAddress, clientPort } = this.#info;
 		const { sessions } = this.#house;
-		const house = { services: this.#services, sessions, mayRecord: () => this.#mayRecord() };
+		const mayRecord = (): boolean => this.#mayRecord();
+		const hasLeft = async (): Promise<boolean> => (await this.#inbox?.hasLeft()) ?? true;
+		const house = { services: this.#services, sessions, mayRecord, hasLeft };
 		await cancel(request, { clientAddress, clientPort }, house);
 		const socket = this.#inbox?.socket ?? this.#socket;
 		sayGoodbye(socket, undefined);
