@@ -195,6 +195,8 @@ export interface SinkConfig {
 export interface Config {
 	/** Absolute path of the file; relative paths in it are relative to its folder. */
 	readonly file: string;
+	/** Processes that serve clients. */
+	readonly workers: number;
 	readonly listen: ListenConfig;
 	readonly identity: {
 		readonly login: 'password' | 'oauthbearer' | 'device';
@@ -207,8 +209,6 @@ export interface Config {
 	/** Absolute path of the folder. */
 	readonly policies: string;
 	readonly audit: AuditConfig;
-	/** Processes that serve clients. */
-	readonly workers: number;
 	readonly admin: { readonly host: string; readonly port: number } | null;
 	readonly tracing: {
 		readonly endpoint: string;

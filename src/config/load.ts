@@ -72,8 +72,8 @@ async function load(reader: Reader, raw: RawConfig): Promise<Config> {
 	await reader.mustBeFolder(['policies'], policies);
 	return {
 		file: reader.file,
-		listen,
 		workers: raw.workers === 'auto' ? Math.min(availableParallelism(), workersMax) : raw.workers,
+		listen,
 		identity,
 		databases,
 		policies,

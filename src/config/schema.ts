@@ -290,6 +290,9 @@ const tracing = z.strictObject({
 
 const mib = 1024 * 1024;
 
+/** Each is a process with some 100 MB of its own. */
+export const workersMax = 64;
+
 const limits = z.strictObject({
 	sessionsMax: count(1).default(5_000).describe('Client sessions at a time, over all databases.'),
 	connectingPerAddressMax: count(0)
@@ -301,9 +304,6 @@ const limits = z.strictObject({
 	loginWaitMs: count(1).default(900_000).describe('The same while a person approves the login in a browser.'),
 	idleTimeoutMs: count(0)
 		.default(0)
-/** Each is a process with some 100 MB of its own. */
-export const workersMax = 64;
-
 		.describe('How long a client may be silent outside of a transaction; 0 switches it off.'),
 	sessionsPerUserMax: count(0)
 		.default(0)
@@ -387,6 +387,14 @@ export const workersMax = 64;
 
 /** What portcullis.yaml holds. Unknown keys are errors at every level. */
 export const configSchema = z.strictObject({
+	workers: z
+		.union([count(1).max(workersMax), z.literal('auto')], {
+			error: `must be a number from 1 to ${workersMax}, or auto`,
+		})
+		.default(1)
+		.describe(
+			'Processes that serve clients on the one port, each on a core of its own: see docs/operating.md. `auto`: as many as there are cores. `1`: no other processes.',
+		),
 	listen: listen.prefault({}).describe('Where clients connect to.'),
 	identity: identity.describe('Who may sign in, and how.'),
 	databases: z
@@ -398,14 +406,6 @@ export const configSchema = z.strictObject({
 	admin: admin.optional().describe('Health, metrics and console. Without it there is no admin port.'),
 	tracing: tracing.optional().describe('Traces of statements. Without it there are none.'),
 	limits: limits.prefault({}).describe('Limits; times in milliseconds, sizes in bytes.'),
-	workers: z
-		.union([count(1).max(workersMax), z.literal('auto')], {
-			error: `must be a number from 1 to ${workersMax}, or auto`,
-		})
-		.default(1)
-		.describe(
-			'Processes that serve clients on the one port, each on a core of its own: see docs/operating.md. `auto`: as many as there are cores. `1`: no other processes.',
-		),
 });
 
 /** The file as written, with defaults filled in; paths and secrets still as they stand. */
