@@ -29,6 +29,7 @@ import { followPolicy, type PolicyFollower, reloadWords } from './policy-followi
 import { cancelPeers } from './peers.ts';
 import { looksOf, sessionServices } from './session-services.ts';
 import { startTracing } from './tracing.ts';
+import { WorkerCancels } from './workers/cancels.ts';
 import { version } from './version.ts';
 import { loneBus, type WorkerBus } from './workers/bus.ts';
 
@@ -132,7 +133,8 @@ async function start(
 	const view = viewOf(running, now());
 	const console = consoleOf(running, view, sink, now);
 	const peers = cancelPeers(config, meters, log);
-	const elsewhere = peers === null ? [] : [peers];
+	const workers = new WorkerCancels(bus, { cancelHere: async (one) => (await door.listener?.cancel(one)) === true });
+	const elsewhere = peers === null ? [workers] : [workers, peers];
 	const isPeer = async (address: string): Promise<boolean> => (await peers?.isPeer(address)) === true;
 	const services = sessionServices({ ...shared, log, now, bridge, audit: recorded, console, elsewhere, isPeer });
 
