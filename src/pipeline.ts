@@ -358,8 +358,10 @@ function inputsOf({ context, snapshot, parameterTypes }: Question, { readsMax }:
 	const { searchPath, tempSchema } = context.names;
 	if (searchPath === null) return null;
 	const touchesProtected = (name: string): boolean | undefined => context.prepared?.(name)?.statement.touchesProtected;
+	const castTargets = (name: string): readonly number[] => context.prepared?.(name)?.statement.castTargets ?? [];
 	const { access } = context;
-	return { catalog: snapshot, access, searchPath, tempSchema, parameterTypes, nonce, readsMax, touchesProtected };
+	const names = { searchPath, tempSchema, parameterTypes };
+	return { catalog: snapshot, access, ...names, nonce, readsMax, touchesProtected, castTargets };
 }
 
 /** A relation that one statement makes is there for those after it, and one that it drops or renames is not. */

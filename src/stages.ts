@@ -221,6 +221,8 @@ export interface StatementDecision {
 	readonly rules: readonly RuleRef[];
 	/** Of the session, that it declares or fetches from: what is fetched is what was declared. */
 	readonly cursor?: string;
+	/** Types to which a user's cast may bring what is given to it by EXECUTE. Missing: none. */
+	readonly castTargets?: readonly number[];
 	/** For EXECUTE: the text that was prepared. */
 	readonly executes?: string;
 	/** It touches a protected relation: errors and notices are redacted. */

@@ -129,6 +129,7 @@ export function decodeRoutine(row: Row, intern: Intern, part: 'builtin' | 'user'
 		volatility: known(VOLATILITIES, row[11]),
 		leakproof: bool(row[12]),
 		compiled: bool(row[13]),
+		ofExtension: bool(row[14]),
 		builtin: part === 'builtin',
 	};
 }

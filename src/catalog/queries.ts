@@ -166,7 +166,7 @@ where ${ofPart(part, 'l.oid')}`;
 
 /**
  * Rows, one a routine: oid, schema, name, prokind, argument types (oids), their names as JSON, defaults, variadic element,
- * returns set, result type, names of OUT and TABLE columns as JSON, volatility, leakproof, written in C.
+ * returns set, result type, names of OUT and TABLE columns as JSON, volatility, leakproof, written in C, of an extension.
  */
 export function routinesQuery(part: Part): string {
 	return `
@@ -175,9 +175,10 @@ select p.oid, n.nspname, p.proname, p.prokind::text, p.proargtypes::text,
 	p.pronargdefaults, p.provariadic, p.proretset, p.prorettype,
 	(select json_agg(coalesce(p.proargnames[o], '') order by o)
 		from unnest(p.proargmodes) with ordinality x(m, o) where m in ('o', 'b', 't')),
-	p.provolatile::text, p.proleakproof, l.lanname in ('c', 'internal')
+	p.provolatile::text, p.proleakproof, l.lanname in ('c', 'internal'), e.objid is not null
 from pg_proc p
 join pg_language l on l.oid = p.prolang
+left join pg_depend e on e.classid = 'pg_proc'::regclass and e.objid = p.oid and e.objsubid = 0 and e.deptype = 'e'
 join pg_namespace n on n.oid = p.pronamespace
 where ${ofPart(part, 'p.oid')}`;
 }

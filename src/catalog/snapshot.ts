@@ -82,6 +82,8 @@ export interface Routine {
 	readonly leakproof: boolean;
 	/** Written in C, which takes a superuser to install. Missing: no. */
 	readonly compiled?: boolean;
+	/** Part of an extension, which takes the server's administrator to install. Missing: no. */
+	readonly ofExtension?: boolean;
 	/** oid < 16384 and in pg_catalog: comes with the server. */
 	readonly builtin: boolean;
 }

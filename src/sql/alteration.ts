@@ -1,7 +1,8 @@
 /** ALTER, DROP, RENAME, COMMENT and GRANT. */
 import type { Node } from '@pgsql/types';
 import type { Relation } from '../catalog/snapshot.ts';
-import { columnsUnknown, boundExpressions, functionOption, tableElement } from './definition.ts';
+import { coerced } from './coercions.ts';
+import { boundExpressions, columnsUnknown, functionOption, stored, tableElement } from './definition.ts';
 import { expression } from './expression.ts';
 import {
 	mayInSchema,
@@ -14,6 +15,7 @@ import {
 	schemaOf,
 } from './may.ts';
 import { mayLoseRoutines, mayMakeOperator, mayMakeType } from './new-code.ts';
+import { resolveType } from './names.ts';
 import { as, type NodeOf } from './nodes.ts';
 import { mayRenameRoutines, mayRenameSchema, renameColumn, renameRelation } from './renaming.ts';
 import { refuse, type Walk } from './walk.ts';
@@ -76,17 +78,25 @@ const REFUSED_COMMANDS: ReadonlySet<string> = new Set([
 
 export function alterTable(walk: Walk, node: NodeOf<'AlterTableStmt'>): void {
 	if (node.relation === undefined) throw refuse(walk, 'ALTER TABLE without a relation');
-	mayOnRelation(walk, node.relation, 'alter', true);
+	const relation = mayOnRelation(walk, node.relation, 'alter', true);
 	for (const entry of node.cmds ?? []) {
 		const command = as(entry, 'AlterTableCmd');
 		const subtype = command?.subtype ?? '';
 		if (command === undefined || REFUSED_COMMANDS.has(subtype)) throw refuse(walk, `ALTER TABLE of kind ${subtype}`);
-		alterDefinition(walk, command.def);
+		const type = relation.columns.find(({ name }) => name === command.name)?.typeOid ?? null;
+		if (subtype === 'AT_ColumnDefault' || subtype === 'AT_SetExpression') stored(walk, command.def, type);
+		else alterDefinition(walk, relation, command.def);
+		const column = subtype === 'AT_AlterColumnType' ? as(command.def, 'ColumnDef') : undefined;
+		// Without USING the values that there are, are cast.
+		if (column !== undefined && column.raw_default === undefined) {
+			const wanted = { type: resolveType(walk, column.typeName)?.oid ?? null, assignment: true, location: undefined };
+			coerced(walk, { type }, wanted);
+		}
 	}
 	walk.effects.push({ type: 'ddl' });
 }
 
-function alterDefinition(walk: Walk, node: Node | undefined): void {
+function alterDefinition(walk: Walk, relation: Relation, node: Node | undefined): void {
 	if (node === undefined || 'DefElem' in node || 'List' in node || 'ReplicaIdentityStmt' in node) return;
 	if ('ColumnDef' in node || 'Constraint' in node) {
 		tableElement(walk, node);
@@ -95,7 +105,7 @@ function alterDefinition(walk: Walk, node: Node | undefined): void {
 	const partition = as(node, 'PartitionCmd');
 	if (partition !== undefined) {
 		if (partition.name !== undefined) mayOnRelation(walk, partition.name, 'alter', true);
-		boundExpressions(walk, partition.bound);
+		boundExpressions(walk, partition.bound, [relation]);
 		return;
 	}
 	const parent = as(node, 'RangeVar');

@@ -3,6 +3,7 @@ import type { Node } from '@pgsql/types';
 import { GatewayError } from '../errors.ts';
 import type { Edit, ObjectUse, RuleRef, SessionEffect, StatementDecision } from '../stages.ts';
 import { checkParameterTypes } from './casts.ts';
+import { castTargets, finishCoercions } from './coercions.ts';
 import type { Relation } from '../catalog/snapshot.ts';
 import { cursorOf } from './cursor.ts';
 import { applyEdits } from './edits.ts';
@@ -44,6 +45,7 @@ export function analyse(context: AnalysisContext, source: SourceText, parsed: Pa
 	try {
 		checkParameterTypes(walk);
 		statement(walk, parsed.node);
+		finishCoercions(walk);
 		finishReads(walk);
 		const edits = isUntouched(walk) ? [] : walk.edits.sorted();
 		const rewritten = applyEdits(source.bytes, edits, parsed.start, parsed.end);
@@ -121,7 +123,9 @@ function asRefusal(error: unknown, node: Node): GatewayError {
 function allowed(walk: Walk, parsed: Node, sql: string, rewritten: string): StatementDecision {
 	const node = tagOf(parsed);
 	const objects = [...walk.uses.values()].map(objectUse);
+	const targets = castTargets(walk);
 	return {
+		...(targets.length === 0 ? {} : { castTargets: targets }),
 		effect: walk.masks ? 'mask' : 'allow',
 		node,
 		sql,

@@ -4,6 +4,7 @@ import { isSecretSetting, secretSettingNames, settingSafety } from '../catalog/s
 import type { CatalogSnapshot, Routine } from '../catalog/snapshot.ts';
 import { GatewayError } from '../errors.ts';
 import { checkUserCasts, madeType, usedType } from './casts.ts';
+import { coercedArguments, coercedTogether, coercedToJson, MAKES_JSON } from './coercions.ts';
 import { checkSequence } from './sequence.ts';
 import { resolveType, stringsOf, TYPE } from './names.ts';
 import { as } from './nodes.ts';
@@ -29,14 +30,23 @@ export function checkCallNode(walk: Walk, node: FuncCall, args: readonly ExprInf
 		const candidates = findRoutines(walk.context, call);
 		if (candidates.length > 0 && candidates.every(isBuiltin)) {
 			const special = specialCall(walk, node, candidates[0]?.name ?? '');
-			if (special) return checkedSpecial(candidates);
+			if (special) {
+				coercedArguments(walk, candidates, call);
+				return checkedSpecial(candidates);
+			}
 		}
 	}
 	const cast = castInstead(walk, call);
 	if (cast !== undefined) return cast;
 	const info = checkCall(walk, call);
 	for (const routine of info.candidates) checkMadeValues(walk, routine, call);
-	return { ...info, type: polymorphicResult(walk, info, args) };
+	if (info.candidates.some(({ builtin, name }) => builtin && MAKES_JSON.test(name)))
+		coercedToJson(walk, args, node.location);
+	const isCast = coercedArguments(walk, info.candidates, call);
+	// What is asked of a hypothetical row gets the types of those that there are.
+	const together = node.agg_within_group === true && coercedTogether(walk, args, node.location);
+	const leakproof = info.leakproof && !isCast && !together;
+	return { ...info, leakproof, type: polymorphicResult(walk, info, args) };
 }
 
 /** Functions that make values of the type of their first argument. */

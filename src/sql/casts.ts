@@ -35,7 +35,9 @@ export function checkUserCasts(
 		if (cast.routine === 0 || (cast.target !== target && cast.target !== to)) continue;
 		if (source !== null && cast.source !== source && cast.source !== from) continue;
 		const routine = catalog.routineByOid(cast.routine);
-		if (routine !== undefined && !routine.builtin) checkRoutine(walk, routine, 'execute', location);
+		if (routine === undefined || routine.builtin) continue;
+		if (source === null) walk.guesses.push({ routine, types: [cast.source], location });
+		else checkRoutine(walk, routine, 'execute', location);
 	}
 }
 
@@ -57,24 +59,10 @@ export function checkParameterTypes(walk: Walk): void {
 	}
 }
 
-/** The type of a column that is made: whatever can be assigned to it runs the casts into it. */
-export function columnType(walk: Walk, typeName: TypeName | undefined, location: number | undefined): void {
-	const type = usedType(walk, typeName, location);
-	checkUserCasts(walk, null, type?.oid, location);
-}
-
 /** The same for a type that is told by another value of it. */
 export function madeType(walk: Walk, oid: number | null, location: number | undefined): void {
 	const type = oid === null ? undefined : walk.context.catalog.typeByOid(oid);
 	if (type !== undefined) checkTypeRoutines(walk, type, location, new Set());
-}
-
-/** The same for a column whose type comes from elsewhere: another relation, a type, a query. */
-export function columnTypeByOid(walk: Walk, oid: number | null, location: number | undefined): void {
-	const type = oid === null ? undefined : walk.context.catalog.typeByOid(oid);
-	if (type === undefined) return;
-	checkTypeRoutines(walk, type, location, new Set());
-	checkUserCasts(walk, null, type.oid, location);
 }
 
 function checkTypeRoutines(walk: Walk, type: Type, location: number | undefined, seen: Set<number>): void {

@@ -2,8 +2,9 @@
 import type { Node, RangeVar, SelectStmt } from '@pgsql/types';
 import { checkSetting, literalOf } from './call.ts';
 import type { Relation } from '../catalog/snapshot.ts';
-import { columnType, columnTypeByOid } from './casts.ts';
-import { expression } from './expression.ts';
+import { madeType, usedType } from './casts.ts';
+import { coerced } from './coercions.ts';
+import { expression, truth } from './expression.ts';
 import {
 	type Making,
 	mayCreateRelation,
@@ -39,16 +40,19 @@ export function columnsUnknown(): Scope {
 export function createTable(walk: Walk, node: NodeOf<'CreateStmt'>): void {
 	const making = mayCreateRelation(walk, node.relation);
 	const columns: MadeColumn[] = [];
+	const parents: Relation[] = [];
 	for (const parent of node.inhRelations ?? []) {
 		const range = as(parent, 'RangeVar');
-		if (range !== undefined)
-			columns.push(...columnsOf(walk, mayOnRelation(walk, range, 'alter', true), range.location));
+		if (range === undefined) continue;
+		const relation = mayOnRelation(walk, range, 'alter', true);
+		parents.push(relation);
+		columns.push(...columnsOf(walk, relation, range.location));
 	}
 	columns.push(...typedColumns(walk, node.ofTypename));
 	for (const element of node.tableElts ?? []) columns.push(...tableElement(walk, element));
 	for (const element of node.partspec?.partParams ?? [])
 		expression(as(element, 'PartitionElem')?.expr, { walk, scope: columnsUnknown(), place: 'output', writing: false });
-	boundExpressions(walk, node.partbound);
+	boundExpressions(walk, node.partbound, parents);
 	made(walk, making, 'table', columns);
 	walk.effects.push({ type: 'ddl' });
 }
@@ -61,7 +65,7 @@ interface MadeColumn {
 /** Columns that come from another relation. */
 function columnsOf(walk: Walk, relation: Relation, location: number | undefined): readonly MadeColumn[] {
 	return relation.columns.map(({ name, typeOid }) => {
-		columnTypeByOid(walk, typeOid, location);
+		madeType(walk, typeOid, location);
 		return { name, type: typeOid };
 	});
 }
@@ -113,12 +117,19 @@ function made(
 	};
 }
 
-/** FOR VALUES of a partition: constants, or expressions of constants. */
-export function boundExpressions(walk: Walk, bound: NodeOf<'PartitionBoundSpec'> | undefined): void {
+/** FOR VALUES of a partition: constants, or expressions of constants, cast to the types of its key. `of`: what it is a partition of. */
+export function boundExpressions(
+	walk: Walk,
+	bound: NodeOf<'PartitionBoundSpec'> | undefined,
+	of: readonly Relation[],
+): void {
+	const types = of.flatMap(({ columns }) => columns.map(({ typeOid }) => typeOid));
 	const around = { walk, scope: newScope(null), place: 'output', writing: false } as const;
 	for (const datum of [...(bound?.listdatums ?? []), ...(bound?.lowerdatums ?? []), ...(bound?.upperdatums ?? [])]) {
 		// MINVALUE and MAXVALUE come as column references.
-		if (!('ColumnRef' in datum) && !('PartitionRangeDatum' in datum)) expression(datum, around);
+		if ('ColumnRef' in datum || 'PartitionRangeDatum' in datum) continue;
+		const info = expression(datum, around);
+		for (const type of types) coerced(walk, info, { type, assignment: true, location: undefined });
 	}
 }
 
@@ -128,27 +139,36 @@ export function tableElement(walk: Walk, node: Node | undefined): readonly MadeC
 	const constraint = as(node, 'Constraint');
 	const like = as(node, 'TableLikeClause');
 	if (column !== undefined) {
-		columnType(walk, column.typeName, column.location);
-		expression(column.raw_default, { walk, scope: columnsUnknown(), place: 'output', writing: false });
-		for (const entry of column.constraints ?? []) tableElement(walk, entry);
-		return [{ name: column.colname ?? '', type: resolveType(walk, column.typeName)?.oid ?? null }];
+		const type = usedType(walk, column.typeName, column.location)?.oid ?? null;
+		stored(walk, column.raw_default, type);
+		for (const entry of column.constraints ?? []) constraintOf(walk, as(entry, 'Constraint') ?? {}, type);
+		return [{ name: column.colname ?? '', type }];
 	}
 	if (constraint !== undefined) {
-		constraintOf(walk, constraint);
+		constraintOf(walk, constraint, null);
 		return [];
 	}
 	if (like?.relation === undefined)
 		throw refuse(walk, `a table element of kind ${node === undefined ? 'nothing' : tagOf(node)}`);
 	const item = readRelation(walk, like.relation, null);
 	if (walk.reads.has(item)) throw refuse(walk, 'CREATE TABLE ... LIKE a protected relation', like.relation.location);
-	for (const { type } of item.columns ?? []) columnTypeByOid(walk, type, like.relation.location);
+	for (const { type } of item.columns ?? []) madeType(walk, type, like.relation.location);
 	return item.columns ?? [];
 }
 
-function constraintOf(walk: Walk, constraint: NodeOf<'Constraint'>): void {
+/** A default, or what is computed in its place: cast to the type of its column, each time that a row is stored. */
+export function stored(walk: Walk, node: Node | undefined, type: number | null): void {
+	if (node === undefined) return;
+	const info = expression(node, { walk, scope: columnsUnknown(), place: 'output', writing: false });
+	coerced(walk, info, { type, assignment: true, location: undefined });
+}
+
+/** `type`: of the column that it stands at. */
+function constraintOf(walk: Walk, constraint: NodeOf<'Constraint'>, type: number | null): void {
 	const around = { walk, scope: columnsUnknown(), place: 'output', writing: false } as const;
-	expression(constraint.raw_expr, around);
-	expression(constraint.where_clause, around);
+	if (constraint.contype === 'CONSTR_CHECK') truth(constraint.raw_expr, around);
+	else stored(walk, constraint.raw_expr, type);
+	if (constraint.where_clause !== undefined) truth(constraint.where_clause, around);
 	for (const exclusion of constraint.exclusions ?? []) {
 		const element = as(as(exclusion, 'List')?.items?.[0], 'IndexElem');
 		expression(element?.expr, around);
@@ -157,6 +177,9 @@ function constraintOf(walk: Walk, constraint: NodeOf<'Constraint'>): void {
 	// A foreign key answers whether a row is there: only for those who may see all rows of it.
 	const item = readRelation(walk, constraint.pktable, null);
 	if (walk.reads.has(item)) throw refuse(walk, 'a foreign key to a protected relation', constraint.pktable.location);
+	// Columns of two types are compared by a cast.
+	for (const { type } of item.columns ?? [])
+		coerced(walk, { type: null }, { type, assignment: false, location: undefined });
 }
 
 export function createTableAs(walk: Walk, node: NodeOf<'CreateTableAsStmt'>): void {
@@ -176,7 +199,7 @@ function madeOf(
 	aliases: readonly Node[] | undefined,
 ): void {
 	const names = stringsOf(aliases);
-	for (const { type } of columns ?? []) columnTypeByOid(walk, type, undefined);
+	for (const { type } of columns ?? []) madeType(walk, type, undefined);
 	made(walk, making, 'table', columns?.map(({ name, type }, i) => ({ name: names[i] ?? name, type })) ?? null);
 }
 
@@ -211,7 +234,7 @@ export function createIndex(walk: Walk, node: NodeOf<'IndexStmt'>): void {
 	mayOnRelation(walk, node.relation, 'alter', true);
 	const around = { walk, scope: columnsUnknown(), place: 'output', writing: false } as const;
 	for (const element of node.indexParams ?? []) expression(as(element, 'IndexElem')?.expr, around);
-	expression(node.whereClause, around);
+	if (node.whereClause !== undefined) truth(node.whereClause, around);
 	walk.effects.push({ type: 'ddl' });
 }
 
@@ -268,7 +291,8 @@ export function createTrigger(walk: Walk, node: NodeOf<'CreateTrigStmt'>): void 
 	if (node.relation === undefined) throw refuse(walk, 'CREATE TRIGGER without a relation');
 	mayOnRelation(walk, node.relation, 'alter', true);
 	routineNamed(walk, stringsOf(node.funcname));
-	expression(node.whenClause, { walk, scope: columnsUnknown(), place: 'output', writing: false });
+	const around = { walk, scope: columnsUnknown(), place: 'output', writing: false } as const;
+	if (node.whenClause !== undefined) truth(node.whenClause, around);
 	walk.effects.push({ type: 'ddl' });
 }
 
@@ -357,7 +381,7 @@ export function routineNamed(walk: Walk, names: readonly string[]): void {
 }
 
 export function createDomain(walk: Walk, node: NodeOf<'CreateDomainStmt'>): void {
-	for (const constraint of node.constraints ?? []) tableElement(walk, constraint);
-	columnType(walk, node.typeName, undefined);
+	const type = usedType(walk, node.typeName, undefined)?.oid ?? null;
+	for (const constraint of node.constraints ?? []) constraintOf(walk, as(constraint, 'Constraint') ?? {}, type);
 	createNamed(walk, node.domainname, 'CREATE DOMAIN');
 }

@@ -1,4 +1,5 @@
 /** What is known of an expression by its parts: whether it may meet rows that a filter hides, and whether it may fail only once it runs. */
+import { coercedTogether } from './coercions.ts';
 import { commonType } from './types.ts';
 import type { ExprInfo, Walk } from './walk.ts';
 
@@ -22,7 +23,8 @@ export function tried(parts: readonly ExprInfo[], type?: number | null): ExprInf
 /** The server brings them to one type; where they are not known to be of one, code that is not leakproof may do so. */
 export function brought(walk: Walk, parts: readonly ExprInfo[]): ExprInfo {
 	const whole = tried(parts);
-	return whole.type === null && parts.length > 1 ? unsafe(walk, whole) : whole;
+	const runs = coercedTogether(walk, parts);
+	return runs || (whole.type === null && parts.length > 1) ? unsafe(walk, whole) : whole;
 }
 
 /** The result of a call with these arguments. `folds`: of constants the planner knows it before anything runs. */

@@ -1,8 +1,9 @@
 /** Walks an expression: what it reads and calls, of what type it is, and whether it may meet rows that a filter hides. */
-import type { Node, SelectStmt, SortBy, WindowDef } from '@pgsql/types';
+import type { Node, SortBy, WindowDef } from '@pgsql/types';
 import type { CatalogSnapshot } from '../catalog/snapshot.ts';
 import { checkCallNode } from './call.ts';
 import { checkUserCasts, isSafeCast, usedType } from './casts.ts';
+import { coercedTo, coercedTogether } from './coercions.ts';
 import { columnRef } from './column-ref.ts';
 import { jsonExpressions } from './json.ts';
 import { stringsOf, TYPE } from './names.ts';
@@ -13,6 +14,7 @@ import { constantType } from './literal.ts';
 import { collectAsked } from './sampled.ts';
 import { resolveBare, type Scope } from './scope.ts';
 import { commonType, resolvedType } from './types.ts';
+import { mayFailByCount } from './single-row.ts';
 import { brought, called, joined, tried, unsafe } from './expr-info.ts';
 import { GatewayError } from '../errors.ts';
 import { type ExprInfo, type Place, positionAt, refuse, requireVersion, type Walk } from './walk.ts';
@@ -47,7 +49,7 @@ export function expressions(nodes: readonly (Node | undefined)[] | undefined, ar
 export function condition(node: Node | undefined, around: Omit<Around, 'place'>): void {
 	for (const part of conjuncts(node)) {
 		collectAsked(around.walk, () => {
-			const info = expression(part, { ...around, place: 'qual' });
+			const info = truth(part, { ...around, place: 'qual' });
 			if (!info.safe) around.walk.leaky = true;
 			return info.safe;
 		});
@@ -75,11 +77,11 @@ const HANDLERS: Handlers = {
 	A_Expr: operation,
 	BoolExpr: (node, around) =>
 		tried(
-			(node.args ?? []).map((arg) => expression(arg, around)),
+			(node.args ?? []).map((arg) => truth(arg, around)),
 			TYPE.bool,
 		),
 	NullTest: (node, around) => ({ ...expression(node.arg, around), type: TYPE.bool }),
-	BooleanTest: (node, around) => ({ ...expression(node.arg, around), type: TYPE.bool }),
+	BooleanTest: (node, around) => truth(node.arg, around),
 	FuncCall: functionCall,
 	SubLink: subLink,
 	CaseExpr: caseExpression,
@@ -89,7 +91,11 @@ const HANDLERS: Handlers = {
 			(node.args ?? []).map((arg) => expression(arg, around)),
 		),
 	// Compared by whatever its type is sorted by: that of records fails where two differ in their types, if it comes so far.
-	MinMaxExpr: (node, around) => unsafe(around.walk, expressions(node.args, around)),
+	MinMaxExpr: (node, around) => {
+		const parts = (node.args ?? []).map((arg) => expression(arg, around));
+		coercedTogether(around.walk, parts, node.location);
+		return unsafe(around.walk, joined(parts));
+	},
 	SQLValueFunction: (node) => ({ type: SQL_VALUE_TYPES[node.op ?? ''] ?? null, constant: true, safe: true }),
 	TypeCast: typeCast,
 	CollateClause: (node, around) => expression(node.arg, around),
@@ -102,20 +108,19 @@ const HANDLERS: Handlers = {
 			items.type === null || items.type === TYPE.unknown ? 0 : around.walk.context.catalog.arrayTypeOf(items.type);
 		return { ...items, type: element === 0 ? null : element };
 	},
-	RowExpr: (node, around) => ({ ...expressions(node.args, around), type: null }),
+	RowExpr: rowExpression,
 	A_Indirection: indirection,
 	GroupingFunc: (node, around) => ({ ...expressions(node.args, around), type: TYPE.int4 }),
 	NamedArgExpr: (node, around) => expression(node.arg, around),
 	XmlExpr: (node, around) => {
 		const named = (node.named_args ?? []).map((item) => expression(as(item, 'ResTarget')?.val, around));
-		return unsafe(
-			around.walk,
-			joined([...named, expressions(node.args, around)], node.op === 'IS_DOCUMENT' ? TYPE.bool : TYPE.xml),
-		);
+		const plain = (node.args ?? []).map((arg) => expression(arg, around));
+		for (const arg of plain) coercedTo(around.walk, arg, [TYPE.xml, TYPE.text, TYPE.int4], node.location);
+		return unsafe(around.walk, joined([...named, ...plain], node.op === 'IS_DOCUMENT' ? TYPE.bool : TYPE.xml));
 	},
 	XmlSerialize: (node, around) =>
 		unsafe(around.walk, {
-			...expression(node.expr, around),
+			...wanted(node.expr, [TYPE.xml], around),
 			type: usedType(around.walk, node.typeName, node.location)?.oid ?? null,
 		}),
 	SetToDefault: () => ({ type: TYPE.unknown, constant: true, safe: true }),
@@ -149,6 +154,27 @@ const SQL_VALUE_TYPES: Readonly<Record<string, number>> = {
 	SVFOP_CURRENT_SCHEMA: TYPE.name,
 };
 
+/** Where the server wants a truth value, it casts as for assignment. */
+export function truth(node: Node | undefined, around: Around): ExprInfo {
+	return { ...wanted(node, [TYPE.bool], around), type: TYPE.bool };
+}
+
+/** The same for other types: the value may be cast to one of them. */
+export function wanted(node: Node | undefined, types: readonly number[], around: Around): ExprInfo {
+	const info = expression(node, around);
+	const isCast = node !== undefined && coercedTo(around.walk, info, types);
+	return isCast ? unsafe(around.walk, info) : info;
+}
+
+function rowExpression(node: NodeOf<'RowExpr'>, around: Around): ExprInfo {
+	const parts = (node.args ?? []).map((arg) => expression(arg, around));
+	return { ...joined(parts, null), fields: (node.args ?? []).some(isStar) ? null : parts.map(({ type }) => type) };
+}
+
+function isStar(node: Node): boolean {
+	return as(node, 'ColumnRef')?.fields?.some((field) => 'A_Star' in field) === true;
+}
+
 /** A parameter without a declared type is like an untyped literal, unless something else in the text gives it a type first. */
 function parameterType(walk: Walk, number: number): number | null {
 	const declared = walk.context.parameterTypes[number - 1] ?? 0;
@@ -157,14 +183,11 @@ function parameterType(walk: Walk, number: number): number | null {
 }
 
 function typeCast(node: NodeOf<'TypeCast'>, around: Around): ExprInfo {
-	const parts = as(node.arg, 'RowExpr')?.args;
-	const row = parts?.map((part) => expression(part, around));
-	const arg = row === undefined ? expression(node.arg, around) : joined(row, null);
-	const isStar = (part: Node): boolean => as(part, 'ColumnRef')?.fields?.some((field) => 'A_Star' in field) === true;
-	const fields = parts?.some(isStar) === true ? null : row?.map((part) => part.type);
+	const arg = expression(node.arg, around);
+	const isRow = node.arg !== undefined && 'RowExpr' in node.arg;
 	for (const modifier of node.typeName?.typmods ?? []) expression(modifier, around);
 	const target = usedType(around.walk, node.typeName, node.location);
-	checkUserCasts(around.walk, fields ?? arg.type, target?.oid, node.location);
+	checkUserCasts(around.walk, (isRow ? arg.fields : null) ?? arg.type, target?.oid, node.location);
 	const harmless = target !== undefined && isSafeCast(around.walk.context.catalog, arg.type, target.oid);
 	// A literal is read as its type before anything runs, but not checked against a domain.
 	const folds = node.arg !== undefined && 'A_Const' in node.arg && target?.kind === 'b';
@@ -197,7 +220,7 @@ function functionCall(node: NodeOf<'FuncCall'>, around: Around): ExprInfo {
 	const field = fieldOf(node, around);
 	if (field !== undefined) return field;
 	const order = sortItems(node.agg_order, around);
-	const filter = expression(node.agg_filter, around);
+	const filter = node.agg_filter === undefined ? NOTHING : truth(node.agg_filter, around);
 	const window = windowDefinition(node.over, around);
 	const within = node.agg_within_group === true ? order : [];
 	const info = checkCallNode(around.walk, node, [...args, ...within]);
@@ -213,7 +236,7 @@ function caseExpression(node: NodeOf<'CaseExpr'>, around: Around): ExprInfo {
 	const results: ExprInfo[] = [];
 	for (const item of node.args ?? []) {
 		const when = as(item, 'CaseWhen');
-		const test = expression(when?.expr, around);
+		const test = subject === undefined ? truth(when?.expr, around) : expression(when?.expr, around);
 		tests.push(subject === undefined ? test : compared(around, ['='], subject, test, node.location));
 		results.push(expression(when?.result, around));
 	}
@@ -331,8 +354,10 @@ function inList(node: NodeOf<'A_Expr'>, around: Around, names: readonly string[]
 	const left = expression(node.lexpr, around);
 	const seen = new Map<number | null, ExprInfo>();
 	const parts: ExprInfo[] = [left];
+	const rights: ExprInfo[] = [];
 	for (const item of items) {
 		const right = expression(item, around);
+		rights.push(right);
 		let info = seen.get(right.type);
 		if (info === undefined) {
 			info = compared(around, names, left, { ...right, constant: true, safe: true }, node.location);
@@ -340,7 +365,9 @@ function inList(node: NodeOf<'A_Expr'>, around: Around, names: readonly string[]
 		}
 		parts.push(info, right);
 	}
-	return tried(parts, TYPE.bool);
+	const isCast = coercedTogether(around.walk, [left, ...rights], node.location);
+	const whole = tried(parts, TYPE.bool);
+	return isCast ? unsafe(around.walk, whole) : whole;
 }
 
 function between(node: NodeOf<'A_Expr'>, around: Around): ExprInfo {
@@ -399,29 +426,6 @@ function subLink(node: NodeOf<'SubLink'>, around: Around): ExprInfo {
 	}
 }
 
-/** A query in the place of a value fails where it gives several rows, and does so for each row around it that it looks at. */
-function mayFailByCount(walk: Walk, { subLinkType, subselect }: NodeOf<'SubLink'>, around: Scope): boolean {
-	if (subLinkType !== 'EXPR_SUBLINK' || isSingle(walk.context.catalog, as(subselect, 'SelectStmt'))) return false;
-	for (let scope: Scope | null = around; scope !== null; scope = scope.parent) {
-		if (scope.items.some((item) => walk.named.has(item))) return true;
-	}
-	return false;
-}
-
-/** One row at most: nothing in FROM, or an aggregate without GROUP BY, or LIMIT 1. */
-function isSingle(catalog: CatalogSnapshot, query: SelectStmt | undefined): boolean {
-	if (query === undefined || query.larg !== undefined || query.valuesLists !== undefined) return false;
-	const targets = (query.targetList ?? []).map((node) => as(node, 'ResTarget')?.val);
-	const isAggregate = (node: Node | undefined): boolean => {
-		const call = as(node, 'FuncCall');
-		const routines = catalog.routinesNamed(stringsOf(call?.funcname).at(-1) ?? '');
-		return call?.over === undefined && routines.length > 0 && routines.every(({ kind }) => kind === 'aggregate');
-	};
-	if (query.groupClause === undefined && targets.some(isAggregate)) return true;
-	const isOne = as(query.limitCount, 'A_Const')?.ival?.ival === 1;
-	return isOne && query.limitOption !== 'LIMIT_OPTION_WITH_TIES';
-}
-
 function indirection(node: NodeOf<'A_Indirection'>, around: Around): ExprInfo {
 	let info = expression(node.arg, around);
 	for (const step of node.indirection ?? []) {
@@ -433,7 +437,8 @@ function indirection(node: NodeOf<'A_Indirection'>, around: Around): ExprInfo {
 			// What is no field is a call of a function.
 			info = type === undefined ? { type: null, constant: false, safe: false } : { ...info, type };
 		} else if (indices !== undefined) {
-			const parts = joined([info, expression(indices.lidx, around), expression(indices.uidx, around)]);
+			const subscripts = [indices.lidx, indices.uidx].map((index) => wanted(index, [TYPE.int4, TYPE.text], around));
+			const parts = joined([info, ...subscripts]);
 			const element = info.type === null || indices.is_slice === true ? null : elementOf(around, info.type);
 			// A subscript out of reason is null, never an error, but jsonb and others have code of their own.
 			info = unsafe(around.walk, { ...parts, type: indices.is_slice === true ? info.type : element });
@@ -471,6 +476,9 @@ export function sortItems(
 	});
 }
 
+/** What the offset of a frame may be cast to. */
+const FRAME_OFFSETS: readonly number[] = [TYPE.int2, TYPE.int4, TYPE.int8, TYPE.numeric, TYPE.float8, TYPE.interval];
+
 /** An OVER clause or an entry of WINDOW. */
 export function windowDefinition(window: WindowDef | undefined, around: Around): ExprInfo {
 	if (window === undefined) return NOTHING;
@@ -478,8 +486,8 @@ export function windowDefinition(window: WindowDef | undefined, around: Around):
 		[
 			expressions(window.partitionClause, around),
 			...sortItems(window.orderClause, around),
-			expression(window.startOffset, around),
-			expression(window.endOffset, around),
+			wanted(window.startOffset, FRAME_OFFSETS, around),
+			wanted(window.endOffset, FRAME_OFFSETS, around),
 		],
 		null,
 	);

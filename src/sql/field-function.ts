@@ -1,5 +1,6 @@
 /** `(x).f` and `x.f` may call a function f(x): such a call needs what f(x) written out would need. */
-import { checkRoutine, findRoutines } from './routines.ts';
+import { coercedArguments } from './coercions.ts';
+import { checkRoutine, findRoutines, noteResult } from './routines.ts';
 import { baseType } from './types.ts';
 import type { Walk } from './walk.ts';
 
@@ -22,7 +23,11 @@ export function fieldFunction(walk: Walk, field: string, type: number | null): n
 		action: 'execute' as const,
 	};
 	const routines = findRoutines(walk.context, call);
-	for (const routine of routines) checkRoutine(walk, routine, 'execute', undefined);
+	for (const routine of routines) {
+		checkRoutine(walk, routine, 'execute', undefined);
+		noteResult(walk, routine);
+	}
+	coercedArguments(walk, routines, call);
 	if (routines.length > 0 || walk.mode === 'view') return undefined;
 	// A function that only the session sees yet is looked for through it.
 	if (composite !== undefined && composite.kind !== 'p' && !SYSTEM_COLUMNS.has(field)) walk.doubt = true;

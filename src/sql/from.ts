@@ -1,7 +1,8 @@
 /** Walks FROM: what each item brings into sight, and the replacements that protected relations need. */
 import type { Alias, Node } from '@pgsql/types';
-import { usedType } from './casts.ts';
-import { condition, expression } from './expression.ts';
+import { checkUserCasts, usedType } from './casts.ts';
+import { coerced, coercedTogether } from './coercions.ts';
+import { condition, expression, wanted } from './expression.ts';
 import { displayRelation, resolveRelation, stringsOf, TYPE } from './names.ts';
 import { as, NODE_SINCE, type NodeOf, tagOf } from './nodes.ts';
 import { checkOperator } from './operators.ts';
@@ -166,7 +167,11 @@ function mergedColumns(
 		const r = columnNamed(right, name);
 		const types = [l?.column.type ?? null, r?.column.type ?? null] as const;
 		const info = checkOperator(walk, { names: ['='], left: types[0], right: types[1], location: undefined });
-		const masked = l?.column.masked === true || r?.column.masked === true;
+		const isCast = coercedTogether(
+			walk,
+			types.map((type) => ({ type })),
+		);
+		const masked = l?.column.masked === true || r?.column.masked === true || isCast;
 		if (!info.leakproof || masked) {
 			walk.leaky = true;
 			for (const one of [l, r]) if (one !== undefined) noteAsked(walk, one.column.from ?? one.item, one.column.origin);
@@ -319,7 +324,7 @@ function tableSample(walk: Walk, node: NodeOf<'RangeTableSample'>, scope: Scope)
 		throw refuse(walk, `the sampling method ${method.join('.')}`, node.location);
 	}
 	for (const arg of [...(node.args ?? []), node.repeatable])
-		expression(arg, { walk, scope: withoutSiblings(scope), place: 'output', writing: false });
+		wanted(arg, [TYPE.float4, TYPE.float8], { walk, scope: withoutSiblings(scope), place: 'output', writing: false });
 	const extent = sampleExtent(walk, node.location);
 	const text = { text: walk.source.slice(extent.start, extent.end) };
 	const item = readRelation(walk, range, text);
@@ -353,14 +358,15 @@ function sampleExtent(walk: Walk, location: number | undefined): { start: number
 function xmlTable(walk: Walk, node: NodeOf<'RangeTableFunc'>, scope: Scope): RangeItem {
 	const around = { walk, scope, place: 'qual', writing: false } as const;
 	walk.leaky = true;
-	expression(node.docexpr, around);
-	expression(node.rowexpr, around);
-	for (const namespace of node.namespaces ?? []) expression(as(namespace, 'ResTarget')?.val, around);
+	wanted(node.docexpr, [TYPE.xml], around);
+	wanted(node.rowexpr, [TYPE.text], around);
+	for (const namespace of node.namespaces ?? []) wanted(as(namespace, 'ResTarget')?.val, [TYPE.text], around);
 	const columns = (node.columns ?? []).map((entry): ItemColumn => {
 		const column = as(entry, 'RangeTableFuncCol');
-		expression(column?.colexpr, around);
-		expression(column?.coldefexpr, around);
-		usedType(walk, column?.typeName, column?.location);
+		wanted(column?.colexpr, [TYPE.text], around);
+		const type = usedType(walk, column?.typeName, column?.location)?.oid ?? null;
+		const given = expression(column?.coldefexpr, around);
+		if (column?.coldefexpr !== undefined) coerced(walk, given, { type, assignment: true, location: column.location });
 		return { name: column?.colname ?? '', type: null, masked: true };
 	});
 	return computed(node.alias?.aliasname ?? 'xmltable', columns, node.alias);
@@ -369,7 +375,7 @@ function xmlTable(walk: Walk, node: NodeOf<'RangeTableFunc'>, scope: Scope): Ran
 function jsonTable(walk: Walk, node: NodeOf<'JsonTable'>, scope: Scope): RangeItem {
 	const around = { walk, scope, place: 'qual', writing: false } as const;
 	walk.leaky = true;
-	expression(node.context_item?.raw_expr, around);
+	wanted(node.context_item?.raw_expr, [TYPE.json, TYPE.jsonb, TYPE.text], around);
 	expression(node.pathspec?.string, around);
 	for (const item of node.passing ?? []) expression(as(item, 'JsonArgument')?.val?.raw_expr, around);
 	expression(node.on_error?.expr, around);
@@ -379,7 +385,7 @@ function jsonTable(walk: Walk, node: NodeOf<'JsonTable'>, scope: Scope): RangeIt
 			const column = as(entry, 'JsonTableColumn');
 			if (column === undefined) throw refuse(walk, `a JSON_TABLE column of kind ${tagOf(entry)}`);
 			expression(column.pathspec?.string, around);
-			usedType(walk, column.typeName, column.location);
+			checkUserCasts(walk, null, usedType(walk, column.typeName, column.location)?.oid, column.location);
 			expression(column.on_empty?.expr, around);
 			expression(column.on_error?.expr, around);
 			if (column.coltype === 'JTC_NESTED') visit(column.columns);

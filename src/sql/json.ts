@@ -1,6 +1,7 @@
 /** The SQL/JSON constructors and query functions: their parts are expressions, their code is the server's own. */
 import type { JsonBehavior, JsonOutput, JsonValueExpr, Node } from '@pgsql/types';
-import { usedType } from './casts.ts';
+import { checkUserCasts, usedType } from './casts.ts';
+import { coercedTo, coercedToJson } from './coercions.ts';
 import { TYPE } from './names.ts';
 import { as, type NodeOf, type NodeTag } from './nodes.ts';
 import type { Around } from './expression.ts';
@@ -17,8 +18,7 @@ export interface JsonWalkers {
 
 /** Handlers for the nodes of SQL/JSON. */
 export function jsonExpressions(walkers: JsonWalkers): Handlers {
-	const value = (node: JsonValueExpr | undefined, around: Around): boolean =>
-		walkers.expression(node?.raw_expr, around).constant;
+	const value = (node: JsonValueExpr | undefined, around: Around): boolean => made(walkers, node?.raw_expr, around);
 	const behavior = (node: JsonBehavior | undefined, around: Around): void => {
 		walkers.expression(node?.expr, around);
 	};
@@ -26,19 +26,19 @@ export function jsonExpressions(walkers: JsonWalkers): Handlers {
 		walkers.expression(node?.agg_filter, around);
 		walkers.sortItems(node?.agg_order, around);
 		walkers.windowDefinition(node?.over, around);
-		usedType(around.walk, node?.output?.typeName, node?.location);
+		outputType(node?.output, around);
 	};
 	const keyValue = (node: NodeOf<'JsonKeyValue'> | undefined, around: Around): boolean => {
-		const key = walkers.expression(node?.key, around).constant;
+		const key = made(walkers, node?.key, around);
 		return value(node?.value, around) && key;
 	};
 	return {
 		JsonValueExpr: (node, around) => result(value(node, around), undefined, around),
 		JsonParseExpr: (node, around) => result(value(node.expr, around), node.output, around),
-		JsonScalarExpr: (node, around) => result(walkers.expression(node.expr, around).constant, node.output, around),
+		JsonScalarExpr: (node, around) => result(made(walkers, node.expr, around), node.output, around),
 		JsonSerializeExpr: (node, around) => result(value(node.expr, around), node.output, around),
 		JsonIsPredicate: (node, around) => ({
-			...result(walkers.expression(node.expr, around).constant, undefined, around),
+			...result(made(walkers, node.expr, around), undefined, around),
 			type: TYPE.bool,
 		}),
 		JsonObjectConstructor: (node, around) =>
@@ -55,8 +55,9 @@ export function jsonExpressions(walkers: JsonWalkers): Handlers {
 			),
 		JsonArrayQueryConstructor: (node, around) => {
 			if (node.query === undefined) throw refuse(around.walk, 'JSON_ARRAY without a query', node.location);
-			around.walk.query(around.walk, node.query, around.scope, around.place);
-			usedType(around.walk, node.output?.typeName, node.location);
+			const columns = around.walk.query(around.walk, node.query, around.scope, around.place);
+			coercedToJson(around.walk, columns ?? [{ type: null }]);
+			outputType(node.output, around);
 			return { type: null, constant: false, safe: true };
 		},
 		JsonObjectAgg: (node, around) => {
@@ -81,9 +82,23 @@ export function jsonExpressions(walkers: JsonWalkers): Handlers {
 	};
 }
 
+/** A value is made JSON, or taken for JSON or for text that is read as such. True where it is constant. */
+function made(walkers: JsonWalkers, node: Node | undefined, around: Around): boolean {
+	const info = walkers.expression(node, around);
+	coercedToJson(around.walk, [info]);
+	coercedTo(around.walk, info, [TYPE.json, TYPE.jsonb, TYPE.text]);
+	return info.constant;
+}
+
+/** RETURNING: what comes out is cast to the type, whatever it was. */
+function outputType(output: JsonOutput | undefined, { walk }: Around): void {
+	const type = usedType(walk, output?.typeName, undefined);
+	checkUserCasts(walk, null, type?.oid, undefined);
+}
+
 /** Their functions are not leakproof: safe only over constants, and then they run with the statement. */
 function result(constant: boolean, output: JsonOutput | undefined, around: Around): ExprInfo {
-	usedType(around.walk, output?.typeName, undefined);
+	outputType(output, around);
 	if (constant) around.walk.lates += 1;
 	return { type: null, constant, safe: constant, runs: constant, late: constant };
 }

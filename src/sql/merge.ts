@@ -1,17 +1,19 @@
 /** MERGE: a write whose filter has to hold in the join, in the clauses for unmatched target rows, and for the rows left behind. */
 import type { MergeStmt, MergeWhenClause } from '@pgsql/types';
 import type { Action } from '../stages.ts';
-import { condition, expression, expressions } from './expression.ts';
-import { fromClause, withoutSiblings } from './from.ts';
+import { condition, expression } from './expression.ts';
+import { fromClause } from './from.ts';
 import { smallestLocation } from './group-by.ts';
-import { as } from './nodes.ts';
+import { as, type NodeOf } from './nodes.ts';
 import { returning } from './returning.ts';
 import { type ItemColumn, newScope, type Scope } from './scope.ts';
 import { withClause } from './select.ts';
 import { isKeyword } from './source.ts';
 import { mayOnFound } from './may.ts';
 import { refuse, type Walk } from './walk.ts';
+import { setItems } from './write.ts';
 import {
+	assignedTo,
 	checkWrittenColumn,
 	filterCondition,
 	noteTarget,
@@ -74,13 +76,19 @@ function whenClause(walk: Walk, clause: MergeWhenClause, scope: Scope, target: W
 					.map(({ name }) => ({ name, location: undefined }));
 	for (const { name, location } of columns) checkWrittenColumn(walk, target, name, action, location);
 	const around = { walk, scope, place: 'output', writing: !target.protection.none } as const;
-	expressions(clause.values, { ...around, scope: action === 'insert' ? scope : withoutSiblings(scope) });
-	for (const node of clause.targetList ?? []) {
-		const assigned = as(node, 'ResTarget');
-		wholeOrPlain(walk, assigned, target);
-		const multiple = as(assigned?.val, 'MultiAssignRef');
-		if (multiple === undefined) expression(assigned?.val, around);
-		else if (multiple.colno === 1) expression(multiple.source, around);
+	if (action === 'update') {
+		setItems(clause.targetList, around, target);
+		return;
+	}
+	const items: readonly NodeOf<'ResTarget'>[] = (clause.targetList ?? []).flatMap(
+		(node) => as(node, 'ResTarget') ?? [],
+	);
+	for (const item of items) wholeOrPlain(walk, item, target);
+	const into = items.length > 0 ? items : columns.map(({ name }) => ({ name }));
+	for (const [at, node] of (clause.values ?? []).entries()) {
+		const info = expression(node, around);
+		const column = into[at];
+		if (column !== undefined) assignedTo(walk, target, info, column);
 	}
 }
 

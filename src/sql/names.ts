@@ -18,6 +18,9 @@ export const TYPE = {
 	numeric: 1700,
 	unknown: 705,
 	bit: 1560,
+	float4: 700,
+	float8: 701,
+	interval: 1186,
 	date: 1082,
 	timestamp: 1114,
 	timestamptz: 1184,
@@ -158,6 +161,7 @@ export function resolveType(walk: Walk, typeName: TypeName | undefined): Type | 
 			if (type !== undefined) break;
 		}
 	}
+	if (type !== undefined) walk.types.add(type.oid);
 	if (type === undefined || (typeName.arrayBounds ?? []).length === 0) return type;
 	return catalog.typeByOid(catalog.arrayTypeOf(type.oid));
 }

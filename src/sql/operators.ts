@@ -1,6 +1,7 @@
 /** Finds the operators that an expression may mean, asks the policy for user-defined ones, and tells leakproof ones. */
 import type { Operator } from '../catalog/snapshot.ts';
 import { effectivePath, noteShadowed, TYPE, UnknownObject } from './names.ts';
+import { coerced } from './coercions.ts';
 import { checkRoutine } from './routines.ts';
 import { baseType, maybeCoercible, operatorType } from './types.ts';
 import { type AnalysisContext, positionAt, type Walk } from './walk.ts';
@@ -28,6 +29,8 @@ export function checkOperator(walk: Walk, operation: Operation): OperatorInfo {
 	let volatile = false;
 	let immutable = candidates.length > 0;
 	for (const operator of candidates) {
+		walk.types.add(operator.result);
+		if (coercedOperands(walk, operation, operator)) leakproof = false;
 		const routine = context.catalog.routineByOid(operator.routine);
 		if (routine === undefined) {
 			leakproof = false;
@@ -45,6 +48,13 @@ export function checkOperator(walk: Walk, operation: Operation): OperatorInfo {
 	const first = candidates[0];
 	const same = first !== undefined && candidates.every((operator) => operator.result === first.result);
 	return { type: same ? polymorphic(context, first.result) : null, leakproof, volatile, immutable };
+}
+
+/** True where a user's cast may run on an operand. */
+function coercedOperands(walk: Walk, { left, right, location }: Operation, operator: Operator): boolean {
+	const wanted = { assignment: false, location };
+	const ofLeft = left !== undefined && coerced(walk, { type: left }, { ...wanted, type: operator.left });
+	return coerced(walk, { type: right }, { ...wanted, type: operator.right }) || ofLeft;
 }
 
 function polymorphic(context: AnalysisContext, type: number): number | null {

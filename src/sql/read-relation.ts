@@ -35,6 +35,7 @@ export function readRelation(walk: Walk, range: RangeVar, sample: { text: string
 	const relation = resolveRelation(walk, range);
 	const only = range.inh !== true;
 	const reading = read(walk, relation, only, range.location);
+	noteTypes(walk, relation);
 	const alias = range.alias?.aliasname;
 	const aliases = stringsOf(range.alias?.colnames);
 	const name = alias ?? relation.name;
@@ -70,6 +71,15 @@ export function readRelation(walk: Walk, range: RangeVar, sample: { text: string
 	const made = item(relation, name, alias, rename(columns, aliases), reading.note, true);
 	walk.reads.set(made, plan);
 	return made;
+}
+
+/** Types that its values have; a relation of the text at hand may have columns of types that are not known. */
+export function noteTypes(walk: Walk, relation: Relation): void {
+	walk.types.add(relation.rowType);
+	for (const { typeOid } of relation.columns) {
+		walk.types.add(typeOid);
+		if (typeOid === 0) walk.anyType = true;
+	}
 }
 
 function item(

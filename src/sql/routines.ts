@@ -77,7 +77,7 @@ function exactRoutines(routines: readonly Routine[], args: readonly ExprInfo[]):
 }
 
 /** Type of the argument at `index` when VARIADIC is written out. */
-function declaredType(routine: Routine, index: number): number | undefined {
+export function declaredType(routine: Routine, index: number): number | undefined {
 	const isVariadic = routine.variadic !== 0 && index >= routine.argTypes.length - 1;
 	return isVariadic ? routine.variadic : routine.argTypes[index];
 }
@@ -127,8 +127,17 @@ export function checkCall(walk: Walk, call: Call): CallInfo {
 			call.names.at(-1),
 		);
 	}
-	for (const routine of candidates) checkRoutine(walk, routine, call.action, call.location);
+	for (const routine of candidates) {
+		checkRoutine(walk, routine, call.action, call.location);
+		noteResult(walk, routine);
+	}
 	return summary(candidates);
+}
+
+/** Notes of what types its values may be. */
+export function noteResult(walk: Walk, { builtin, outColumns, returnType }: Routine): void {
+	walk.types.add(returnType);
+	if (!builtin && outColumns.length > 0) walk.anyType = true;
 }
 
 /** One routine: harmless built-in ones pass; harmful ones need a rule that names them; a user's need `execute` or `call`. */

@@ -1,7 +1,7 @@
 /** Names in sight of an expression: range items with their columns, and the CTEs around them. */
 import type { InlineTarget } from './inline-target.ts';
 import type { Leaf } from './leaf.ts';
-import type { UseNote } from './walk.ts';
+import type { ExprInfo, UseNote } from './walk.ts';
 
 export interface ItemColumn {
 	readonly name: string;
@@ -11,6 +11,8 @@ export interface ItemColumn {
 	readonly masked: boolean;
 	/** Name of the relation's own column, where it is one (an alias list may have renamed it). */
 	readonly origin?: string;
+	/** For a column of VALUES: what its rows give. */
+	readonly given?: readonly ExprInfo[];
 	/** For a column that USING made of two: the item whose column it is, value and type. */
 	readonly from?: RangeItem;
 	/** For a column that a subquery or CTE hands on as it is: the column that it is there. */

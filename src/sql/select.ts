@@ -1,11 +1,12 @@
 /** Walks SELECT, VALUES and set operations: clauses in the order in which names come into sight. */
 import type { Node, SelectStmt, WithClause } from '@pgsql/types';
 import { joined } from './expr-info.ts';
-import { type Around, condition, expression, expressions, sortItems, windowDefinition } from './expression.ts';
+import { coercedTogether } from './coercions.ts';
+import { type Around, condition, expression, expressions, sortItems, wanted, windowDefinition } from './expression.ts';
 import { stripSchema } from './column-ref.ts';
 import { fromClause, resolved, withoutSiblings } from './from.ts';
 import { keepFunctionalDependency } from './group-by.ts';
-import { stringsOf } from './names.ts';
+import { stringsOf, TYPE } from './names.ts';
 import { as, type NodeOf, tagOf } from './nodes.ts';
 import { outputName } from './output-name.ts';
 import { columnAt, seenThrough } from './leaf.ts';
@@ -48,7 +49,10 @@ export function select(
 	else if (statement.valuesLists !== undefined) columns = values(walk, statement, scope, place);
 	else columns = plain(walk, statement, scope, place);
 	const around: Around = { walk, scope: newScope(parent), place, writing: false };
-	within(around, [expression(statement.limitCount, around), expression(statement.limitOffset, around)]);
+	within(
+		around,
+		[statement.limitCount, statement.limitOffset].map((node) => wanted(node, [TYPE.int8], around)),
+	);
 	return columns;
 }
 
@@ -112,9 +116,10 @@ function setOperation(walk: Walk, statement: SelectStmt, scope: Scope, place: Pl
 	const right = select(walk, statement.rarg, scope, place);
 	const columns =
 		left?.map((column, i): ItemColumn => {
-			const other = right?.[i];
-			const type = commonType([column.type, other?.type ?? null]);
-			return { name: column.name, type, masked: column.masked || other?.masked !== false };
+			const other = { type: right?.[i]?.type ?? null };
+			const isCast = coercedTogether(walk, [column, other]);
+			const type = commonType([column.type, other.type]);
+			return { name: column.name, type, masked: column.masked || right?.[i]?.masked !== false || isCast };
 		}) ?? null;
 	const output: RangeItem = { name: null, schema: null, columns, replaced: false, qualifiedOnly: false, rowType: null };
 	const around: Around = {
@@ -135,8 +140,10 @@ function values(walk: Walk, statement: SelectStmt, scope: Scope, place: Place): 
 		return infos;
 	});
 	const columns = (rows[0] ?? []).map((_, n): ItemColumn => {
-		const { type, safe, late } = joined(rows.flatMap((infos) => infos[n] ?? []));
-		return { name: `column${n + 1}`, type, masked: !safe || late === true };
+		const infos = rows.flatMap((row) => row[n] ?? []);
+		const isCast = coercedTogether(walk, infos);
+		const { type, safe, late } = joined(infos);
+		return { name: `column${n + 1}`, type, masked: !safe || late === true || isCast, given: infos };
 	});
 	const sorted = { ...around, scope: { parent: scope, items: [computedItem(columns)], ctes: [] } };
 	within(around, sortItems(statement.sortClause, sorted));

@@ -11,6 +11,7 @@ import type {
 } from '@pgsql/types';
 import { isSecretSetting, secretSettingNames } from '../catalog/safety.ts';
 import { checkSetting, literalOf, secretSetting } from './call.ts';
+import { coerced } from './coercions.ts';
 import { expression } from './expression.ts';
 import { as } from './nodes.ts';
 import { quoteLiteral } from './quote.ts';
@@ -124,7 +125,9 @@ export function declareCursor(walk: Walk, statement: DeclareCursorStmt): void {
 
 export function execute(walk: Walk, statement: ExecuteStmt): void {
 	const around = { walk, scope: newScope(null), place: 'output', writing: false } as const;
-	for (const parameter of statement.params ?? []) expression(parameter, around);
+	for (const target of walk.context.castTargets?.(statement.name ?? '') ?? []) walk.types.add(target);
+	for (const parameter of statement.params ?? [])
+		coerced(walk, expression(parameter, around), { type: null, assignment: true, location: undefined });
 	walk.effects.push({ type: 'execute', name: statement.name ?? '' });
 }
 

@@ -1,7 +1,8 @@
 /** Every statement class of the grammar: who decides it, or that it is refused by name. */
 import type { Node } from '@pgsql/types';
 import { alterFunction, alterSequence, alterTable, comment, drop, grant, moveToSchema, rename } from './alteration.ts';
-import { columnType, usedType } from './casts.ts';
+import { usedType } from './casts.ts';
+import { coercedArguments } from './coercions.ts';
 import { copy } from './copy.ts';
 import {
 	createDomain,
@@ -102,7 +103,7 @@ const HANDLERS: Handlers = {
 		createNamed(walk, node.typeName, 'CREATE TYPE');
 	},
 	CompositeTypeStmt: (walk, node) => {
-		for (const entry of node.coldeflist ?? []) columnType(walk, as(entry, 'ColumnDef')?.typeName, undefined);
+		for (const entry of node.coldeflist ?? []) usedType(walk, as(entry, 'ColumnDef')?.typeName, undefined);
 		mayCreateRelation(walk, node.typevar);
 		mayMakeType(walk, node.typevar?.relname ?? '');
 		walk.effects.push({ type: 'ddl' });
@@ -195,6 +196,7 @@ function prepare(walk: Walk, node: NodeOf<'PrepareStmt'>): void {
 	walk.masks ||= inner.masks;
 	walk.doubt ||= inner.doubt;
 	walk.hidesRows ||= inner.hidesRows;
+	walk.anyType ||= inner.anyType;
 	walk.effects.push({ type: 'prepare', name: node.name ?? '' });
 }
 
@@ -203,13 +205,9 @@ function call(walk: Walk, node: NodeOf<'CallStmt'>): void {
 	const args = (node.funccall?.args ?? []).map((arg) => expression(arg, around));
 	const loose =
 		node.funccall?.func_variadic === true || (node.funccall?.args ?? []).some((arg) => 'NamedArgExpr' in arg);
-	checkCall(walk, {
-		names: stringsOf(node.funccall?.funcname),
-		args,
-		loose,
-		location: node.funccall?.location,
-		action: 'call',
-	});
+	const names = stringsOf(node.funccall?.funcname);
+	const called = { names, args, loose, location: node.funccall?.location, action: 'call' } as const;
+	coercedArguments(walk, checkCall(walk, called).candidates, called);
 	// What its body does is its author's choice; it may change names and the catalogue, and its errors may quote rows.
 	walk.touchesProtected = true;
 	walk.effects.push({ type: 'ddl' }, { type: 'names-unknown' });

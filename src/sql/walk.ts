@@ -1,7 +1,8 @@
 /** What one analysis carries along: its inputs, the edits it makes, and the notes of what the statement uses. */
 import type { Access, Action, FilterCheck, ObjectUse, RuleRef, SessionEffect } from '../stages.ts';
-import type { CatalogSnapshot, Operator, Relation } from '../catalog/snapshot.ts';
+import type { Cast, CatalogSnapshot, Operator, Relation } from '../catalog/snapshot.ts';
 import { GatewayError } from '../errors.ts';
+import type { Guess } from './coercions.ts';
 import { EditList } from './edits.ts';
 import type { SourceText } from './source.ts';
 import type { Node } from '@pgsql/types';
@@ -22,6 +23,8 @@ export interface AnalysisContext {
 	readonly nonce: () => string;
 	/** Whether what EXECUTE of that name runs touches something protected; undefined where nothing of that name was prepared. */
 	readonly touchesProtected?: (name: string) => boolean | undefined;
+	/** Types to which a user's cast may bring what EXECUTE of that name gives. */
+	readonly castTargets?: (name: string) => readonly number[];
 	/** In how many places a statement may read protected relations: each makes the text longer. */
 	readonly readsMax?: number;
 	/** For a text that was written under another search_path (a view's definition) and may be spliced into a statement. */
@@ -53,6 +56,8 @@ export interface ExprInfo {
 	readonly runs?: boolean;
 	/** Such a part may fail, and whether it is reached may depend on the row: behind CASE, OR and the like it is not safe. */
 	readonly late?: boolean;
+	/** Types of the fields of a row that is written out; null where a star stands among them. */
+	readonly fields?: readonly (number | null)[] | null;
 }
 
 /** Mutable notes on one object, made into an ObjectUse at the end. */
@@ -122,6 +127,14 @@ export interface Walk {
 	readonly denials: RuleRef[];
 	/** A name was not found where it ought to be: the catalogue may be behind. */
 	doubt: boolean;
+	/** Casts of users that the server may put in by itself, once they were looked for. */
+	casts: readonly Cast[] | undefined;
+	/** Such casts that run if values of their types are in the statement. */
+	readonly guesses: Guess[];
+	/** Types of columns, results and names in the statement. */
+	readonly types: Set<number>;
+	/** A value of it may be of any type. */
+	anyType: boolean;
 	/** Names of routines that may be called and that nobody knows. */
 	readonly sought: string[];
 }
@@ -165,6 +178,10 @@ export function newWalk(
 		gone: [],
 		denials: [],
 		doubt: false,
+		casts: undefined,
+		guesses: [],
+		types: new Set(),
+		anyType: false,
 		sought: [],
 	};
 }

@@ -7,13 +7,14 @@ import type { InlineTarget } from './inline-target.ts';
 import { displayRelation, isOwnTemporary, resolveRelation } from './names.ts';
 import { as, type NodeOf } from './nodes.ts';
 import { defaultSqlLimits, parse } from './parse.ts';
+import { coerced, type Given } from './coercions.ts';
 import { type Protection, protectionOf } from './protection.ts';
 import { quoteIdentifier } from './quote.ts';
 import { noteProtection } from './note-protection.ts';
-import { guarded, isSystem, qualifyName } from './read-relation.ts';
+import { guarded, isSystem, noteTypes, qualifyName } from './read-relation.ts';
 import type { RangeItem } from './scope.ts';
 import { inlineView } from './view.ts';
-import { addRules, denied, noteUse, positionAt, refuse, type UseNote, type Walk } from './walk.ts';
+import { addRules, denied, type ExprInfo, noteUse, positionAt, refuse, type UseNote, type Walk } from './walk.ts';
 
 /** A write's target with what protects it. */
 export interface WriteTarget {
@@ -74,6 +75,7 @@ export function writeTarget(walk: Walk, range: RangeVar | undefined, action: Act
 			);
 	}
 	qualifyName(walk, range, relation);
+	noteTypes(walk, relation);
 	const name = range.alias?.aliasname ?? relation.name;
 	const qualifier = quoteIdentifier(name);
 	const inline: InlineTarget = { relation, protection, qualifier };
@@ -187,6 +189,33 @@ export function checkWrittenColumn(
 	if (answer.allowed) return;
 	const display = `${displayRelation(relation)}.${name}`;
 	throw denied(walk, `column ${display}`, answer, action, `${access.database}.${display}`, location);
+}
+
+/** What is stored in a column is cast to its type; to that of a part where only a part is set. */
+export function assignedTo(
+	walk: Walk,
+	target: WriteTarget,
+	given: Given,
+	{ name, indirection, location }: Assigned,
+): void {
+	const column = target.relation.columns.find((candidate) => candidate.name === name);
+	if (column === undefined) return;
+	const wanted = { type: column.typeOid || null, assignment: true, location };
+	coerced(walk, (indirection ?? []).length === 0 ? given : { type: null }, wanted);
+}
+
+type Assigned = Pick<NodeOf<'ResTarget'>, 'name' | 'indirection' | 'location'>;
+
+/** The same for SET: `infos` are those of the values of one item, which may be a row for several columns. */
+export function assignedItem(
+	walk: Walk,
+	target: WriteTarget,
+	item: NodeOf<'ResTarget'>,
+	info: ExprInfo | undefined,
+): void {
+	const multiple = as(item.val, 'MultiAssignRef');
+	if (multiple === undefined) assignedTo(walk, target, info ?? { type: null }, item);
+	else assignedTo(walk, target, { type: info?.fields?.[(multiple.colno ?? 1) - 1] ?? null }, item);
 }
 
 /** To set a part of a value the server reads the whole of it, and fails by what it finds there. */

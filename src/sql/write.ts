@@ -1,15 +1,17 @@
 /** Walks INSERT, UPDATE and DELETE: what they write, what they read, which rows they may touch and leave behind. */
 import type { DeleteStmt, InsertStmt, Node, OnConflictClause, UpdateStmt } from '@pgsql/types';
 import { endOf, whereExtent } from './clause.ts';
-import { condition, expression } from './expression.ts';
+import { type Around, condition, expression } from './expression.ts';
 import { fromClause, withoutSiblings } from './from.ts';
 import { as } from './nodes.ts';
 import { pushConditions } from './push.ts';
 import { returning } from './returning.ts';
 import { type ItemColumn, newScope, type RangeItem, type Scope } from './scope.ts';
 import { withClause } from './select.ts';
-import { refuse, type Walk } from './walk.ts';
+import { type ExprInfo, refuse, type Walk } from './walk.ts';
 import {
+	assignedItem,
+	assignedTo,
 	checkWrittenColumn,
 	filterCondition,
 	noteTarget,
@@ -35,7 +37,10 @@ export function insert(walk: Walk, statement: InsertStmt, parent: Scope | null, 
 		}
 	}
 	for (const node of statement.cols ?? []) indices(walk, as(node, 'ResTarget')?.indirection, scope);
-	if (statement.selectStmt !== undefined) walk.query(walk, statement.selectStmt, withoutSiblings(scope), 'output');
+	if (statement.selectStmt !== undefined) {
+		const columns = walk.query(walk, statement.selectStmt, withoutSiblings(scope), 'output');
+		inserted(walk, statement, target, columns);
+	}
 	const rows: Scope = { ...scope, items: [target.item] };
 	if (statement.onConflictClause !== undefined)
 		onConflict(walk, statement.onConflictClause, rows, target, statement.returningClause !== undefined);
@@ -47,6 +52,17 @@ export function insert(walk: Walk, statement: InsertStmt, parent: Scope | null, 
 function widthOf(select: { valuesLists?: Node[] } | undefined): number | undefined {
 	const row = as(select?.valuesLists?.[0], 'List');
 	return row === undefined ? undefined : (row.items ?? []).length;
+}
+
+/** Each column of the rows goes into a column of the target. */
+function inserted(walk: Walk, { cols }: InsertStmt, target: WriteTarget, columns: Columns): void {
+	const named = (cols ?? []).flatMap((node) => as(node, 'ResTarget') ?? []);
+	const into = named.length > 0 ? named : target.relation.columns.map(({ name }) => ({ name }));
+	const count = columns?.length ?? into.length;
+	for (const [at, column] of into.slice(0, count).entries()) {
+		const { type = null, given = [{ type }] } = columns?.[at] ?? {};
+		for (const value of given) assignedTo(walk, target, value, column);
+	}
 }
 
 function indices(walk: Walk, nodes: readonly Node[] | undefined, scope: Scope): void {
@@ -160,14 +176,22 @@ function currentOf(walk: Walk, where: Node | undefined, target: WriteTarget): vo
 /** SET a = x, (b, c) = (...): what is computed is written, so nothing masked may go into it. */
 function assignments(walk: Walk, nodes: readonly Node[] | undefined, scope: Scope, target: WriteTarget): void {
 	const around = { walk, scope, place: 'output', writing: !target.protection.none } as const;
+	for (const node of nodes ?? []) indices(walk, as(node, 'ResTarget')?.indirection, scope);
+	setItems(nodes, around, target);
+}
+
+/** The items of SET; what a row is assigned from stands in the tree once per column, and is walked once. */
+export function setItems(nodes: readonly Node[] | undefined, around: Around, target: WriteTarget): void {
+	const { walk } = around;
+	let info: ExprInfo | undefined;
 	for (const node of nodes ?? []) {
 		const assigned = as(node, 'ResTarget');
+		if (assigned === undefined) continue;
 		wholeOrPlain(walk, assigned, target);
-		indices(walk, assigned?.indirection, scope);
-		const multiple = as(assigned?.val, 'MultiAssignRef');
-		if (multiple === undefined) expression(assigned?.val, around);
-		// The source stands in the tree once per column: it is walked once.
-		else if (multiple.colno === 1) expression(multiple.source, around);
+		const multiple = as(assigned.val, 'MultiAssignRef');
+		if (multiple === undefined) info = expression(assigned.val, around);
+		else if (multiple.colno === 1) info = expression(multiple.source, around);
+		assignedItem(walk, target, assigned, info);
 	}
 }
 
