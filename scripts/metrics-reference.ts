@@ -75,7 +75,25 @@ const TAIL = `
 | \`result\` | \`portcullis_peer_cancels_total\` | \`sent\`; \`failed\`: the peer could not be reached, or did not answer in time; \`dropped\`: there were too many; \`found\`: came from a peer, and a session here has the key |
 | \`result\` | \`portcullis_policy_reloads_total\` | \`success\`, \`failure\`: a broken policy keeps the former in force |
 | \`result\` | \`portcullis_spans_total\` | \`sent\`, \`dropped\`: the collector did not take them in time |
+| \`state\` | \`portcullis_workers\` | \`configured\`, \`alive\` |
+| \`worker\` | \`portcullis_worker_up\`; with several workers \`process_*\` and \`nodejs_*\` too | its number, from 1 |
 | \`le\` | histograms | 50 µs to 60 s |
+
+## With several workers
+
+With \`workers\` of more than one, whichever of them is asked answers for all:
+
+- Counters and histograms are sums. What a worker had counted stays in them when it ends, and its successor goes on from there, so a
+  sum falls only when the whole gateway is started again. (What it counted after it was asked last is lost if it was killed.)
+- Gauges are sums where that means something, as of sessions and connections. Of ages and waits it is the longest, of limits and
+  revisions the greatest, and of what is 1 when all is well (\`portcullis_audit_healthy\`, \`portcullis_catalog_current\`) the least;
+  \`portcullis_draining\` is 1 when all of them drain.
+- What is of one process (\`process_*\`, \`nodejs_*\`) has a label \`worker\`, its number from 1.
+- \`portcullis_worker_up\` is 0 for a worker that is away, or that did not answer within two seconds: its gauges are missing then.
+
+\`/readyz\` is 200 when all workers are ready; those that drain while others do not, as in a rolling restart, are not asked. What is
+wrong with one is told with its number, and \`silent\` names those that did not answer within half a second, which count neither way.
+\`/healthz\` is of the one process that answers it.
 
 ## What it costs
 

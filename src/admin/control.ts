@@ -9,8 +9,23 @@ export interface ControlParts {
 	readonly reload: () => Promise<string>;
 }
 
+type Words = string | Promise<string>;
+
 /** Each answers with words for whoever asked; GatewayError 3D000 for a database that there is not. */
-export class Control {
+export interface Operations {
+	reload(): Words;
+	/** Null: every database. */
+	pause(database: string | null): Words;
+	resume(database: string | null): Words;
+	kill(database: string | null): Words;
+	/** `id` as in SHOW CLIENTS. GatewayError 22023 when there is no such session. */
+	killClient(id: string): Words;
+	disable(database: string): Words;
+	enable(database: string): Words;
+}
+
+/** Of the process that it is in. */
+export class Control implements Operations {
 	readonly #view: GatewayView;
 	readonly #reload: () => Promise<string>;
 
@@ -23,12 +38,15 @@ export class Control {
 		return this.#reload();
 	}
 
-	/** Null: every database. */
 	pause(name: string | null): string {
+		return pausedWords(this.pauseNow(name));
+	}
+
+	/** Answers how many sessions have a server connection. */
+	pauseNow(name: string | null): number {
 		const databases = this.#databases(name);
 		for (const { gate } of databases) gate.pause();
-		const left = databases.reduce((sum, { gate }) => sum + gate.stats.leased, 0);
-		return `${left} session${left === 1 ? ' has a server connection, and keeps it until it is done' : 's have server connections, and keep them until they are done'}`;
+		return databases.reduce((sum, { gate }) => sum + gate.stats.leased, 0);
 	}
 
 	resume(name: string | null): string {
@@ -36,8 +54,12 @@ export class Control {
 		return '';
 	}
 
-	/** Pauses too, as in PgBouncer: else the clients would be back before the reason is gone. */
 	kill(name: string | null): string {
+		return killedWords(this.killNow(name));
+	}
+
+	/** Pauses too, as in PgBouncer: else the clients would be back before the reason is gone. Answers how many sessions it ended. */
+	killNow(name: string | null): number {
 		const databases = this.#databases(name);
 		for (const { gate } of databases) gate.pause();
 		const names = new Set(databases.map((database) => database.name));
@@ -47,17 +69,22 @@ export class Control {
 			end(session);
 			ended += 1;
 		}
-		return `${ended} session${ended === 1 ? '' : 's'} ended; new ones wait until RESUME`;
+		return ended;
 	}
 
-	/** `id` as in SHOW CLIENTS. GatewayError 22023 when there is no such session. */
 	killClient(id: string): string {
+		if (!this.killClientNow(id)) throw noSession(id);
+		return '';
+	}
+
+	/** False when there is no such session. */
+	killClientNow(id: string): boolean {
 		for (const session of this.#view.sessions()) {
 			if (session.ended || session.info.id !== id) continue;
 			end(session);
-			return '';
+			return true;
 		}
-		throw new GatewayError('22023', `there is no session "${id}"`, { hint: 'SHOW CLIENTS lists them.' });
+		return false;
 	}
 
 	disable(name: string): string {
@@ -82,4 +109,16 @@ export class Control {
 function end(session: LiveSession): void {
 	const words = 'terminating connection due to administrator command';
 	session.terminate(new GatewayError('57P01', words, { severity: 'FATAL' }), 'killed');
+}
+
+export function pausedWords(left: number): string {
+	return `${left} session${left === 1 ? ' has a server connection, and keeps it until it is done' : 's have server connections, and keep them until they are done'}`;
+}
+
+export function killedWords(ended: number): string {
+	return `${ended} session${ended === 1 ? '' : 's'} ended; new ones wait until RESUME`;
+}
+
+export function noSession(id: string): GatewayError {
+	return new GatewayError('22023', `there is no session "${id}"`, { hint: 'SHOW CLIENTS lists them.' });
 }

@@ -1,6 +1,4 @@
 /** Writes metrics as Prometheus reads them: text format 0.0.4, families in the order given, labels escaped. */
-import type { Histogram } from './histogram.ts';
-
 export type Labels = Readonly<Record<string, string>>;
 
 export interface Sample {
@@ -8,22 +6,47 @@ export interface Sample {
 	readonly value: number;
 }
 
+/** A Histogram, or what several of them make together. */
+export interface HistogramNumbers {
+	/** Upper bounds, ascending. */
+	readonly bounds: readonly number[];
+	/** For each bound, and one for what exceeds all. Not cumulative. */
+	readonly counts: ArrayLike<number>;
+	readonly sum: number;
+	readonly count: number;
+}
+
+/**
+ * What the workers of a gateway make of their numbers together: the sum, the greatest, the least, or `each` for itself with a label
+ * `worker`, where a sum would say nothing.
+ */
+export type Across = 'sum' | 'max' | 'min' | 'each';
+
 /** What `GET /metrics` answers as Content-Type. */
 export const expositionType = 'text/plain; version=0.0.4; charset=utf-8';
 
 export type Family =
 	| {
-			readonly type: 'counter' | 'gauge';
+			readonly type: 'counter';
 			/** Counters end in `_total`, times in `_seconds`, sizes in `_bytes`. */
 			readonly name: string;
 			readonly help: string;
 			readonly samples: readonly Sample[];
+			/** By default the sum. */
+			readonly across?: 'sum' | 'each';
+	  }
+	| {
+			readonly type: 'gauge';
+			readonly name: string;
+			readonly help: string;
+			readonly samples: readonly Sample[];
+			readonly across: Across;
 	  }
 	| {
 			readonly type: 'histogram';
 			readonly name: string;
 			readonly help: string;
-			readonly histograms: readonly { readonly labels: Labels; readonly histogram: Histogram }[];
+			readonly histograms: readonly { readonly labels: Labels; readonly histogram: HistogramNumbers }[];
 	  };
 
 /** The whole page. Families without samples are there with their help, so that it shows what there could be. */
@@ -39,7 +62,7 @@ export function exposition(families: Iterable<Family>): string {
 	return page;
 }
 
-function histogramLines(name: string, labels: Labels, histogram: Histogram): string {
+function histogramLines(name: string, labels: Labels, histogram: HistogramNumbers): string {
 	let lines = '';
 	let below = 0;
 	for (const [at, bound] of histogram.bounds.entries()) {

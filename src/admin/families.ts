@@ -1,5 +1,5 @@
 /** Every metric of the gateway, read at the moment of asking; docs/metrics.md describes each. Labels are bounded. */
-import type { Family, Labels, Sample } from './exposition.ts';
+import type { Across, Family, Labels, Sample } from './exposition.ts';
 import { hostFamilies, labelsOf } from './host-families.ts';
 import type { Histogram } from './histogram.ts';
 import { listenerFamilies } from './listener-families.ts';
@@ -9,6 +9,7 @@ import { poolFamilies } from './pool-families.ts';
 import { processFamilies } from './process.ts';
 import { readiness } from './readiness.ts';
 import type { DatabaseView, GatewayView } from './view.ts';
+import { oneWorker, workerFamilies } from './worker-families.ts';
 import type { SessionState, Traffic } from '../session/live.ts';
 
 const sessionStates: readonly SessionState[] = [
@@ -35,14 +36,15 @@ export function families(view: GatewayView): Family[] {
 		...catalogFamilies(view),
 		...policyFamilies(view),
 		...traceFamilies(view),
+		...workerFamilies(oneWorker),
 		...processFamilies(view.startedMs),
 	];
 }
 
 // ---------------------------------------------------------------- short forms
 
-function gauge(name: string, help: string, samples: readonly Sample[] | number): Family {
-	return { type: 'gauge', name, help, samples: samplesOf(samples) };
+function gauge(across: Across, name: string, help: string, samples: readonly Sample[] | number): Family {
+	return { type: 'gauge', name, help, samples: samplesOf(samples), across };
 }
 
 function counter(name: string, help: string, samples: readonly Sample[] | number): Family {
@@ -82,9 +84,11 @@ function bit(value: boolean): number {
 function gatewayFamilies(view: GatewayView): Family[] {
 	const build = { version: view.version, node: process.version };
 	return [
-		gauge('portcullis_build_info', 'Version of the gateway and of Node, as labels.', [{ labels: build, value: 1 }]),
-		gauge('portcullis_ready', '1 when /readyz says so.', bit(readiness(view).ready)),
-		gauge('portcullis_draining', '1 once the gateway has been told to stop.', bit(view.draining())),
+		gauge('max', 'portcullis_build_info', 'Version of the gateway and of Node, as labels.', [
+			{ labels: build, value: 1 },
+		]),
+		gauge('min', 'portcullis_ready', '1 when /readyz says so.', bit(readiness(view).ready)),
+		gauge('min', 'portcullis_draining', '1 once the gateway has been told to stop.', bit(view.draining())),
 	];
 }
 
@@ -108,9 +112,9 @@ function sessionFamilies(view: GatewayView): Family[] {
 		[...counts].map(([state, value]) => ({ labels: { database, state }, value })),
 	);
 	return [
-		gauge('portcullis_sessions', 'Client sessions that are signed in.', now),
-		gauge('portcullis_sessions_max', 'Client sessions that there may be at a time.', view.sessionsMax),
-		gauge('portcullis_connecting', 'Client connections that have not signed in yet.', view.connecting()),
+		gauge('sum', 'portcullis_sessions', 'Client sessions that are signed in.', now),
+		gauge('max', 'portcullis_sessions_max', 'Client sessions that there may be at a time.', view.sessionsMax),
+		gauge('sum', 'portcullis_connecting', 'Client connections that have not signed in yet.', view.connecting()),
 		counter(
 			'portcullis_sessions_started_total',
 			'Sessions that signed in.',
@@ -217,8 +221,8 @@ function decisionFamilies(view: GatewayView): Family[] {
 	];
 	return [
 		counter('portcullis_decisions_total', 'Texts that were decided, by whether the decision was remembered.', results),
-		gauge('portcullis_decisions_remembered', 'Decisions that are remembered.', remembered.decisions),
-		gauge('portcullis_decisions_remembered_bytes', 'What they take, roughly.', remembered.bytes),
+		gauge('sum', 'portcullis_decisions_remembered', 'Decisions that are remembered.', remembered.decisions),
+		gauge('sum', 'portcullis_decisions_remembered_bytes', 'What they take, roughly.', remembered.bytes),
 		counter('portcullis_decision_looks_total', 'Times that an unknown name made the catalogue be looked at.', looks),
 		{
 			type: 'histogram',
@@ -251,17 +255,20 @@ function leaseFamilies(view: GatewayView): Family[] {
 	}));
 	return [
 		gauge(
+			'sum',
 			'portcullis_pool_size',
 			'Server connections that there may be.',
 			perDatabase(view, ({ gate }) => gate.stats.size),
 		),
-		gauge('portcullis_pool_connections', 'Server connections.', connections),
+		gauge('sum', 'portcullis_pool_connections', 'Server connections.', connections),
 		gauge(
+			'sum',
 			'portcullis_pool_waiting',
 			'Clients that wait for a server connection.',
 			perDatabase(view, ({ gate }) => gate.stats.waiting),
 		),
 		gauge(
+			'max',
 			'portcullis_pool_longest_wait_seconds',
 			'How long the first of those that wait has waited.',
 			perDatabase(view, ({ gate }) => gate.longestWaitMs / 1000),
@@ -279,11 +286,13 @@ function leaseFamilies(view: GatewayView): Family[] {
 			histograms: waits,
 		},
 		gauge(
+			'max',
 			'portcullis_database_paused',
 			'1 after PAUSE.',
 			perDatabase(view, ({ gate }) => bit(gate.paused)),
 		),
 		gauge(
+			'max',
 			'portcullis_database_disabled',
 			'1 after DISABLE.',
 			perDatabase(view, ({ gate }) => bit(gate.disabled)),
@@ -294,16 +303,19 @@ function leaseFamilies(view: GatewayView): Family[] {
 function catalogFamilies(view: GatewayView): Family[] {
 	return [
 		gauge(
+			'min',
 			'portcullis_catalog_current',
 			'1 while the catalogue is known; statements are refused while it is not.',
 			perDatabase(view, ({ catalog }) => bit(catalog.stats.state === 'current')),
 		),
 		gauge(
+			'max',
 			'portcullis_catalog_age_seconds',
 			'Since the catalogue was last looked at; NaN before the first look that succeeded.',
 			perDatabase(view, ({ catalog }) => (catalog.stats.ageMs ?? Number.NaN) / 1000),
 		),
 		gauge(
+			'max',
 			'portcullis_catalog_revision',
 			'Grows by one with every change of the catalogue that was seen.',
 			perDatabase(view, ({ catalog }) => catalog.stats.revision),
@@ -326,19 +338,25 @@ function catalogFamilies(view: GatewayView): Family[] {
 function auditFamilies(view: GatewayView): Family[] {
 	const audit = view.audit();
 	return [
-		gauge('portcullis_audit_size', 'Records in the audit log.', audit.records),
+		gauge('sum', 'portcullis_audit_size', 'Records in the audit log.', audit.records),
 		counter('portcullis_audit_written_bytes_total', 'Bytes written to the audit log.', audit.bytes),
 		counter('portcullis_audit_writes_total', 'Writes, each of a group of records.', audit.writes),
 		counter('portcullis_audit_failures_total', 'Writes that failed.', audit.failures),
 		counter('portcullis_audit_lost_total', 'Outcomes and events that could not be kept.', audit.lost),
-		gauge('portcullis_audit_queued', 'Records that wait to be written.', audit.queued),
-		gauge('portcullis_audit_healthy', '0 since the last write failed: statements are refused.', bit(audit.healthy)),
+		gauge('sum', 'portcullis_audit_queued', 'Records that wait to be written.', audit.queued),
 		gauge(
+			'min',
+			'portcullis_audit_healthy',
+			'0 since the last write failed: statements are refused.',
+			bit(audit.healthy),
+		),
+		gauge(
+			'max',
 			'portcullis_audit_blocked',
 			'1 while a sink is so far behind that statements are refused.',
 			bit(audit.blockedBy !== null),
 		),
-		gauge('portcullis_audit_signed', '1 when checkpoints are signed.', bit(audit.signed)),
+		gauge('min', 'portcullis_audit_signed', '1 when checkpoints are signed.', bit(audit.signed)),
 	];
 }
 
@@ -358,16 +376,19 @@ function sinkFamilies(view: GatewayView): Family[] {
 			perSink((sink) => sink.retries),
 		),
 		gauge(
+			'sum',
 			'portcullis_audit_sink_lag_records',
 			'Records that a sink has not taken yet.',
 			perSink((sink) => sink.lagRecords),
 		),
 		gauge(
+			'sum',
 			'portcullis_audit_sink_lag_bytes',
 			'Their size.',
 			perSink((sink) => sink.lagBytes),
 		),
 		gauge(
+			'min',
 			'portcullis_audit_sink_up',
 			'0 since the last delivery failed.',
 			perSink((sink) => bit(sink.lastError === null)),
@@ -379,11 +400,11 @@ function policyFamilies(view: GatewayView): Family[] {
 	const { revision, rules, loadedMs } = view.policy();
 	const reloads = Object.entries(view.meters.reloads).map(([result, value]) => ({ labels: { result }, value }));
 	return [
-		gauge('portcullis_policy_info', 'Revision of the policy in force, as a label.', [
+		gauge('max', 'portcullis_policy_info', 'Revision of the policy in force, as a label.', [
 			{ labels: { revision }, value: 1 },
 		]),
-		gauge('portcullis_policy_rules', 'Rules of the policy in force.', rules),
-		gauge('portcullis_policy_loaded_timestamp_seconds', 'When it was loaded.', loadedMs / 1000),
+		gauge('max', 'portcullis_policy_rules', 'Rules of the policy in force.', rules),
+		gauge('min', 'portcullis_policy_loaded_timestamp_seconds', 'When it was loaded.', loadedMs / 1000),
 		counter('portcullis_policy_reloads_total', 'Loads of the policy, the one at the start included.', reloads),
 	];
 }

@@ -1,5 +1,5 @@
 /** Metrics of the hosts behind each database: what they are, whether they are used, and how far standbys are behind. */
-import type { Family, Labels, Sample } from './exposition.ts';
+import type { Across, Family, Labels, Sample } from './exposition.ts';
 import type { DatabaseView, GatewayView } from './view.ts';
 
 type Host = NonNullable<DatabaseView['cluster']>['hosts'][number];
@@ -27,30 +27,35 @@ export function hostFamilies(view: GatewayView): Family[] {
 	const states = hosts.flatMap(({ labels, host }) =>
 		hostStates.map((state) => ({ labels: { ...labels, state }, value: host.state === state ? 1 : 0 })),
 	);
-	const gauge = (name: string, help: string, samples: readonly Sample[]): Family => ({
+	const gauge = (across: Across, name: string, help: string, samples: readonly Sample[]): Family => ({
 		type: 'gauge',
 		name,
 		help,
 		samples,
+		across,
 	});
 	return [
-		gauge('portcullis_host_state', 'What a host of several is: 1 for its state, 0 for the others.', states),
+		gauge('max', 'portcullis_host_state', 'What a host of several is: 1 for its state, 0 for the others.', states),
 		gauge(
+			'max',
 			'portcullis_host_used',
 			'1 while connections may be made to the host.',
 			perHost(({ used }) => (used ? 1 : 0)),
 		),
 		gauge(
+			'sum',
 			'portcullis_host_connections',
 			'Connections to the host, leased or idle.',
 			perHost(({ connections }) => connections),
 		),
 		gauge(
+			'max',
 			'portcullis_host_lag_seconds',
 			'How far a standby is behind the primary; missing while that is not known.',
 			perHost(({ lag }) => (lag?.ms === null || lag === null ? null : lag.ms / 1000)),
 		),
 		gauge(
+			'max',
 			'portcullis_host_lag_bytes',
 			'The same in bytes of its log.',
 			perHost(({ lag }) => (lag?.bytes === null || lag === null ? null : Number(lag.bytes))),
@@ -62,6 +67,7 @@ export function hostFamilies(view: GatewayView): Family[] {
 			samples: clusters.map(({ labels, cluster }) => ({ labels, value: cluster.failovers })),
 		},
 		gauge(
+			'min',
 			'portcullis_host_available',
 			'1 while a host is there that is what was asked for; clients wait while none is.',
 			clusters.map(({ labels, cluster }) => ({ labels, value: cluster.available ? 1 : 0 })),

@@ -2,7 +2,8 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { GatewayError } from '../errors.ts';
-import { exposition, expositionType } from './exposition.ts';
+import type { Crew } from './crew/crew.ts';
+import { exposition, expositionType, type Family } from './exposition.ts';
 import { families } from './families.ts';
 import { readiness } from './readiness.ts';
 import type { GatewayView } from './view.ts';
@@ -28,10 +29,11 @@ const headerBytesMax = 8 * 1024;
 export class AdminServer {
 	readonly #server: Server;
 	readonly #view: GatewayView;
+	readonly #crew: Crew | null;
 
-	/** Listens. Rejects with GatewayError 55006 when the port is taken, 42501 when it may not be opened, else 58000. */
-	static async listen(options: AdminOptions, view: GatewayView): Promise<AdminServer> {
-		const admin = new AdminServer(view);
+	/** `crew`: the workers that it answers for; null: there is one. Listens. Rejects with GatewayError 55006 when the port is taken, 42501 when it may not be opened, else 58000. */
+	static async listen(options: AdminOptions, view: GatewayView, crew: Crew | null = null): Promise<AdminServer> {
+		const admin = new AdminServer(view, crew);
 		const server = admin.#server;
 		await new Promise<void>((resolve, reject) => {
 			server.once('error', (error) => reject(listenError(error, options)));
@@ -42,8 +44,9 @@ export class AdminServer {
 		return admin;
 	}
 
-	private constructor(view: GatewayView) {
+	private constructor(view: GatewayView, crew: Crew | null) {
 		this.#view = view;
+		this.#crew = crew;
 		this.#server = createServer(
 			{
 				maxHeaderSize: headerBytesMax,
@@ -52,7 +55,7 @@ export class AdminServer {
 				keepAliveTimeout: requestTimeoutMs,
 				connectionsCheckingInterval: requestTimeoutMs,
 			},
-			(request, response) => this.#handle(request, response),
+			(request, response) => void this.#handle(request, response),
 		);
 		this.#server.maxConnections = connectionsMax;
 	}
@@ -70,9 +73,11 @@ export class AdminServer {
 		await closed;
 	}
 
-	#handle(request: IncomingMessage, response: ServerResponse): void {
+	async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
 		request.resume();
-		const { status, type, body, headers } = this.#answer(request);
+		const { status, type, body, headers } = await this.#answer(request).catch(() =>
+			json(500, { error: 'internal error' }),
+		);
 		response.writeHead(status, {
 			'content-type': type,
 			'content-length': Buffer.byteLength(body),
@@ -82,7 +87,7 @@ export class AdminServer {
 		response.end(request.method === 'HEAD' ? undefined : body);
 	}
 
-	#answer({ method, url = '/' }: IncomingMessage): Answer {
+	async #answer({ method, url = '/' }: IncomingMessage): Promise<Answer> {
 		const at = url.indexOf('?');
 		const path = at < 0 ? url : url.slice(0, at);
 		const route = this.#route(path, new URLSearchParams(at < 0 ? '' : url.slice(at + 1)));
@@ -91,29 +96,36 @@ export class AdminServer {
 		return { ...json(405, { error: 'only GET and HEAD' }), headers: { allow: 'GET, HEAD' } };
 	}
 
-	#route(path: string, query: URLSearchParams): (() => Answer) | null {
+	#route(path: string, query: URLSearchParams): (() => Answer | Promise<Answer>) | null {
 		const view = this.#view;
+		const crew = this.#crew;
 		switch (path) {
 			case '/healthz':
 				return () => json(200, { status: 'ok', version: view.version, uptimeSeconds: uptimeSeconds(view) });
 			case '/readyz':
-				return () => ready(view, query.get('database'));
+				return () => ready(view, crew, query.get('database'));
 			case '/metrics':
-				return () => ({ status: 200, type: expositionType, body: exposition(families(view)) });
+				return async () => page(crew === null ? families(view) : await crew.families());
 			default:
 				return null;
 		}
 	}
 }
 
-function ready(view: GatewayView, database: string | null): Answer {
+function page(of: readonly Family[]): Answer {
+	return { status: 200, type: expositionType, body: exposition(of) };
+}
+
+async function ready(view: GatewayView, crew: Crew | null, database: string | null): Promise<Answer> {
 	if (database !== null && !view.databases.some(({ name }) => name === database)) {
 		return json(404, { error: `database "${database}" does not exist` });
 	}
-	const { ready: isReady, checks } = readiness(view, database);
+	const found = crew === null ? { ...readiness(view, database), silent: [] } : await crew.readiness(database);
+	const { ready: isReady, checks, silent } = found;
 	return json(isReady ? 200 : 503, {
 		status: isReady ? 'ready' : 'not ready',
 		checks: Object.fromEntries(checks.map(({ name, ok, reason }) => [name, ok ? 'ok' : reason])),
+		...(silent.length === 0 ? {} : { silent: silent.map((worker) => `worker ${worker}`) }),
 	});
 }
 

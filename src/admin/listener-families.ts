@@ -18,6 +18,7 @@ export function listenerFamilies(view: GatewayView): Family[] {
 		name,
 		help,
 		samples,
+		across: 'sum',
 	});
 	return [
 		family(

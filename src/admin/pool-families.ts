@@ -22,12 +22,14 @@ export function poolFamilies(view: GatewayView): Family[] {
 			name: 'portcullis_pool_idle',
 			help: 'Server connections of a pool in transaction mode that nobody has.',
 			samples: idle,
+			across: 'sum',
 		},
 		{
 			type: 'gauge',
 			name: 'portcullis_pool_pinned',
 			help: 'Clients that keep their server connection between transactions, by what of theirs is on it.',
 			samples: perReason('pinned'),
+			across: 'sum',
 		},
 		{
 			type: 'counter',

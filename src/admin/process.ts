@@ -13,6 +13,7 @@ export function processFamilies(startedMs: number): Family[] {
 		name,
 		help,
 		samples: [{ labels: {}, value }],
+		across: 'each',
 	});
 	return [
 		one('counter', 'process_cpu_seconds_total', 'CPU time of the process, user and system.', (user + system) / 1e6),

@@ -1,10 +1,8 @@
 /** Puts a running gateway together from its configuration: policy, audit, sign-in, databases, pipeline, listener, console. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Console, consoleDatabase } from '../admin/console/console.ts';
-import type { ConfigRow } from '../admin/console/shows.ts';
-import { Control } from '../admin/control.ts';
+import { consoleDatabase } from '../admin/console/console.ts';
 import { AdminServer } from '../admin/http.ts';
-import { Meters, type RecordSink } from '../admin/meters.ts';
+import { Meters } from '../admin/meters.ts';
 import type { DatabaseView, GatewayView } from '../admin/view.ts';
 import type { AuditLog } from '../audit/log.ts';
 import { AuthBridge } from '../auth/bridge.ts';
@@ -17,21 +15,21 @@ import { PolicyStore } from '../policy/store.ts';
 import { Listener } from '../session/listener.ts';
 import type { LiveSession } from '../session/live.ts';
 import type { DatabaseServices, SessionLog } from '../session/services.ts';
-import type { Access, Identity } from '../stages.ts';
-import { openAudit } from './audit-log.ts';
+import type { Identity } from '../stages.ts';
+import { type FormerLogs, keepFormerLogs, openAudit, withFormer } from './audit-log.ts';
 import { authSettings } from './auth-settings.ts';
 import { clusterConfigs } from './clusters.ts';
-import { ConfigFollower, type ConfigFollowerParts, configWords } from './config-following.ts';
-import { configRows } from './config-rows.ts';
+import { ConfigFollower, type ConfigFollowerParts } from './config-following.ts';
 import { Databases, type ServedDatabase } from './databases.ts';
 import { listenerTls } from './listener-tls.ts';
-import { followPolicy, type PolicyFollower, reloadWords } from './policy-following.ts';
+import { operators } from './operators.ts';
+import { followPolicy, type PolicyFollower } from './policy-following.ts';
 import { cancelPeers } from './peers.ts';
 import { looksOf, sessionServices } from './session-services.ts';
 import { startTracing } from './tracing.ts';
-import { WorkerCancels } from './workers/cancels.ts';
 import { version } from './version.ts';
 import { loneBus, type WorkerBus } from './workers/bus.ts';
+import { WorkerCancels } from './workers/cancels.ts';
 
 export interface GatewayOptions {
 	readonly log: SessionLog;
@@ -111,8 +109,11 @@ async function start(
 	const meters = new Meters([...config.databases.map(({ name }) => name), consoleDatabase]);
 	const door: Door = { listener: null };
 	const { databases, store } = await openDatabases({ config, log, closers, meters, door });
-	const audit = await openAudit(config.audit, { log, now, stdout: process.stdout, worker, workers: config.workers });
+	const logging = { log, now, stdout: process.stdout, worker, workers: config.workers };
+	const audit = await openAudit(config.audit, logging);
 	closers.push(() => audit.close());
+	const former = worker === 1 ? keepFormerLogs(config.audit, logging) : null;
+	closers.push(() => former?.close());
 	const tracing = startTracing(config, log);
 	closers.push(() => tracing?.exporter.close());
 	const recorded = tracing === null ? audit : tracing.tracer.tracing(audit);
@@ -129,9 +130,9 @@ async function start(
 		{ databases, meters, door },
 		{ config, load: options.loadConfig ?? null, audit: sink, log },
 	);
-	const running: Running = { ...shared, bus, follower, audit, policy, spans, door, draining: false };
+	const running: Running = { ...shared, bus, follower, audit, former, policy, spans, door, draining: false };
 	const view = viewOf(running, now());
-	const console = consoleOf(running, view, sink, now);
+	const { console, crew } = await operators({ bus, workers: config.workers, view, follower, policy, store, sink, now });
 	const peers = cancelPeers(config, meters, log);
 	const workers = new WorkerCancels(bus, { cancelHere: async (one) => (await door.listener?.cancel(one)) === true });
 	const elsewhere = peers === null ? [workers] : [workers, peers];
@@ -142,7 +143,7 @@ async function start(
 	const listener = await Listener.listen({ host, port, tls }, services);
 	door.listener = listener;
 	closers.push(() => listener.close({ deadlineMs: 0 }));
-	const admin = config.admin === null ? null : await AdminServer.listen(config.admin, view);
+	const admin = config.admin === null ? null : await AdminServer.listen(config.admin, view, crew);
 	// The last to go: until then it says that the gateway is draining.
 	if (admin !== null) closers.unshift(() => admin.close());
 	store.watch();
@@ -202,6 +203,8 @@ interface Running {
 	readonly databases: Databases;
 	readonly meters: Meters;
 	readonly audit: AuditLog;
+	/** Kept by the first worker. */
+	readonly former: FormerLogs | null;
 	readonly store: PolicyStore;
 	readonly policy: PolicyFollower;
 	readonly pipeline: Pipeline;
@@ -227,20 +230,6 @@ function followConfig(
 	});
 }
 
-function consoleOf(running: Running, view: GatewayView, sink: RecordSink, now: () => number): Console {
-	const { follower, policy, store } = running;
-	const reload = async (): Promise<string> => {
-		const configured = await follower.reload('admin');
-		// A policy that can be used is, whatever the configuration is like.
-		const ruled = await policy.reload('admin');
-		return [configWords(configured), reloadWords(ruled)].filter((words) => words !== '').join('; ');
-	};
-	const control = new Control({ view, reload });
-	const rights = (identity: Identity): Access => store.current().accessFor(identity, consoleDatabase);
-	const config = (): readonly ConfigRow[] => configRows(follower.config);
-	return new Console({ view, control, config, sink, accessFor: rights, now });
-}
-
 async function drain(
 	running: Running,
 	listener: Listener,
@@ -253,7 +242,7 @@ async function drain(
 }
 
 function viewOf(running: Running, startedMs: number): GatewayView {
-	const { config, databases, meters, audit, store, policy, pipeline, spans, door } = running;
+	const { config, databases, meters, audit, former, store, policy, pipeline, spans, door } = running;
 	return {
 		version: version(),
 		startedMs,
@@ -270,7 +259,7 @@ function viewOf(running: Running, startedMs: number): GatewayView {
 			const { revision, rules } = store.current();
 			return { revision, rules: rules.length, loadedMs: policy.loadedMs() };
 		},
-		audit: () => audit.stats,
+		audit: () => withFormer(audit.stats, former?.stats ?? []),
 		draining: () => running.draining,
 	};
 }

@@ -11,6 +11,7 @@ describe('the page', () => {
 				type: 'gauge',
 				name: 'a_gauge',
 				help: 'One line\nand \\ another.',
+				across: 'sum',
 				samples: [
 					{ labels: { name: 'a"b\\c\nd', other: '' }, value: 1.5 },
 					{ labels: { name: 'nan' }, value: Number.NaN },

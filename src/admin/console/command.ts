@@ -12,6 +12,7 @@ export const showNames = [
 	'stats',
 	'config',
 	'readiness',
+	'workers',
 ] as const;
 export type ShowName = (typeof showNames)[number];
 

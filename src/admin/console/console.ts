@@ -3,7 +3,9 @@ import type { SessionInfo, StatementRecord } from '../../audit/event.ts';
 import { GatewayError, unreachable } from '../../errors.ts';
 import type { ConsoleParts, ConsoleServices, LiveSession } from '../../session/live.ts';
 import type { Access, Action, Answer, AuditReceipt, Identity, StatementDecision } from '../../stages.ts';
-import type { Control } from '../control.ts';
+import type { Operations } from '../control.ts';
+import { workerNames } from '../crew/bus.ts';
+import type { CrewTables } from '../crew/tables.ts';
 import type { RecordSink } from '../meters.ts';
 import type { Command, CommandText } from './command.ts';
 import { driverAnswer, driverColumns, showSetting } from './drivers.ts';
@@ -15,7 +17,9 @@ import { columns, type Table } from './table.ts';
 export const consoleDatabase = 'portcullis';
 
 export interface ConsoleOptions extends ShowInputs {
-	readonly control: Control;
+	readonly control: Operations;
+	/** Shows what all workers have; null: there is one. */
+	readonly tables?: CrewTables | null;
 	readonly sink: RecordSink;
 	/** The policy of now. */
 	readonly accessFor: (identity: Identity) => Access;
@@ -25,7 +29,7 @@ export interface ConsoleOptions extends ShowInputs {
 
 /** What a command gives back: rows, or words for a notice. */
 export type Result =
-	| { readonly type: 'table'; readonly table: Table; readonly tag: string }
+	| { readonly type: 'table'; readonly table: Table; readonly tag: string; readonly notice?: string }
 	| { readonly type: 'done'; readonly tag: string; readonly notice: string };
 
 /** Who asks, and how it is counted for the audit log. */
@@ -63,7 +67,7 @@ export class Console implements ConsoleServices {
 	columnsOf(command: Command): Table['columns'] | null {
 		switch (command.type) {
 			case 'show':
-				return shows[command.name].columns;
+				return this.#options.tables?.columnsOf(command.name) ?? shows[command.name].columns;
 			case 'show-setting':
 				return columns(command.name.replaceAll(' ', '_'));
 			case 'select':
@@ -146,25 +150,31 @@ export class Console implements ConsoleServices {
 			case 'reload':
 				return { type: 'done', tag: 'RELOAD', notice: await control.reload() };
 			case 'pause':
-				return { type: 'done', tag: 'PAUSE', notice: control.pause(command.database) };
+				return { type: 'done', tag: 'PAUSE', notice: await control.pause(command.database) };
 			case 'resume':
-				return { type: 'done', tag: 'RESUME', notice: control.resume(command.database) };
+				return { type: 'done', tag: 'RESUME', notice: await control.resume(command.database) };
 			case 'kill':
-				return { type: 'done', tag: 'KILL', notice: control.kill(command.database) };
+				return { type: 'done', tag: 'KILL', notice: await control.kill(command.database) };
 			case 'kill-client':
-				return { type: 'done', tag: 'KILL_CLIENT', notice: control.killClient(command.session) };
+				return { type: 'done', tag: 'KILL_CLIENT', notice: await control.killClient(command.session) };
 			case 'disable':
-				return { type: 'done', tag: 'DISABLE', notice: control.disable(command.database) };
+				return { type: 'done', tag: 'DISABLE', notice: await control.disable(command.database) };
 			case 'enable':
-				return { type: 'done', tag: 'ENABLE', notice: control.enable(command.database) };
+				return { type: 'done', tag: 'ENABLE', notice: await control.enable(command.database) };
 			default:
 				return unreachable(command);
 		}
 	}
 
-	#show(name: keyof typeof shows): Result {
-		const show = shows[name];
-		return { type: 'table', tag: 'SHOW', table: { columns: show.columns, rows: show.rows(this.#options) } };
+	async #show(name: keyof typeof shows): Promise<Result> {
+		const { tables } = this.#options;
+		if (tables === undefined || tables === null) {
+			const show = shows[name];
+			return { type: 'table', tag: 'SHOW', table: { columns: show.columns, rows: show.rows(this.#options) } };
+		}
+		const { table, silent } = await tables.show(name);
+		const notice = silent.length === 0 ? '' : `${workerNames(silent)} did not answer, and what is theirs is not shown`;
+		return { type: 'table', tag: 'SHOW', table, notice };
 	}
 }
 

@@ -232,22 +232,27 @@ export class ConsoleSession implements LiveSession {
 	#tell(result: Result): void {
 		if (result.type === 'done') return this.#done(result);
 		const { columns, rows } = result.table;
+		this.#notice(result.notice ?? '');
 		this.#write(rowDescription(columns, []));
 		for (const row of rows) this.#write(dataRow(columns, row, []));
 		this.#write(encodeCommandComplete(tagOf(result.tag, rows.length)));
 	}
 
 	#done({ tag, notice }: Extract<Result, { type: 'done' }>): void {
-		if (notice !== '') {
-			const fields = new Map([
-				['S', 'NOTICE'],
-				['V', 'NOTICE'],
-				['C', '00000'],
-				['M', notice],
-			]);
-			this.#write(encodeNoticeResponse(fields));
-		}
+		this.#notice(notice);
 		this.#write(encodeCommandComplete(tag));
+	}
+
+	/** Empty: none. */
+	#notice(words: string): void {
+		if (words === '') return;
+		const fields = new Map([
+			['S', 'NOTICE'],
+			['V', 'NOTICE'],
+			['C', '00000'],
+			['M', words],
+		]);
+		this.#write(encodeNoticeResponse(fields));
 	}
 
 	async #parse({ name, sql }: Parse): Promise<void> {
@@ -288,8 +293,9 @@ export class ConsoleSession implements LiveSession {
 		if (!portal.done) {
 			portal.done = true;
 			await this.#console.run([portal.text], this.#asking('extended', 1), (result) => {
-				if (result.type === 'table') portal.rest = { ...result, rows: result.table.rows };
-				else this.#done(result);
+				if (result.type === 'done') return this.#done(result);
+				this.#notice(result.notice ?? '');
+				portal.rest = { ...result, rows: result.table.rows };
 			});
 			if (portal.rest === null) return;
 		}

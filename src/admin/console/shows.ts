@@ -20,6 +20,8 @@ export interface ShowInputs {
 	readonly view: GatewayView;
 	/** In force now. */
 	readonly config: () => readonly ConfigRow[];
+	/** Number of this worker; by default the only one. */
+	readonly worker?: number;
 }
 
 interface Show {
@@ -39,6 +41,7 @@ const help: readonly (readonly [string, string])[] = [
 	['SHOW STATS', 'counters of each database since the start'],
 	['SHOW CONFIG', 'configuration in force, without secrets'],
 	['SHOW READINESS', 'what /readyz says'],
+	['SHOW WORKERS', 'processes of the gateway, and what each has to do'],
 	['RELOAD', 'read the configuration and the policy again'],
 	['PAUSE [database]', 'let clients that need a server connection wait'],
 	['RESUME [database]', 'end of PAUSE or KILL'],
@@ -97,7 +100,22 @@ export const shows: Readonly<Record<ShowName, Show>> = {
 		columns: columns('check ok:int4 reason'),
 		rows: ({ view }) => readiness(view).checks.map(({ name, ok, reason }) => [name, ok ? 1 : 0, reason]),
 	},
+	workers: {
+		columns: columns(
+			'worker:int4 pid:int4 state start_time sessions:int4 waiting:int4 policy audit_records:int8 memory_mb:int4',
+		),
+		rows: ({ view, worker = 1 }) => [workerRow(view, worker)],
+	},
 };
+
+function workerRow(view: GatewayView, worker: number): readonly Value[] {
+	const waiting = view.databases.reduce((sum, { gate }) => sum + gate.stats.waiting, 0);
+	const state = view.draining() ? 'draining' : 'active';
+	const memoryMb = Math.round(process.memoryUsage.rss() / 1_048_576);
+	const { records } = view.audit();
+	const work = [live(view).length, waiting, view.policy().revision, records, memoryMb];
+	return [worker, process.pid, state, timeText(view.startedMs), ...work];
+}
 
 function live(view: GatewayView): LiveSession[] {
 	return [...view.sessions()].filter(({ ended }) => !ended);
