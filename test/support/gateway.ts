@@ -203,7 +203,7 @@ function recorder(lines: LogLine[]): SessionLog {
 	return { info: write('info'), warn: write('warn'), error: write('error') };
 }
 
-async function readAudit(folder: string): Promise<Record<string, unknown>[]> {
+export async function readAudit(folder: string): Promise<Record<string, unknown>[]> {
 	const files = (await readdir(folder)).filter((name) => name.endsWith('.jsonl')).sort();
 	const texts = await Promise.all(files.map((name) => readFile(join(folder, name), 'utf8')));
 	return texts
