@@ -152,6 +152,11 @@ export class SharedListener {
 		return this.#line?.caughtUp() ?? Promise.resolve();
 	}
 
+	/** Nobody else hears for its sessions, on another server maybe. */
+	get alone(): boolean {
+		return this.#heir === null && this.#former === null;
+	}
+
 	/**
 	 * The database is somewhere else from now on: `heir` hears there for all that this one hears for, and this one goes on until it is
 	 * closed, for what is notified where it is. On the same server and database each notification is told once. Resolves when that is

@@ -98,6 +98,11 @@ export class Loans {
 		return this.#backend;
 	}
 
+	/** Process id that the client was told when it signed in. */
+	get toldPid(): number | null {
+		return this.#side?.cancel.pid ?? null;
+	}
+
 	/** The client keeps its backend between its transactions. */
 	get pinned(): boolean {
 		return this.#lease !== null && this.keepsakes.pins.size > 0;
@@ -175,8 +180,11 @@ export class Loans {
 			// An answer may still come, or not: it must not reach another client.
 			if (this.#conversation.replies.doubtful) keepsakes.pin('unknown');
 			if (this.#repairs || keepsakes.doubtful) this.#conversation.wait(this.#learn());
-			else if (keepsakes.pins.size === 0) this.#giveBack();
-			else this.#lease?.pin?.([...keepsakes.pins]);
+			else if (keepsakes.pins.size === 0) {
+				const owned = subscriptions.disown();
+				if (owned === null) this.#giveBack();
+				else this.#conversation.wait(owned);
+			} else this.#lease?.pin?.([...keepsakes.pins]);
 		}
 		subscriptions.rest();
 	}
@@ -218,7 +226,8 @@ export class Loans {
 		const sql = settingsAnew(this.#startup.values);
 		return new Promise((resolve, reject) => {
 			const question = new Question((rows, error) => {
-				this.#tell();
+				// Without a backend the session is over.
+				if (this.#backend !== null) this.#tell();
 				if (rows === null) reject(error ?? new Error('no answer'));
 				else resolve();
 			});
@@ -428,6 +437,7 @@ export class Loans {
 		this.#lease = null;
 		this.#backend = null;
 		this.#ready = false;
+		this.subscriptions.parted();
 		conversation.connection = null;
 		conversation.outbox.point(null);
 		const cancelled = this.#side?.cancel.cancelled ?? null;

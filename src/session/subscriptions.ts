@@ -21,6 +21,9 @@ const unlistenTag = 'UNLISTEN';
 const listenTag = 'LISTEN';
 const listenComplete = encodeCommandComplete(listenTag);
 
+/** Of the process id in a NotificationResponse: behind its type and length. */
+const pidAt = 5;
+
 /** While more than this waits in the socket, the client is told of nothing more. */
 const socketBytesMax = 64 * 1024;
 
@@ -47,6 +50,8 @@ export class Subscriptions implements Hearer {
 	#asked: Promise<void> | null = null;
 	/** A statement under way may notify. */
 	#notifies = false;
+	/** Process of the backend on which the session alone has notified whatever is told with this from now on; null: of none that is known. */
+	#ownPid: number | null = null;
 	/** The session cannot go on once its transaction is over. */
 	#end: { readonly error: GatewayError; readonly reason: string } | null = null;
 	#over = false;
@@ -82,6 +87,10 @@ export class Subscriptions implements Hearer {
 	 * UNLISTEN too. Null: go on. `wait`: it has to be handled again. GatewayError: it cannot be heard.
 	 */
 	prepare(decision: Decision): 'wait' | GatewayError | null {
+		if (this.busy && this.#ownPid === null && this.#ownable && decision.statements.some(mayNotify)) {
+			this.#conversation.wait(this.#own());
+			return 'wait';
+		}
 		const channels = this.#toJoin(decision);
 		const { failure, isReady } = this.#takeReady(channels);
 		if (failure !== null || isReady) return failure;
@@ -136,6 +145,20 @@ export class Subscriptions implements Hearer {
 			}
 		}
 		return told;
+	}
+
+	/** Before the backend goes to somebody else: resolves when all that was notified on it is here. Null: there is nothing to wait for. */
+	disown(): Promise<void> | null {
+		if (this.#ownPid === null) return null;
+		const caughtUp = this.#listener?.caughtUp() ?? Promise.resolve();
+		return caughtUp.then(() => {
+			this.#ownPid = null;
+		});
+	}
+
+	/** The session has no backend any more. */
+	parted(): void {
+		this.#ownPid = null;
 	}
 
 	/** ErrorResponse: the transaction has failed. */
@@ -197,7 +220,7 @@ export class Subscriptions implements Hearer {
 	hear(channel: string, message: Buffer): void {
 		if (this.#end !== null || this.#over) return;
 		if (!this.#listens.has(channel) && !(this.#sent.has(channel) && this.#inFlight)) return;
-		this.#waiting.push({ channel, message });
+		this.#waiting.push({ channel, message: this.#signed(message) });
 		this.#waitingBytes += message.length;
 		this.rest();
 		const { notifyBytesMax } = this.#conversation.services.limits;
@@ -225,6 +248,27 @@ export class Subscriptions implements Hearer {
 
 	get #listener(): SharedListener | undefined {
 		return this.#conversation.database.listener;
+	}
+
+	/** All that is heard is from the server that the session's backend is on. */
+	get #ownable(): boolean {
+		return this.#conversation.loans?.ready === true && this.#listener?.alone === true;
+	}
+
+	/** What others have notified on the backend is here by then: what comes from it afterwards is the session's own. */
+	async #own(): Promise<void> {
+		await this.#listener?.caughtUp();
+		const { loans } = this.#conversation;
+		this.#ownPid = loans?.ready === true ? loans.backend.connection.pid : 0;
+	}
+
+	/** Clients know their own notifications by the process id that they were told when they signed in. */
+	#signed(message: Buffer): Buffer {
+		const told = this.#conversation.loans?.toldPid ?? null;
+		if (this.#ownPid === null || told === null || message.readInt32BE(pidAt) !== this.#ownPid) return message;
+		const signed = Buffer.from(message);
+		signed.writeInt32BE(told, pidAt);
+		return signed;
 	}
 
 	/** A commit may be on its way. */

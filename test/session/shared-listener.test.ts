@@ -1,9 +1,11 @@
 /** The listener that sessions share: when it is there, what becomes of clients when it is lost or they do not read, and who hears what. */
+import { connect } from 'node:net';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { connectBackend } from '../../src/backend/connection.ts';
 import { GatewayError } from '../../src/errors.ts';
 import type { Backend } from '../../src/wire/backend.ts';
-import type { FrontendFields } from '../../src/wire/encode.ts';
+import { protocolVersions } from '../../src/wire/codes.ts';
+import { encodeStartupMessage, type FrontendFields } from '../../src/wire/encode.ts';
 import { createDatabase, type TestDatabase } from '../support/postgres.ts';
 import { startTestGateway, type TestGateway, type TestGatewayOptions } from './gateway.ts';
 import { until } from './until.ts';
@@ -382,5 +384,61 @@ describe('what a server connection hears by itself', () => {
 		expect(await ask(two, 'select 1')).toEqual(['1']);
 		expect(await ask(two, "select pg_notify('secret', 'y')")).toEqual(['']);
 		expect(await ask(one, 'select 1')).toEqual(['1']);
+	});
+});
+
+describe('the process id of a notification', () => {
+	/** Greeted by hand, to see what it is told. */
+	async function known(): Promise<{ readonly client: WireClient; readonly pid: number }> {
+		const socket = connect({ host: '127.0.0.1', port: gateway.port, noDelay: true });
+		const client = new WireClient(socket);
+		const params = Object.entries({ user: 'someone', database: 'db' });
+		socket.write(encodeStartupMessage(protocolVersions.v3_0, params));
+		const data = (await client.ready()).find(({ type }) => type === 'BackendKeyData');
+		if (data?.type !== 'BackendKeyData') throw new Error('no BackendKeyData');
+		return { client, pid: data.pid };
+	}
+
+	const heardOf = (answers: readonly Backend[]): [string, number][] =>
+		answers.flatMap((answer) =>
+			answer.type === 'NotificationResponse' ? [[answer.payload, answer.pid] as [string, number]] : [],
+		);
+
+	it('is what the client was told at its sign-in for its own, in every way to notify', async () => {
+		await start(1);
+		const { client, pid } = await known();
+		await client.query('listen a');
+		const ways = [
+			"notify a, 'x'",
+			"select pg_notify('a', 'x')",
+			"do $$ begin perform pg_notify('a', 'x'); end $$",
+			"begin; notify a, 'x'; commit",
+			"listen a; notify a, 'x'",
+		];
+		for (const sql of ways) expect([sql, heardOf(await client.query(sql))]).toEqual([sql, [['x', pid]]]);
+		client.send(Parse("notify a, 'x'"), Bind(), Execute(), Sync);
+		expect(heardOf(await client.ready())).toEqual([['x', pid]]);
+		await client.query('begin');
+		await client.query("notify a, 'x'");
+		expect(heardOf(await client.query('commit'))).toEqual([['x', pid]]);
+	});
+
+	it('is never that for those of others, who have the same connection right before and after', async () => {
+		await start(1);
+		const { client, pid } = await known();
+		await client.query('listen a');
+		const others = await Promise.all([open(), open(), open()]);
+		let over = false;
+		const works = others.map(async (other, who) => {
+			for (let n = 0; !over; n += 1) expect(await ask(other, `notify a, 'other ${who} ${n}'`)).toEqual([]);
+		});
+		const wrong: unknown[] = [];
+		for (let n = 0; n < 100; n += 1) {
+			for (const [payload, from] of heardOf(await client.query(`notify a, 'own ${n}'`)))
+				if ((from === pid) !== payload.startsWith('own')) wrong.push([payload, from]);
+		}
+		over = true;
+		await Promise.all(works);
+		expect(wrong).toEqual([]);
 	});
 });
