@@ -1,8 +1,9 @@
 /** docs/audit.md names every kind of record and every field that the schema does not. */
 import { readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { expect, it } from 'vitest';
 import { denial, record, session } from './samples.ts';
-import { accept, openLog, records, success, testKey } from './support.ts';
+import { accept, openLog, records, success, temporaryDirectory, testKey } from './support.ts';
 
 it('names what is in the records', async () => {
 	const docs = readFileSync(new URL('../../docs/audit.md', import.meta.url), 'utf8');
@@ -17,7 +18,10 @@ it('names what is in the records', async () => {
 	log.event({ type: 'policy-reload', ok: true, revision: 'a', previousRevision: null, trigger: 'start', problems: [] });
 	log.event({ type: 'config', ok: true, trigger: 'start', changes: [] });
 	await log.close();
-	const lines = records(path);
+	const worker = join(temporaryDirectory(), 'worker-1');
+	const family = { folder: dirname(worker), name: 'worker-1', worker: 1, workers: 2 };
+	await (await openLog({ path: worker, family })).log.close();
+	const lines = [...records(path), ...records(worker)];
 	const missing = lines.flatMap((line) => [
 		...(docs.includes(`\`${line.metadata.event_code}\``) ? [] : [line.metadata.event_code]),
 		...Object.keys(line.unmapped as object).filter((name) => !docs.includes(`unmapped.${name}\``)),
