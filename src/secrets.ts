@@ -8,24 +8,39 @@ export function withoutSecrets(sql: string): string {
 	return suspicious.test(sql) ? cleaned(sql, 0) : sql;
 }
 
+/** Bytes that `copyPlain` takes for each character at most. */
+export const plainBytesMax = 2;
+
 /**
- * Copies a plain text's bytes to `to` from `start` on, where there is room for them. False for a text that is not plain: then what
- * stands there is not to be used. Plain is only a text in which no secret can be and of which JSON escapes nothing: printable ASCII
- * without quotation marks and backslashes, and without the letters that each of the words in `suspicious` has. Much cheaper than
- * asking for each.
+ * Copies the JSON text of a plain text, without its quotation marks, to `to` from `start` on, where there is room for it. Answers where
+ * that ends; -1 for a text that is not plain, and then what stands there is not to be used. Plain is printable ASCII with tabs and line
+ * feeds in which no secret is. Much cheaper than `withoutSecrets` and JSON.stringify, which it stands for.
  */
-export function copyPlain(text: string, to: Uint8Array, start: number): boolean {
+export function copyPlain(text: string, to: Uint8Array, start: number): number {
 	let before = 0;
+	let innocent = false;
+	let end = start;
 	for (let at = 0; at < text.length; at += 1) {
 		const unit = text.charCodeAt(at);
-		if (unit < 0x20 || unit > 0x7e || unit === quotationMark || unit === backslash) return false;
 		// Letters become lower case.
 		const now = unit | 0x20;
-		if (now === letters.k || now === pairs[before]) return false;
+		if (now === pairs[before] && !innocent) {
+			if (suspicious.test(text)) return -1;
+			innocent = true;
+		}
 		before = now;
-		to[start + at] = unit;
+		if (unit < 0x20 || unit > 0x7e || unit === quotationMark || unit === backslash) {
+			const escape = escapes[unit];
+			if (escape === undefined || escape === 0) return -1;
+			to[end] = backslash;
+			to[end + 1] = escape;
+			end += 2;
+		} else {
+			to[end] = unit;
+			end += 1;
+		}
 	}
-	return true;
+	return end;
 }
 
 /** A value without the password of a connection string: behind `password=` to its end, or between `scheme://user:` and `@`. */
@@ -47,14 +62,14 @@ export function withoutQuoted(message: string): string {
 const suspicious = /passw|secret|token|key|crypt|hmac|:\/\//i;
 
 const [quotationMark, backslash] = [0x22, 0x5c];
-const letters = { c: 0x63, h: 0x68, k: 0x6b, m: 0x6d, r: 0x72, s: 0x73, w: 0x77, colon: 0x3a, slash: 0x2f };
 
-/** By a character, the one that makes a word of `suspicious` possible behind it: paSSW, seCRet, CRypt, HMac, `:/`. The others have a k. */
-const pairs: Uint8Array = new Uint8Array(128);
-pairs[letters.s] = letters.w;
-pairs[letters.c] = letters.r;
-pairs[letters.h] = letters.m;
-pairs[letters.colon] = letters.slash;
+/** By a character, the one that makes a word of `suspicious` possible behind it: paSSW, seCRet, CRypt, tOKen, kEY, HMac, `:/`. */
+const pairs: Uint8Array = new Uint8Array(256);
+for (const pair of ['sw', 'cr', 'ok', 'ey', 'hm', ':/']) pairs[pair.charCodeAt(0)] = pair.charCodeAt(1);
+
+/** What JSON writes behind a backslash in place of a character; 0 for those that `copyPlain` leaves to others. */
+const escapes: Uint8Array = new Uint8Array(128);
+for (const pair of ['""', '\\\\', '\nn', '\tt']) escapes[pair.charCodeAt(0)] = pair.charCodeAt(1);
 
 const mayConnect = /passw|:\/\//i;
 

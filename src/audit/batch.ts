@@ -1,5 +1,5 @@
 /** Lines on their way to the file: one buffer that is used again and again, from which the leaf hashes are taken too. */
-import { copyPlain } from '../secrets.ts';
+import { copyPlain, plainBytesMax } from '../secrets.ts';
 import { type Hash, prefixedLeafHash } from './merkle.ts';
 
 const lineFeed = 0x0a;
@@ -73,14 +73,15 @@ export class Batch {
 		this.#end += length;
 	}
 
-	/** The same for a plain statement (`copyPlain`) in quotation marks. False for any other text: then nothing was added. */
+	/** The same for a statement, as a JSON string. False for one that is not plain (`copyPlain`): then nothing was added. */
 	plain(text: string): boolean {
-		const whole = text.length + 2;
-		if (this.#end + whole > this.#buffer.length) this.#reserve(whole);
-		if (!copyPlain(text, this.#buffer, this.#end + 1)) return false;
+		const most = text.length * plainBytesMax + 2;
+		if (this.#end + most > this.#buffer.length) this.#reserve(most);
+		const end = copyPlain(text, this.#buffer, this.#end + 1);
+		if (end === -1) return false;
 		this.#buffer[this.#end] = quotationMark;
-		this.#buffer[this.#end + whole - 1] = quotationMark;
-		this.#end += whole;
+		this.#buffer[end] = quotationMark;
+		this.#end = end + 1;
 		return true;
 	}
 

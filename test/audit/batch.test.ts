@@ -59,7 +59,12 @@ describe('a plain statement', () => {
 		expect(lineOf((to) => expect(to.plain('')).toBe(true))).toBe('""\n');
 	});
 
-	it.each(['select "x"', "select 'é'", 'select\n1', "select crypt('a', 'b')", 'a\u202eb'])(
+	it('comes as JSON has it', () => {
+		const sql = 'select "x"\n\tfrom "\\" -- like a description';
+		expect(lineOf((to) => expect(to.plain(sql)).toBe(true))).toBe(`${JSON.stringify(sql)}\n`);
+	});
+
+	it.each(["select 'é'", 'select\r1', "select crypt('a', 'b')", 'a\u202eb'])(
 		'%j is none, and leaves nothing behind',
 		(sql) => {
 			const write = (to: Batch): void => {
