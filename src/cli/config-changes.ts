@@ -32,6 +32,9 @@ const ofDatabases: ReadonlySet<string> = new Set([
 	'backendLifetimeMs',
 ]);
 
+/** Secrets that are read at each use: of a database, and of the gateway as a whole. */
+const readAnew = /^(?:password|users\..+\.password|policyWatcher\.over\.password|tracing\.authorization)$/;
+
 /** Longer values (certificates) are not told. */
 const toldMax = 100;
 
@@ -83,10 +86,9 @@ function differences(path: string, before: unknown, after: unknown): Difference[
 	return from === to ? [] : [{ key: path, from, to }];
 }
 
-/** A password is read anew at each login: what it is now is no change of the configuration. */
+/** What is read anew whenever it is needed is no change of the configuration, whatever it is now. */
 function isSameSecret(path: string, before: Secret, after: Secret): boolean {
-	if (!before.hasOriginOf(after)) return false;
-	return /(?:^|\.)password$/.test(path) || before.hasValueOf(after);
+	return before.hasOriginOf(after) && (readAnew.test(path) || before.hasValueOf(after));
 }
 
 function isMap(value: unknown): value is Readonly<Record<string, unknown>> {

@@ -157,6 +157,17 @@ describe('a configuration that was read again', () => {
 		expect([again.words, again.later]).toEqual([[], later]);
 	});
 
+	test('a verifier that was changed in its file waits for a restart, and is named', async () => {
+		const edit = ({ identity }: Raw): void => {
+			identity.users = [{ name: 'app', password: { file: 'verifier' } }];
+		};
+		await writeFile(join(folder, 'verifier'), VERIFIER('a'));
+		const before = await load(edit);
+		await writeFile(join(folder, 'verifier'), VERIFIER('b'));
+		const { words, later } = configChanges(before, await load(edit));
+		expect([words, later]).toEqual([[], ['identity.users[0].password is another now']]);
+	});
+
 	test('a password that was rotated in its file is no change: it is read at each login anyway', async () => {
 		const before = await load(() => undefined);
 		await writeFile(join(folder, 'secret'), 'two');
