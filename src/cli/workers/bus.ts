@@ -43,6 +43,8 @@ export type BusMessage =
 			readonly answer?: { readonly value: unknown };
 	  }
 	| { readonly type: 'bus-tell'; readonly from: number; readonly topic: string; readonly message: unknown }
+	/** A worker hears from now on: what was said before may be lost. */
+	| { readonly type: 'bus-hello'; readonly from: number }
 	/** From the supervisor: who is there, the one that hears it included. */
 	| { readonly type: 'bus-members'; readonly workers: readonly number[] };
 
@@ -88,6 +90,7 @@ export class LinkedBus implements WorkerBus {
 		this.worker = worker;
 		this.#send = send;
 		this.#trouble = trouble;
+		send({ type: 'bus-hello', from: worker });
 	}
 
 	get others(): readonly number[] {
@@ -142,6 +145,8 @@ export class LinkedBus implements WorkerBus {
 				return;
 			case 'bus-members':
 				this.#meet(message.workers);
+				return;
+			case 'bus-hello':
 				return;
 		}
 	}
@@ -212,6 +217,9 @@ export class BusHub {
 	receive(from: number, message: BusMessage): void {
 		if (!this.#members.has(from)) return;
 		switch (message.type) {
+			case 'bus-hello':
+				this.#members.get(from)?.({ type: 'bus-members', workers: [...this.#members.keys()] });
+				return;
 			case 'bus-ask':
 			case 'bus-tell':
 				for (const [worker, send] of this.#members) if (worker !== from) send({ ...message, from });
