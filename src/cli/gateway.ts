@@ -133,6 +133,7 @@ async function start(
 	const running: Running = { ...shared, bus, follower, audit, former, policy, spans, door, draining: false };
 	const view = viewOf(running, now());
 	const { console, crew } = await operators({ bus, workers: config.workers, view, follower, policy, store, sink, now });
+	closers.push(() => crew?.leave());
 	const peers = cancelPeers(config, meters, log);
 	const workers = new WorkerCancels(bus, { cancelHere: async (one) => (await door.listener?.cancel(one)) === true });
 	const elsewhere = peers === null ? [workers] : [workers, peers];

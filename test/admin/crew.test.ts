@@ -166,6 +166,24 @@ describe('metrics of several workers', () => {
 		expect(await metric(hands[0], 'portcullis_worker_up{worker="3"}')).toBe(1);
 	});
 
+	test('outlast workers that are replaced one after the other, though nobody asks meanwhile', async () => {
+		const joined = joinedBuses(2);
+		const first = joined.buses.map(({ worker }) => handOf(joined.buses, worker, {}));
+		for (const { view } of first) view.meters.of('shop').rows = 5;
+		let hands = first;
+		for (const worker of [1, 2]) {
+			hands[worker - 1]?.crew.leave();
+			// What was sent arrives before the end is noticed.
+			await new Promise((resolve) => setImmediate(() => setImmediate(() => setImmediate(resolve))));
+			joined.replace(worker);
+			const next = handOf(joined.buses, worker, {});
+			await next.crew.join();
+			hands = hands.map((hand) => (hand.worker === worker ? next : hand));
+		}
+		for (const { view } of hands) view.meters.of('shop').rows = 1;
+		for (const hand of hands) expect(await metric(hand, 'portcullis_rows_total{database="shop"}')).toBe(12);
+	});
+
 	test('of a worker that does not answer are left out, but for what it had counted, and that is shown', async () => {
 		const joined = handsOf(2);
 		for (const { view } of joined.hands) view.meters.of('shop').rows = 5;

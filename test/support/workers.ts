@@ -8,6 +8,8 @@ export interface JoinedBuses {
 	readonly leave: (worker: number) => void;
 	/** As if it was back: the same bus, with its handlers. */
 	readonly join: (worker: number) => void;
+	/** As if another process took its place: a new bus in `buses`, without handlers. */
+	readonly replace: (worker: number) => void;
 }
 
 /** Messages go as JSON, in order, and arrive in a later turn of the event loop. */
@@ -18,10 +20,9 @@ export function joinedBuses(count: number): JoinedBuses {
 		const text = JSON.stringify(message);
 		setImmediate(() => deliver(JSON.parse(text) as BusMessage));
 	};
-	const buses = Array.from(
-		{ length: count },
-		(_, index) => new LinkedBus(index + 1, (message) => send(message, (one) => hub.receive(index + 1, one))),
-	);
+	const make = (worker: number): LinkedBus =>
+		new LinkedBus(worker, (message) => send(message, (one) => hub.receive(worker, one)));
+	const buses = Array.from({ length: count }, (_, index) => make(index + 1));
 	const join = (worker: number): void => {
 		const bus = buses[worker - 1];
 		if (bus === undefined) throw new Error(`there is no worker ${worker}`);
@@ -40,5 +41,11 @@ export function joinedBuses(count: number): JoinedBuses {
 		});
 	};
 	for (const { worker } of buses) join(worker);
-	return { buses, join, leave: (worker) => leaving.get(worker)?.() };
+	const leave = (worker: number): void => leaving.get(worker)?.();
+	const replace = (worker: number): void => {
+		leave(worker);
+		buses[worker - 1] = make(worker);
+		join(worker);
+	};
+	return { buses, join, leave, replace };
 }

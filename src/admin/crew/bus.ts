@@ -12,7 +12,9 @@ export interface CrewBus {
 		argument: unknown,
 		timeoutMs: number,
 	): Promise<readonly { readonly worker: number; readonly answer: unknown }[]>;
-	/** What this worker answers; whoever asks may wait for a Promise. */
+	/** Tells all other live workers. */
+	tell(topic: string, message: unknown): void;
+	/** What this worker answers, or does when it is told; whoever asks may wait for a Promise. */
 	on(question: string, handler: (argument: unknown, from: number) => unknown): void;
 }
 

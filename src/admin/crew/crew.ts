@@ -46,6 +46,11 @@ export class Crew {
 		await Promise.all([this.operations.join(), this.#metrics.join()]);
 	}
 
+	/** Leaves to the others what has to outlast this worker. */
+	leave(): void {
+		this.#metrics.leave();
+	}
+
 	/** As /readyz says it; `database`: only what clients of that one need. */
 	readiness(database: string | null): Promise<CrewReadiness> {
 		return this.#ready.ask(database);

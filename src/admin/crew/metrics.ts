@@ -3,7 +3,7 @@
  * be taken for a restart of everything.
  */
 import type { Across, Family, HistogramNumbers, Labels, Sample } from '../exposition.ts';
-import { answerTimes, askOthers, type CrewBus } from './bus.ts';
+import { type Answers, answerTimes, askOthers, type CrewBus } from './bus.ts';
 
 /** A family on its way between workers; what it is called and means is known on both sides. */
 interface Sent {
@@ -21,6 +21,7 @@ export interface CrewNumbers {
 
 const question = 'metrics';
 const lastQuestion = 'metrics-last';
+const leavingTopic = 'metrics-leaving';
 
 export class CrewMetrics {
 	readonly #bus: CrewBus;
@@ -37,15 +38,25 @@ export class CrewMetrics {
 		this.#workers = workers;
 		this.#own = own;
 		bus.on(question, () => sentOf(this.#current()));
+		bus.on(leavingTopic, (counted, from) => this.#remember(from, counted as readonly Sent[]));
 		bus.on(lastQuestion, (asked) =>
 			(asked as readonly number[]).map((worker) => ({ worker, counted: this.#last.get(worker) ?? [] })),
 		);
 	}
 
-	/** Goes on counting where the worker before this one ended, as far as somebody knows. */
+	/** Goes on counting where the worker before this one ended, as far as somebody knows; and knows from now on what the others do. */
 	async join(): Promise<void> {
-		const { worker } = this.#bus;
-		this.#before = (await this.#remembered([worker])).get(worker) ?? [];
+		const numbers = Array.from({ length: this.#workers }, (_, at) => at + 1);
+		const known = await this.#remembered(numbers);
+		for (const [worker, counted] of known)
+			if (worker === this.#bus.worker) this.#before = counted;
+			else this.#remember(worker, counted);
+		await this.#ask();
+	}
+
+	/** The others are told what this one has counted, before it ends. */
+	leave(): void {
+		this.#bus.tell(leavingTopic, sentOf(this.#current()));
 	}
 
 	async collect(): Promise<CrewNumbers> {
@@ -60,6 +71,16 @@ export class CrewMetrics {
 		const parts = new Map<number, readonly Sent[]>(answers.map(({ worker: from, answer }) => [from, answer]));
 		parts.set(worker, sentOf(own));
 		return { answering, families: own.map((family) => merged(family, parts, counted)) };
+	}
+
+	async #ask(): Promise<Answers<readonly Sent[]>['answers']> {
+		const { answers } = await askOthers<readonly Sent[]>(this.#bus, question, null, answerTimes.metricsMs);
+		for (const { worker, answer } of answers) this.#remember(worker, answer);
+		return answers;
+	}
+
+	#remember(worker: number, counted: readonly Sent[]): void {
+		this.#last.set(worker, greatest([this.#last.get(worker) ?? [], counted]));
 	}
 
 	#current(): readonly Family[] {
