@@ -45,6 +45,7 @@ export function handleParse(
 	if (virtual === 'unsure') return again(conversation);
 	if (virtual instanceof GatewayError) return conversation.refuse(virtual);
 	const expected = virtual?.expected ?? new Expected('parse', conversation.segment);
+	expected.dropsUnnamed = message.name === '';
 	expected.prepared = prepared;
 	expected.statementChange = statements.change(message.name, prepared, conversation.segment);
 	conversation.segmentOpen = true;
@@ -400,9 +401,10 @@ function deny(
 		encodeParse(name ?? refusedStatement, refusedText(conversation, error)),
 	);
 	const expected = conversation.doom(error);
-	if (name === '' && conversation.loans !== null) {
+	if (name === '') {
 		expected.dropsUnnamed = true;
-		conversation.loans.lostUnnamed();
+		expected.statementChange = conversation.statements.change('', undefined, conversation.segment);
+		conversation.loans?.lostUnnamed();
 	}
 	expected.run = record(conversation, decision, 'extended', phase, undefined, (receipt) => {
 		held.forwardStatement(receipt);

@@ -199,8 +199,7 @@ export class Intake {
 		}
 		if (conversation.replication !== null && refuseInReplication(conversation, message)) return 'done';
 		// A question inside of the client's pipeline makes it one to the server, which refuses some statements there.
-		const { names, segmentOpen } = conversation;
-		if (names.stale && !segmentOpen && opensSegment.has(message.type) && !conversation.settled()) return 'again';
+		if (!conversation.segmentOpen && opensSegment.has(message.type) && !conversation.settled()) return 'again';
 		switch (message.type) {
 			case 'Query':
 				return simple.handleQuery(conversation, message);

@@ -98,9 +98,12 @@ export function fail(conversation: Conversation, expected: Expected | undefined,
 		replies.failCopyIn();
 		return expected.question === null;
 	}
-	const dropped = expected.dropsUnnamed && !expected.swallow && conversation.loans !== null;
+	const { statementChange } = expected;
+	if (expected.dropsUnnamed && statementChange !== null) {
+		conversation.statements.lose(statementChange);
+		expected.statementChange = null;
+	}
 	replies.failSegment((skipped) => skip(conversation, skipped));
-	if (dropped) dropUnnamed(conversation);
 	expected.finishQuestion(replies.head);
 	// A question that ends with a Sync of its own leaves no trace; one inside of the client's pipeline has failed that.
 	return expected.question === null || replies.head?.question !== expected.question;
@@ -188,11 +191,6 @@ function deallocatedAll({ loans }: Conversation, { statement }: Run): void {
 	if (loans === null) return;
 	loans.backend.statements.clear();
 	if (statement?.node === 'DiscardStmt') loans.wasDiscarded();
-}
-
-/** The unnamed statement is gone from the server, though no other took its place. */
-function dropUnnamed({ statements, segment }: Conversation): void {
-	if (statements.has('')) statements.confirm(statements.change('', undefined, segment));
 }
 
 /** PREPARE: EXECUTE may run it now, and Bind too. */

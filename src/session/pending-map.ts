@@ -89,6 +89,13 @@ export class PendingMap<T> {
 		this.#bypass(change, change.previous);
 	}
 
+	/** The server has refused it, and what it was to replace is gone all the same. */
+	lose(change: Change<T>): void {
+		this.#forget(change);
+		change.previous = undefined;
+		this.#bypass(change, undefined);
+	}
+
 	/** Forgets names that were last changed in or before `segment`, and tells `each` what they stood for. */
 	dropUpTo(segment: number, each: (value: T) => void): void {
 		for (const [name, change] of this.#latest) {

@@ -42,7 +42,6 @@ export function virtualParse(
 	const text = textOf(prepared);
 	if (message.name === '') {
 		const expected = new Expected('parse', segment);
-		expected.dropsUnnamed = true;
 		loans.backend.unnamed = prepared;
 		prepared.placedText = text;
 		return {
@@ -83,10 +82,8 @@ function parseTaken(
 	{ prepared, taken }: { readonly prepared: Prepared; readonly taken: Prepared },
 ): VirtualParse | 'unsure' | GatewayError {
 	const { pipeline } = conversation.services;
-	// Its text is not for this server any more.
-	if (!taken.bySql && !pipeline.isCurrent(taken.decision, conversation.context()))
-		return new GatewayError('42P05', `prepared statement "${message.name}" already exists`);
-	const placed = place(conversation, loans, taken);
+	const isCurrent = taken.bySql || pipeline.isCurrent(taken.decision, conversation.context());
+	const placed = isCurrent ? place(conversation, loans, taken) : placeNothing(conversation, loans);
 	if (placed === 'unsure' || placed instanceof GatewayError) return placed;
 	const expected = new Expected('parse', conversation.segment);
 	const bytes = encodeParse(placed.name, textOf(prepared), message.paramTypes);
@@ -127,6 +124,16 @@ export function place(conversation: Conversation, loans: Loans, prepared: Prepar
 	if (prepared.shape !== null && found.shape === null)
 		return describeFirst(conversation, prepared, { name, before: [], described: found });
 	return { name, before: [], shared: found };
+}
+
+/** Takes a name on the server for what stands for a text that is not for it any more. */
+function placeNothing(conversation: Conversation, loans: Loans): Placed {
+	const { statements } = loans.backend;
+	const added = statements.add(privateKey(loans), sharedName(loans.backend.nextNumber()), conversation.segment);
+	const evicted = evict(conversation, loans);
+	swallowed(conversation, 'parse', null).shared = added;
+	const name = statementName(added.name);
+	return { name, before: [...evicted, encodeParse(name, '', [])] };
 }
 
 /** The server has refused to run it, because it gives another result than when it was prepared (0A000). */

@@ -4,7 +4,9 @@ import { describe, expect, it } from 'vitest';
 import { type Change, PendingMap } from '../../src/session/pending-map.ts';
 
 /** One message of a client: sets or removes a name, or ends a segment. */
-type Step = { readonly name: string; readonly value: number | undefined; readonly fails: boolean } | 'sync';
+type Step =
+	| { readonly name: string; readonly value: number | undefined; readonly fails: false | 'keeps' | 'loses' }
+	| 'sync';
 
 const step: fc.Arbitrary<Step> = fc.oneof(
 	{
@@ -12,7 +14,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 		arbitrary: fc.record({
 			name: fc.constantFrom('', 'a'),
 			value: fc.option(fc.integer(), { nil: undefined }),
-			fails: fc.boolean(),
+			fails: fc.constantFrom(false, 'keeps', 'loses'),
 		}),
 	},
 	{ weight: 2, arbitrary: fc.constant('sync' as const) },
@@ -29,8 +31,9 @@ class Server {
 			return true;
 		}
 		if (this.skipping) return false;
-		if (one.fails) {
+		if (one.fails !== false) {
 			this.skipping = true;
+			if (one.fails === 'loses') this.has.delete(one.name);
 			return false;
 		}
 		if (one.value === undefined) this.has.delete(one.name);
@@ -50,9 +53,11 @@ describe('PendingMap', () => {
 				const answer = () => {
 					const next = flying.shift();
 					if (next === undefined) return;
+					const { skipping } = server;
 					const done = server.take(next.step);
 					if (next.change === null) return;
 					if (done) map.confirm(next.change);
+					else if (!skipping && next.step !== 'sync' && next.step.fails === 'loses') map.lose(next.change);
 					else map.undo(next.change);
 				};
 				steps.forEach((one, index) => {
