@@ -14,7 +14,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 		arbitrary: fc.record({
 			name: fc.constantFrom('', 'a'),
 			value: fc.option(fc.integer(), { nil: undefined }),
-			fails: fc.constantFrom(false, 'keeps', 'loses'),
+			fails: fc.constantFrom(false as const, 'keeps' as const, 'loses' as const),
 		}),
 	},
 	{ weight: 2, arbitrary: fc.constant('sync' as const) },
