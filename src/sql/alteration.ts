@@ -15,8 +15,10 @@ import {
 	schemaOf,
 } from './may.ts';
 import { mayLoseRoutines, mayMakeOperator, mayMakeType } from './new-code.ts';
-import { resolveType } from './names.ts';
+import { effectivePath, resolveType, stringsOf } from './names.ts';
 import { as, type NodeOf } from './nodes.ts';
+import { ObjectPlaces, writeSchemaAt } from './object-places.ts';
+import { isSystem } from './read-relation.ts';
 import { mayRenameRoutines, mayRenameSchema, renameColumn, renameRelation } from './renaming.ts';
 import { refuse, type Walk } from './walk.ts';
 
@@ -119,8 +121,10 @@ function alterDefinition(walk: Walk, relation: Relation, node: Node | undefined)
 
 export function drop(walk: Walk, node: NodeOf<'DropStmt'>): void {
 	const kind = node.removeType ?? '';
+	const ifExists = node.missing_ok === true;
+	const places = new ObjectPlaces(walk, kind, { verb: ['drop'], concurrently: node.concurrent === true, ifExists });
 	for (const object of node.objects ?? []) {
-		const relation = mayOnObject(walk, kind, object, 'drop', false);
+		const relation = mayOnObject(walk, kind, object, { action: 'drop', unprotected: false, places, ifExists });
 		if (ROUTINE_KINDS.has(kind)) {
 			const names = objectNames(object);
 			const schema = schemaFromNames(walk, names);
@@ -135,25 +139,72 @@ export function drop(walk: Walk, node: NodeOf<'DropStmt'>): void {
 	walk.effects.push({ type: 'ddl' }, { type: 'names-unknown' });
 }
 
+interface OnObject {
+	readonly action: 'alter' | 'drop';
+	readonly unprotected: boolean;
+	/** Where the names of relations stand, so that their schemas can be written. */
+	readonly places?: ObjectPlaces;
+	readonly ifExists?: boolean;
+}
+
 /** One object of DROP, COMMENT or RENAME; gives the relation that it is or hangs on. An object that is not there is the server's to report. */
-function mayOnObject(
-	walk: Walk,
-	kind: string,
-	object: Node | undefined,
-	action: 'alter' | 'drop',
-	unprotected: boolean,
-): Relation | undefined {
+function mayOnObject(walk: Walk, kind: string, object: Node | undefined, on: OnObject): Relation | undefined {
+	const { action, unprotected, places } = on;
 	const names = objectNames(object);
 	if (RELATION_KINDS.has(kind) || PARTS_OF_RELATION.has(kind)) {
-		const relation = relationNamed(walk, RELATION_KINDS.has(kind) ? names : names.slice(0, -1));
-		if (relation !== undefined) mayOnFound(walk, relation, RELATION_KINDS.has(kind) ? action : 'alter', unprotected);
-		else mayOnName(walk, schemaFromNames(walk, names), names.at(-1) ?? '', action);
+		const isRelation = RELATION_KINDS.has(kind);
+		const own = isRelation ? names : names.slice(0, -1);
+		const place = kind === 'OBJECT_COLUMN' ? places?.next(names.length) : places?.next(own.length, !isRelation);
+		const relation = relationNamed(walk, own);
+		if (relation !== undefined) {
+			mayOnFound(walk, relation, isRelation ? action : 'alter', unprotected);
+			if (own.length === 1) writeSchemaAt(walk, place, relation.schema, relation.name);
+		} else mayOnAbsent(walk, names, place, on);
 		return relation;
 	}
-	if (SCHEMA_KINDS.has(kind)) mayInSchema(walk, schemaFromNames(walk, names), action, action.toUpperCase());
-	else if (DATABASE_KINDS.has(kind)) mayOnDatabase(walk, action, action.toUpperCase());
+	if (SCHEMA_KINDS.has(kind)) {
+		for (const schema of schemasMeant(walk, kind, names)) mayInSchema(walk, schema, action, action.toUpperCase());
+	} else if (DATABASE_KINDS.has(kind)) mayOnDatabase(walk, action, action.toUpperCase());
 	else throw refuse(walk, `${action.toUpperCase()} of this kind of object (${kind})`);
 	return undefined;
+}
+
+/**
+ * A relation that nobody knows. Where it need not be there, and no rule would let it be dropped, only one of the session's own
+ * can be meant: the common `drop table if exists t; create temp table t ...`.
+ */
+function mayOnAbsent(walk: Walk, names: readonly string[], place: number | undefined, on: OnObject): void {
+	const { action, ifExists } = on;
+	const name = names.at(-1) ?? '';
+	const given = names.length > 1 ? names.at(-2) : undefined;
+	walk.doubt = true;
+	walk.absent.push(
+		...(given === undefined ? effectivePath(walk.context, false) : [given]).map((schema) => ({ schema, name })),
+	);
+	if (given === undefined) walk.absent.push({ schema: 'pg_temp', name });
+	if (given === 'pg_temp' && ifExists === true) return;
+	const schema = schemaFromNames(walk, names);
+	const isOwn =
+		given === undefined && ifExists === true && !walk.context.access.onRelation(schema, name, action).allowed;
+	if (!isOwn) mayOnName(walk, schema, name, action);
+	if (given === undefined) writeSchemaAt(walk, place, isOwn ? 'pg_temp' : schema, name);
+}
+
+/** Schemas of which one is meant by the name of what is no relation: all of search_path that have such an object. */
+export function schemasMeant(walk: Walk, kind: string, names: readonly string[]): readonly string[] {
+	const first = schemaFromNames(walk, names);
+	if (names.length > 1) return [first];
+	const { catalog } = walk.context;
+	const name = names.at(-1) ?? '';
+	const has = (schema: string): boolean => {
+		if (ROUTINE_KINDS.has(kind)) return catalog.routines(schema, name).length > 0;
+		if (kind === 'OBJECT_OPERATOR') return catalog.operators(schema, name).length > 0;
+		if (kind === 'OBJECT_TYPE' || kind === 'OBJECT_DOMAIN') return catalog.type(schema, name) !== undefined;
+		// The catalogue does not hold these.
+		return true;
+	};
+	const path = effectivePath(walk.context, false).filter((schema) => !isSystem(schema) && has(schema));
+	return [...new Set([first, ...path])];
 }
 
 function schemaFromNames(walk: Walk, names: readonly string[]): string {
@@ -164,7 +215,9 @@ function schemaFromNames(walk: Walk, names: readonly string[]): string {
 }
 
 export function comment(walk: Walk, node: NodeOf<'CommentStmt'>): void {
-	mayOnObject(walk, node.objtype ?? '', node.object, 'alter', false);
+	const kind = node.objtype ?? '';
+	const places = new ObjectPlaces(walk, kind, { verb: ['comment', 'on'] });
+	mayOnObject(walk, kind, node.object, { action: 'alter', unprotected: false, places });
 }
 
 export function rename(walk: Walk, node: NodeOf<'RenameStmt'>): void {
@@ -175,7 +228,7 @@ export function rename(walk: Walk, node: NodeOf<'RenameStmt'>): void {
 		if (RELATION_KINDS.has(kind)) renameRelation(walk, relation, { schema: relation.schema, name });
 		else if (kind === 'OBJECT_COLUMN') renameColumn(walk, relation, node.subname ?? '', name);
 	} else {
-		mayOnObject(walk, kind, node.object, 'alter', true);
+		mayOnObject(walk, kind, node.object, { action: 'alter', unprotected: true });
 		if (ROUTINE_KINDS.has(kind)) mayRenameRoutines(walk, objectNames(node.object), { name });
 		if (kind === 'OBJECT_SCHEMA') mayRenameSchema(walk, node.subname ?? '', name);
 		if (kind === 'OBJECT_TYPE' || kind === 'OBJECT_DOMAIN') mayMakeType(walk, name);
@@ -191,7 +244,7 @@ export function moveToSchema(walk: Walk, node: NodeOf<'AlterObjectSchemaStmt'>):
 		const relation = mayOnRelation(walk, node.relation, 'alter', true);
 		renameRelation(walk, relation, { schema, name: relation.name });
 	} else {
-		mayOnObject(walk, kind, node.object, 'alter', true);
+		mayOnObject(walk, kind, node.object, { action: 'alter', unprotected: true });
 		const names = objectNames(node.object);
 		if (ROUTINE_KINDS.has(kind)) mayRenameRoutines(walk, names, { schema });
 		if (kind === 'OBJECT_TYPE' || kind === 'OBJECT_DOMAIN') mayMakeType(walk, names.at(-1) ?? '');
@@ -208,7 +261,8 @@ export function alterSequence(walk: Walk, node: NodeOf<'AlterSeqStmt'>): void {
 }
 
 export function alterFunction(walk: Walk, node: NodeOf<'AlterFunctionStmt'>): void {
-	mayInSchema(walk, schemaOf(walk, node.func?.objname), 'alter', 'ALTER FUNCTION');
+	for (const schema of schemasMeant(walk, 'OBJECT_FUNCTION', stringsOf(node.func?.objname)))
+		mayInSchema(walk, schema, 'alter', 'ALTER FUNCTION');
 	for (const action of node.actions ?? []) functionOption(walk, action);
 	walk.effects.push({ type: 'ddl' });
 }

@@ -53,7 +53,7 @@ export function analyse(context: AnalysisContext, source: SourceText, parsed: Pa
 			decision: { ...allowed(walk, parsed.node, sql, rewritten.trim()), ...shownParameters(walk, parsed.node, sql) },
 			edits,
 			doubt: walk.doubt,
-			missing: [],
+			missing: walk.absent,
 			missingRoutines: walk.sought,
 			made: walk.made,
 			gone: walk.gone,

@@ -41,11 +41,12 @@ export function schemaOf(walk: Walk, names: readonly Node[] | undefined): string
 	return schema ?? creationSchema(walk);
 }
 
+/** Where the server would make an object of a name without schema: the first schema of search_path that it may use. */
 function creationSchema(walk: Walk): string {
 	const { catalog, searchPath } = walk.context;
 	const found = searchPath
 		.map((name) => (name === '$user' ? catalog.user : name))
-		.find((name) => catalog.hasSchema(name));
+		.find((name) => catalog.mayUseSchema(name));
 	if (found === undefined) throw refuse(walk, 'creating an object while search_path names no schema that exists');
 	return found;
 }

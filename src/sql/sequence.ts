@@ -1,9 +1,11 @@
 /** Asks the policy for the sequence that nextval and the like name. */
 import type { Node } from '@pgsql/types';
 import { GatewayError } from '../errors.ts';
-import { displayRelation, effectivePath, isOwnTemporary, UnknownObject } from './names.ts';
+import type { Relation } from '../catalog/snapshot.ts';
+import { displayRelation, effectivePath, isOwnTemporary, resolveType, TYPE, UnknownObject } from './names.ts';
 import { as } from './nodes.ts';
-import { addRules, denied, noteUse, positionAt, type Walk } from './walk.ts';
+import { quoteIdentifier, quoteLiteral } from './quote.ts';
+import { addRules, denied, noteUse, positionAt, refuse, type Walk } from './walk.ts';
 
 /** True when the sequence is named by a literal and allowed; throws when it is refused or can't be told. */
 export function checkSequence(
@@ -12,7 +14,7 @@ export function checkSequence(
 	action: 'select' | 'update',
 	location: number | undefined,
 ): boolean {
-	const text = nameLiteral(argument);
+	const text = nameLiteral(walk, argument);
 	const { access } = walk.context;
 	if (text === undefined) {
 		throw new GatewayError(
@@ -36,6 +38,7 @@ export function checkSequence(
 		.find((found) => found !== undefined);
 	if (relation === undefined)
 		throw new UnknownObject('42P01', `relation "${text}" does not exist`, positionAt(walk, location));
+	if (parts.length === 1) writeSchema(walk, argument, relation);
 	if (isOwnTemporary(walk, relation)) return true;
 	const answer = access.onRelation(relation.schema, relation.name, action);
 	addRules(noteUse(walk, 'relation', relation.schema, relation.name, action), answer.rules);
@@ -50,9 +53,32 @@ export function checkSequence(
 	);
 }
 
-function nameLiteral(node: Node | undefined): string | undefined {
+const REGCLASS = 2205;
+
+/** A cast may cut the name, but for one to these. */
+function nameLiteral(walk: Walk, node: Node | undefined): string | undefined {
 	const cast = as(node, 'TypeCast');
-	return cast === undefined ? as(node, 'A_Const')?.sval?.sval : nameLiteral(cast.arg);
+	if (cast === undefined) return as(node, 'A_Const')?.sval?.sval;
+	const type = resolveType(walk, cast.typeName)?.oid;
+	const keeps = type === REGCLASS || type === TYPE.text || type === TYPE.varchar;
+	return keeps && (cast.typeName?.typmods ?? []).length === 0 ? nameLiteral(walk, cast.arg) : undefined;
+}
+
+/** The server reads the name when it runs: by then search_path may lead elsewhere, or the sequence may be gone. */
+function writeSchema(walk: Walk, node: Node | undefined, relation: Pick<Relation, 'schema' | 'name'>): void {
+	const cast = as(node, 'TypeCast');
+	if (cast !== undefined) {
+		writeSchema(walk, cast.arg, relation);
+		return;
+	}
+	const location = as(node, 'A_Const')?.location ?? 0;
+	const { tokens } = walk.source;
+	const token = tokens[walk.source.tokenAt(location)];
+	if (token?.name !== 'SCONST' || token.start !== location) {
+		throw refuse(walk, 'the name of a sequence that the gateway cannot place', location, 'Write its schema before it.');
+	}
+	const qualified = quoteLiteral(`${quoteIdentifier(relation.schema)}.${quoteIdentifier(relation.name)}`);
+	walk.edits.replace(token.start, token.end, qualified);
 }
 
 /** As the server reads a bare name in a text: its white space around it goes, and capitals of ASCII become small. */

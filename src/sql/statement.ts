@@ -1,6 +1,16 @@
 /** Every statement class of the grammar: who decides it, or that it is refused by name. */
 import type { Node } from '@pgsql/types';
-import { alterFunction, alterSequence, alterTable, comment, drop, grant, moveToSchema, rename } from './alteration.ts';
+import {
+	alterFunction,
+	alterSequence,
+	alterTable,
+	comment,
+	drop,
+	grant,
+	moveToSchema,
+	rename,
+	schemasMeant,
+} from './alteration.ts';
 import { usedType } from './casts.ts';
 import { coercedArguments } from './coercions.ts';
 import { copy } from './copy.ts';
@@ -24,7 +34,7 @@ import { expression } from './expression.ts';
 import { explain } from './explain.ts';
 import { merge } from './merge.ts';
 import { checkpoint, cluster, lock, refresh, reindex, truncate, vacuum } from './maintenance.ts';
-import { mayCreateRelation, mayInSchema, mayOnDatabase, schemaOf } from './may.ts';
+import { mayCreateRelation, mayInSchema, mayOnDatabase } from './may.ts';
 import { stringsOf } from './names.ts';
 import { mayMakeType } from './new-code.ts';
 import { as, type NodeOf, type NodeTag, tagOf } from './nodes.ts';
@@ -119,7 +129,8 @@ const HANDLERS: Handlers = {
 	AlterSeqStmt: alterSequence,
 	AlterFunctionStmt: alterFunction,
 	AlterEnumStmt: (walk, node) => {
-		mayInSchema(walk, schemaOf(walk, node.typeName), 'alter', 'ALTER TYPE');
+		for (const schema of schemasMeant(walk, 'OBJECT_TYPE', stringsOf(node.typeName)))
+			mayInSchema(walk, schema, 'alter', 'ALTER TYPE');
 		walk.effects.push({ type: 'ddl' });
 	},
 	RenameStmt: rename,

@@ -4,6 +4,7 @@ import type { Cast, CatalogSnapshot, Operator, Relation } from '../catalog/snaps
 import { GatewayError } from '../errors.ts';
 import type { Guess } from './coercions.ts';
 import { EditList } from './edits.ts';
+import type { RelationName } from './names.ts';
 import type { SourceText } from './source.ts';
 import type { Node } from '@pgsql/types';
 import type { ItemColumn, RangeItem, Scope } from './scope.ts';
@@ -137,6 +138,8 @@ export interface Walk {
 	anyType: boolean;
 	/** Names of routines that may be called and that nobody knows. */
 	readonly sought: string[];
+	/** Relations that need not be there (DROP ... IF EXISTS), and where the session itself might see one. */
+	readonly absent: RelationName[];
 }
 
 /** Walks SELECT, or a writing statement where a CTE may hold one; returns its columns, null when not known. */
@@ -183,6 +186,7 @@ export function newWalk(
 		types: new Set(),
 		anyType: false,
 		sought: [],
+		absent: [],
 	};
 }
 

@@ -4,6 +4,7 @@ import { afterwards } from './afterwards.ts';
 import { answers } from './answers.ts';
 import { barriers } from './barriers.ts';
 import { coercions } from './coercions.ts';
+import { elsewhere } from './elsewhere.ts';
 import { functions } from './functions.ts';
 import { metadata } from './metadata.ts';
 import { moving } from './moving.ts';
@@ -31,5 +32,6 @@ export const allCases: readonly AttackCase[] = [
 	...remembered,
 	...twists,
 	...afterwards,
+	...elsewhere,
 	...answers,
 ];

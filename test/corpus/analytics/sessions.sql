@@ -261,3 +261,37 @@ select 1;
 
 set row_security = on;
 select count(*) from crm.customers;
+
+drop table if exists scratch;
+create temp table scratch as select id, email from crm.customers where id < 4;
+drop table if exists scratch;
+drop table if exists scratch cascade;
+create temp table scratch (a int);
+insert into scratch values (1);
+select * from scratch;
+drop table scratch;
+
+drop table if exists pg_temp.nothing_here;
+drop table if exists nothing_here, nor_here cascade;
+drop view if exists nothing_here;
+drop materialized view if exists nothing_here;
+drop index if exists nothing_here;
+drop sequence if exists nothing_here;
+
+begin;
+create temp table customers as select 1 as id;
+drop table customers;
+drop table if exists customers_of_nobody;
+select count(*) from crm.customers;
+rollback;
+
+create temp sequence numbers;
+select nextval('numbers'), currval('numbers'), setval('numbers', 7), nextval('numbers'::regclass);
+comment on sequence numbers is 'mine';
+drop sequence numbers;
+
+create temp table noted (a int, b text);
+comment on table noted is 'mine';
+comment on column noted.a is 'a number';
+select obj_description('noted'::regclass), col_description('noted'::regclass, 1);
+drop table noted;
