@@ -85,7 +85,9 @@ export class Databases {
 			return;
 		}
 		const before = this.#served;
-		await Promise.all(opened.map((one) => handOver(before.get(one.config.name), one)));
+		const handed = Promise.all(opened.map((one) => handOver(before.get(one.config.name), one)));
+		// Who asked for the reload does not wait for a server that is not there: who listens is told when it is known.
+		await Promise.race([handed, sleep(this.#parts.config.limits.connectTimeoutMs, undefined, { ref: false })]);
 		if (this.#closed) {
 			await Promise.all(opened.map(close));
 			return;
