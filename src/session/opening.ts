@@ -4,7 +4,7 @@ import { TLSSocket } from 'node:tls';
 import type { ClientTls } from '../auth/exchange.ts';
 import { GatewayError } from '../errors.ts';
 import { protocolViolation } from '../wire/errors.ts';
-import { type CancelRequest, readStartup, type Startup, type StartupMessage } from '../wire/startup.ts';
+import { type CancelRequest, isForeign, readStartup, type Startup, type StartupMessage } from '../wire/startup.ts';
 import { ClientGone, Inbox } from './inbox.ts';
 import type { ListenerTls } from './services.ts';
 
@@ -50,6 +50,7 @@ export async function openConnection(
 	if (offered !== null && (await firstByte(inbox)) === tlsHandshake) await encrypt(offered, true);
 	for (;;) {
 		const message = await inbox.take((received) => {
+			if (isForeign(received)) throw new ClientGone();
 			const read = readStartup(received, startupBytesMax);
 			return read === null ? null : { value: read.message, rest: read.rest };
 		});
@@ -60,15 +61,24 @@ export async function openConnection(
 				return { type: 'startup', inbox, message, tls };
 			default:
 		}
+		const encrypts = message.type === 'SSLRequest' && offered !== null;
+		const expected = tls === null && !asked.has(message.type);
+		if (expected && !encrypts) socket.write(decline);
 		// What came in plaintext must never count as sent inside of the encryption.
-		if (inbox.hasRest) throw protocolViolation(`received unencrypted data after ${message.type}`);
-		if (tls !== null || asked.has(message.type)) throw protocolViolation(`unexpected ${message.type}`);
+		if (inbox.hasRest) throw unencrypted(message.type);
+		if (!expected) throw protocolViolation(`unexpected ${message.type}`);
 		asked.add(message.type);
-		if (message.type === 'SSLRequest' && offered !== null) {
+		if (encrypts) {
 			socket.write(accept);
 			await encrypt(offered, false);
-		} else socket.write(decline);
+		}
 	}
+}
+
+function unencrypted(request: Startup['type']): GatewayError {
+	const what = request === 'SSLRequest' ? 'SSL request' : 'GSSAPI encryption request';
+	const detail = 'This could be either a client-software bug or evidence of an attempted man-in-the-middle attack.';
+	return new GatewayError('08P01', `received unencrypted data after ${what}`, { severity: 'FATAL', detail });
 }
 
 function firstByte(inbox: Inbox): Promise<number> {

@@ -5,6 +5,9 @@ import { strictText } from './cursor.ts';
 import { protocolViolation } from './errors.ts';
 import { cancelKeyBytesMax, startupBytesMax } from './limits.ts';
 
+/** A packet up to this long may be a startup packet that is too long: its sender is told. */
+const plausibleBytesMax = 1 << 20;
+
 /** Protocol, "StartupMessage". A name given twice has its last value, as in PostgreSQL. */
 export interface StartupMessage {
 	readonly type: 'StartupMessage';
@@ -62,6 +65,18 @@ export function readStartup(received: Buffer, bytesMax = startupBytesMax): Start
 	if (length < 8 || length > bytesMax) throw protocolViolation('invalid length of startup packet');
 	if (received.length < length) return null;
 	return { message: decodeStartup(received.subarray(0, length)), rest: received.subarray(length) };
+}
+
+/**
+ * True for what begins no conversation: a length that no first packet has, or a cancel request of a wrong one. The server
+ * closes such a connection without a word (ProcessStartupPacket), as whoever is there would not understand any.
+ */
+export function isForeign(received: Buffer): boolean {
+	if (received.length < 4) return false;
+	const length = received.readInt32BE(0);
+	if (length < 8 || length > plausibleBytesMax) return true;
+	if (received.length < 8 || received.readUInt32BE(4) !== requestCodes.CancelRequest) return false;
+	return length < 16 || length > 12 + cancelKeyBytesMax;
 }
 
 /** Decodes one whole first packet. Raises 08P01 FATAL, 0A000 FATAL for a protocol other than 3. */

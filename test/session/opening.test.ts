@@ -206,6 +206,39 @@ describe('bytes that are no proper beginning', () => {
 		expect(gateway.pipeline.events.filter(({ type }) => type === 'login')).toEqual([]);
 	});
 
+	/** As the server has it: who sends this would not understand what is said. */
+	const foreign: readonly [string, Buffer][] = [
+		['a length of nothing', Buffer.from([0, 0, 0, 0])],
+		['a length of seven', Buffer.from([0, 0, 0, 7, 0, 0, 0])],
+		['a negative length', Buffer.from([255, 255, 255, 255])],
+		['a huge length', Buffer.from([0x7f, 255, 255, 255])],
+		['HTTP', Buffer.from('GET / HTTP/1.1\r\n\r\n')],
+		['Terminate', encodeTerminate()],
+		['a cancel request without a key', Buffer.from('0000000c04d2162e00000001', 'hex')],
+		['a cancel request with too long a key', Buffer.from('0000012c04d2162e00000001', 'hex')],
+	];
+
+	it.each(foreign)('%s: the connection is closed without a word', async (_, bytes) => {
+		const gateway = await start({});
+		const raw = Raw.to(gateway);
+		raw.socket.write(bytes);
+		await until(() => raw.closed);
+		expect(raw.received.length).toBe(0);
+	});
+
+	it.each([
+		['SSL', encodeSSLRequest(), 'SSL request'],
+		['GSS', gssRequest, 'GSSAPI encryption request'],
+	] as const)('plaintext behind a request for %s: declined, and then refused', async (_, request, words) => {
+		const gateway = await start({});
+		const raw = Raw.to(gateway);
+		raw.socket.write(Buffer.concat([request, startupPacket]));
+		await until(() => raw.closed);
+		const said = raw.received.toString('latin1');
+		expect(said[0]).toBe('N');
+		expect(said).toContain(`\0C08P01\0Mreceived unencrypted data after ${words}\0`);
+	});
+
 	it('nothing at all: the login has a deadline', async () => {
 		const gateway = await start({ limits: { loginTimeoutMs: 50 } });
 		const raw = Raw.to(gateway);
