@@ -166,6 +166,14 @@ describe('metrics of several workers', () => {
 		expect(await metric(hands[0], 'portcullis_worker_up{worker="3"}')).toBe(1);
 	});
 
+	test('of the worker that was asked stay counted when it is gone', async () => {
+		const { hands, leave } = handsOf(3);
+		for (const { view } of hands) view.meters.of('shop').rows = 5;
+		expect(await metric(hands[0], 'portcullis_rows_total{database="shop"}')).toBe(15);
+		leave(1);
+		expect(await metric(hands[2], 'portcullis_rows_total{database="shop"}')).toBe(15);
+	});
+
 	test('outlast workers that are replaced one after the other, though nobody asks meanwhile', async () => {
 		const joined = joinedBuses(2);
 		const first = joined.buses.map(({ worker }) => handOf(joined.buses, worker, {}));

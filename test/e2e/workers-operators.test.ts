@@ -30,6 +30,8 @@ beforeAll(async () => {
 			configure: (config) => {
 				config['workers'] = 2;
 				config['admin'] = { host: '127.0.0.1', port: 0 };
+				// What a test holds back it holds back for as long as it takes.
+				config['limits'] = { poolWaitMs: 120_000 };
 				// That of the first is where all of them are.
 				config['audit'] = { path: gateways[0] === undefined ? './audit' : join(gateways[0].folder, 'audit') };
 			},

@@ -37,7 +37,11 @@ export class CrewMetrics {
 		this.#bus = bus;
 		this.#workers = workers;
 		this.#own = own;
-		bus.on(question, () => sentOf(this.#current()));
+		// Who asks says what it has counted itself: a scraper that keeps its connection asks the same one always.
+		bus.on(question, (counted, from) => {
+			this.#remember(from, counted as readonly Sent[]);
+			return sentOf(this.#current());
+		});
 		bus.on(leavingTopic, (counted, from) => this.#remember(from, counted as readonly Sent[]));
 		bus.on(lastQuestion, (asked) =>
 			(asked as readonly number[]).map((worker) => ({ worker, counted: this.#last.get(worker) ?? [] })),
@@ -51,7 +55,7 @@ export class CrewMetrics {
 		for (const [worker, counted] of known)
 			if (worker === this.#bus.worker) this.#before = counted;
 			else this.#remember(worker, counted);
-		await this.#ask();
+		await this.#ask(sentOf(this.#current()));
 	}
 
 	/** The others are told what this one has counted, before it ends. */
@@ -61,20 +65,18 @@ export class CrewMetrics {
 
 	async collect(): Promise<CrewNumbers> {
 		const { worker } = this.#bus;
-		const { answers } = await askOthers<readonly Sent[]>(this.#bus, question, null, answerTimes.metricsMs);
-		for (const { worker: from, answer } of answers)
-			this.#last.set(from, greatest([this.#last.get(from) ?? [], answer]));
+		const own = this.#current();
+		const answers = await this.#ask(sentOf(own));
 		const answering = [worker, ...answers.map(({ worker: from }) => from)].toSorted((a, b) => a - b);
 		const missing = Array.from({ length: this.#workers }, (_, at) => at + 1).filter((n) => !answering.includes(n));
 		const counted = missing.length === 0 ? [] : [...(await this.#remembered(missing)).values()];
-		const own = this.#current();
 		const parts = new Map<number, readonly Sent[]>(answers.map(({ worker: from, answer }) => [from, answer]));
 		parts.set(worker, sentOf(own));
 		return { answering, families: own.map((family) => merged(family, parts, counted)) };
 	}
 
-	async #ask(): Promise<Answers<readonly Sent[]>['answers']> {
-		const { answers } = await askOthers<readonly Sent[]>(this.#bus, question, null, answerTimes.metricsMs);
+	async #ask(own: readonly Sent[]): Promise<Answers<readonly Sent[]>['answers']> {
+		const { answers } = await askOthers<readonly Sent[]>(this.#bus, question, own, answerTimes.metricsMs);
 		for (const { worker, answer } of answers) this.#remember(worker, answer);
 		return answers;
 	}
