@@ -74,6 +74,8 @@ const TAIL = `
 | \`result\` | \`portcullis_cancel_requests_total\` | \`matched\`, \`unmatched\`: whether a session has the key; \`passed\`: handed on to peers, which do not say whether they know it |
 | \`result\` | \`portcullis_peer_cancels_total\` | \`sent\`; \`failed\`: the peer could not be reached, or did not answer in time; \`dropped\`: there were too many; \`found\`: came from a peer, and a session here has the key |
 | \`result\` | \`portcullis_policy_reloads_total\` | \`success\`, \`failure\`: a broken policy keeps the former in force |
+| \`state\` | \`portcullis_policy_peers\` | \`same\`, \`other\` |
+| \`result\` | \`portcullis_policy_notices_total\` | \`told\`; \`failed\`: could not be sent; \`heard\`: of another gateway; \`ignored\`: not a notice, or of more gateways than are remembered |
 | \`result\` | \`portcullis_spans_total\` | \`sent\`, \`dropped\`: the collector did not take them in time |
 | \`state\` | \`portcullis_workers\` | \`configured\`, \`alive\` |
 | \`worker\` | \`portcullis_worker_up\`; with several workers \`process_*\` and \`nodejs_*\` too | its number, from 1 |

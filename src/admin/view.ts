@@ -38,6 +38,17 @@ export interface PolicyView {
 	readonly loadedMs: number;
 }
 
+/** The watcher of the policy. */
+export interface WatcherView {
+	/** It hears other gateways. */
+	readonly up: boolean;
+	/** Gateways that are heard of, by whether their policy is the one in force here. */
+	readonly same: number;
+	readonly other: number;
+	/** Notices, by what became of them. */
+	readonly notices: Readonly<Record<string, number>>;
+}
+
 export interface GatewayView {
 	/** Of this program. */
 	readonly version: string;
@@ -55,6 +66,8 @@ export interface GatewayView {
 	connecting(): number;
 	pipeline(): PipelineStats;
 	policy(): PolicyView;
+	/** What is heard of other gateways; null where nobody listens for them. */
+	policyWatcher(): WatcherView | null;
 	audit(): AuditStats;
 	/** It is about to stop. */
 	draining(): boolean;

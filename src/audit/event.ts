@@ -116,7 +116,7 @@ export type SessionEvent =
 			/** In force afterwards. */
 			readonly revision: string;
 			readonly previousRevision: string | null;
-			/** Why it was loaded: `start`, `signal`, `file change`, `admin`. */
+			/** Why it was loaded: `start`, `signal`, `file change`, `admin`, `another gateway`. */
 			readonly trigger: string;
 			/** What was wrong with it, each with file and line; empty when ok. */
 			readonly problems: readonly string[];

@@ -6,6 +6,7 @@ import type { Config } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
 import { loadPolicy, type Policy } from '../policy/policy.ts';
 import { formatProblem } from '../policy/problem.ts';
+import { redisClientProblem } from '../policy/watcher/redis.ts';
 import { authSettings } from './auth-settings.ts';
 import { CommandError, type CommandIo, paint } from './io.ts';
 
@@ -17,7 +18,7 @@ export interface CheckOptions {
 export async function check(io: CommandIo, options: CheckOptions): Promise<number> {
 	const colors = paint(io.color);
 	const config = await loadConfig(options.config, io.env);
-	const problems = [...authProblems(authSettings(config)), ...sinkProblems(config)];
+	const problems = [...authProblems(authSettings(config)), ...packageProblems(config)];
 	if (problems.length > 0)
 		throw new CommandError(problems.map((problem) => `${options.config}: ${problem}`).join('\n'));
 	const policy = await loadPolicy(config.policies, { isHarmlessFunction: isHarmlessFunctionName });
@@ -27,10 +28,11 @@ export async function check(io: CommandIo, options: CheckOptions): Promise<numbe
 	return 0;
 }
 
-/** What the sinks need beside their keys. */
-function sinkProblems(config: Config): string[] {
+/** What the sinks and the watcher need beside their keys. */
+function packageProblems(config: Config): string[] {
 	const problem = config.audit.sinks.some((sink) => sink.type === 'kafka') ? kafkaClientProblem() : null;
-	return problem === null ? [] : [problem];
+	const watcher = config.policyWatcher?.over.type === 'redis' ? redisClientProblem() : null;
+	return [problem, watcher].filter((one) => one !== null);
 }
 
 /** Claims that masks and filters name and that nobody can have: they would be missing for everybody. */

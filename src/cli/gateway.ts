@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { consoleDatabase } from '../admin/console/console.ts';
 import { AdminServer } from '../admin/http.ts';
-import { Meters } from '../admin/meters.ts';
+import { Meters, type RecordSink } from '../admin/meters.ts';
 import type { DatabaseView, GatewayView } from '../admin/view.ts';
 import type { AuditLog } from '../audit/log.ts';
 import { AuthBridge } from '../auth/bridge.ts';
@@ -12,6 +12,7 @@ import { Pipeline, type SqlLimits } from '../pipeline.ts';
 import type { Policy } from '../policy/policy.ts';
 import { formatProblem, type PolicyProblem } from '../policy/problem.ts';
 import { PolicyStore } from '../policy/store.ts';
+import type { PolicyWatcher } from '../policy/watcher/watcher.ts';
 import { Listener } from '../session/listener.ts';
 import type { LiveSession } from '../session/live.ts';
 import type { DatabaseServices, SessionLog } from '../session/services.ts';
@@ -24,8 +25,9 @@ import { Databases, type ServedDatabase } from './databases.ts';
 import { listenerTls } from './listener-tls.ts';
 import { operators } from './operators.ts';
 import { followPolicy, type PolicyFollower } from './policy-following.ts';
+import { startPolicyWatcher } from './policy-watcher.ts';
 import { cancelPeers } from './peers.ts';
-import { looksOf, sessionServices } from './session-services.ts';
+import { looksOf, type ServiceParts, sessionServices } from './session-services.ts';
 import { startTracing } from './tracing.ts';
 import { version } from './version.ts';
 import { loneBus, type WorkerBus } from './workers/bus.ts';
@@ -119,26 +121,20 @@ async function start(
 	const recorded = tracing === null ? audit : tracing.tracer.tracing(audit);
 	const sink = meters.counting(recorded, consoleDatabase);
 	const policy = followPolicy(store, sink, log, now);
-	const pipeline = new Pipeline({
-		audit: sink,
-		limits: sqlLimits(config),
-		onDecision: (ms) => meters.decisions.observe(ms),
-	});
+	const pipeline = pipelineOf(config, sink, meters);
 	const shared = { config, databases, meters, store, pipeline };
 	const spans = tracing?.exporter.counts ?? null;
 	const follower = followConfig(
 		{ databases, meters, door },
 		{ config, load: options.loadConfig ?? null, audit: sink, log },
 	);
-	const running: Running = { ...shared, bus, follower, audit, former, policy, spans, door, draining: false };
+	const parts = { ...shared, bus, follower, audit, former, policy, spans, door };
+	const running: Running = { ...parts, watcher: null, draining: false };
 	const view = viewOf(running, now());
 	const { console, crew } = await operators({ bus, workers: config.workers, view, follower, policy, store, sink, now });
 	closers.push(() => crew?.leave());
-	const peers = cancelPeers(config, meters, log);
-	const workers = new WorkerCancels(bus, { cancelHere: async (one) => (await door.listener?.cancel(one)) === true });
-	const elsewhere = peers === null ? [workers] : [workers, peers];
-	const isPeer = async (address: string): Promise<boolean> => (await peers?.isPeer(address)) === true;
-	const services = sessionServices({ ...shared, log, now, bridge, audit: recorded, console, elsewhere, isPeer });
+	const elsewhere = keysElsewhere(running, log);
+	const services = sessionServices({ ...shared, log, now, bridge, audit: recorded, console, ...elsewhere });
 
 	const { host, port } = config.listen;
 	const listener = await Listener.listen({ host, port, tls }, services);
@@ -148,6 +144,8 @@ async function start(
 	// The last to go: until then it says that the gateway is draining.
 	if (admin !== null) closers.unshift(() => admin.close());
 	store.watch();
+	running.watcher = startPolicyWatcher({ ...running, log, worker, port: listener.address.port });
+	closers.push(() => running.watcher?.close());
 	for (const problem of await bridge.probe()) log.warn({}, problem);
 	let closing: Promise<void> | undefined;
 	return {
@@ -163,6 +161,21 @@ async function start(
 			return closing;
 		},
 	};
+}
+
+function pipelineOf(config: Config, audit: RecordSink, meters: Meters): Pipeline {
+	return new Pipeline({ audit, limits: sqlLimits(config), onDecision: (ms) => meters.decisions.observe(ms) });
+}
+
+/** Other workers first: they say whether they know a key, and peers do not. */
+function keysElsewhere(
+	{ config, meters, bus, door }: Pick<Running, 'config' | 'meters' | 'bus' | 'door'>,
+	log: SessionLog,
+): Pick<ServiceParts, 'elsewhere' | 'isPeer'> {
+	const workers = new WorkerCancels(bus, { cancelHere: async (one) => (await door.listener?.cancel(one)) === true });
+	const peers = cancelPeers(config, meters, log);
+	if (peers === null) return { elsewhere: [workers] };
+	return { elsewhere: [workers, peers], isPeer: (address) => peers.isPeer(address) };
 }
 
 function sqlLimits({ limits }: Config): Partial<SqlLimits> {
@@ -213,6 +226,8 @@ interface Running {
 	readonly door: Door;
 	/** To the other workers. */
 	readonly bus: WorkerBus;
+	/** Null where there is none, and before it is started. */
+	watcher: PolicyWatcher | null;
 	draining: boolean;
 }
 
@@ -260,6 +275,7 @@ function viewOf(running: Running, startedMs: number): GatewayView {
 			const { revision, rules } = store.current();
 			return { revision, rules: rules.length, loadedMs: policy.loadedMs() };
 		},
+		policyWatcher: () => running.watcher?.stats ?? null,
 		audit: () => withFormer(audit.stats, former?.stats ?? []),
 		draining: () => running.draining,
 	};

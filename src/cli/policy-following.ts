@@ -10,6 +10,8 @@ export interface PolicyFollower {
 	loadedMs(): number;
 	/** Reads the files now. `trigger` is for the records: who or what asked. */
 	reload(trigger: 'signal' | 'admin'): Promise<ReloadResult>;
+	/** Looks at the files because another gateway has told of a change; a mistake that is known is not told again. Never rejects. */
+	look(): Promise<void>;
 }
 
 export function followPolicy(
@@ -48,6 +50,14 @@ export function followPolicy(
 				const result = await store.reload();
 				if (result.type === 'unchanged') log.info({ revision: store.current().revision }, 'policy is unchanged');
 				return result;
+			} finally {
+				trigger = 'file change';
+			}
+		},
+		look: async () => {
+			trigger = 'another gateway';
+			try {
+				await store.look();
 			} finally {
 				trigger = 'file change';
 			}

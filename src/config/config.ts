@@ -191,6 +191,25 @@ export interface SinkConfig {
 	readonly tls: { readonly ca: string | null; readonly cert: string | null; readonly key: string | null } | null;
 }
 
+/** How gateways tell each other that the policy has changed. */
+export interface PolicyWatcherConfig {
+	/** Null: host name and port. */
+	readonly name: string | null;
+	readonly channel: string;
+	readonly differAfterMs: number;
+	readonly over:
+		| { readonly type: 'database'; readonly database: string }
+		| ({ readonly type: 'postgres'; readonly dbname: string; readonly user: string } & WatcherServer)
+		| ({ readonly type: 'redis'; readonly user: string | null } & WatcherServer);
+}
+
+interface WatcherServer {
+	readonly host: string;
+	readonly port: number;
+	readonly password: Secret | null;
+	readonly tls: ServerTlsConfig;
+}
+
 /** Frozen, all the way down. */
 export interface Config {
 	/** Absolute path of the file; relative paths in it are relative to its folder. */
@@ -208,6 +227,8 @@ export interface Config {
 	readonly databases: readonly DatabaseConfig[];
 	/** Absolute path of the folder. */
 	readonly policies: string;
+	/** Null: there is none. */
+	readonly policyWatcher: PolicyWatcherConfig | null;
 	readonly audit: AuditConfig;
 	readonly admin: { readonly host: string; readonly port: number } | null;
 	readonly tracing: {

@@ -7,6 +7,7 @@ import { loadAudit } from './load-audit.ts';
 import { loadDatabases } from './load-databases.ts';
 import { loadIdentity } from './load-identity.ts';
 import { loadServerTls } from './load-server-tls.ts';
+import { loadWatcher } from './load-watcher.ts';
 import { isLoopback, messageOf, type Path, Reader, readText } from './reader.ts';
 import { configSchema, type RawConfig, workersMax } from './schema.ts';
 import { Secret } from './secret.ts';
@@ -77,6 +78,7 @@ async function load(reader: Reader, raw: RawConfig): Promise<Config> {
 		identity,
 		databases,
 		policies,
+		policyWatcher: await loadWatcher(reader, raw.policyWatcher, databases),
 		audit: await loadAudit(reader, raw.audit),
 		admin: raw.admin ?? null,
 		tracing: await loadTracing(reader, raw.tracing),

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { auditSchema } from './schema-audit.ts';
 import { hasHost, hostKeys, shardKeys } from './schema-hosts.ts';
 import { count, port, secret, secretEnv, secretFile, serverTls, text } from './schema-parts.ts';
+import { watcherSchema } from './schema-watcher.ts';
 
 const VERIFIER = /^SCRAM-SHA-256\$[1-9][0-9]*:[A-Za-z0-9+/=]+\$[A-Za-z0-9+/=]+:[A-Za-z0-9+/=]+$/;
 const verifier = z.union(
@@ -402,6 +403,11 @@ export const configSchema = z.strictObject({
 		.refine((databases) => Object.keys(databases).length > 0, 'must hold at least one database')
 		.describe('Databases, by the name that clients connect to.'),
 	policies: text.default('./policies').describe('Folder with model.conf, policy.csv and masks.yaml.'),
+	policyWatcher: watcherSchema
+		.optional()
+		.describe(
+			'Several gateways with one policy tell each other when it changes. Without it each follows its own files alone.',
+		),
 	audit: auditSchema.prefault({}).describe('The audit log.'),
 	admin: admin.optional().describe('Health, metrics and console. Without it there is no admin port.'),
 	tracing: tracing.optional().describe('Traces of statements. Without it there are none.'),

@@ -74,6 +74,14 @@ export class PolicyStore {
 		return this.#enqueue(async () => this.#load(await this.#readOnce()));
 	}
 
+	/**
+	 * Looks at the files now, as after a change of them: what is read twice alike is taken up. A mistake that is known is not told
+	 * again. Never rejects.
+	 */
+	look(): Promise<void> {
+		return this.#closing.signal.aborted ? Promise.resolve() : this.#look();
+	}
+
 	/** Checks the policy in force again, for when the catalogue has become known or has changed. Problems do not change it. */
 	recheck(): readonly PolicyProblem[] {
 		return this.#options.check?.(this.#policy) ?? [];
@@ -85,7 +93,7 @@ export class PolicyStore {
 		this.#watchFolder();
 		this.#poll = setInterval(() => {
 			if (!this.#watcher) this.#watchFolder();
-			this.#look();
+			void this.#look();
 		}, this.#options.pollMs ?? POLICY_LIMITS.pollMs).unref();
 	}
 
@@ -117,15 +125,15 @@ export class PolicyStore {
 	#touched(): void {
 		clearTimeout(this.#pending);
 		if (this.#closing.signal.aborted) return;
-		this.#pending = setTimeout(() => this.#look(), this.#settleMs).unref();
+		this.#pending = setTimeout(() => void this.#look(), this.#settleMs).unref();
 	}
 
 	get #settleMs(): number {
 		return this.#options.settleMs ?? POLICY_LIMITS.settleMs;
 	}
 
-	#look(): void {
-		void this.#enqueue(async () => {
+	#look(): Promise<void> {
+		return this.#enqueue(async () => {
 			const first = await this.#readOnce();
 			if (this.#isKnown(first)) return;
 			// A file that is being written can be sound and yet lack its last rules. Two equal readings tell that it is finished.

@@ -74,6 +74,10 @@ describe('the page', () => {
 		{ series: 'portcullis_listener_losses_total{database="shop"}', want: 1 },
 		{ series: 'portcullis_notification_overflows_total{database="shop"}', want: 2 },
 		{ series: 'portcullis_ready', want: 1 },
+		{ series: 'portcullis_policy_watcher_up', want: 1 },
+		{ series: 'portcullis_policy_peers{state="other"}', want: 1 },
+		{ series: 'portcullis_policy_notices_total{result="heard"}', want: 9 },
+		{ series: 'portcullis_peer_cancels_total{result="dropped"}', want: 0 },
 	];
 	test.each(rows)('$series is $want', ({ series, want }) => {
 		expect(exposition(families(busyView())).split('\n')).toContain(`${series} ${want}`);

@@ -162,6 +162,7 @@ export function testView(options: ViewOptions = {}): GatewayView {
 		connecting: () => 4,
 		pipeline: () => ({ hits: 90, misses: 10, looks: 1, remembered: { decisions: 8, bytes: 20_000 } }),
 		policy: () => ({ revision: '0123456789abcdef', rules: 71, loadedMs: 1_700_000_001_000 }),
+		policyWatcher: () => ({ up: true, same: 2, other: 1, notices: { told: 5, failed: 1, heard: 9, ignored: 3 } }),
 		audit: () => ({ ...goodAudit, ...options.audit }),
 		draining: () => options.draining ?? false,
 	};
