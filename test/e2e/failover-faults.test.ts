@@ -112,7 +112,7 @@ const resize = (size: number): Promise<void> =>
 		for (const name of ['shop', 'shop_tx']) Object.assign(databases[name]?.['pool'] as object, { size });
 	});
 
-/** It is as good as another place: the sessions that there are have to go. */
+/** It is as good as another place: the sessions that there are go there, or have to go. */
 const replace = (): Promise<void> =>
 	change(({ shop_tx: pooled }) => {
 		Object.assign(pooled as object, { lagMaxMs: Number(pooled?.['lagMaxMs'] ?? 10_000) + 1 });
