@@ -61,9 +61,14 @@ function handOf(buses: JoinedBuses['buses'], worker: number, options: Options): 
 	return { worker, view, crew, console, sessions, recorded };
 }
 
-function handsOf(count: number, options: Options = {}): JoinedBuses & { readonly hands: readonly Hand[] } {
+async function handsOf(
+	count: number,
+	options: Options = {},
+): Promise<JoinedBuses & { readonly hands: readonly Hand[] }> {
 	const joined = joinedBuses(count);
-	return { ...joined, hands: joined.buses.map(({ worker }) => handOf(joined.buses, worker, options)) };
+	const hands = joined.buses.map(({ worker }) => handOf(joined.buses, worker, options));
+	for (const { crew } of hands) await crew.join();
+	return { ...joined, hands };
 }
 
 async function type(hand: Hand | undefined, sql: string): Promise<Result> {
@@ -100,7 +105,7 @@ function silence({ buses }: JoinedBuses, worker: number): void {
 
 describe('metrics of several workers', () => {
 	test('are summed, or joined by what they mean, and of each process where only that says something', async () => {
-		const { hands } = handsOf(3, { views: [{}, { audit: { healthy: false } }, { cluster: twoHosts }] });
+		const { hands } = await handsOf(3, { views: [{}, { audit: { healthy: false } }, { cluster: twoHosts }] });
 		for (const { view, worker } of hands) {
 			view.meters.of('shop').effects.allow = worker * 10;
 			view.meters.of('shop').durations.observe(worker);
@@ -124,7 +129,7 @@ describe('metrics of several workers', () => {
 	});
 
 	test('are the same as those of one, but for what tells of workers', async () => {
-		const { hands } = handsOf(2);
+		const { hands } = await handsOf(2);
 		const alone = readExposition(exposition((await hands[0]?.crew.families()) ?? []));
 		const { families } = await import('../../src/admin/families.ts');
 		const one = readExposition(exposition(families(testView())));
@@ -132,13 +137,13 @@ describe('metrics of several workers', () => {
 	});
 
 	test('keep what a catalogue that is unknown says of its age', async () => {
-		const { hands } = handsOf(2, { views: [{}, { databases: { shop: { state: 'unknown', ageMs: null } } }] });
+		const { hands } = await handsOf(2, { views: [{}, { databases: { shop: { state: 'unknown', ageMs: null } } }] });
 		expect(await metric(hands[0], 'portcullis_catalog_age_seconds{database="shop"}')).toBeNaN();
 	});
 
 	test('of a worker that is gone stay counted, whoever is asked, and go on with the next one', async () => {
-		const joined = handsOf(3);
-		const { hands, leave, join } = joined;
+		const joined = await handsOf(3);
+		const { buses, hands, leave, replace } = joined;
 		const series = 'portcullis_statements_total{database="shop",effect="allow"}';
 		const time = 'portcullis_statement_duration_seconds_count{database="shop"}';
 		for (const { view, worker } of hands) {
@@ -154,12 +159,11 @@ describe('metrics of several workers', () => {
 		expect(await metric(hands[1], 'portcullis_workers{state="configured"}')).toBe(3);
 		expect(await metric(hands[1], 'portcullis_workers{state="alive"}')).toBe(2);
 		expect(await metric(hands[1], 'portcullis_worker_up{worker="3"}')).toBe(0);
-		// Its successor begins at nothing.
-		const later = hands[2];
-		if (later === undefined) throw new Error('no third');
+		// Its successor begins at nothing; before it has taken over what was counted, nobody counts on it.
+		replace(3);
+		const later = handOf(buses, 3, {});
 		later.view.meters.of('shop').effects.allow = 1;
-		later.view.meters.of('shop').durations.counts.fill(0);
-		join(3);
+		expect(await metric(hands[1], series)).toBe(60);
 		await later.crew.join();
 		expect(await metric(hands[1], series)).toBe(61);
 		expect(await metric(later, series)).toBe(61);
@@ -167,7 +171,7 @@ describe('metrics of several workers', () => {
 	});
 
 	test('of the worker that was asked stay counted when it is gone', async () => {
-		const { hands, leave } = handsOf(3);
+		const { hands, leave } = await handsOf(3);
 		for (const { view } of hands) view.meters.of('shop').rows = 5;
 		expect(await metric(hands[0], 'portcullis_rows_total{database="shop"}')).toBe(15);
 		leave(1);
@@ -177,6 +181,7 @@ describe('metrics of several workers', () => {
 	test('outlast workers that are replaced one after the other, though nobody asks meanwhile', async () => {
 		const joined = joinedBuses(2);
 		const first = joined.buses.map(({ worker }) => handOf(joined.buses, worker, {}));
+		for (const { crew } of first) await crew.join();
 		for (const { view } of first) view.meters.of('shop').rows = 5;
 		let hands = first;
 		for (const worker of [1, 2]) {
@@ -193,7 +198,7 @@ describe('metrics of several workers', () => {
 	});
 
 	test('of a worker that does not answer are left out, but for what it had counted, and that is shown', async () => {
-		const joined = handsOf(2);
+		const joined = await handsOf(2);
 		for (const { view } of joined.hands) view.meters.of('shop').rows = 5;
 		expect(await metric(joined.hands[0], 'portcullis_rows_total{database="shop"}')).toBe(10);
 		silence(joined, 2);
@@ -233,7 +238,7 @@ describe('readiness of several workers', () => {
 		},
 	];
 	test.each(rows)('$name', async ({ views, ready, reasons = [] }) => {
-		const { hands } = handsOf(3, { views });
+		const { hands } = await handsOf(3, { views });
 		for (const hand of hands) {
 			const found = await hand.crew.readiness(null);
 			expect(found.ready).toBe(ready);
@@ -243,7 +248,7 @@ describe('readiness of several workers', () => {
 	});
 
 	test('is of those that answer, and says who does not', async () => {
-		const joined = handsOf(3);
+		const joined = await handsOf(3);
 		silence(joined, 3);
 		expect(await joined.hands[0]?.crew.readiness('shop')).toMatchObject({ ready: true, silent: [3] });
 		joined.leave(3);
@@ -253,7 +258,7 @@ describe('readiness of several workers', () => {
 
 describe('tables of several workers', () => {
 	test('join rows that are about the same, and say of the others which worker they are of', async () => {
-		const { hands } = handsOf(2, { views: [{ cluster: twoHosts }, { cluster: twoHosts }] });
+		const { hands } = await handsOf(2, { views: [{ cluster: twoHosts }, { cluster: twoHosts }] });
 		for (const hand of hands) {
 			expect(await show(hand, 'SHOW POOLS')).toMatchObject([{ database: 'shop', user: 'gateway', cl_active: 2 }]);
 			expect(await show(hand, 'SHOW DATABASES')).toMatchObject([
@@ -285,7 +290,7 @@ describe('tables of several workers', () => {
 	});
 
 	test('have columns that are known before they are asked for', async () => {
-		const { hands } = handsOf(2);
+		const { hands } = await handsOf(2);
 		for (const name of ['clients', 'pools', 'workers'] as const) {
 			const result = await type(hands[0], `SHOW ${name}`);
 			expect(hands[0]?.console.columnsOf({ type: 'show', name })).toEqual(
@@ -295,7 +300,7 @@ describe('tables of several workers', () => {
 	});
 
 	test('add up why clients keep their connections, and have the longest wait', async () => {
-		const { hands } = handsOf(2);
+		const { hands } = await handsOf(2);
 		const [one, two] = hands.map(({ view }) => view.databases[0]?.gate);
 		if (one === undefined || two === undefined) throw new Error('no gates');
 		const statsOf = (pinned: object): object => ({ size: 2, leased: 1, connecting: 0, waiting: 1, idle: 1, pinned });
@@ -316,7 +321,7 @@ describe('tables of several workers', () => {
 	});
 
 	test('say which worker is not in them', async () => {
-		const joined = handsOf(3);
+		const joined = await handsOf(3);
 		silence(joined, 2);
 		const found = await type(joined.hands[0], 'SHOW CLIENTS');
 		expect(found).toMatchObject({ notice: 'worker 2 did not answer, and what is theirs is not shown' });
@@ -335,7 +340,7 @@ describe('commands to several workers', () => {
 	const gates = (hands: readonly Hand[]) => hands.map(({ view }) => view.databases[0]?.gate);
 
 	test('are done by all, and recorded by the one that was asked', async () => {
-		const { hands } = handsOf(3);
+		const { hands } = await handsOf(3);
 		expect(await type(hands[1], 'PAUSE shop')).toMatchObject({ notice: expect.stringMatching(/^0 sessions have/) });
 		expect(gates(hands).map((gate) => gate?.paused)).toEqual([true, true, true]);
 		await type(hands[1], 'RESUME');
@@ -356,7 +361,7 @@ describe('commands to several workers', () => {
 	});
 
 	test('KILL_CLIENT finds the worker of the session', async () => {
-		const { hands } = handsOf(3);
+		const { hands } = await handsOf(3);
 		await type(hands[0], "KILL_CLIENT 's3'");
 		await type(hands[0], "KILL_CLIENT 's1'");
 		expect(hands.map(({ sessions }) => sessions[0]?.terminated.length)).toEqual([1, 0, 1]);
@@ -364,7 +369,7 @@ describe('commands to several workers', () => {
 	});
 
 	test('KILL_CLIENT of a session that is nowhere, while a worker says nothing, is not told to be nowhere', async () => {
-		const joined = handsOf(3);
+		const joined = await handsOf(3);
 		silence(joined, 3);
 		await type(joined.hands[0], "KILL_CLIENT 's2'");
 		await expect(type(joined.hands[0], "KILL_CLIENT 's3'")).rejects.toMatchObject({
@@ -374,12 +379,12 @@ describe('commands to several workers', () => {
 	});
 
 	test('for a database that there is not are refused', async () => {
-		const { hands } = handsOf(2);
+		const { hands } = await handsOf(2);
 		await expect(type(hands[0], 'PAUSE nowhere')).rejects.toMatchObject({ sqlstate: '3D000' });
 	});
 
 	test('say which worker has not done it', async () => {
-		const joined = handsOf(4);
+		const joined = await handsOf(4);
 		silence(joined, 2);
 		await expect(type(joined.hands[0], 'PAUSE')).rejects.toMatchObject({
 			sqlstate: '58000',
@@ -390,14 +395,14 @@ describe('commands to several workers', () => {
 	});
 
 	test('RELOAD is of all: one answer where they agree, else each by itself', async () => {
-		const same = handsOf(2);
+		const same = await handsOf(2);
 		expect(await type(same.hands[0], 'RELOAD')).toMatchObject({ notice: 'policy p1 is unchanged' });
-		const differ = handsOf(2, { reload: async (worker) => `policy p${worker}` });
+		const differ = await handsOf(2, { reload: async (worker) => `policy p${worker}` });
 		expect(await type(differ.hands[0], 'RELOAD')).toMatchObject({ notice: 'worker 1: policy p1\nworker 2: policy p2' });
 		const refuse = (): Promise<string> => Promise.reject(new GatewayError('F0000', 'no', { detail: 'line 3' }));
-		const refused = handsOf(2, { reload: refuse });
+		const refused = await handsOf(2, { reload: refuse });
 		await expect(type(refused.hands[0], 'RELOAD')).rejects.toMatchObject({ sqlstate: 'F0000', detail: 'line 3' });
-		const half = handsOf(2, { reload: (worker) => (worker === 2 ? refuse() : Promise.resolve('')) });
+		const half = await handsOf(2, { reload: (worker) => (worker === 2 ? refuse() : Promise.resolve('')) });
 		await expect(type(half.hands[0], 'RELOAD')).rejects.toMatchObject({
 			message: 'RELOAD was not done by worker 2',
 			detail: 'Done by worker 1.\nWorker 2: no',
@@ -405,13 +410,14 @@ describe('commands to several workers', () => {
 	});
 
 	test('that stop something hold for a worker that comes later', async () => {
-		const { hands, leave, join } = handsOf(3);
+		const { buses, hands, leave, replace } = await handsOf(3);
 		leave(3);
 		await type(hands[0], 'PAUSE shop');
 		await type(hands[1], 'DISABLE shop');
-		join(3);
-		await hands[2]?.crew.join();
-		const gate = hands[2]?.view.databases[0]?.gate;
+		replace(3);
+		const later = handOf(buses, 3, {});
+		await later.crew.join();
+		const gate = later.view.databases[0]?.gate;
 		expect([gate?.paused, gate?.disabled]).toEqual([true, true]);
 	});
 });

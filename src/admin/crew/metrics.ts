@@ -37,24 +37,25 @@ export class CrewMetrics {
 		this.#bus = bus;
 		this.#workers = workers;
 		this.#own = own;
-		// Who asks says what it has counted itself: a scraper that keeps its connection asks the same one always.
-		bus.on(question, (counted, from) => {
-			this.#remember(from, counted as readonly Sent[]);
-			return sentOf(this.#current());
-		});
 		bus.on(leavingTopic, (counted, from) => this.#remember(from, counted as readonly Sent[]));
 		bus.on(lastQuestion, (asked) =>
 			(asked as readonly number[]).map((worker) => ({ worker, counted: this.#last.get(worker) ?? [] })),
 		);
 	}
 
-	/** Goes on counting where the worker before this one ended, as far as somebody knows; and knows from now on what the others do. */
+	/** From then on it answers the others. Goes on counting where the worker before this one ended, as far as somebody knows; and knows from now on what the others do. */
 	async join(): Promise<void> {
 		const numbers = Array.from({ length: this.#workers }, (_, at) => at + 1);
 		const known = await this.#remembered(numbers);
 		for (const [worker, counted] of known)
 			if (worker === this.#bus.worker) this.#before = counted;
 			else this.#remember(worker, counted);
+		// Not before: until now it would have said less than the one before it.
+		this.#bus.on(question, (counted, from) => {
+			// Who asks says what it has counted itself: a scraper that keeps its connection asks the same one always.
+			this.#remember(from, counted as readonly Sent[]);
+			return sentOf(this.#current());
+		});
 		await this.#ask(sentOf(this.#current()));
 	}
 
