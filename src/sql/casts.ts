@@ -1,7 +1,7 @@
 /** Casts: which of them run a user's function, and which may meet rows that a filter hides. */
 import type { TypeName } from '@pgsql/types';
 import type { CatalogSnapshot, Type } from '../catalog/snapshot.ts';
-import { resolveType, TYPE } from './names.ts';
+import { effectivePath, resolveType, stringsOf, TYPE } from './names.ts';
 import { checkRoutine } from './routines.ts';
 import { baseType } from './types.ts';
 import type { Walk } from './walk.ts';
@@ -47,8 +47,26 @@ export function checkUserCasts(
  */
 export function usedType(walk: Walk, typeName: TypeName | undefined, location: number | undefined): Type | undefined {
 	const type = resolveType(walk, typeName);
-	if (type !== undefined) checkTypeRoutines(walk, type, location, new Set());
+	if (type === undefined) return undefined;
+	checkTypeRoutines(walk, type, location, new Set());
+	for (const other of typesBehind(walk, typeName, type)) {
+		checkTypeRoutines(walk, other, location, new Set());
+		for (const { target, routine: oid } of walk.context.catalog.userCasts) {
+			const routine = target === other.oid && oid !== 0 ? walk.context.catalog.routineByOid(oid) : undefined;
+			if (routine !== undefined && !routine.builtin) checkRoutine(walk, routine, 'execute', location);
+		}
+	}
 	return type;
+}
+
+/** Types of that name further on in search_path: once the one that is meant is dropped or renamed, one of them is. */
+function typesBehind(walk: Walk, typeName: TypeName | undefined, { schema }: Type): readonly Type[] {
+	const [name, ...more] = stringsOf(typeName?.names);
+	if (name === undefined || more.length > 0 || schema === 'pg_catalog') return [];
+	const { catalog } = walk.context;
+	return effectivePath(walk.context, true).flatMap((candidate) =>
+		candidate === schema ? [] : (catalog.type(candidate, name) ?? []),
+	);
 }
 
 /** Types that a Parse declares for its parameters: values of them are made at Bind. */

@@ -92,16 +92,24 @@ function findOperators(walk: Walk, operation: Operation): readonly Operator[] {
 	const named = schemas
 		.flatMap((candidate) => [...catalog.operators(candidate, name)])
 		.filter((operator) => (operator.left === 0) === prefix);
+	const fits = (operator: Operator): boolean =>
+		(prefix || maybeCoercible(catalog, operation.left ?? null, operator.left)) &&
+		maybeCoercible(catalog, operation.right, operator.right);
+	// Once it is dropped, one further on in search_path is meant.
+	const andBehind = (found: Operator): readonly Operator[] =>
+		schema !== undefined || found.schema === 'pg_catalog'
+			? [found]
+			: [found, ...named.filter((other) => other.schema !== found.schema && fits(other))];
 	// What the operands are, before anything is taken for another type.
 	const given = exactOperator(named, prefix ? 0 : (operation.left ?? null), operation.right);
-	if (given !== undefined) return [given];
+	if (given !== undefined) return andBehind(given);
 	// A domain counts as its base type then, and an exact fit wins again.
 	const based = exactOperator(
 		named,
 		prefix ? 0 : baseType(catalog, operation.left ?? null),
 		baseType(catalog, operation.right),
 	);
-	if (based !== undefined) return [based];
+	if (based !== undefined) return andBehind(based);
 	const left = prefix ? 0 : operatorType(catalog, operation.left ?? null);
 	const right = operatorType(catalog, operation.right);
 	const fitting = named.filter(
@@ -112,7 +120,7 @@ function findOperators(walk: Walk, operation: Operation): readonly Operator[] {
 	if (exact === undefined) return fitting.length > 0 ? fitting : named;
 	// Varchar: text's operator is meant, unless a user's own takes it too.
 	const isUsers = (operator: Operator): boolean => catalog.routineByOid(operator.routine)?.builtin !== true;
-	return [exact, ...fitting.filter((operator) => operator !== exact && isUsers(operator))];
+	return [...new Set([...andBehind(exact), ...fitting.filter((operator) => operator !== exact && isUsers(operator))])];
 }
 
 /** An operator of that schema may be taken for one of pg_catalog, which has none of just these types. */

@@ -40,5 +40,71 @@ const behind = attacks(
 	{ transaction: true },
 );
 
+/** Steps around which an own object by the name of another's is there, outside of the transaction. */
+function owned(make: string, drop: string, ...steps: readonly string[]): readonly string[] {
+	return [make, 'set search_path = lab, app', 'begin', ...steps, 'rollback', drop];
+}
+
+const DOMAIN = 'create domain lab.stealing as pg_catalog.text';
+const NO_DOMAIN = 'drop domain lab.stealing';
+
+/** Code that runs for a value of a type, or as an operator, of the name of the own one. */
+const code = attacks('names', 'no-secret', {
+	'a domain is dropped, and that behind it is meant': owned(DOMAIN, NO_DOMAIN, NO_DOMAIN, "select 'x'::stealing"),
+	'a domain is renamed, and that behind it is meant': owned(
+		DOMAIN,
+		NO_DOMAIN,
+		'alter domain lab.stealing rename to robbing',
+		"select cast('x' as stealing)",
+	),
+	'a domain goes with its base, and that behind it is meant': [
+		'create domain lab.base as pg_catalog.text',
+		...owned(
+			'create domain lab.stealing as lab.base',
+			'drop domain lab.stealing, lab.base',
+			'drop domain lab.base cascade',
+			"select 'x'::stealing",
+		),
+	],
+	'an array of a domain that is dropped': owned(DOMAIN, NO_DOMAIN, NO_DOMAIN, "select '{x}'::stealing[]"),
+	'a column of a domain that is dropped': owned(
+		DOMAIN,
+		NO_DOMAIN,
+		NO_DOMAIN,
+		'create temp table t (a stealing)',
+		"insert into t values ('x')",
+	),
+	'a column of a record, of a domain that is dropped': owned(
+		DOMAIN,
+		NO_DOMAIN,
+		NO_DOMAIN,
+		`select * from json_to_record('{"a": "x"}') as r (a stealing)`,
+	),
+	'JSON_VALUE of a domain that is dropped': owned(
+		DOMAIN,
+		NO_DOMAIN,
+		NO_DOMAIN,
+		`select json_value('{"a": "x"}', '$.a' returning stealing)`,
+	),
+	'the type of a table that is dropped': owned(
+		'create table lab.stealing (a int)',
+		'drop table lab.stealing',
+		'drop table lab.stealing',
+		"select 'x'::stealing",
+	),
+	'a cast to a type that is dropped': owned(
+		'create domain lab.stolen as pg_catalog.int4',
+		'drop domain lab.stolen',
+		'drop domain lab.stolen',
+		'select 101::stolen',
+	),
+	'an operator is dropped, and that behind it is meant': owned(
+		'create operator lab.<+> (leftarg = pg_catalog.text, rightarg = int, function = pg_catalog."left")',
+		'drop operator lab.<+> (pg_catalog.text, int)',
+		'drop operator lab.<+> (pg_catalog.text, int)',
+		"select 'x'::pg_catalog.text <+> 101",
+	),
+});
+
 /** Attacks by names that lead elsewhere. */
-export const elsewhere: readonly AttackCase[] = [...gone, ...behind];
+export const elsewhere: readonly AttackCase[] = [...gone, ...behind, ...code];
