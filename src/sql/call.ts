@@ -8,7 +8,7 @@ import { coercedArguments, coercedTogether, coercedToJson, MAKES_JSON } from './
 import { checkSequence } from './sequence.ts';
 import { resolveType, stringsOf, TYPE } from './names.ts';
 import { as } from './nodes.ts';
-import { type Call, type CallInfo, checkCall, findRoutines } from './routines.ts';
+import { type Call, type CallInfo, checkCall, findRoutines, qualifyCall } from './routines.ts';
 import { baseType, commonType } from './types.ts';
 import { scanTo } from './clause.ts';
 import { addRules, denied, type ExprInfo, noteUse, positionAt, refuse, type Walk } from './walk.ts';
@@ -40,6 +40,11 @@ export function checkCallNode(walk: Walk, node: FuncCall, args: readonly ExprInf
 	if (cast !== undefined) return cast;
 	const info = checkCall(walk, call);
 	for (const routine of info.candidates) checkMadeValues(walk, routine, call);
+	qualifyCall(
+		walk,
+		call,
+		info.candidates.map(({ schema }) => schema),
+	);
 	if (info.candidates.some(({ builtin, name }) => builtin && MAKES_JSON.test(name)))
 		coercedToJson(walk, args, node.location);
 	const isCast = coercedArguments(walk, info.candidates, call);
@@ -72,6 +77,7 @@ function castInstead(walk: Walk, call: Call): CallInfo | undefined {
 	if (type === undefined) return undefined;
 	checkUserCasts(walk, arg.type, type.oid, call.location);
 	if (findRoutines(walk.context, call).length > 0) return undefined;
+	qualifyCall(walk, call, [type.schema]);
 	return { candidates: [], type: type.oid, leakproof: false, volatile: false, immutable: false, outColumns: [] };
 }
 

@@ -127,7 +127,10 @@ function notAColumn(node: ColumnRef, name: string, item: RangeItem, around: Arou
 	if (item.columns !== null) walkDoubt(around.walk);
 	around.walk.named.add(item);
 	stripSchema(node, stringsOf(node.fields), item, around.walk);
-	return { ...OPAQUE, type: fieldFunction(around.walk, name, item.rowType) ?? null };
+	return {
+		...OPAQUE,
+		type: fieldFunction(around.walk, name, item.rowType, node.location, item.maybeValue !== true) ?? null,
+	};
 }
 
 function wholeRow(node: ColumnRef, item: RangeItem, around: Around): ExprInfo {
@@ -143,7 +146,9 @@ function wholeRow(node: ColumnRef, item: RangeItem, around: Around): ExprInfo {
 			node.location,
 		);
 	}
-	return { type: item.rowType, constant: false, safe: item.rowType !== null };
+	const isRecord = item.rowType === null && item.maybeValue !== true;
+	const row = isRecord ? { fields: null } : {};
+	return { type: item.rowType, constant: false, safe: item.rowType !== null, ...row };
 }
 
 /** `t.*` in an expression is a whole row; in a select list the list expands it. */

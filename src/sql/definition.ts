@@ -16,7 +16,7 @@ import {
 } from './may.ts';
 import { resolveType, stringsOf, TYPE, UnknownObject } from './names.ts';
 import { as, type NodeOf, tagOf } from './nodes.ts';
-import { argumentNames, mayMakeOperator, mayMakeRoutine, mayMakeType } from './new-code.ts';
+import { argumentNames, fieldWritten, mayMakeOperator, mayMakeRoutine, mayMakeType } from './new-code.ts';
 import { readRelation } from './read-relation.ts';
 import { checkRoutine } from './routines.ts';
 import { execute } from './session-statements.ts';
@@ -261,7 +261,8 @@ export function createFunction(walk: Walk, node: NodeOf<'CreateFunctionStmt'>): 
 	);
 	const name = { schema: schemaOf(walk, node.funcname), name: stringsOf(node.funcname).at(-1) ?? '' };
 	const action = node.is_procedure === true ? 'call' : 'execute';
-	mayMakeRoutine(walk, name, argumentNames(walk, node.parameters), action);
+	const args = argumentNames(walk, node.parameters);
+	mayMakeRoutine(walk, { ...name, args, action, field: fieldWritten(walk, node.parameters) });
 	for (const option of node.options ?? []) functionOption(walk, option);
 	for (const parameter of node.parameters ?? []) {
 		expression(as(parameter, 'FunctionParameter')?.defexpr, {
@@ -363,8 +364,10 @@ export function define(walk: Walk, node: NodeOf<'DefineStmt'>): void {
 		// The old way to write it has the type of its argument among the options.
 		const [ofOld] = typesOf('basetype');
 		const written = as(node.args?.[0], 'List')?.items ?? [];
-		const args = argumentNames(walk, ofOld === undefined ? written : [{ FunctionParameter: { argType: ofOld } }]);
-		mayMakeRoutine(walk, { schema: schemaOf(walk, node.defnames), name }, args, 'execute');
+		const parameters = ofOld === undefined ? written : [{ FunctionParameter: { argType: ofOld } }];
+		const args = argumentNames(walk, parameters);
+		const field = fieldWritten(walk, parameters);
+		mayMakeRoutine(walk, { schema: schemaOf(walk, node.defnames), name, args, action: 'execute', field });
 	} else if (node.kind === 'OBJECT_OPERATOR') mayMakeOperator(walk, name, typesOf('leftarg', 'rightarg'));
 	createNamed(walk, node.defnames, node.kind === 'OBJECT_TYPE' ? 'CREATE TYPE' : 'CREATE');
 }

@@ -9,11 +9,13 @@ import { jsonExpressions } from './json.ts';
 import { stringsOf, TYPE } from './names.ts';
 import { as, NODE_SINCE, type NodeOf, type NodeTag, tagOf } from './nodes.ts';
 import { checkOperator } from './operators.ts';
-import { fieldFunction } from './field-function.ts';
+import { givesRow } from './routines.ts';
+import { fieldFunction, isFieldOfRow } from './field-function.ts';
 import { constantType } from './literal.ts';
 import { collectAsked } from './sampled.ts';
 import { resolveBare, type Scope } from './scope.ts';
 import { commonType, resolvedType } from './types.ts';
+import { placeOf } from './group-by.ts';
 import { mayFailByCount } from './single-row.ts';
 import { brought, called, joined, tried, unsafe } from './expr-info.ts';
 import { GatewayError } from '../errors.ts';
@@ -227,7 +229,8 @@ function functionCall(node: NodeOf<'FuncCall'>, around: Around): ExprInfo {
 	const whole = joined([...args, ...order, filter, window], info.type);
 	const constant = whole.constant && !info.volatile && node.agg_star !== true;
 	const { type, leakproof, immutable } = info;
-	return called(around.walk, whole, { type, constant, leakproof, folds: immutable });
+	const result = called(around.walk, whole, { type, constant, leakproof, folds: immutable });
+	return givesRow(info) ? { ...result, fields: null } : result;
 }
 
 function caseExpression(node: NodeOf<'CaseExpr'>, around: Around): ExprInfo {
@@ -433,7 +436,7 @@ function indirection(node: NodeOf<'A_Indirection'>, around: Around): ExprInfo {
 		const indices = as(step, 'A_Indices');
 		if (field !== undefined) {
 			if (isFieldOfRow(node.arg, field, around.scope) && info.type === null) continue;
-			const type = fieldFunction(around.walk, field, info.type);
+			const type = fieldFunction(around.walk, field, info.type, placeOf(node.arg), info.fields !== undefined);
 			// What is no field is a call of a function.
 			info = type === undefined ? { type: null, constant: false, safe: false } : { ...info, type };
 		} else if (indices !== undefined) {
@@ -445,13 +448,6 @@ function indirection(node: NodeOf<'A_Indirection'>, around: Around): ExprInfo {
 		} else if (as(step, 'A_Star') === undefined) throw refuse(around.walk, `an indirection of kind ${tagOf(step)}`);
 	}
 	return info;
-}
-
-/** `(t).f` of a row of FROM whose columns are known. Its own type is not. */
-function isFieldOfRow(node: Node | undefined, field: string, scope: Scope): boolean {
-	const names = stringsOf(as(node, 'ColumnRef')?.fields);
-	const found = names.length === 1 ? resolveBare(scope, names[0] ?? '') : undefined;
-	return found?.kind === 'item' && found.item.columns?.some(({ name }) => name === field) === true;
 }
 
 /** ORDER BY items, of a query or of an aggregate. `USING operator` names an operator. */

@@ -249,7 +249,8 @@ function rangeFunction(walk: Walk, node: NodeOf<'RangeFunction'>, scope: Scope):
 	if (columns !== null && node.ordinality === true)
 		columns = [...columns, { name: 'ordinality', type: TYPE.int8, masked: false }];
 	const name = node.alias?.aliasname ?? functionName(calls[0]?.[0]);
-	return computed(name, columns, node.alias);
+	const maybeValue = alone && node.ordinality !== true && (columns === null || columns.length === 1);
+	return { ...computed(name, columns, node.alias), maybeValue };
 }
 
 /** `unnest(a, b)` stands for ROWS FROM (unnest(a), unnest(b)) in FROM, and means the server's own unnest then. */

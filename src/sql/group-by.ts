@@ -135,3 +135,9 @@ export function smallestLocation(node: unknown): number {
 	}
 	return smallest;
 }
+
+/** Where it begins, for an error's position; undefined where that can't be told. */
+export function placeOf(node: Node | undefined): number | undefined {
+	const place = smallestLocation(node);
+	return Number.isFinite(place) ? place : undefined;
+}

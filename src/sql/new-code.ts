@@ -5,6 +5,7 @@ import type { Routine, Type } from '../catalog/snapshot.ts';
 import { displayRelation, resolveType } from './names.ts';
 import { as } from './nodes.ts';
 import { displayIdentifier } from './quote.ts';
+import { baseType } from './types.ts';
 import { refuse, type Walk } from './walk.ts';
 
 interface Name {
@@ -12,19 +13,69 @@ interface Name {
 	readonly name: string;
 }
 
-/** Throws 42501 where a new routine could be taken for one that its maker may run, or for a cast, and no rule lets its maker run it. */
-export function mayMakeRoutine(walk: Walk, made: Name, args: readonly string[], action: 'execute' | 'call'): void {
+/** A routine that comes to be there, under its name and in its schema. */
+export interface NewRoutine extends Name {
+	/** Types of the arguments that a call gives, as regprocedure prints them. */
+	readonly args: readonly string[];
+	readonly action: 'execute' | 'call';
+	/** Type of the one argument that it can be called with, so that `(x).f` may call it; undefined where it takes more or none. */
+	readonly field: Type | 'unknown' | undefined;
+}
+
+/**
+ * Throws 42501 where a new routine could be taken for one that its maker may run, for a cast, or for a field, and no rule lets
+ * its maker run it: a text that was decided before it was there would run it.
+ */
+export function mayMakeRoutine(walk: Walk, made: NewRoutine): void {
 	const { access, catalog } = walk.context;
-	const { schema, name } = made;
-	const isSame = (routine: Routine): boolean =>
-		routine.schema === schema && routine.argNames.join('\0') === args.join('\0');
-	if (catalog.routines(schema, name).some(isSame)) return;
+	const { schema, name, args, action, field } = made;
+	const before = catalog
+		.routines(schema, name)
+		.find((routine) => routine.schema === schema && routine.argNames.join('\0') === args.join('\0'));
+	const isNew = before === undefined || fieldOf(walk, before) === undefined;
+	const isField = action === 'execute' && isNew && mayBeField(walk, name, field);
 	const isTaken =
-		catalog.routinesNamed(name).some((routine) => mayRun(walk, routine)) ||
-		['pg_catalog', schema].some((at) => catalog.type(at, name) !== undefined);
-	if (!isTaken || access.onFunction(schema, name, args, action).allowed) return;
-	const words = `making ${displayRelation(made)}(${args.join(',')}), which could be taken for another of its name,`;
+		before === undefined &&
+		(catalog.routinesNamed(name).some((routine) => mayRun(walk, routine)) ||
+			['pg_catalog', schema].some((at) => catalog.type(at, name) !== undefined));
+	if ((!isTaken && !isField) || access.onFunction(schema, name, args, action).allowed) return;
+	const what = isTaken ? 'another of its name' : `a field of a value, as in (x).${displayIdentifier(name)}`;
+	const words = `making ${displayRelation(made)}(${args.join(',')}), which could be taken for ${what},`;
 	throw refuse(walk, words, undefined, `A rule that allows ${action} on it would allow that.`);
+}
+
+/**
+ * A text that was decided before may have `(x).name` in it: of a row that has no such field by then, or of a value whose type was
+ * one with that field.
+ */
+function mayBeField(walk: Walk, name: string, type: NewRoutine['field']): boolean {
+	const { catalog } = walk.context;
+	if (type === undefined) return false;
+	const base = type === 'unknown' ? undefined : catalog.typeByOid(baseType(catalog, type.oid) ?? 0);
+	if (base === undefined || base.kind === 'c' || base.kind === 'p') return true;
+	for (const { columns } of catalog.relations()) if (columns.some((column) => column.name === name)) return true;
+	return false;
+}
+
+/** Of a routine that can be called with one argument. */
+export function fieldOf(walk: Walk, { argTypes, defaults, variadic }: Routine): NewRoutine['field'] {
+	const needed = argTypes.length - defaults - (variadic === 0 ? 0 : 1);
+	const [first] = argTypes;
+	if (first === undefined || needed > 1) return undefined;
+	return walk.context.catalog.typeByOid(variadic !== 0 && argTypes.length === 1 ? variadic : first) ?? 'unknown';
+}
+
+/** The same of one that is written out. */
+export function fieldWritten(walk: Walk, parameters: readonly (Node | undefined)[] | undefined): NewRoutine['field'] {
+	const given = (parameters ?? []).flatMap((node) => {
+		const parameter = as(node, 'FunctionParameter');
+		const { mode } = parameter ?? {};
+		return parameter === undefined || mode === 'FUNC_PARAM_OUT' || mode === 'FUNC_PARAM_TABLE' ? [] : [parameter];
+	});
+	const needed = given.filter(({ defexpr, mode }) => defexpr === undefined && mode !== 'FUNC_PARAM_VARIADIC');
+	const [first] = given;
+	if (first === undefined || needed.length > 1) return undefined;
+	return (first.mode === 'FUNC_PARAM_VARIADIC' ? undefined : resolveType(walk, first.argType)) ?? 'unknown';
 }
 
 /** Throws 42501 where one may run a routine, and once it is gone another of the name, which one may not run, could come to be meant. */

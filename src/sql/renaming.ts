@@ -3,7 +3,7 @@ import { committedRelation } from '../catalog/overlay.ts';
 import type { Relation } from '../catalog/snapshot.ts';
 import type { Access, Action } from '../stages.ts';
 import { displayRelation, isOwnTemporary } from './names.ts';
-import { mayLoseRoutines, mayMakeRoutine } from './new-code.ts';
+import { fieldOf, mayLoseRoutines, mayMakeRoutine } from './new-code.ts';
 import { protectionOf } from './protection.ts';
 import { displayIdentifier } from './quote.ts';
 import { guarded } from './read-relation.ts';
@@ -76,7 +76,8 @@ export function mayRenameRoutines(walk: Walk, names: readonly string[], to: Part
 				!access.onFunction(routine.schema, routine.name, routine.argNames, action).allowed,
 		);
 		if (gained !== undefined) throw gain(walk, `function ${displayRelation(routine)}`, displayRelation(next), gained);
-		mayMakeRoutine(walk, next, routine.argNames, routine.kind === 'procedure' ? 'call' : 'execute');
+		const action = routine.kind === 'procedure' ? 'call' : 'execute';
+		mayMakeRoutine(walk, { ...next, args: routine.argNames, action, field: fieldOf(walk, routine) });
 	}
 	mayLoseRoutines(walk, found);
 }

@@ -3,7 +3,7 @@ import { routineSafety } from '../catalog/safety.ts';
 import type { Routine } from '../catalog/snapshot.ts';
 import { GatewayError } from '../errors.ts';
 import { effectivePath, noteShadowed, TYPE, UnknownObject } from './names.ts';
-import { displayIdentifier } from './quote.ts';
+import { displayIdentifier, quoteIdentifier } from './quote.ts';
 import { maybeCoercible } from './types.ts';
 import { addRules, type AnalysisContext, denied, type ExprInfo, noteUse, positionAt, type Walk } from './walk.ts';
 
@@ -134,6 +134,15 @@ export function checkCall(walk: Walk, call: Call): CallInfo {
 	return summary(candidates);
 }
 
+/** A call by a bare name of what users have made gets its schema: what was found is what runs, whatever else comes to be of that name. */
+export function qualifyCall(walk: Walk, { names, location }: Call, schemas: readonly string[]): void {
+	const [schema] = schemas;
+	if (walk.mode === 'view' || names.length !== 1 || location === undefined) return;
+	if (schema === undefined || schema === 'pg_catalog' || schemas.some((other) => other !== schema)) return;
+	const token = walk.source.tokens[walk.source.tokenAt(location)];
+	if (token?.start === location) walk.edits.replace(location, token.end, `${quoteIdentifier(schema)}.${token.text}`);
+}
+
 /** Notes of what types its values may be. */
 export function noteResult(walk: Walk, { builtin, outColumns, returnType }: Routine): void {
 	walk.types.add(returnType);
@@ -170,6 +179,13 @@ export function checkRoutine(
 			hint: 'A rule with a wildcard does not allow it: it has to be named.',
 		});
 	}
+}
+
+const RECORD = 2249;
+
+/** Whichever is meant, its value is a row of no type of its own. */
+export function givesRow({ candidates }: CallInfo): boolean {
+	return candidates.length > 0 && candidates.every(({ returnType }) => returnType === RECORD);
 }
 
 function summary(candidates: readonly Routine[]): CallInfo {

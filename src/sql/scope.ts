@@ -37,6 +37,8 @@ export interface RangeItem {
 	readonly note?: UseNote;
 	/** Type oid of the row as a whole where it is a named composite type. */
 	readonly rowType: number | null;
+	/** A function in FROM: its row may be a value that is no row. */
+	readonly maybeValue?: boolean;
 	/** Names of its columns that a join has merged with others: a bare name or star means the join's column instead. */
 	merged?: ReadonlySet<string>;
 	/** An outer join may put nulls in place of its row. */

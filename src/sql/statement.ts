@@ -38,7 +38,7 @@ import { mayCreateRelation, mayInSchema, mayOnDatabase } from './may.ts';
 import { stringsOf } from './names.ts';
 import { mayMakeType } from './new-code.ts';
 import { as, type NodeOf, type NodeTag, tagOf } from './nodes.ts';
-import { checkCall } from './routines.ts';
+import { checkCall, qualifyCall } from './routines.ts';
 import { newScope } from './scope.ts';
 import { select } from './select.ts';
 import {
@@ -121,6 +121,9 @@ const HANDLERS: Handlers = {
 	DefineStmt: define,
 	CreateCastStmt: (walk, node) => {
 		if (node.func !== undefined) routineNamed(walk, stringsOf(node.func.objname));
+		// Bytes of one type would be read as another's, which may show the server's memory.
+		else if (node.inout !== true && !walk.context.access.unrestricted)
+			throw refuse(walk, 'CREATE CAST ... WITHOUT FUNCTION');
 		databaseObject(walk, 'create', 'CREATE CAST');
 	},
 	CreateExtensionStmt: (walk) => databaseObject(walk, 'create', 'CREATE EXTENSION'),
@@ -218,7 +221,13 @@ function call(walk: Walk, node: NodeOf<'CallStmt'>): void {
 		node.funccall?.func_variadic === true || (node.funccall?.args ?? []).some((arg) => 'NamedArgExpr' in arg);
 	const names = stringsOf(node.funccall?.funcname);
 	const called = { names, args, loose, location: node.funccall?.location, action: 'call' } as const;
-	coercedArguments(walk, checkCall(walk, called).candidates, called);
+	const { candidates } = checkCall(walk, called);
+	coercedArguments(walk, candidates, called);
+	qualifyCall(
+		walk,
+		called,
+		candidates.map(({ schema }) => schema),
+	);
 	// What its body does is its author's choice; it may change names and the catalogue, and its errors may quote rows.
 	walk.touchesProtected = true;
 	walk.effects.push({ type: 'ddl' }, { type: 'names-unknown' });

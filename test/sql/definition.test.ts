@@ -34,6 +34,14 @@ describe('making code by the name of other code', () => {
 	const taken = /could be taken for another of its name/;
 	const rows: readonly Row[] = [
 		text(`create function app.fresh(int) returns int ${body}`, `create function app.fresh(int) returns int ${body}`),
+		denied('create function app.fresh(app.items) returns int language sql as $$ select 1 $$', /as in \(x\).fresh/),
+		denied(
+			'create function app.fresh(anyelement, int default 1) returns int language sql as $$ select 1 $$',
+			/taken for a field/,
+		),
+		denied('create function app.label(int) returns int language sql as $$ select 1 $$', /taken for a field/),
+		text('create function app.label(int, int) returns int language sql as $$ select 1 $$', /^create function/),
+		denied('create cast (int as float4) without function', /WITHOUT FUNCTION/),
 		// Its maker may run it.
 		text(`create function app.twice(bigint) returns int ${body}`, /^create function/),
 		text(`create procedure app.tidy_up(text) ${body}`, /^create procedure/),

@@ -1,0 +1,192 @@
+/** Attacks between a decision and what it was made on: while a text waits for a lock, another session makes code that the rest of it could come to mean. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { errorTexts, RawClient, type Target } from './client.ts';
+import { type Bank, makeBank } from './fixture/bank.ts';
+import { type Gate, startGate } from './fixture/gate.ts';
+
+let bank: Bank;
+let gate: Gate;
+
+beforeAll(async () => {
+	bank = await makeBank();
+	gate = await startGate(bank.database, new URL('./fixture/policies', import.meta.url));
+});
+
+afterAll(async () => {
+	await gate?.stop();
+	await bank?.close();
+});
+
+interface Race {
+	readonly name: string;
+	/** What the attacker sends, with `lab` as search_path; it waits where it reads lab.inbox. */
+	readonly text: string;
+	/** What another session of theirs does meanwhile. */
+	readonly made: readonly string[];
+	readonly undo: string;
+	/** The server's administrator does it, without a thought of the attacker. */
+	readonly byOwner?: true;
+	/** Sent before all of it, by the administrator. */
+	readonly before?: string;
+}
+
+const WAIT = 'select count(*) from lab.inbox';
+const tells = (signature: string): string =>
+	`create or replace function lab.${signature} returns text language sql security definer as 'select string_agg(ssn, '','') from app.people'`;
+
+const races: readonly Race[] = [
+	{
+		name: 'a function in the notation of a field, of a text',
+		text: `${WAIT}; select ('x'::text).zzz`,
+		made: [tells('zzz(text)')],
+		undo: 'drop function if exists lab.zzz(text)',
+	},
+	{
+		name: 'a function of the owner in the notation of a field, of a text',
+		text: `${WAIT}; select ('x'::text).zzz`,
+		made: [tells('zzz(text)')],
+		undo: 'drop function if exists lab.zzz(text)',
+		byOwner: true,
+	},
+	{
+		name: 'a function in the notation of a field, in one statement',
+		text: "select ('x'::text).zzz from lab.inbox",
+		made: [tells('zzz(text)')],
+		undo: 'drop function if exists lab.zzz(text)',
+	},
+	{
+		name: 'a function in the notation of a field, of what nobody knows the type of',
+		text: `${WAIT}; select (coalesce('x'::text, 'y'::varchar)).zzz`,
+		made: [tells('zzz(text)')],
+		undo: 'drop function if exists lab.zzz(text)',
+	},
+	{
+		name: 'a function in the notation of a column, of a function in FROM',
+		text: `${WAIT}; select p.zzz from generate_series(1, 1) p`,
+		made: [tells('zzz(int)')],
+		undo: 'drop function if exists lab.zzz(int)',
+	},
+	{
+		name: 'a function of a text, in place of a field of what was a row',
+		text: `${WAIT}; select (p.home).street from lab.homes p`,
+		before: `create table lab.homes (home app.address); insert into lab.homes values (row('x', 'y'))`,
+		made: [`alter table lab.homes alter home type text using 'x'`, tells('street(text)')],
+		undo: 'drop table lab.homes; drop function if exists lab.street(text)',
+	},
+	{
+		name: 'a function that takes anything, in the notation of a column',
+		text: `${WAIT}; select p.zzz from lab.people p`,
+		made: [tells('zzz(anyelement)')],
+		undo: 'drop function if exists lab.zzz(anyelement)',
+	},
+	{
+		name: 'a function of a row in the notation of a column',
+		text: `${WAIT}; select p.zzz, (p).zzz from lab.people p`,
+		made: [tells('zzz(lab.people)')],
+		undo: 'drop function if exists lab.zzz(lab.people)',
+	},
+	{
+		name: 'a function by its defaults',
+		text: `${WAIT}; select p.zzz from lab.people p`,
+		made: [tells("zzz(lab.people, text default 'x')")],
+		undo: 'drop function if exists lab.zzz(lab.people, text)',
+	},
+	{
+		name: 'a function that gets defaults',
+		text: `${WAIT}; select p.zzz from lab.people p`,
+		before: tells('zzz(lab.people, text)'),
+		made: [tells("zzz(lab.people, text default 'x')")],
+		undo: 'drop function if exists lab.zzz(lab.people, text)',
+	},
+	{
+		name: 'a function in place of a column that is renamed',
+		text: `${WAIT}; select p.ssn from lab.people p`,
+		made: ['alter table lab.people rename ssn to other', tells('ssn(lab.people)')],
+		undo: 'drop function if exists lab.ssn(lab.people); alter table lab.people rename other to ssn',
+	},
+	{
+		name: 'a function before a column in the notation of a function',
+		text: `${WAIT}; select ssn(p) from lab.people p`,
+		made: [tells('ssn(lab.people)')],
+		undo: 'drop function if exists lab.ssn(lab.people)',
+	},
+	{
+		name: 'a function that moves into the path',
+		text: `${WAIT}; select p.zzz from lab.people p`,
+		before: `create schema lab_side; ${tells('zzz(lab.people)').replace('lab.zzz', 'lab_side.zzz')}`,
+		made: ['alter function lab_side.zzz(lab.people) set schema lab'],
+		undo: 'drop schema lab_side cascade; drop function if exists lab.zzz(lab.people)',
+	},
+	{
+		name: 'a function that gets another name',
+		text: `${WAIT}; select p.zzz from lab.people p`,
+		before: tells('yyy(lab.people)'),
+		made: ['alter function lab.yyy(lab.people) rename to zzz'],
+		undo: 'drop function if exists lab.zzz(lab.people); drop function if exists lab.yyy(lab.people)',
+	},
+	{
+		name: 'an own function by the name of a type',
+		text: `${WAIT}; select mood('calm'::text)`,
+		made: [tells('mood(text)')],
+		undo: 'drop function if exists lab.mood(text)',
+		byOwner: true,
+	},
+	{
+		name: 'an overload of the owner that comes before what may be called',
+		text: `${WAIT}; select plus_one(5)`,
+		made: [tells('plus_one(int)')],
+		undo: 'drop function if exists lab.plus_one(int)',
+		byOwner: true,
+	},
+];
+
+/** Plays a race; answers the secrets that the attacker's sessions were told, and what else they heard. */
+async function play(target: Target, race: Race): Promise<{ readonly leaks: readonly string[]; readonly said: string }> {
+	const [holder, waiter] = [await RawClient.login(target), await RawClient.login(target)];
+	try {
+		if (race.before !== undefined) await bank.database.sql(race.before);
+		await waiter.run('set search_path = lab, app');
+		await holder.run('begin');
+		await holder.run('lock table lab.inbox in access exclusive mode');
+		let done = false;
+		const answered = waiter.run(race.text).finally(() => {
+			done = true;
+		});
+		while (!done && !(await isWaiting())) await new Promise((resolve) => setImmediate(resolve));
+		for (const sql of race.made) {
+			if (race.byOwner === true) await bank.database.sql(sql);
+			else await holder.run(sql);
+		}
+		await holder.run('commit');
+		await answered;
+		const clients = [holder, waiter];
+		return {
+			leaks: clients.flatMap((client) => bank.finder.find(client.bytes(), client.messages)),
+			said: clients.flatMap((client) => errorTexts(client.messages)).join('; '),
+		};
+	} finally {
+		holder.destroy();
+		waiter.destroy();
+		for (const sql of race.undo.split('; ')) await bank.database.sql(sql).catch(() => undefined);
+	}
+}
+
+async function isWaiting(): Promise<boolean> {
+	const [row] = await bank.database.sql(
+		`select count(*)::int as n from pg_locks where not granted and relation = 'lab.inbox'::regclass`,
+	);
+	return row?.['n'] === 1;
+}
+
+describe('code that comes to be between a decision and its text', () => {
+	it.each(races)('without a gateway it runs: $name', async (race) => {
+		const { host, port, user, password, database } = bank.database;
+		const { leaks, said } = await play({ host, port, user, password, database }, race);
+		expect(leaks, said).not.toEqual([]);
+	});
+
+	it.each(races)('through the gateway it does not: $name', async (race) => {
+		const { leaks, said } = await play(gate.target('ana'), race);
+		expect(leaks, said).toEqual([]);
+	});
+});
