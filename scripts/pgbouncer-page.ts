@@ -1,5 +1,5 @@
 /** docs/from-pgbouncer.md, made from the table that `portcullis migrate pgbouncer` works with, so that every option is in it. */
-import { databaseOptions, type Fate, options, userOptions } from '../src/cli/migrate/options.ts';
+import { databaseOptions, type Fate, options, peerOptions, userOptions } from '../src/cli/migrate/options.ts';
 
 /** The whole page. */
 export function pgbouncerPage(): string {
@@ -11,6 +11,8 @@ export function pgbouncerPage(): string {
 		tableOf(databaseOptions),
 		'## Section [users]\n',
 		tableOf(userOptions),
+		'## Section [peers]\n',
+		tableOf(peerOptions),
 	].join('\n');
 }
 
@@ -71,6 +73,7 @@ place of losing it or leaving it to others. So there is no \`server_reset_query\
 **Passwords**: SCRAM-SHA-256 for service accounts, tokens of your OpenID provider for people. MD5 is not spoken.
 
 **Reloading**: SIGHUP and \`RELOAD\` read portcullis.yaml and the policy, and take up databases, pool sizes and their limits; what else
-has changed waits for a restart, and is named. A database that is removed or moved ends its idle sessions with a reason, in place of
-keeping them on the old server. A restart drains first (SIGTERM).
+has changed waits for a restart, and is named. \`PAUSE\`, another \`host\`, \`RELOAD\` and \`RESUME\` move a database in transaction mode as
+you know it, with no client connecting again ([high-availability.md](high-availability.md#moving-a-database)); one in session mode
+ends its idle sessions with a reason, in place of keeping them on the old server. A restart drains first (SIGTERM).
 `;

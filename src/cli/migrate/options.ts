@@ -47,7 +47,9 @@ export const options: Readonly<Record<string, Fate>> = {
 	ignore_startup_parameters: {
 		why: 'startup parameters are passed on to the server where they are harmless, and refused otherwise',
 	},
-	peer_id: { why: 'there are no peers: a cancel request has to reach the gateway that it is for' },
+	peer_id: {
+		why: 'a gateway needs no number: a cancel request is handed on to all of listen.peers, which section [peers] becomes',
+	},
 	disable_pqexec: { why: 'a text of several statements is decided as a whole before any of it runs' },
 	application_name_add_host: {
 		why: 'the audit log has address and port of each session; databases.<name>.tellUser tells the server who it is',
@@ -155,6 +157,13 @@ export const databaseOptions: Readonly<Record<string, Fate>> = {
 	datestyle: { why: settings },
 	timezone: { why: settings },
 	application_name: { why: settings },
+};
+
+/** Section [peers]. */
+export const peerOptions: Readonly<Record<string, Fate>> = {
+	host: { to: 'host' },
+	port: { to: 'port' },
+	pool_size: { why: 'so many cancel requests are handed on at a time as the gateway finds sensible' },
 };
 
 const perDatabase = 'limits of time are for all, or for a database: databases.<name>.limits';

@@ -1,7 +1,7 @@
 /** Turns what PgBouncer's files say into portcullis.yaml as data, and lists what has no counterpart, each with a reason. */
 import { formatVerifier, makeVerifier, parseVerifier } from '../../auth/verifier.ts';
 import { type Entry, type Ini, parseConnectionString } from './ini.ts';
-import { databaseOptions, type Fate, options, userOptions } from './options.ts';
+import { databaseOptions, type Fate, options, peerOptions, userOptions } from './options.ts';
 
 export interface Migration {
 	/** portcullis.yaml as data. */
@@ -89,7 +89,32 @@ class Draft {
 			this.left.push(`${place}: listen_addr: ${more.join(', ')}: the gateway listens on one address`);
 		}
 		const host = first === '*' ? '0.0.0.0' : first;
-		return { host, port: this.#number('listen_port') ?? 6432, ...this.#listenTls() };
+		return { host, port: this.#number('listen_port') ?? 6432, ...this.#listenTls(), ...this.#peers() };
+	}
+
+	/** Of section [peers], without the one that this is. */
+	#peers(): object {
+		const peers: object[] = [];
+		for (const entry of this.#ini.sections.get('peers') ?? []) {
+			if (entry.name === this.#get('peer_id')) continue;
+			const given = parseConnectionString(entry);
+			const at = `${entry.place}: peer ${entry.name}`;
+			for (const option of given.keys()) {
+				const fate = peerOptions[option];
+				if (fate === undefined || 'why' in fate) this.#leave(`${at}: ${option}`, fate);
+			}
+			const host = given.get('host') ?? '';
+			if (host === '' || host.startsWith('/') || host.startsWith('@')) {
+				this.left.push(`${at}: gateways listen by TCP only; several processes of one machine are workers`);
+				continue;
+			}
+			peers.push({ host, ...defined({ port: numberOf(given.get('port')) }) });
+		}
+		if (peers.length === 0) return {};
+		this.todo.push(
+			'listen.peers: peers elsewhere are reached with verify-full; say in their tls which authority to trust',
+		);
+		return { peers };
 	}
 
 	#listenTls(): object {
@@ -283,9 +308,8 @@ class Draft {
 			if (fate === undefined || 'why' in fate) this.#leave(`${place}: ${name}`, fate);
 		}
 		for (const [section, entries] of this.#ini.sections) {
-			if (['databases', 'users', 'pgbouncer'].includes(section)) continue;
-			const why = section === 'peers' ? 'there are no peers' : 'a section that PgBouncer is not known to have';
-			this.left.push(`${entries[0]?.place ?? section}: [${section}]: ${why}`);
+			if (['databases', 'users', 'pgbouncer', 'peers'].includes(section)) continue;
+			this.left.push(`${entries[0]?.place ?? section}: [${section}]: a section that PgBouncer is not known to have`);
 		}
 	}
 

@@ -71,6 +71,21 @@ admin_users = dba
 stats_users = prometheus, dba2
 `;
 
+test('peers become peers, but for the one that this is', async () => {
+	const peers = '[peers]\n1 = host=gw1 port=6433\n2 = host=gw2\n3 = host=gw3 port=6434\n';
+	const { config, err } = await run({ 'pgbouncer.ini': `[pgbouncer]\npeer_id = 2\n${peers}` });
+	expect(config).toMatchObject({
+		listen: {
+			peers: [
+				{ host: 'gw1', port: 6433 },
+				{ host: 'gw3', port: 6434 },
+			],
+		},
+	});
+	expect(err).toMatch(/listen\.peers: peers elsewhere are reached with verify-full/);
+	expect(err).toMatch(/peer_id: a gateway needs no number/);
+});
+
 test('everything that has a counterpart is taken over, and the result loads', async () => {
 	const { status, out, config } = await run({ 'pgbouncer.ini': INI, 'users.txt': USERS });
 	expect(status).toBe(0);
@@ -169,7 +184,13 @@ describe('what has no counterpart is listed with place and reason', () => {
 			ini: '[pgbouncer]\nmax_client_conn = many',
 			want: /ini:2: max_client_conn: not a number: many/,
 		},
-		{ name: 'a section', ini: '[peers]\n1 = host=x', want: /ini:2: \[peers\]: there are no peers/ },
+		{
+			name: 'a section',
+			ini: '[friends]\n1 = host=x',
+			want: /ini:2: \[friends\]: a section that PgBouncer is not known/,
+		},
+		{ name: 'a peer on a socket', ini: '[peers]\n1 = host=/tmp/1', want: /ini:2: peer 1: gateways listen by TCP only/ },
+		{ name: 'pools of peers', ini: '[peers]\n1 = host=x pool_size=3', want: /ini:2: peer 1: pool_size: so many/ },
 		{
 			name: 'statement pooling',
 			ini: '[pgbouncer]\npool_mode = statement\n[databases]\na = host=x',
