@@ -80,6 +80,7 @@ export function unpackRelation(
 		definition,
 		hasRules: packed.flags.includes('r'),
 		hasTriggers: packed.flags.includes('g'),
+		hasInsertTriggers: packed.flags.includes('i'),
 		readRunsCode: packed.flags.includes('u'),
 		writeRunsCode: packed.flags.includes('w'),
 		usesSequence: packed.flags.includes('s'),

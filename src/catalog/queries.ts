@@ -84,7 +84,7 @@ const USERS_CODE = `
 	select rel, bool_or(on_read) as on_read from reached group by rel`;
 
 /**
- * Rows, one a relation: oid, schema, name, relkind, reltype, flags (letters: t temporary, r rules, g triggers, u and w: a
+ * Rows, one a relation: oid, schema, name, relkind, reltype, flags (letters: t temporary, r rules, g triggers, i on INSERT, u and w: a
  * user's code runs when it is read and when it is written, s: writing it may take a number from a sequence), primary key
  * (attnums), parents (oids), columns as JSON [attnum, name, type, typmod, flags, collation] with flags 1 not null,
  * 2 default, 4 stored, 8 virtual and collation 0 where it is the type's own. Columns of indexes are left out.
@@ -93,7 +93,7 @@ export function relationsQuery({ where, attributes }: RelationChoice): string {
 	return `
 select c.oid, n.nspname, c.relname, c.relkind::text, c.reltype,
 	case when c.relpersistence = 't' then 't' else '' end
-		|| case when r.ev_class is null then '' else 'r' end || case when g.tgrelid is null then '' else 'g' end
+		|| case when r.ev_class is null then '' else 'r' end || case when g.tgrelid is null then '' when g.on_insert then 'gi' else 'g' end
 		|| case when u.rel is null then '' when u.on_read then 'uw' else 'w' end || case when s.rel is null then '' else 's' end,
 	(select string_agg(k::text, ' ' order by o) from unnest(i.indkey) with ordinality x(k, o) where o <= i.indnkeyatts),
 	h.parents, a.columns
@@ -116,8 +116,9 @@ left join (
 ) h on h.inhrelid = c.oid
 left join (select distinct ev_class from pg_rewrite where ev_type <> '1') r on r.ev_class = c.oid
 left join (
-	select distinct tgrelid from pg_trigger
+	select tgrelid, bool_or((tgtype & 4) <> 0) as on_insert from pg_trigger
 	where not tgisinternal and tgenabled <> 'D' and (tgtype & 1) <> 0 and (tgtype & 66) <> 0 and (tgtype & 20) <> 0
+	group by tgrelid
 ) g on g.tgrelid = c.oid
 left join (${USERS_CODE}) u on u.rel = c.oid
 left join (

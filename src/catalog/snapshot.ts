@@ -49,6 +49,8 @@ export interface Relation {
 	readonly hasRules: boolean;
 	/** Row triggers BEFORE or INSTEAD OF INSERT or UPDATE that are switched on: they may change what is written. */
 	readonly hasTriggers: boolean;
+	/** Those on INSERT. Missing: as `hasTriggers`. */
+	readonly hasInsertTriggers?: boolean;
 	/** Code that is not PostgreSQL's own runs when it is read: of a policy, a view, a virtual column. Missing: no. */
 	readonly readRunsCode?: boolean;
 	/** The same when it is written: of triggers, checks, defaults, indexes, domains, and of tables that refer to it. */
@@ -127,6 +129,12 @@ export interface Cast {
 	readonly context: 'implicit' | 'assignment' | 'explicit';
 }
 
+export interface SchemaObjects {
+	readonly routines: readonly Routine[];
+	readonly operators: readonly Operator[];
+	readonly types: readonly Type[];
+}
+
 export interface CatalogSnapshot {
 	/** Grows by one with every change that was seen. */
 	readonly revision: number;
@@ -154,6 +162,8 @@ export interface CatalogSnapshot {
 	cast(source: number, target: number): Cast | undefined;
 	/** Casts that are not built in (oid >= 16384). */
 	readonly userCasts: readonly Cast[];
+	/** What users have made in a schema besides relations. Looks at all that there is: do not use per statement. */
+	objectsIn(schema: string): SchemaObjects;
 	/** All relations, for validation and for `explain`; do not use per statement. Made as they are asked for, not kept. */
 	relations(): Iterable<Relation>;
 }

@@ -117,7 +117,7 @@ function checkIncoming(walk: Walk, statement: CopyStmt, target: ReturnType<typeo
 	const qualifier = quoteIdentifier(target.relation.name);
 	const filter = filterCondition(target, qualifier);
 	if (filter === null) return;
-	if (target.relation.hasTriggers) {
+	if (target.relation.hasInsertTriggers ?? target.relation.hasTriggers) {
 		throw refuse(
 			walk,
 			`COPY into ${displayRelation(target.relation)}, whose rows a trigger may change after the row filter has seen them,`,

@@ -39,6 +39,8 @@ const SETUP = `
 	create table hr.untouched (a int);
 	create function hr.change() returns trigger language plpgsql as 'begin return new; end';
 	create trigger t before insert on hr.triggered for each row execute function hr.change();
+	create table hr.stamped (a int);
+	create trigger t before update on hr.stamped for each row execute function hr.change();
 	create trigger t after insert on hr.untouched for each row execute function hr.change();
 	create function hr.f(a integer, b hr.mood[] default null, variadic c text[] default '{}') returns setof hr.employees
 		language sql stable as 'select * from hr.employees';
@@ -172,7 +174,8 @@ describe.each([undefined, ...otherVersions()])('a database (%s)', (native) => {
 
 	it.each([
 		{ name: 'ruled', want: { hasRules: true, hasTriggers: false } },
-		{ name: 'triggered', want: { hasRules: false, hasTriggers: true } },
+		{ name: 'triggered', want: { hasRules: false, hasTriggers: true, hasInsertTriggers: true } },
+		{ name: 'stamped', want: { hasRules: false, hasTriggers: true, hasInsertTriggers: false } },
 		{ name: 'untouched', want: { hasRules: false, hasTriggers: false } },
 		{ name: 'directory', want: { hasRules: false, hasTriggers: false } },
 	])('knows rules and triggers that change what is written: $name', ({ name, want }) => {

@@ -10,6 +10,8 @@ insert into hr.log (id, tenant, note) values (1, 'acme', 'a'), (2, 'globex', 'b'
 create table hr.moved (id int, tenant text);
 create function hr.move() returns trigger language plpgsql as $$ begin new.tenant := 'globex'; return new; end $$;
 create trigger move before insert on hr.moved for each row execute function hr.move();
+create table hr.stamped (id int, tenant text);
+create trigger stamp before update on hr.stamped for each row execute function hr.move();
 create table hr.partly (id int, open text, closed text);
 insert into hr.partly values (1, 'o', 'c');
 `;
@@ -17,6 +19,8 @@ const MORE_RULES = `
 p, role:analyst, db.hr.log, insert, allow
 p, role:analyst, db.hr.log, select, filter, own_tenant
 p, role:analyst, db.hr.moved, *, allow
+p, role:analyst, db.hr.stamped, *, allow
+p, role:analyst, db.hr.stamped, select, filter, own_tenant
 p, role:analyst, db.hr.moved, select, filter, own_tenant
 p, role:clerk, db.hr.partly.open, select, allow
 p, role:clerk, db.hr.partly.open, insert, allow
@@ -124,6 +128,9 @@ describe('COPY FROM', () => {
 		{ sql: "copy log from stdin (format csv, delimiter ';')", input: '10;acme;x\n', want: null, left: ['10'] },
 		{ sql: 'copy people (id, boss) from stdin', input: '', want: null, left: [] },
 		{ sql: 'copy moved from stdin', input: '1\tacme\n', want: '42501', left: [] },
+		// Its trigger is on UPDATE.
+		{ sql: 'copy stamped from stdin', input: '1\tacme\n', want: null, left: [] },
+		{ sql: 'copy stamped from stdin', input: '1\tglobex\n', want: '42501', left: [] },
 		{ sql: 'copy teams from stdin', input: '', want: '42501', left: [] },
 		{ sql: "copy notes from '/etc/passwd'", input: '', want: '42501', left: [] },
 		{ sql: "copy notes from program 'cat'", input: '', want: '42501', left: [] },
