@@ -1,6 +1,6 @@
 /** A snapshot in memory: the objects that come with the server (shared by all snapshots of it) and those made since. */
 import { type ColumnNames, type PackedRelation, unpackRelation } from './decode.ts';
-import type { Cast, CatalogSnapshot, Operator, Relation, Routine, Type } from './snapshot.ts';
+import type { Cast, CatalogSnapshot, Operator, Relation, Routine, SchemaObjects, Type } from './snapshot.ts';
 
 /** What one load gave of one part of the catalogue. */
 export interface Objects {
@@ -41,6 +41,10 @@ class Index<T extends Named> {
 		const same = this.#byName.get(name);
 		if (same === undefined) return [];
 		return Array.isArray(same) ? same : [same];
+	}
+
+	ofSchema(schema: string): readonly T[] {
+		return [...this.byOid.values()].filter((object) => object.schema === schema);
 	}
 
 	in(schema: string, name: string): T | undefined {
@@ -198,6 +202,15 @@ export class MemorySnapshot implements CatalogSnapshot {
 
 	cast(source: number, target: number): Cast | undefined {
 		return this.#made.cast(source, target) ?? this.#builtin.cast(source, target);
+	}
+
+	objectsIn(schema: string): SchemaObjects {
+		const { routines, operators, types } = this.#made;
+		return {
+			routines: routines.ofSchema(schema),
+			operators: operators.ofSchema(schema),
+			types: types.ofSchema(schema),
+		};
 	}
 
 	*relations(): Iterable<Relation> {

@@ -3,7 +3,7 @@ import type { CatalogConnection } from './connection.ts';
 import { decodeRoutine, int, packRelation, type Row, text, unpackRelation } from './decode.ts';
 import { CATALOG_LIMITS } from './limits.ts';
 import { type RelationChoice, relationsQuery, routinesQuery, withDetails } from './queries.ts';
-import type { CatalogSnapshot, Relation, Routine, Type } from './snapshot.ts';
+import type { CatalogSnapshot, Relation, Routine, SchemaObjects, Type } from './snapshot.ts';
 
 /** Which relations to look for: by schema (`pg_temp` stands for the session's own) and name, or all of its temporary ones. */
 export type RelationSearch = readonly { readonly schema: string; readonly name: string }[] | 'temporary';
@@ -224,6 +224,11 @@ class Overlay implements CatalogSnapshot {
 
 	arrayTypeOf(element: number): number {
 		return this.below.arrayTypeOf(element);
+	}
+
+	objectsIn(schema: string): SchemaObjects {
+		const below = this.below.objectsIn(schema);
+		return { ...below, routines: this.#with(below.routines, (routine) => routine.schema === schema) };
 	}
 
 	cast(source: number, target: number) {

@@ -1,7 +1,7 @@
 /** Code by the name of other code: until it is committed the catalogue does not know it, and what was decided for the one would run the other. */
 import type { FunctionParameter, Node, TypeName } from '@pgsql/types';
 import { routineSafety } from '../catalog/safety.ts';
-import type { Routine, Type } from '../catalog/snapshot.ts';
+import type { Operator, Routine, Type } from '../catalog/snapshot.ts';
 import { displayRelation, resolveType } from './names.ts';
 import { as } from './nodes.ts';
 import { displayIdentifier } from './quote.ts';
@@ -109,6 +109,18 @@ export function mayMakeOperator(walk: Walk, name: string, types: readonly (TypeN
 	if (access.unrestricted || catalog.operators('pg_catalog', name).length === 0) return;
 	const isOwn = types.some((type) => type !== undefined && resolveType(walk, type)?.schema !== 'pg_catalog');
 	if (!isOwn) throw refuse(walk, `an operator ${name} between types of pg_catalog, which has one of that name too,`);
+}
+
+/** Throws 42501 where an operator that comes to be in another schema could be taken for one of pg_catalog's, or has a function that its mover may not run. */
+export function mayMoveOperator(walk: Walk, { oid, name, left, right, routine }: Operator): void {
+	const { access, catalog } = walk.context;
+	if (access.unrestricted) return;
+	const others = catalog.operatorsNamed(name).filter((other) => other.oid !== oid);
+	const isOwn = [left, right].some((type) => type !== 0 && catalog.typeByOid(type)?.schema !== 'pg_catalog');
+	const isTaken = !isOwn && others.some(({ schema }) => schema === 'pg_catalog');
+	const behind = catalog.routineByOid(routine);
+	if (others.length === 0 || (!isTaken && (behind === undefined || mayRun(walk, behind)))) return;
+	throw refuse(walk, `moving an operator ${name}, which could be taken for another of its name,`);
 }
 
 /** Types of the arguments that a call gives, as regprocedure prints them. */

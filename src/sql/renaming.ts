@@ -1,9 +1,9 @@
 /** New names for relations, columns, routines and schemas: the rules go by names, so a new one must not give more than the old one did. */
 import { committedRelation } from '../catalog/overlay.ts';
-import type { Relation } from '../catalog/snapshot.ts';
+import type { Relation, Routine } from '../catalog/snapshot.ts';
 import type { Access, Action } from '../stages.ts';
 import { displayRelation, isOwnTemporary } from './names.ts';
-import { fieldOf, mayLoseRoutines, mayMakeRoutine } from './new-code.ts';
+import { fieldOf, mayLoseRoutines, mayMakeRoutine, mayMakeType, mayMoveOperator } from './new-code.ts';
 import { protectionOf } from './protection.ts';
 import { displayIdentifier } from './quote.ts';
 import { guarded } from './read-relation.ts';
@@ -47,7 +47,7 @@ export function renameColumn(walk: Walk, relation: Relation, from: string, to: s
 		throw gain(walk, `column ${displayRelation(relation)}.${displayIdentifier(from)}`, displayIdentifier(to), gained);
 }
 
-/** ALTER SCHEMA ... RENAME: of everything in it. */
+/** ALTER SCHEMA ... RENAME: of everything in it, also of what may come to be meant because search_path names the new schema. */
 export function mayRenameSchema(walk: Walk, from: string, to: string): void {
 	const { access, catalog } = walk.context;
 	for (const relation of catalog.relations()) {
@@ -60,26 +60,38 @@ export function mayRenameSchema(walk: Walk, from: string, to: string): void {
 		renameRelation(walk, relation, { schema: to, name: relation.name });
 	}
 	walk.made = undefined;
+	const { routines, operators, types } = catalog.objectsIn(from);
+	for (const routine of routines) mayRenameRoutine(walk, routine, { schema: to });
+	for (const operator of operators) mayMoveOperator(walk, operator);
+	for (const { kind, relation, name } of types) if (kind !== 'c' || relation === 0) mayMakeType(walk, name);
+	for (const routine of routines)
+		mayLoseRoutines(
+			walk,
+			routines.filter(({ name }) => name === routine.name),
+		);
 }
 
 /** Every routine that may be meant. */
 export function mayRenameRoutines(walk: Walk, names: readonly string[], to: Partial<Name>): void {
-	const { access, catalog } = walk.context;
+	const { catalog } = walk.context;
 	const found = catalog
 		.routinesNamed(names.at(-1) ?? '')
 		.filter((routine) => names.length < 2 || routine.schema === names.at(-2));
-	for (const routine of found) {
-		const next = { schema: to.schema ?? routine.schema, name: to.name ?? routine.name };
-		const gained = (['execute', 'call'] as const).find(
-			(action) =>
-				access.onFunction(next.schema, next.name, routine.argNames, action).allowed &&
-				!access.onFunction(routine.schema, routine.name, routine.argNames, action).allowed,
-		);
-		if (gained !== undefined) throw gain(walk, `function ${displayRelation(routine)}`, displayRelation(next), gained);
-		const action = routine.kind === 'procedure' ? 'call' : 'execute';
-		mayMakeRoutine(walk, { ...next, args: routine.argNames, action, field: fieldOf(walk, routine) });
-	}
+	for (const routine of found) mayRenameRoutine(walk, routine, to);
 	mayLoseRoutines(walk, found);
+}
+
+function mayRenameRoutine(walk: Walk, routine: Routine, to: Partial<Name>): void {
+	const { access } = walk.context;
+	const next = { schema: to.schema ?? routine.schema, name: to.name ?? routine.name };
+	const gained = (['execute', 'call'] as const).find(
+		(action) =>
+			access.onFunction(next.schema, next.name, routine.argNames, action).allowed &&
+			!access.onFunction(routine.schema, routine.name, routine.argNames, action).allowed,
+	);
+	if (gained !== undefined) throw gain(walk, `function ${displayRelation(routine)}`, displayRelation(next), gained);
+	const action = routine.kind === 'procedure' ? 'call' : 'execute';
+	mayMakeRoutine(walk, { ...next, args: routine.argNames, action, field: fieldOf(walk, routine) });
 }
 
 function mayBecome(walk: Walk, from: Relation, to: Name): void {

@@ -2,7 +2,22 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Bench } from './bench.ts';
 import { check, type Row } from './check.ts';
+import { identityOf } from '../policy/support.ts';
 import { AUDITOR, openPeople, RULES, SETUP, STRANGER } from './people.ts';
+
+/** May change schemas, and not run what is in them. */
+const DEPLOYER = identityOf(['user:dep', 'role:deployer'], { tenant: 'acme' });
+
+const SIDES = `
+create schema side_1; create function side_1.now(varchar) returns text language sql as 'select null::text';
+create schema side_2; create function side_2.fresh(int, int) returns int language sql as 'select 1';
+create schema side_3; create function side_3.fresh(anyelement) returns int language sql as 'select 1';
+create schema side_4; create operator side_4.= (leftarg = text, rightarg = text, function = texteq);
+create schema side_5; create domain side_5.varchar as text;
+create function side_1.both(text, text) returns boolean language sql as 'select true';
+create schema side_6; create operator side_6.~~~ (leftarg = text, rightarg = text, function = side_1.both);
+create schema side_7; create type side_7.pair as (a int); create table side_7.t (a int);
+`;
 
 let bench: Bench;
 beforeAll(async () => {
@@ -15,8 +30,10 @@ p, role:analyst, db.hr.people, truncate, allow
 p, role:analyst, db.hr.people, grant, allow
 p, role:analyst, db.hr.mine, create, allow
 p, role:analyst, db.hr.mine_2, create, allow
+p, role:deployer, db, alter, allow
+p, role:deployer, db.app.twice(*), execute, allow
 `;
-	bench = await openPeople({ setup: SETUP, rules, path: ['app', 'hr'] });
+	bench = await openPeople({ setup: `${SETUP}${SIDES}`, rules, path: ['app', 'hr'] });
 });
 afterAll(async () => {
 	await bench?.close();
@@ -67,6 +84,19 @@ describe('making code by the name of other code', () => {
 		denied('create operator app.- (rightarg = int, function = int4abs)', /an operator -/),
 	];
 	test.each(rows)('$sql', (row) => check(bench, row));
+});
+
+describe('giving a schema another name', () => {
+	const renamed = (schema: string): string => `alter schema ${schema} rename to coming`;
+	test.each([
+		denied(renamed('side_1'), /making coming.now.character varying., which could be taken/, DEPLOYER),
+		denied(renamed('side_3'), /taken for a field/, DEPLOYER),
+		denied(renamed('side_4'), /moving an operator =/, DEPLOYER),
+		denied(renamed('side_5'), /a type by the name of/, DEPLOYER),
+		denied(renamed('side_6'), /moving an operator ~~~/, DEPLOYER),
+		{ ...text(renamed('side_2'), renamed('side_2')), who: DEPLOYER },
+		{ ...text(renamed('side_7'), renamed('side_7')), who: DEPLOYER },
+	])('$sql', (row) => check(bench, row));
 });
 
 describe('making relations', () => {
