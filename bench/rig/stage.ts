@@ -73,7 +73,12 @@ export async function setStage(options: StageOptions): Promise<Stage> {
 	try {
 		const folder = await mkdtemp(join(tmpdir(), 'portcullis-bench-'));
 		undo.push(() => rm(folder, { recursive: true, force: true }));
-		const settings = { max_connections: String(CONNECTIONS_MAX + 50), shared_buffers: '512MB', max_wal_size: '4GB' };
+		// PgBouncer keeps those of clients that have left while the next proxy opens its own.
+		const settings = {
+			max_connections: String(2 * CONNECTIONS_MAX + 50),
+			shared_buffers: '512MB',
+			max_wal_size: '4GB',
+		};
 		const postgres = await startEmbeddedPostgres({ settings });
 		undo.push(() => postgres.stop());
 		const password = randomBytes(12).toString('hex');
