@@ -135,6 +135,11 @@ export class SessionPool implements BackendPool {
 		this.#dial = options.dial ?? connectBackend;
 	}
 
+	/** Those that are just being closed included. */
+	get taken(): number {
+		return this.#taken;
+	}
+
 	get stats(): PoolStats {
 		return {
 			size: this.#size,

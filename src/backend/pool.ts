@@ -67,6 +67,11 @@ export class TransactionPool implements BackendPool {
 		return this.#leased.size + this.#alone.size + this.#connecting >= this.#limits.size;
 	}
 
+	/** Those that are just being closed included. */
+	get taken(): number {
+		return this.#taken;
+	}
+
 	get stats(): PoolStats {
 		const pinned = new Map<PinReason, number>(pinReasons.map((reason) => [reason, 0]));
 		for (const { pins } of this.#leased) for (const pin of pins) pinned.set(pin, (pinned.get(pin) ?? 0) + 1);

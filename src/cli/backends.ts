@@ -1,9 +1,11 @@
 /** For each database of the configuration: where it is, a pool of connections to it, and its catalogue. */
+import { createHash } from 'node:crypto';
 import type { Cluster } from '../backend/cluster.ts';
 import { ClusterPool } from '../backend/cluster-pool.ts';
+import { connectBackend } from '../backend/connection.ts';
 import { type BackendPool, type PoolBounds, type PoolOptions, SessionPool } from '../backend/lease.ts';
 import { TransactionPool } from '../backend/pool.ts';
-import type { QuerySession } from '../backend/query.ts';
+import { openQuerySession, type QuerySession } from '../backend/query.ts';
 import type { BackendTarget } from '../backend/target.ts';
 import { Catalog, type CatalogState } from '../catalog/catalog.ts';
 import type { BackendUserConfig, Config, DatabaseConfig } from '../config/config.ts';
@@ -20,6 +22,8 @@ import {
 	openOwnSession,
 } from './clusters.ts';
 import { sharedListener } from './shared-listeners.ts';
+import type { ServerConnection } from './workers/place-messages.ts';
+import type { Shares } from './workers/shares.ts';
 
 /** How to reach the server of a database. The password is read anew for each login, so that a rotated one is taken up. */
 export function targetOf(
@@ -83,6 +87,8 @@ export interface DatabaseHooks {
 	readonly rolesOf: (identity: Identity) => ReadonlySet<string>;
 	/** Numbers the snapshots of all catalogues of the database: their decisions are remembered together. */
 	readonly nextRevision: () => number;
+	/** Keeps the pools of all workers together within their sizes; missing: there are no other workers. */
+	readonly shares?: Shares | undefined;
 }
 
 /** Pool and catalogues of one cluster; nothing is connected yet. */
@@ -96,13 +102,10 @@ export function databaseServices(
 	const cluster = clusterOf(database, own, config, clusterLog(name, shard, hooks.log));
 	const catalogFor = (target: BackendTarget): Catalog => liveCatalog(target, { name, cluster, config, hooks });
 	const targets = new Map(Object.entries(users).map(([role, one]) => [role, targetOf(database, config, one)]));
-	const { poolWaitMs, poolWaitersMax } = config.limits;
-	const pool = poolOf(database, own, {
-		targets,
-		...boundsOf(database),
-		queueTimeoutMs: poolWaitMs,
-		queueMax: poolWaitersMax,
-		...(cluster === null ? {} : { dial: cluster.dial, usable: cluster.usable }),
+	const pool = poolOf({ database, shard }, own, {
+		config,
+		shares: hooks.shares,
+		options: { targets, ...(cluster === null ? {} : { dial: cluster.dial, usable: cluster.usable }) },
 	});
 	const catalog = catalogFor(own);
 	const listenersOf = new Map<string | undefined, SharedListener>();
@@ -149,8 +152,55 @@ export function boundsOf({ pool, limits }: Pick<DatabaseConfig, 'pool' | 'limits
 	return { size, reserve, reserveAfterMs, statementsMax, idleMs, checkAfterMs, lifetimeMs };
 }
 
-function poolOf({ pool }: DatabaseConfig, target: BackendTarget, options: PoolOptions & PoolBounds): BackendPool {
-	return pool.mode === 'session' ? new SessionPool(target, options) : new TransactionPool(target, options);
+interface PoolParts {
+	readonly config: Config;
+	readonly shares: Shares | undefined;
+	readonly options: Pick<PoolOptions, 'targets' | 'dial' | 'usable'>;
+}
+
+function poolOf(
+	{ database, shard }: ClusterConfig,
+	target: BackendTarget,
+	{ config, shares, options }: PoolParts,
+): BackendPool {
+	const { poolWaitMs: queueTimeoutMs, poolWaitersMax: queueMax } = config.limits;
+	const make = (bounds: PoolBounds, dial?: PoolOptions['dial']): SessionPool | TransactionPool => {
+		const all = { ...options, ...bounds, queueTimeoutMs, queueMax, ...(dial === undefined ? {} : { dial }) };
+		return database.pool.mode === 'session' ? new SessionPool(target, all) : new TransactionPool(target, all);
+	};
+	const bounds = boundsOf(database);
+	if (shares === undefined) return make(bounds);
+	const shared = shares.open(sharedName(database, shard), bounds, (servers) => areGone(target, servers));
+	return shared.fill(make(shared.bounds, shared.dialling(options.dial ?? connectBackend)));
+}
+
+/** The same in all workers, and another one for a pool that takes the place of one whose sessions go on for a while. */
+function sharedName(database: DatabaseConfig, shard: string | null): string {
+	const { pool, limits: _limits, ...rest } = database;
+	const text = JSON.stringify({ ...rest, mode: pool.mode });
+	const hash = createHash('sha256').update(text).digest('hex').slice(0, 16);
+	return `${database.name}${shard === null ? '' : ` ${shard}`} ${hash}`;
+}
+
+/** Asked of each server, as the gateway's own role there. */
+async function areGone(target: BackendTarget, servers: readonly ServerConnection[]): Promise<boolean> {
+	const byServer = new Map<string, ServerConnection[]>();
+	for (const one of servers) {
+		const key = `${one.host} ${one.port}`;
+		byServer.set(key, [...(byServer.get(key) ?? []), one]);
+	}
+	for (const [first, ...more] of byServer.values()) {
+		if (first === undefined) continue;
+		const session = await openQuerySession({ ...target, host: first.host, port: first.port });
+		try {
+			const pids = [first, ...more].map(({ pid }) => String(Math.trunc(pid))).join(', ');
+			const rows = await session.query(`select 1 from pg_catalog.pg_stat_activity where pid in (${pids}) limit 1`);
+			if (rows.length > 0) return false;
+		} finally {
+			await session.close();
+		}
+	}
+	return true;
 }
 
 /** DDL that the old primary did not pass on in time is gone on the new one: so the catalogues look again before anything runs there. */

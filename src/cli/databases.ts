@@ -35,6 +35,8 @@ export interface DatabasesParts {
 	readonly sessions: () => Iterable<LiveSession>;
 	/** Nothing is left of a database that is not served any more. */
 	readonly onGone: (name: string) => void;
+	/** Missing: there are no other workers. */
+	readonly shares?: DatabaseHooks['shares'];
 }
 
 /** Between two looks at the sessions of a database that is let go. */
@@ -115,14 +117,14 @@ export class Databases {
 
 	/** `former`: its sessions go on in this one. */
 	#make(config: DatabaseConfig, former?: ServedDatabase): ServedDatabase {
-		const { log, rolesOf, onCurrent, config: whole } = this.#parts;
+		const { log, rolesOf, onCurrent, shares, config: whole } = this.#parts;
 		const { name } = config;
 		const nextRevision = (): number => {
 			const next = (this.#revisions.get(name) ?? 0) + 1;
 			this.#revisions.set(name, next);
 			return next;
 		};
-		const hooks = { log, rolesOf, onCurrent, nextRevision };
+		const hooks = { log, rolesOf, onCurrent, nextRevision, shares };
 		const clusters = clusterConfigs(config).map((cluster) => {
 			const opened = databaseServices(cluster, whole, hooks);
 			const lineage = former?.clusters.find(({ shard }) => shard === opened.shard)?.lineage ?? {};

@@ -32,6 +32,7 @@ import { startTracing } from './tracing.ts';
 import { version } from './version.ts';
 import { loneBus, type WorkerBus } from './workers/bus.ts';
 import { WorkerCancels } from './workers/cancels.ts';
+import { type PlacesLink, Shares } from './workers/shares.ts';
 
 export interface GatewayOptions {
 	readonly log: SessionLog;
@@ -41,6 +42,8 @@ export interface GatewayOptions {
 	readonly loadConfig?: () => Promise<Config>;
 	/** The way to the other workers of this gateway; missing: there are none. */
 	readonly bus?: WorkerBus;
+	/** The way to the places of the pools that it shares with them; missing: its pools are its own. */
+	readonly places?: PlacesLink;
 }
 
 export interface Gateway {
@@ -70,6 +73,7 @@ interface OpenParts {
 	readonly closers: Closer[];
 	readonly meters: Meters;
 	readonly door: Door;
+	readonly places: PlacesLink | undefined;
 }
 
 /** Where clients come in; null as long as nobody can. */
@@ -110,7 +114,7 @@ async function start(
 
 	const meters = new Meters([...config.databases.map(({ name }) => name), consoleDatabase]);
 	const door: Door = { listener: null };
-	const { databases, store } = await openDatabases({ config, log, closers, meters, door });
+	const { databases, store } = await openDatabases({ config, log, closers, meters, door, places: options.places });
 	const logging = { log, now, stdout: process.stdout, worker, workers: config.workers };
 	const audit = await openAudit(config.audit, logging);
 	closers.push(() => audit.close());
@@ -187,7 +191,9 @@ function sqlLimits({ limits }: Config): Partial<SqlLimits> {
 async function openDatabases(
 	parts: OpenParts,
 ): Promise<{ readonly databases: Databases; readonly store: PolicyStore }> {
-	const { config, log, closers, meters, door } = parts;
+	const { config, log, closers, meters, door, places } = parts;
+	const shares = places === undefined ? undefined : new Shares(places);
+	closers.push(() => shares?.close());
 	let opened: PolicyStore | null = null;
 	const recheck = (): void => {
 		for (const problem of opened?.recheck() ?? []) log.warn({}, formatProblem(problem));
@@ -195,7 +201,7 @@ async function openDatabases(
 	const rolesOf = (identity: Identity): ReadonlySet<string> => opened?.current().rolesOf(identity) ?? new Set();
 	const sessions = (): Iterable<LiveSession> => door.listener?.sessions ?? [];
 	const onGone = (name: string): void => meters.remove(name);
-	const databases = new Databases({ config, log, rolesOf, onCurrent: recheck, sessions, onGone });
+	const databases = new Databases({ config, log, rolesOf, onCurrent: recheck, sessions, onGone, shares });
 	closers.push(() => databases.close());
 	await databases.open(config.databases);
 	const store = await PolicyStore.open(config.policies, {

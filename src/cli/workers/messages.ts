@@ -1,5 +1,6 @@
 /** What the supervisor and its workers say to each other, beside what goes over the bus. */
 import type { BusMessage } from './bus.ts';
+import type { PlacesFromWorker, PlacesToWorker } from './place-messages.ts';
 
 /** Where a worker takes clients; the same for all of them. */
 export interface Listening {
@@ -14,11 +15,23 @@ export type FromWorker =
 	| { readonly type: 'listening'; readonly at: Listening; readonly drainMs: number }
 	/** It could not start: what the operator is told, and the exit status. */
 	| { readonly type: 'failed'; readonly words: string; readonly status: 1 | 2 }
-	| BusMessage;
+	| BusMessage
+	| PlacesFromWorker;
 
 export type ToWorker =
 	/** As SIGHUP for a gateway without workers. */
 	| { readonly type: 'reload' }
 	/** As SIGTERM. `notice`: `limits.drainNoticeMs` passes first; not where other workers go on. */
 	| { readonly type: 'drain'; readonly notice: boolean }
-	| BusMessage;
+	| BusMessage
+	| PlacesToWorker;
+
+export function isOfBus(message: { readonly type?: string }): message is BusMessage {
+	return message.type?.startsWith('bus-') === true;
+}
+
+export function isOfPlaces<T extends { readonly type: string }>(
+	message: T | { readonly type?: string },
+): message is Extract<T, { readonly type: `places-${string}` }> {
+	return message.type?.startsWith('places-') === true;
+}

@@ -10,7 +10,7 @@ export interface WorkerProcess {
 	/** At once, by SIGKILL. */
 	kill(): void;
 	readonly onMessage: (handler: (message: FromWorker) => void) => void;
-	/** Called once, with how it ended in words. */
+	/** Called once, with how it ended in words, after the last of what it said. */
 	readonly onExit: (handler: (how: string) => void) => void;
 }
 
@@ -28,6 +28,14 @@ export function processStarter(): StartWorker {
 		const worker = cluster.fork({ [variable]: `${number}/${workers}` });
 		const { process: child } = worker;
 		child.on('error', () => undefined);
+		const disconnected = new Promise<void>((resolve) => worker.once('disconnect', resolve));
+		const ended = new Promise<string>((resolve) => {
+			worker.once('exit', (code, signal) => {
+				const how = signal ? `signal ${signal}` : `exit status ${code}`;
+				// What it said last may come after its end.
+				void disconnected.then(() => resolve(how));
+			});
+		});
 		return {
 			pid: child.pid ?? 0,
 			send: (message) => {
@@ -36,9 +44,7 @@ export function processStarter(): StartWorker {
 			},
 			kill: () => void child.kill('SIGKILL'),
 			onMessage: (handler) => worker.on('message', (message: FromWorker) => handler(message)),
-			onExit: (handler) => {
-				worker.once('exit', (code, signal) => handler(signal ? `signal ${signal}` : `exit status ${code}`));
-			},
+			onExit: (handler) => void ended.then(handler),
 		};
 	};
 }

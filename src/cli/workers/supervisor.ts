@@ -3,7 +3,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { SessionLog } from '../../session/services.ts';
 import { CommandError } from '../io.ts';
 import { BusHub } from './bus.ts';
-import type { FromWorker, Listening } from './messages.ts';
+import { type FromWorker, isOfBus, isOfPlaces, type Listening } from './messages.ts';
+import { Places } from './places.ts';
 import type { StartWorker, WorkerProcess } from './processes.ts';
 
 export interface SupervisorOptions {
@@ -45,6 +46,7 @@ export class Supervisor {
 	readonly #times: typeof supervisorTimes;
 	readonly #posts: readonly Post[];
 	readonly #hub = new BusHub();
+	readonly #places: Places;
 	/** No worker is started any more. */
 	#stopping = false;
 	/** All of them have been up. */
@@ -54,6 +56,12 @@ export class Supervisor {
 	constructor(options: SupervisorOptions) {
 		this.#options = options;
 		this.#times = { ...supervisorTimes, ...options.times };
+		const { workers, log } = options;
+		this.#places = new Places({
+			workers,
+			log,
+			send: (worker, message) => this.#posts[worker - 1]?.process?.send(message),
+		});
 		this.#posts = Array.from({ length: options.workers }, (_, at) => ({
 			worker: at + 1,
 			process: null,
@@ -157,6 +165,7 @@ export class Supervisor {
 			process.onExit((how) => {
 				leaveHub();
 				post.process = null;
+				this.#places.left(worker);
 				if (this.#started && !failed && !post.leaving && !this.#stopping)
 					log.error({ worker, pid, how }, 'worker has died');
 				resolve({ type: 'failed', words: `worker ${worker} ended while it started (${how})`, status: 1 });
@@ -167,7 +176,8 @@ export class Supervisor {
 
 	/** What node:cluster says to itself comes by here too. */
 	#pass(worker: number, message: Exclude<FromWorker, Outcome>): void {
-		if (message.type?.startsWith('bus-')) this.#hub.receive(worker, message);
+		if (isOfBus(message)) this.#hub.receive(worker, message);
+		else if (isOfPlaces(message)) this.#places.receive(worker, message);
 	}
 
 	#again(post: Post): void {

@@ -6,8 +6,10 @@ import { type Gateway, startGateway } from '../gateway.ts';
 import type { CommandIo } from '../io.ts';
 import { describeFailure } from '../problem.ts';
 import { LinkedBus } from './bus.ts';
-import type { ToWorker } from './messages.ts';
+import { isOfBus, isOfPlaces, type ToWorker } from './messages.ts';
+import type { PlacesToWorker } from './place-messages.ts';
 import type { Seat } from './processes.ts';
+import type { PlacesLink } from './shares.ts';
 
 export interface WorkOptions {
 	readonly seat: Seat;
@@ -28,7 +30,7 @@ export async function work(io: CommandIo, options: WorkOptions): Promise<number>
 	const orders = new Orders(options);
 	try {
 		const config = await options.loadConfig();
-		const gateway = await start(config, options, orders.bus);
+		const gateway = await start(config, options, orders);
 		const { host, port, adminPort } = gateway;
 		const { drainNoticeMs, drainTimeoutMs } = config.limits;
 		orders.serve(gateway);
@@ -48,17 +50,19 @@ export async function work(io: CommandIo, options: WorkOptions): Promise<number>
 	}
 }
 
-function start(config: Config, { seat, loadConfig, log }: WorkOptions, bus: LinkedBus): Promise<Gateway> {
+function start(config: Config, { seat, loadConfig, log }: WorkOptions, { bus, places }: Orders): Promise<Gateway> {
 	// How many there are was settled when the supervisor was started.
-	return startGateway({ ...config, workers: seat.workers }, { log, loadConfig, bus });
+	return startGateway({ ...config, workers: seat.workers }, { log, loadConfig, bus, places });
 }
 
 /** What the supervisor says, from the first moment on. */
 class Orders {
 	readonly bus: LinkedBus;
+	readonly places: PlacesLink;
 	readonly drain: Promise<{ readonly notice: boolean }>;
 	readonly #log: SessionLog;
 	#gateway: Gateway | null = null;
+	#onPlaces: (message: PlacesToWorker) => void = () => undefined;
 	/** Said before there was anything to reload. */
 	#reloadDue = false;
 	#stop: (how: { readonly notice: boolean }) => void = () => undefined;
@@ -70,6 +74,14 @@ class Orders {
 			(message) => seat.send(message),
 			(topic, error) => log.error({ topic, error }, 'what another worker said could not be dealt with'),
 		);
+		this.places = {
+			worker: seat.worker,
+			workers: seat.workers,
+			send: (message) => seat.send(message),
+			onMessage: (handler) => {
+				this.#onPlaces = handler;
+			},
+		};
 		this.drain = new Promise((resolve) => {
 			this.#stop = resolve;
 		});
@@ -95,7 +107,8 @@ class Orders {
 				return;
 			default:
 				// What node:cluster says to itself comes by here too.
-				if (message.type?.startsWith('bus-')) this.bus.receive(message);
+				if (isOfBus(message)) this.bus.receive(message);
+				else if (isOfPlaces(message)) this.#onPlaces(message);
 		}
 	}
 

@@ -1,0 +1,305 @@
+/** The supervisor's book of places: which worker may have how many connections of each pool, never more together than its size. */
+import type { SessionLog } from '../../session/services.ts';
+import { type PlacesFromWorker, type PlacesToWorker, type ServerConnection, shareOf } from './place-messages.ts';
+
+export interface PlacesOptions {
+	readonly workers: number;
+	/** To the worker of that number; does nothing when it is gone. */
+	readonly send: (worker: number, message: PlacesToWorker) => void;
+	readonly log: SessionLog;
+	/** Milliseconds; missing: performance.now. */
+	readonly now?: () => number;
+}
+
+/** A wish is forgotten when it is not said again. */
+const wishMs = 200;
+/** Between two questions who can spare a place. */
+const askMs = 10;
+/** How long a worker without any place has to see others use theirs, where there are fewer places than workers. */
+const turnMs = 100;
+/** Between two looks for the connections of a worker that died, and how long nobody can look before they are taken for gone. */
+const checkMs = 250;
+const checkMsMax = 60_000;
+
+interface Member {
+	readonly worker: number;
+	/** Of the pool, as this worker has read it. */
+	size: number;
+	/** It may be using so many. */
+	held: number;
+	/** It was told to keep to so many. */
+	target: number;
+	seq: number;
+	wanted: number;
+	wishedMs: number;
+	/** When it was last given one. */
+	givenMs: number;
+	readonly servers: Map<string, ServerConnection>;
+	/** It has to be told. */
+	changed: boolean;
+}
+
+/** Places of a worker that died, until the server has seen that. */
+interface Orphan {
+	readonly worker: number;
+	readonly places: number;
+	readonly servers: readonly ServerConnection[];
+	readonly sinceMs: number;
+	/** Of the question that is under way. */
+	id: number;
+}
+
+interface Book {
+	readonly pool: string;
+	readonly members: Map<number, Member>;
+	readonly orphans: Set<Orphan>;
+	/** When it was last asked who can spare a place. */
+	askedMs: number;
+}
+
+export class Places {
+	readonly #options: PlacesOptions;
+	readonly #now: () => number;
+	readonly #books = new Map<string, Book>();
+	#lastId = 0;
+	#timer: NodeJS.Timeout | null = null;
+
+	constructor(options: PlacesOptions) {
+		this.#options = options;
+		this.#now = options.now ?? (() => performance.now());
+	}
+
+	receive(worker: number, message: PlacesFromWorker): void {
+		if (message.type === 'places-open') this.#open(worker, message.pool, message.size);
+		const book = this.#books.get(message.pool);
+		const member = book?.members.get(worker);
+		if (book === undefined || member === undefined) return;
+		switch (message.type) {
+			case 'places-open':
+				break;
+			case 'places-state':
+				this.#hear(book, member, message);
+				break;
+			case 'places-server': {
+				const { server, open } = message;
+				const key = JSON.stringify(server);
+				if (open) member.servers.set(key, server);
+				else member.servers.delete(key);
+				return;
+			}
+			case 'places-closed':
+				book.members.delete(worker);
+				break;
+			case 'places-checked':
+				if (message.gone) for (const orphan of book.orphans) if (orphan.id === message.id) this.#forget(book, orphan);
+				break;
+		}
+		this.#settle(book);
+	}
+
+	/** The worker has died, or ended. What it had at its end counts until the server has closed it. */
+	left(worker: number): void {
+		const sinceMs = this.#now();
+		for (const book of this.#books.values()) {
+			const member = book.members.get(worker);
+			if (member === undefined) continue;
+			book.members.delete(worker);
+			const { held: places, servers } = member;
+			book.orphans.add({ worker, places, servers: [...servers.values()], sinceMs, id: 0 });
+			this.#settle(book);
+		}
+		this.#timer ??= setInterval(() => this.#lookForOrphans(), checkMs).unref();
+	}
+
+	close(): void {
+		if (this.#timer !== null) clearInterval(this.#timer);
+	}
+
+	/** Places of each worker in a pool, for tests: what it may be using. */
+	held(pool: string): ReadonlyMap<number, number> {
+		const members = this.#books.get(pool)?.members.values() ?? [];
+		return new Map([...members].map(({ worker, held }) => [worker, held]));
+	}
+
+	#open(worker: number, pool: string, size: number): void {
+		let book = this.#books.get(pool);
+		if (book === undefined) {
+			book = { pool, members: new Map(), orphans: new Set(), askedMs: Number.NEGATIVE_INFINITY };
+			this.#books.set(pool, book);
+		}
+		const member = book.members.get(worker);
+		if (member !== undefined) {
+			member.size = size;
+			return;
+		}
+		const fresh = { held: 0, target: 0, seq: 0, wanted: 0, wishedMs: 0, givenMs: 0, changed: true };
+		book.members.set(worker, { ...fresh, worker, size, servers: new Map() });
+	}
+
+	#hear(book: Book, member: Member, message: Extract<PlacesFromWorker, { type: 'places-state' }>): void {
+		const { seq, held, wanted, spare } = message;
+		// It has not heard of the last allotment, and says how things are as soon as it has.
+		if (seq !== member.seq) return;
+		member.held = held;
+		member.wanted = wanted;
+		member.wishedMs = this.#now();
+		const lacking = this.#lacking(book);
+		if (wanted === 0) {
+			if (spare > 0 && lacking > 0) {
+				this.#allot(member, Math.max(0, member.target - Math.min(spare, lacking)));
+			}
+			return;
+		}
+		if (lacking === 0 || this.#now() - book.askedMs < askMs) return;
+		book.askedMs = this.#now();
+		for (const { worker, target } of book.members.values())
+			if (worker !== member.worker && target > 0) this.#options.send(worker, { type: 'places-ask', pool: book.pool });
+	}
+
+	#settle(book: Book): void {
+		const members = [...book.members.values()];
+		if (members.length > 0) {
+			this.#shrink(book, members);
+			this.#give(book, members);
+			this.#takeBack(book, members);
+			this.#tell(book);
+		} else if (book.orphans.size === 0) this.#books.delete(book.pool);
+	}
+
+	/** What is free goes to those that want it, and then to those that have less than their part. */
+	#give(book: Book, members: readonly Member[]): void {
+		for (let free = this.#free(book); free > 0; free -= 1) {
+			const [next] = members
+				.filter((one) => this.#wishOf(one) > 0 || one.target < this.#partOf(book, one))
+				.sort(
+					(one, other) =>
+						Math.sign(this.#wishOf(other)) - Math.sign(this.#wishOf(one)) ||
+						this.#surplusOf(book, one) - this.#surplusOf(book, other) ||
+						one.givenMs - other.givenMs,
+				);
+			if (next === undefined) return;
+			next.givenMs = this.#now();
+			if (next.wanted > 0) next.wanted -= 1;
+			this.#allot(next, next.target + 1);
+		}
+	}
+
+	/** Where the pool was made smaller. */
+	#shrink(book: Book, members: readonly Member[]): void {
+		const over = sum(members, ({ target }) => target) - sizeOf(book);
+		for (let left = over; left > 0; left -= 1) this.#takeOne(book, ({ target }) => target > 0);
+	}
+
+	/** Who lacks what is theirs gets it from those that have more, as soon as these are done with it. */
+	#takeBack(book: Book, members: readonly Member[]): void {
+		const turnOver = this.#now() - turnMs;
+		const isOver = ({ target, givenMs }: Member): boolean => target > 1 || (target === 1 && givenMs <= turnOver);
+		for (const member of members) {
+			const wish = this.#wishOf(member);
+			if (wish === 0) continue;
+			const due = Math.min(this.#partOf(book, member) - member.target, wish) - this.#coming(book);
+			for (let more = Math.min(due, this.#lacking(book)); more > 0; more -= 1)
+				if (!this.#takeOne(book, (one) => one.target > this.#partOf(book, one) && isOver(one))) break;
+			// There are fewer places than workers, or those of a worker that died are not back: nobody is left without any.
+			if (member.held === 0 && this.#coming(book) === 0 && this.#lacking(book) > 0) this.#takeOne(book, isOver);
+		}
+	}
+
+	/** From the one that has most beyond its part, of those that may give. False: none may. */
+	#takeOne(book: Book, may: (one: Member) => boolean): boolean {
+		const [donor] = [...book.members.values()]
+			.filter(may)
+			.sort((one, other) => this.#surplusOf(book, other) - this.#surplusOf(book, one));
+		if (donor !== undefined) this.#allot(donor, donor.target - 1);
+		return donor !== undefined;
+	}
+
+	#allot(member: Member, places: number): void {
+		member.target = places;
+		member.held = Math.max(member.held, places);
+		member.changed = true;
+	}
+
+	/** Those that have another number of places now; what they say from here on is of that. */
+	#tell(book: Book): void {
+		const { pool, members, orphans } = book;
+		for (const member of members.values()) {
+			if (!member.changed) continue;
+			member.changed = false;
+			member.seq += 1;
+			const { worker, seq, target: places } = member;
+			const reserve = ![...orphans].some((orphan) => orphan.worker === worker);
+			this.#options.send(worker, { type: 'places-allot', pool, seq, places, reserve });
+		}
+	}
+
+	#wishOf({ wanted, wishedMs }: Member): number {
+		return this.#now() - wishedMs <= wishMs ? wanted : 0;
+	}
+
+	#partOf(book: Book, { worker }: Member): number {
+		return shareOf(sizeOf(book), worker, this.#options.workers);
+	}
+
+	/** What it has beyond its part, which is one at least for who wants one; below zero where it has less. */
+	#surplusOf(book: Book, member: Member): number {
+		return member.target - Math.max(this.#partOf(book, member), Math.sign(this.#wishOf(member)));
+	}
+
+	/** Places that are on their way back. */
+	#coming({ members }: Book): number {
+		return sum([...members.values()], ({ held, target }) => held - target);
+	}
+
+	/** Places that nobody has; below zero after the pool was made smaller. */
+	#free(book: Book): number {
+		const held = sum([...book.members.values()], (one) => one.held);
+		return sizeOf(book) - held - sum([...book.orphans], ({ places }) => places);
+	}
+
+	/** Wished for, and neither free nor on its way back. */
+	#lacking(book: Book): number {
+		const wished = sum([...book.members.values()], (one) => this.#wishOf(one));
+		return Math.max(0, wished - Math.max(0, this.#free(book)) - this.#coming(book));
+	}
+
+	#lookForOrphans(): void {
+		let left = 0;
+		for (const book of this.#books.values()) {
+			for (const orphan of book.orphans) {
+				left += 1;
+				const { servers, sinceMs, worker } = orphan;
+				if (this.#now() - sinceMs > checkMsMax) {
+					this.#options.log.warn({ worker }, 'nobody can tell whether connections of a worker that died are closed');
+					this.#forget(book, orphan);
+					continue;
+				}
+				const [asked] = book.members.keys();
+				if (asked === undefined) continue;
+				this.#lastId += 1;
+				orphan.id = this.#lastId;
+				this.#options.send(asked, { type: 'places-check', pool: book.pool, id: orphan.id, servers });
+			}
+			this.#settle(book);
+		}
+		if (left > 0 || this.#timer === null) return;
+		clearInterval(this.#timer);
+		this.#timer = null;
+	}
+
+	#forget(book: Book, orphan: Orphan): void {
+		book.orphans.delete(orphan);
+		// Its reserve is its successor's now.
+		const successor = book.members.get(orphan.worker);
+		if (successor !== undefined) successor.changed = true;
+	}
+}
+
+/** While a reload is under way some workers have read the new number and some have not: the smaller one holds. */
+function sizeOf({ members }: Book): number {
+	return Math.min(...[...members.values()].map(({ size }) => size));
+}
+
+function sum<T>(of: readonly T[], value: (one: T) => number): number {
+	return of.reduce((total, one) => total + value(one), 0);
+}

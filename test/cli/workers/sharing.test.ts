@@ -1,0 +1,217 @@
+/** What two workers share: cancel keys, the places of a pool, limits of sessions; also when one is killed and after a reload. */
+import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { connect as connectTcp } from 'node:net';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import pg from 'pg';
+import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest';
+import { parse, stringify } from 'yaml';
+import { GATEWAY_ROLE } from '../../../src/cli/demo/shop.ts';
+import { SERVICE_PASSWORD, startGateway, type TestConfig, type TestGateway } from '../../support/gateway.ts';
+import { otherConfig, patience, type Served, serveProcess } from '../../support/serving.ts';
+
+vi.setConfig({ testTimeout: 300_000 });
+
+const size = 4;
+const rules = ['shop', 'shop_tx'].flatMap((name) => [
+	`p, *, ${name}, connect, allow`,
+	`p, *, ${name}.public.offices, select, allow`,
+]);
+
+let world: TestGateway;
+let served: Served;
+const open = new Set<pg.Client>();
+beforeAll(async () => {
+	world = await startGateway({ policies: { 'policy.csv': `${rules.join('\n')}\n`, 'masks.yaml': '{}' } });
+	const file = await otherConfig(world, 'sharing', (config) => {
+		const { shop } = config.databases;
+		config['workers'] = 2;
+		config['limits'] = { poolWaitMs: 120_000 };
+		config.databases = {
+			shop: { ...shop, pool: { size } },
+			shop_tx: { ...shop, pool: { mode: 'transaction', size } },
+		};
+	});
+	const started = serveProcess(file);
+	served = started;
+	await started.listening;
+}, 180_000);
+// A test that fails leaves nothing behind that makes others fail.
+afterEach(() => end(...open));
+afterAll(async () => {
+	await served?.kill();
+	await world?.stop();
+});
+
+async function connect(database: string): Promise<pg.Client> {
+	const login = { host: '127.0.0.1', port: served.port, user: 'app', password: SERVICE_PASSWORD, database };
+	const client = new pg.Client(login);
+	client.on('error', () => undefined);
+	await client.connect();
+	open.add(client);
+	return client;
+}
+
+async function end(...clients: readonly pg.Client[]): Promise<void> {
+	for (const client of clients) {
+		open.delete(client);
+		await client.end().catch(() => undefined);
+	}
+}
+
+/** Connections are handed out in turn, so these are on the workers by turns. */
+async function inTurn(count: number, database: string): Promise<pg.Client[]> {
+	const clients: pg.Client[] = [];
+	while (clients.length < count) clients.push(await connect(database));
+	return clients;
+}
+
+/** Server connections of pools, those of the gateway's own questions left out. */
+const pooled = `select count(*)::int as n from pg_stat_activity
+	where usename = '${GATEWAY_ROLE}' and datname = current_database() and application_name <> 'portcullis'`;
+
+async function countOfPooled(): Promise<number> {
+	const [row] = await world.backend.sql(pooled);
+	return Number(row?.['n']);
+}
+
+/** The largest number of server connections while `act` runs. */
+async function mostDuring(act: () => Promise<void>): Promise<number> {
+	// Those of the test before are about to go.
+	await vi.waitFor(async () => expect(await countOfPooled()).toBeLessThanOrEqual(size), patience);
+	let most = 0;
+	let going = true;
+	const look = async (): Promise<void> => {
+		while (going) {
+			most = Math.max(most, await countOfPooled());
+			await sleep(5);
+		}
+	};
+	const looking = look();
+	try {
+		await act();
+	} finally {
+		going = false;
+		await looking;
+	}
+	return most;
+}
+
+/** Sends a cancel request for what the client runs, and waits for its end. */
+async function cancel(client: pg.Client): Promise<void> {
+	const { processID, secretKey } = client as unknown as { processID: number; secretKey: number };
+	const request = Buffer.alloc(16);
+	request.writeInt32BE(16, 0);
+	request.writeInt32BE(80_877_102, 4);
+	request.writeInt32BE(processID, 8);
+	request.writeInt32BE(secretKey, 12);
+	const socket = connectTcp(served.port, '127.0.0.1');
+	socket.on('error', () => undefined);
+	socket.write(request);
+	await new Promise((resolve) => socket.on('close', resolve).resume());
+}
+
+async function cancelRecords(): Promise<unknown[]> {
+	const records: unknown[] = [];
+	for (const worker of ['worker-1', 'worker-2']) {
+		const folder = join(world.folder, 'audit-sharing', worker);
+		for (const file of (await readdir(folder)).filter((name) => name.endsWith('.jsonl')))
+			for (const line of (await readFile(join(folder, file), 'utf8')).split('\n'))
+				if (line.includes('"activity_name":"Cancel"')) records.push(JSON.parse(line));
+	}
+	return records;
+}
+
+test.each(['shop', 'shop_tx'])('a cancel request hits its query, whichever worker gets it: %s', async (database) => {
+	const before = (await cancelRecords()).length;
+	const clients = await inTurn(3, database);
+	const [bystander, ...targets] = clients;
+	if (bystander === undefined) throw new Error('three of them');
+	const undisturbed = bystander.query('select pg_sleep(600)').catch((error: unknown) => error);
+	const tries = 6;
+	for (let n = 0; n < tries; n += 1) {
+		const target = targets[n % 2] as pg.Client;
+		const mark = `select pg_sleep(600) /* ${database} ${n} */`;
+		const failed = target.query(mark).then(
+			() => 'done',
+			(error: unknown) => (error as { code: string }).code,
+		);
+		const running = `select from pg_stat_activity where state = 'active' and query like '%/* ${database} ${n} */%'
+			and usename = '${GATEWAY_ROLE}'`;
+		await vi.waitFor(async () => expect(await world.backend.sql(running)).toHaveLength(1), patience);
+		await cancel(target);
+		expect(await failed).toBe('57014');
+	}
+	expect(await Promise.race([undisturbed, Promise.resolve('it runs')])).toBe('it runs');
+	await cancel(bystander);
+	expect(await undisturbed).toMatchObject({ code: '57014' });
+	await vi.waitFor(async () => expect(await cancelRecords()).toHaveLength(before + tries + 1), patience);
+});
+
+/** Each has a server connection at the same moment. */
+async function atOnce(clients: readonly pg.Client[]): Promise<void> {
+	await Promise.all(clients.map((client) => client.query('begin')));
+	await Promise.all(clients.map((client) => client.query('select pg_sleep(0.05)')));
+	await Promise.all(clients.map((client) => client.query('commit')));
+}
+
+test('places go to the worker whose clients wait, and all together keep to the size', async () => {
+	const clients = await inTurn(8, 'shop_tx');
+	const most = await mostDuring(async () => {
+		const evens = clients.filter((_, index) => index % 2 === 0);
+		const odds = clients.filter((_, index) => index % 2 === 1);
+		for (const some of [evens, odds, clients.slice(0, 4), evens, odds]) await atOnce(some);
+		// All of them, again and again: they take turns.
+		for (let turn = 0; turn < 10; turn += 1)
+			await Promise.all(clients.map((client) => client.query('select pg_sleep(0.01)')));
+	});
+	expect(most).toBe(size);
+});
+
+test('the same with a server connection for each session', async () => {
+	const clients = await inTurn(4, 'shop');
+	const [one, two, three, four] = clients as [pg.Client, pg.Client, pg.Client, pg.Client];
+	await end(one, three);
+	const more = await inTurn(2, 'shop');
+	for (const client of [two, four, ...more]) expect((await client.query('select 1 as one')).rows).toHaveLength(1);
+});
+
+test('places of a worker that is killed come back when its connections are gone, and not before', async () => {
+	const clients = await inTurn(8, 'shop_tx');
+	const evens = clients.filter((_, index) => index % 2 === 0);
+	const most = await mostDuring(async () => {
+		// What its clients run goes on at the server for a while.
+		const running = evens.map((client) => client.query('select pg_sleep(5)').catch(() => 'gone'));
+		const busy = `${pooled} and state = 'active'`;
+		await vi.waitFor(async () => expect(await world.backend.sql(busy)).toEqual([{ n: size }]), patience);
+		const before = served.workers();
+		process.kill(before.get(1) ?? 0, 'SIGKILL');
+		await Promise.all(running);
+		await vi.waitFor(() => expect(served.workers().get(1)).not.toBe(before.get(1)), patience);
+		const next = await inTurn(8, 'shop_tx');
+		for (const half of [0, 1]) await atOnce(next.filter((_, index) => index % 2 === half));
+	});
+	expect(most).toBe(size);
+});
+
+test('another size holds in all workers after a reload', async () => {
+	const clients = await inTurn(8, 'shop_tx');
+	const resize = async (to: number): Promise<void> => {
+		const text = await readFile(served.configFile, 'utf8');
+		const config = parse(text) as TestConfig;
+		config.databases['shop_tx'] = { ...config.databases['shop_tx'], pool: { mode: 'transaction', size: to } };
+		await writeFile(served.configFile, stringify(config));
+		const had = served.lines('configuration was reloaded').length;
+		served.signal('SIGHUP');
+		await vi.waitFor(() => expect(served.lines('configuration was reloaded')).toHaveLength(had + 2), patience);
+	};
+	const work = async (): Promise<void> => {
+		for (let turn = 0; turn < 10; turn += 1)
+			await Promise.all(clients.map((client) => client.query('select pg_sleep(0.01)')));
+	};
+	await resize(2);
+	await vi.waitFor(async () => expect(await countOfPooled()).toBeLessThan(3), patience);
+	expect(await mostDuring(work)).toBe(2);
+	await resize(6);
+	expect(await mostDuring(() => atOnce(clients.slice(0, 6)))).toBe(6);
+});
