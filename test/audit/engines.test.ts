@@ -4,6 +4,7 @@ import { cpSync } from 'node:fs';
 import { join } from 'node:path';
 import { jetstream, jetstreamManager } from '@nats-io/jetstream';
 import { connect } from '@nats-io/transport-node';
+import pg from 'pg';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { natsSink } from '../../src/audit/sinks/nats.ts';
 import { postgresSink } from '../../src/audit/sinks/postgres.ts';
@@ -120,6 +121,30 @@ describe('a PostgreSQL table', () => {
 		});
 		await until(() => again.log.stats.sinks[0]?.lastError !== null);
 		expect(again.log.stats.sinks[0]?.lastError).toMatch(/holds another record [0-9a-f]+-3: the log was set back/);
+	});
+
+	it('that another worker makes at the same time is nothing that fails', async () => {
+		const database = await createDatabase();
+		onTestFinished(() => database.drop());
+		const other = new pg.Client({ connectionString: database.url });
+		await other.connect();
+		onTestFinished(() => other.end());
+		await other.query('begin');
+		await other.query(`create table portcullis_audit (uid text primary key, sequence bigint not null, time timestamptz not null,
+			event_code text not null, severity smallint not null, line text not null)`);
+		const sink = postgresSink({ connection: { connectionString: database.url } });
+		onTestFinished(() => sink.close());
+		const given = { sequence: 0, uid: 'a-0', code: 'statement', timeMs: 0, severity: 1, line: '{}' };
+		const delivered = sink.deliver([given], AbortSignal.timeout(60_000));
+		// It waits for what the other one makes of it.
+		for (let waits = 0; waits === 0; await new Promise((resolve) => setTimeout(resolve, 10))) {
+			const rows = await database.sql(`select from pg_stat_activity where application_name = 'portcullis-audit'
+				and datname = current_database() and wait_event_type = 'Lock'`);
+			waits = rows.length;
+		}
+		await other.query('commit');
+		await delivered;
+		expect(await database.sql('select uid from portcullis_audit')).toEqual([{ uid: 'a-0' }]);
 	});
 
 	it('that cannot be made is an error without the password in it', async () => {

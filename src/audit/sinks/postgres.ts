@@ -99,7 +99,7 @@ class PostgresSink implements Sink {
 		client.on('error', () => this.#drop());
 		await client.connect();
 		try {
-			await client.query(tableSql(this.#table));
+			await client.query(tableSql(this.#table)).catch(unlessMadeMeanwhile);
 		} catch (error) {
 			await client.end();
 			throw error;
@@ -116,6 +116,15 @@ class PostgresSink implements Sink {
 		client?.end().catch(() => {});
 	}
 }
+
+/** `if not exists` does not help where several workers make the table at the same time: all but one then fail at the catalogue. */
+function unlessMadeMeanwhile(error: unknown): void {
+	const { code } = error as { code?: unknown };
+	if (code !== uniqueViolation && code !== duplicateTable) throw error;
+}
+
+const uniqueViolation = '23505';
+const duplicateTable = '42P07';
 
 /** `deliver` resolves when the rows are committed. The table is made when it is missing and the role may. */
 export function postgresSink(options: PostgresOptions): Sink {
