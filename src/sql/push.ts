@@ -1,6 +1,6 @@
 /** Copies a query's leakproof conditions into the fenced subqueries of filtered relations, so that these keep their indexes. */
 import type { Node } from '@pgsql/types';
-import { type Leaf, leafOf, mayBeMissing } from './leaf.ts';
+import { columnAt, type Leaf, leafOf, mayBeMissing } from './leaf.ts';
 import { type MovedValue, movedValue } from './moved-value.ts';
 import { stringsOf, TYPE } from './names.ts';
 import { as, type NodeOf } from './nodes.ts';
@@ -53,6 +53,32 @@ export function pushConditions(walk: Walk, where: Node | undefined, scope: Scope
 			if (render !== undefined) push(walk, leaf, { ...condition, render }, target);
 		}
 	}
+}
+
+/**
+ * Comparisons of the target of a write with what is joined to it, by which the planner joins: it does not look into CASE for them.
+ * They are the server's own and leakproof, over columns as they are.
+ */
+export function joinConditions(
+	walk: Walk,
+	where: Node | undefined,
+	scope: Scope,
+	target: RangeItem,
+): readonly string[] {
+	return conjuncts(where).flatMap((node) => {
+		const operation = as(node, 'A_Expr');
+		const names = stringsOf(operation?.name);
+		if (operation?.kind !== 'AEXPR_OP' || names.at(-1) !== '=') return [];
+		const sides = [columnAt(operation.lexpr, scope), columnAt(operation.rexpr, scope)] as const;
+		const [left, right] = sides;
+		if (left === undefined || right === undefined || left.item === right.item) return [];
+		if (left.item !== target && right.item !== target) return [];
+		if (sides.some((side) => side === undefined || side.column.masked || side.item.name === null)) return [];
+		if (!isLeakproof(walk, names, left.column.type, right.column.type)) return [];
+		const text = ({ item, column }: typeof left): string =>
+			`${quoteIdentifier(item.name ?? '')}.${quoteIdentifier(column.name)}`;
+		return [`(${text(left)} OPERATOR(pg_catalog.=) ${text(right)})`];
+	});
 }
 
 /** The same for ON. `inner`: the items whose rows only come if it holds; both sides of an inner join, else the nullable one. */

@@ -4,7 +4,7 @@ import { endOf, whereExtent } from './clause.ts';
 import { type Around, condition, expression } from './expression.ts';
 import { fromClause, withoutSiblings } from './from.ts';
 import { as } from './nodes.ts';
-import { pushConditions } from './push.ts';
+import { joinConditions, pushConditions } from './push.ts';
 import { returning } from './returning.ts';
 import { type ItemColumn, newScope, type RangeItem, type Scope } from './scope.ts';
 import { withClause } from './select.ts';
@@ -209,7 +209,8 @@ function restrict(walk: Walk, target: WriteTarget, where: Node | undefined, scop
 	const extent = whereExtent(walk, where);
 	if (walk.leaky) {
 		// The planner does not look into CASE for what an index could serve.
-		const keys = conditions.map((condition) => `${condition} AND `).join('');
+		const joins = joinConditions(walk, where, scope, item);
+		const keys = [...conditions, ...joins].map((condition) => `${condition} AND `).join('');
 		walk.edits.insert(extent.start, `${keys}CASE WHEN ${filter} THEN (`);
 		walk.edits.insert(extent.end, ') ELSE false END');
 	} else {

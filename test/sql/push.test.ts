@@ -204,3 +204,21 @@ describe('a write by its key keeps the index', () => {
 		expect(gateway.kind === 'rows' && gateway.tag).toBe(view.kind === 'rows' && view.tag);
 	});
 });
+
+describe('a write that joins by a key does not try every pair of rows', () => {
+	test.each([
+		`update @big b set word = k.name from @kin k where k.id = b.kin and b.word like 'w%'`,
+		`update @big b set word = 'x' from @open o where o.big = b.id and b.word like 'w%'`,
+		`delete from @big b using @kin k where b.kin = k.id and k.name || b.word like 'k%'`,
+	])('%s', async (sql) => {
+		const { rewritten, error } = await bench.decide(through(sql));
+		expect(error).toBeUndefined();
+		expect(rewritten).toContain('CASE WHEN');
+		const answer = await bench.direct(`explain ${rewritten}`);
+		const plan = answer.kind === 'rows' ? answer.rows.map(([line]) => line ?? '').join('\n') : answer.message;
+		expect(plan).toMatch(/(Hash|Merge) Cond|Index Cond/);
+		const gateway = await bench.run(through(sql));
+		const view = await bench.direct(beside(sql));
+		expect(gateway.kind === 'rows' && gateway.tag).toBe(view.kind === 'rows' && view.tag);
+	});
+});
