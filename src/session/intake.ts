@@ -29,6 +29,9 @@ interface DataSlice {
 
 const opensSegment: ReadonlySet<Frontend['type']> = new Set(['Parse', 'Bind', 'Describe', 'Execute', 'Close']);
 
+/** Types that a server which skips to the next Sync looks at. */
+const neverSkipped: ReadonlySet<number> = new Set([code.Sync, code.Terminate, code.Password]);
+
 export class Intake {
 	readonly #conversation: Conversation;
 	readonly #source: ClientSource;
@@ -49,6 +52,8 @@ export class Intake {
 	#paused = false;
 	/** Terminate or the end of the stream was seen: nothing more will come. */
 	#finished = false;
+	/** The client has broken the protocol: it is told when what it sent before that is answered, and nothing more is read. */
+	#violation: GatewayError | null = null;
 
 	/** `left`: the client has gone (Terminate or end of stream) and everything that it sent is handled. */
 	constructor(conversation: Conversation, source: ClientSource, left: () => void) {
@@ -86,7 +91,7 @@ export class Intake {
 			if (!conversation.ended) conversation.outbox.flush();
 			conversation.loans?.rest();
 		} catch (error) {
-			this.#fail(error);
+			if (!this.#postpone(error)) this.#fail(error);
 		} finally {
 			this.#pumping = false;
 		}
@@ -104,6 +109,7 @@ export class Intake {
 		const conversation = this.#conversation;
 		for (;;) {
 			if (conversation.ended) return true;
+			if (this.#violation !== null) throw this.#violation;
 			if (this.#full()) return false;
 			const message = this.#deferred;
 			if (this.#deferredData !== null) {
@@ -146,7 +152,7 @@ export class Intake {
 	/** What the backend is known to skip is not even sent: nothing of it would run. */
 	#ignored(type: number): boolean {
 		const { replies, doomed } = this.#conversation;
-		return (doomed || replies.skipping) && type !== code.Sync && type !== code.Terminate;
+		return (doomed || replies.skipping) && !neverSkipped.has(type);
 	}
 
 	/**
@@ -175,6 +181,8 @@ export class Intake {
 			return decodeFrontend(raw);
 		} catch (error) {
 			if (!(error instanceof GatewayError) || error.severity === 'FATAL') throw error;
+			// Outside of a COPY the server drops it unread, and within one it says itself what is wrong with it.
+			if (type === code.CopyFail) return { type: 'CopyFail', raw, message: '' };
 			this.#recordLeft();
 			if (this.#conversation.loans?.ready === false) {
 				refuseUnleased(this.#conversation, type, error);
@@ -271,6 +279,20 @@ export class Intake {
 		if (hold || !this.#paused) return;
 		this.#paused = false;
 		this.#source.resume();
+	}
+
+	/** True: what the client sent before it broke the protocol is answered first, as by the server, which reads no further meanwhile. */
+	#postpone(error: unknown): boolean {
+		const conversation = this.#conversation;
+		const { replies, ended } = conversation;
+		if (!(error instanceof GatewayError) || ended || replies.length === 0 || replies.copyIn) return false;
+		this.#violation = error;
+		this.#backlog.length = 0;
+		this.#recordLeft();
+		conversation.drain();
+		conversation.outbox.flush();
+		conversation.stalled = true;
+		return true;
 	}
 
 	#fail(error: unknown): void {

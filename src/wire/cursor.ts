@@ -109,7 +109,7 @@ export class Cursor {
 
 	/** The message must end here. */
 	finish(): void {
-		if (this.#position !== this.#end) throw this.#malformed(`invalid message format: ${this.remaining} bytes too many`);
+		if (this.#position !== this.#end) throw this.#malformed('invalid message format');
 	}
 
 	#take(length: number): number {

@@ -261,7 +261,7 @@ export class Framer {
 	#fail(type: number, length: number): GatewayError {
 		const { lengthMax, nameOf, sender } = this.#rules;
 		const limit = lengthMax[type] as number;
-		if (limit === 0) this.#failure = protocolViolation(`unexpected message type ${type} from the ${sender}`);
+		if (limit === 0) this.#failure = protocolViolation(wordsOfUnknown(type, sender));
 		else if (length < 4) this.#failure = protocolViolation(`invalid length ${length} of ${nameOf(type)} message`);
 		else {
 			const words = `${nameOf(type)} message of ${length} bytes from the ${sender}: at most ${limit} are accepted`;
@@ -298,4 +298,10 @@ function rules<Name extends string>(
 	}
 	for (const name of passing) passes[codes[name]] = 1;
 	return { lengthMax, passes, nameOf, sender };
+}
+
+function wordsOfUnknown(type: number, sender: FrameRules['sender']): string {
+	return sender === 'client'
+		? `invalid frontend message type ${type}`
+		: `unexpected message type ${type} from the server`;
 }

@@ -72,7 +72,7 @@ const frontend: Row[] = [
 		name: 'Query with a NUL inside',
 		raw: message('Q', 'select 1\0; drop table t\0'),
 		sqlstate: '08P01',
-		words: /15 bytes/,
+		words: /^invalid message format$/,
 	},
 	{ name: 'Query in Latin-1', raw: message('Q', "select 'é'\0"), sqlstate: '22021', words: /UTF8/ },
 	{ name: 'Query with a lone continuation byte', raw: message('Q', "'\x80'\0"), sqlstate: '22021' },
@@ -108,7 +108,7 @@ const frontend: Row[] = [
 	{ name: 'Bind with a value beyond its end', raw: bind(int16(0, 1), int32(100), 'x', int16(0)), sqlstate: '08P01' },
 	{ name: 'Bind with 2 GiB of value', raw: bind(int16(0, 1), int32(0x7fffffff), int16(0)), sqlstate: '08P01' },
 	{ name: 'Bind with 65,535 values and no room', raw: bind(int16(0, 0xffff)), sqlstate: '08P01' },
-	{ name: 'Bind that goes on', raw: bind(int16(0, 0, 0), 'x'), sqlstate: '08P01', words: /1 bytes too many/ },
+	{ name: 'Bind that goes on', raw: bind(int16(0, 0, 0), 'x'), sqlstate: '08P01', words: /^invalid message format$/ },
 	{ name: 'Describe of a statement', raw: message('D', 'Ss\0'), sqlstate: null },
 	{
 		name: 'Describe of something else',
