@@ -144,7 +144,7 @@ test('what was paused stays so, and what was counted stays counted, when a worke
 	const before = served?.workers().get(2) ?? 0;
 	process.kill(before, 'SIGKILL');
 	await vi.waitFor(() => expect(served?.workers().get(2)).not.toBe(before), patience);
-	await shows('SHOW DATABASES', [{ name: 'shop', paused: 1 }]);
+	await shows('SHOW DATABASES', [{ name: 'shop', paused: 1, pool_size: 20 }]);
 	// A client of the one and one of the other: both wait.
 	const waiting = Promise.all([work(1), work(1)]);
 	await shows('SHOW POOLS', [{ cl_waiting: 2 }]);
