@@ -214,10 +214,34 @@ describe('limits hold on the declared length, before any of the body', () => {
 	});
 
 	const refused: { name: string; rules: FrameRules; type: number; length: number; want: RegExp }[] = [
-		{ name: 'a type that is none', rules: frontendRules(), type: 0x21, length: 4, want: /^invalid frontend message type 33$/ },
-		{ name: 'HTTP', rules: frontendRules(), type: 0x47, length: 0x4554202f, want: /^invalid frontend message type 71$/ },
-		{ name: 'a server message from a client', rules: frontendRules(), type: 0x5a, length: 5, want: /^invalid frontend message type 90$/ },
-		{ name: 'a query before login', rules: loginRules(), type: 0x51, length: 10, want: /^invalid frontend message type 81$/ },
+		{
+			name: 'a type that is none',
+			rules: frontendRules(),
+			type: 0x21,
+			length: 4,
+			want: /^invalid frontend message type 33$/,
+		},
+		{
+			name: 'HTTP',
+			rules: frontendRules(),
+			type: 0x47,
+			length: 0x4554202f,
+			want: /^invalid frontend message type 71$/,
+		},
+		{
+			name: 'a server message from a client',
+			rules: frontendRules(),
+			type: 0x5a,
+			length: 5,
+			want: /^invalid frontend message type 90$/,
+		},
+		{
+			name: 'a query before login',
+			rules: loginRules(),
+			type: 0x51,
+			length: 10,
+			want: /^invalid frontend message type 81$/,
+		},
 		{ name: 'a huge password', rules: loginRules(), type: 0x70, length: 65537, want: /at most 65536 are accepted/ },
 		{
 			name: 'a lowered limit',
