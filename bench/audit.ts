@@ -42,6 +42,11 @@ const plain = record({
 	}),
 	parameters: [],
 });
+/** As the gateway sends it: with the relation's schema, in quotation marks. */
+const qualified: StatementRecord = {
+	...plain,
+	decision: { ...plain.decision, rewritten: 'select id, total from "sales".orders where id = $1' },
+};
 const same = record({ parameters: [] });
 const repeated = record();
 
@@ -75,6 +80,13 @@ const cases: readonly Case[] = [
 		clients: 16,
 		statements: 100_000,
 		next: (count) => ofShape(plain, count),
+	},
+	{
+		name: 'os, qualified, other literals each time',
+		durability: 'os',
+		clients: 16,
+		statements: 100_000,
+		next: (count) => ofShape(qualified, count),
 	},
 	{
 		name: 'os, masked, other literals each time',
