@@ -4,6 +4,7 @@ import { afterwards } from './afterwards.ts';
 import { answers } from './answers.ts';
 import { barriers } from './barriers.ts';
 import { coercions } from './coercions.ts';
+import { corners } from './corners.ts';
 import { elsewhere } from './elsewhere.ts';
 import { functions } from './functions.ts';
 import { metadata } from './metadata.ts';
@@ -33,5 +34,6 @@ export const allCases: readonly AttackCase[] = [
 	...twists,
 	...afterwards,
 	...elsewhere,
+	...corners,
 	...answers,
 ];
