@@ -9,6 +9,7 @@ import { formatProblem } from '../policy/problem.ts';
 import { redisClientProblem } from '../policy/watcher/redis.ts';
 import { authSettings } from './auth-settings.ts';
 import { CommandError, type CommandIo, paint } from './io.ts';
+import { shareOf } from './workers/place-messages.ts';
 
 export interface CheckOptions {
 	readonly config: string;
@@ -23,6 +24,7 @@ export async function check(io: CommandIo, options: CheckOptions): Promise<numbe
 		throw new CommandError(problems.map((problem) => `${options.config}: ${problem}`).join('\n'));
 	const policy = await loadPolicy(config.policies, { isHarmlessFunction: isHarmlessFunctionName });
 	const warnings = [...config.warnings, ...policy.warnings.map(formatProblem), ...claimWarnings(config, policy)];
+	for (const line of sharing(config)) io.out(`${line}\n`);
 	for (const warning of warnings) io.out(`${colors.yellow('warning')}  ${warning}\n`);
 	io.out(`${colors.green('ok')}  ${summary(config, policy)}\n`);
 	return 0;
@@ -45,6 +47,16 @@ function claimWarnings(config: Config, policy: Policy): string[] {
 	return policy.claims
 		.filter((claim) => !known.has(claim))
 		.map((claim) => `masks.yaml names claims.${claim}, which no issuer and no user of the configuration has`);
+}
+
+/** What workers make of the sizes in the configuration. */
+function sharing({ workers, databases }: Config): string[] {
+	if (workers === 1) return [];
+	const parts = databases.map(({ name, pool }) => {
+		const [most, least] = [1, workers].map((worker) => shareOf(pool.size, worker, workers));
+		return `${most === least ? most : `${least} or ${most}`} of ${pool.size} for ${name}`;
+	});
+	return [`${workers} workers; server connections of each, which they lend each other: ${parts.join(', ')}`];
 }
 
 function summary(config: Config, policy: Policy): string {

@@ -32,6 +32,8 @@ import { startTracing } from './tracing.ts';
 import { version } from './version.ts';
 import { loneBus, type WorkerBus } from './workers/bus.ts';
 import { WorkerCancels } from './workers/cancels.ts';
+import { SharedCounts } from './workers/counts.ts';
+import { SharedFailures } from './workers/failures.ts';
 import { type PlacesLink, Shares } from './workers/shares.ts';
 
 export interface GatewayOptions {
@@ -109,7 +111,7 @@ async function start(
 	const { worker } = bus;
 	// All workers read the same file.
 	if (worker === 1) for (const warning of config.warnings) log.warn({}, warning);
-	const bridge = new AuthBridge(authSettings(config), { now });
+	const bridge = new AuthBridge(authSettings(config), { now, failures: new SharedFailures(bus, now) });
 	const tls = config.listen.tls === null ? null : listenerTls(config.listen.tls, log, now);
 
 	const meters = new Meters([...config.databases.map(({ name }) => name), consoleDatabase]);
@@ -137,7 +139,7 @@ async function start(
 	const view = viewOf(running, now());
 	const { console, crew } = await operators({ bus, workers: config.workers, view, follower, policy, store, sink, now });
 	closers.push(() => crew?.leave());
-	const elsewhere = keysElsewhere(running, log);
+	const elsewhere = { ...keysElsewhere(running, log), counts: new SharedCounts(bus) };
 	const services = sessionServices({ ...shared, log, now, bridge, audit: recorded, console, ...elsewhere });
 
 	const { host, port } = config.listen;

@@ -5,7 +5,7 @@ import { settingSafety } from '../catalog/safety.ts';
 import type { Config, DatabaseConfig } from '../config/config.ts';
 import type { Pipeline } from '../pipeline.ts';
 import type { PolicyStore } from '../policy/store.ts';
-import { Admission } from '../session/admission.ts';
+import { Admission, type AdmissionLimits, type SessionsElsewhere } from '../session/admission.ts';
 import { defaultSessionLimits, type SessionLimits } from '../session/limits.ts';
 import type { ConsoleServices } from '../session/live.ts';
 import type { DatabaseServices, SessionLog, SessionServices } from '../session/services.ts';
@@ -30,6 +30,8 @@ export interface ServiceParts {
 	readonly console: ConsoleServices;
 	/** Who may know cancel keys that this process does not, in the order in which they are asked. */
 	readonly elsewhere?: SessionServices['elsewhere'];
+	/** Sessions of other workers; missing: there are none. */
+	readonly counts?: SessionsElsewhere;
 	readonly isPeer?: SessionServices['isPeer'];
 }
 
@@ -97,7 +99,7 @@ function sharedServices(parts: ServiceParts): SessionServices {
 	const { config, log, now, bridge, databases, store, audit, pipeline, meters, console } = parts;
 	const { queryBytesMax, bindBytesMax } = config.limits;
 	return {
-		limits: { ...defaultSessionLimits, ...config.limits },
+		limits: limitsOfAll(config),
 		clientRules: frontendRules({
 			Query: queryBytesMax,
 			Parse: queryBytesMax,
@@ -116,7 +118,7 @@ function sharedServices(parts: ServiceParts): SessionServices {
 		...(parts.elsewhere === undefined ? {} : { elsewhere: parts.elsewhere }),
 		...(parts.isPeer === undefined ? {} : { isPeer: parts.isPeer }),
 		leave: leaving(parts),
-		admission: admissionOf(config, databases),
+		admission: admissionOf(config, databases, parts.counts ?? null),
 		console,
 		lookEveryMs: looksOf(config),
 		ended: (session) => meters.ended(session),
@@ -150,7 +152,13 @@ function leaving({ databases, log }: ServiceParts): NonNullable<SessionServices[
 }
 
 function limitsOf(config: Config, database: DatabaseConfig): SessionLimits {
-	return { ...defaultSessionLimits, ...config.limits, ...timesOf(database) };
+	return { ...limitsOfAll(config), ...timesOf(database) };
+}
+
+/** The port gives connections to the workers in turn, so each has its part of those that have not signed in. */
+function limitsOfAll({ limits, workers }: Config): SessionLimits {
+	const connectingPerAddressMax = Math.ceil(limits.connectingPerAddressMax / workers);
+	return { ...defaultSessionLimits, ...limits, connectingPerAddressMax };
 }
 
 /** Limits of time that the database has. */
@@ -159,10 +167,15 @@ function timesOf({ limits }: DatabaseConfig): Omit<DatabaseConfig['limits'], 'se
 	return times;
 }
 
-function admissionOf({ limits, identity }: Config, databases: ServiceParts['databases']): Admission {
+function admissionOf(
+	{ limits, identity }: Config,
+	databases: ServiceParts['databases'],
+	elsewhere: SessionsElsewhere | null,
+): Admission {
 	const ofUser = new Map(identity.users.map(({ name, sessionsMax }) => [name, sessionsMax]));
-	return new Admission({
+	const each: AdmissionLimits = {
 		perUser: (user) => ofUser.get(user) ?? limits.sessionsPerUserMax,
 		perDatabase: (database) => databases.find(database)?.config.limits.sessionsMax ?? 0,
-	});
+	};
+	return new Admission(each, elsewhere);
 }

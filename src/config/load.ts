@@ -67,13 +67,20 @@ async function load(reader: Reader, raw: RawConfig): Promise<Config> {
 	const listen = await loadListen(reader, raw.listen);
 	const identity = await loadIdentity(reader, raw);
 	const databases = await loadDatabases(reader, raw);
+	const workers = raw.workers === 'auto' ? Math.min(availableParallelism(), workersMax) : raw.workers;
+	for (const { name, pool } of databases) {
+		if (pool.size >= workers) continue;
+		reader.warn(
+			`databases.${name}.pool.size: ${pool.size} is less than the number of workers (${workers}), which have to take turns`,
+		);
+	}
 	if (raw.admin !== undefined && !isLoopback(raw.admin.host))
 		reader.warn(`admin.host: ${raw.admin.host}: whoever reaches it can read health and metrics, without signing in`);
 	const policies = reader.path(raw.policies);
 	await reader.mustBeFolder(['policies'], policies);
 	return {
 		file: reader.file,
-		workers: raw.workers === 'auto' ? Math.min(availableParallelism(), workersMax) : raw.workers,
+		workers,
 		listen,
 		identity,
 		databases,

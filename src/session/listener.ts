@@ -184,7 +184,7 @@ export class Listener {
 	#accept(socket: Socket): void {
 		socket.on('error', () => undefined);
 		const { sessionsMax } = this.#services.limits;
-		const count = this.#sessions.size + this.#connecting.size;
+		const count = this.#sessions.size + this.#connecting.size + this.#services.admission.elsewhere;
 		if (this.#closing !== null || count >= sessionsMax + refusedAtOnceMax) {
 			socket.destroy();
 			return;

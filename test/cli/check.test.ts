@@ -62,6 +62,17 @@ databases: { shop: { host: localhost, user: gateway } }
 		);
 	});
 
+	test('says what workers make of the sizes of pools, and where they are too small for them', async () => {
+		const shop = CONFIG.replace('gateway }', 'gateway, pool: { size: SIZE } }');
+		expect(await run(`workers: 3\n${shop.replace('SIZE', '10')}`)).toMatch(
+			/^3 workers; server connections of each, which they lend each other: 3 or 4 of 10 for shop\nok /,
+		);
+		expect(await run(`workers: 3\n${shop.replace('SIZE', '2')}`)).toContain(
+			'warning  databases.shop.pool.size: 2 is less than the number of workers (3), which have to take turns\n',
+		);
+		expect(await run(`workers: auto\n${shop.replace('SIZE', '1000')}`)).toMatch(/(?:^|\n)ok /);
+	});
+
 	test('refuses a configuration with mistakes', async () => {
 		await expect(run(CONFIG.replace('host: localhost', 'hots: localhost'))).rejects.toThrow(ConfigError);
 		await expect(run(CONFIG.replace('https:', 'http:'))).rejects.toThrow(CommandError);

@@ -13,7 +13,7 @@ import { otherConfig, patience, type Served, serveProcess } from '../../support/
 vi.setConfig({ testTimeout: 300_000 });
 
 const size = 4;
-const rules = ['shop', 'shop_tx'].flatMap((name) => [
+const rules = ['shop', 'shop_tx', 'shop_few'].flatMap((name) => [
 	`p, *, ${name}, connect, allow`,
 	`p, *, ${name}.public.offices, select, allow`,
 ]);
@@ -30,6 +30,7 @@ beforeAll(async () => {
 		config.databases = {
 			shop: { ...shop, pool: { size } },
 			shop_tx: { ...shop, pool: { mode: 'transaction', size } },
+			shop_few: { ...shop, pool: { size: 10 }, limits: { sessionsMax: 3 } },
 		};
 	});
 	const started = serveProcess(file);
@@ -174,6 +175,19 @@ test('the same with a server connection for each session', async () => {
 	await end(one, three);
 	const more = await inTurn(2, 'shop');
 	for (const client of [two, four, ...more]) expect((await client.query('select 1 as one')).rows).toHaveLength(1);
+});
+
+test('sessions of a database are limited over both workers', async () => {
+	const clients = await inTurn(3, 'shop_few');
+	const refused = async (): Promise<void> => {
+		const more = await connect('shop_few').catch((error: unknown) => error);
+		if (more instanceof pg.Client) await end(more);
+		expect(more).toMatchObject({ code: '53300', message: 'too many connections for database "shop_few"' });
+	};
+	for (const _ of [1, 2, 3, 4]) await vi.waitFor(refused, patience);
+	await end(...clients.slice(0, 1));
+	await vi.waitFor(() => connect('shop_few'), patience);
+	await vi.waitFor(refused, patience);
 });
 
 test('places of a worker that is killed come back when its connections are gone, and not before', async () => {
