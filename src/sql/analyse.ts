@@ -65,7 +65,7 @@ export function analyse(context: AnalysisContext, source: SourceText, parsed: Pa
 		return {
 			decision:
 				effects === undefined
-					? refused(walk, node, sql, context.access.unrestricted ? withWayOut(refusal, context) : refusal)
+					? refused(walk, node, sql, refusal)
 					: passed(allowed(walk, parsed.node, sql, sql), effects),
 			edits: [],
 			doubt: unknown,
@@ -87,18 +87,6 @@ function passed(decision: StatementDecision, effects: readonly SessionEffect[]):
 	// What was not analysed may leave anything in the session.
 	const noted = [...decision.effects, ...effects, { type: 'leaves', what: 'unknown', of: decision.node } as const];
 	return { ...decision, effect: 'allow', touchesProtected: false, checks: [], hidesRows: false, effects: noted };
-}
-
-/** Whoever may do everything is told that there is more. */
-function withWayOut(refusal: GatewayError, { access: { database } }: AnalysisContext): GatewayError {
-	const { sqlstate, message, detail, hint, position } = refusal;
-	if (sqlstate !== '42501' || hint !== undefined) return refusal;
-	const more = `A rule of the policy may allow the action superuser on ${database}; then nothing is held back.`;
-	return new GatewayError(sqlstate, message, {
-		hint: more,
-		...(detail === undefined ? {} : { detail }),
-		...(position === undefined ? {} : { position }),
-	});
 }
 
 /** Errors that are answers to the client; anything else is a fault of the gateway and is refused without a guess. */

@@ -157,6 +157,11 @@ describe('is refused all the same', () => {
 		expect((await bench.decide('table pg_toast.pg_toast_1', { who: NAMED })).effect).toBe('deny');
 	});
 
+	test('what is refused to everybody is refused without the hint of a way', async () => {
+		const { error } = await bench.decide('set role postgres', { who: AUDITOR });
+		expect(error).toMatchObject({ sqlstate: '42501', hint: undefined });
+	});
+
 	test('masks of system relations hold', async () => {
 		const decision = await bench.decide('select query from pg_stat_activity', { who: AUDITOR });
 		expect(decision.rewritten).not.toBe('select query from pg_stat_activity');
