@@ -121,7 +121,7 @@ export const options: Readonly<Record<string, Fate>> = {
 	max_packet_size: { why: 'messages are limited by kind: limits.queryBytesMax, limits.bindBytesMax' },
 	listen_backlog: { why: os },
 	sbuf_loopcnt: { why: 'buffers need no tuning' },
-	so_reuseport: { why: 'one process listens' },
+	so_reuseport: { why: 'several processes on one port are workers, of which one gateway has as many as it is told' },
 	tcp_defer_accept: { why: os },
 	tcp_socket_buffer: { why: os },
 	tcp_keepalive: { why: os },
