@@ -175,7 +175,7 @@ async function hear(client: WireClient, groups: readonly (readonly FrontendField
 }
 
 /** What the gateway knows by itself it says sooner than the server would. */
-const sooner: ReadonlySet<string> = new Set(['26000', '34000', '42P01', '42501', '25P02']);
+const sooner: ReadonlySet<string> = new Set(['26000', '42P01', '42501']);
 
 /** What was heard, up to where the gateway says sooner what is the matter; then the sessions are no longer comparable. */
 function comparable(heard: readonly unknown[], wanted: readonly unknown[]): [readonly unknown[], readonly unknown[]] {
