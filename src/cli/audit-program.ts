@@ -24,7 +24,7 @@ function addVerify(audit: Command, io: CommandIo, run: Run): void {
 		.option(
 			'--checkpoint <file>',
 			'a checkpoint that was kept elsewhere, or several: copies of the file, or the records that a sink has; may be repeated',
-			(file: string, before: readonly string[] = []) => [...before, file],
+			(file: string, before: readonly string[] | undefined): readonly string[] | undefined => [...(before ?? []), file],
 		)
 		.option('--json', 'print JSON')
 		.addHelpText(

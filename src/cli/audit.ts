@@ -31,7 +31,7 @@ export async function auditProve(io: CommandIo, path: string, record: string): P
 			2,
 		);
 	const asked = log === undefined ? places : places.filter(({ name }) => name === log);
-	const ids = await Promise.all(asked.map(({ directory }) => (id === undefined ? null : logIdOf(directory))));
+	const ids = await Promise.all(asked.map(({ directory }) => logIdOf(directory)));
 	const place = asked.find((_, index) => id === undefined || ids[index] === id);
 	if (place === undefined) throw new CommandError(`no log here has the record ${record}`);
 	io.out(await orCommandError(() => proveRecord(place.directory, Number(digits))));
