@@ -125,7 +125,7 @@ const PLACES: readonly Place[] = [
 	},
 	{
 		name: 'the attacks',
-		setup: schemaSql(world, unique),
+		setup: schemaSql(world, unique, 18),
 		rules: read('policy.csv', BANK),
 		masks: read('masks.yaml', BANK),
 		database: 'bank',
