@@ -342,10 +342,11 @@ describe('statements that clients prepare', () => {
 	test('are not shown to others who have the connection', async () => {
 		expect(SHARED_PREFIX).toBe(ownStatements);
 		const owner = await open('owner', 'pooled');
+		expect(await surely(owner, 'select 1')).toBe('[[1]]');
 		await owner.query({ name: 'mine', text: "select 'of-the-owner' as secret" });
 		await owner.end();
 		const neighbour = await open('neighbour', 'pooled');
-		await neighbour.query('prepare own_statement as select 5');
+		expect(await surely(neighbour, 'prepare own_statement as select 5')).toBe('[]');
 		const listed = await neighbour.query<{ name: string; statement: string }>('select * from pg_prepared_statements');
 		expect(JSON.stringify(listed.rows)).not.toContain('of-the-owner');
 		expect(listed.rows.some(({ name }) => name.startsWith(SHARED_PREFIX))).toBe(true);
