@@ -197,9 +197,9 @@ async function handOver(former: ServedDatabase | undefined, now: ServedDatabase)
 	const before = new Map(former?.clusters.map((cluster) => [cluster.lineage, cluster]));
 	await Promise.all(
 		now.clusters.flatMap(({ lineage, listenersOf }) =>
-			[...(before.get(lineage)?.listenersOf ?? [])].map(([role, listener]) => {
+			[...(before.get(lineage)?.listenersOf ?? [])].flatMap(([role, listener]) => {
 				const heir = listenersOf.get(role);
-				return heir === undefined ? undefined : listener.handOver(heir);
+				return heir === undefined ? [] : [listener.handOver(heir)];
 			}),
 		),
 	);

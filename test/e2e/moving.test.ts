@@ -220,8 +220,8 @@ describe('RELOAD alone', () => {
 		await Promise.all(works);
 		expect(errors).toEqual([]);
 		const counts = await Promise.all(
-			[gateway.backend, there].map(async ({ sql }) =>
-				Number((await sql('select count(*) from public.work'))[0]?.['count']),
+			[gateway.backend, there].map(async (database) =>
+				Number((await database.sql('select count(*) from public.work'))[0]?.['count']),
 			),
 		);
 		expect((counts[0] as number) + (counts[1] as number)).toBe(2 * done);
