@@ -489,7 +489,7 @@ describe('a host that takes connections and says nothing', () => {
 		silent = createServer((socket) => sockets.push(socket));
 		await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
 		const { port } = silent.address() as { port: number };
-		await start({ queueTimeoutMs: 100 }, 2, { target: { port, connectTimeoutMs: 50 } });
+		await start({ queueTimeoutMs: 30_000 }, 2, { target: { port, connectTimeoutMs: 50 } });
 		await expect(open()).rejects.toMatchObject({ code: '08001' });
 		expect(gateway.pool.stats).toMatchObject({ leased: 0, waiting: 0 });
 	});
