@@ -173,7 +173,8 @@ async function play(target: Target, race: Race): Promise<{ readonly leaks: reado
 
 async function isWaiting(): Promise<boolean> {
 	const [row] = await bank.database.sql(
-		`select count(*)::int as n from pg_locks where not granted and relation = 'lab.inbox'::regclass`,
+		`select count(*)::int as n from pg_locks l join pg_database d on d.oid = l.database and d.datname = current_database()
+		where not l.granted and l.relation = 'lab.inbox'::regclass`,
 	);
 	return row?.['n'] === 1;
 }
