@@ -262,7 +262,7 @@ async function drain(
 	const { drainNoticeMs, drainTimeoutMs } = running.config.limits;
 	running.draining = true;
 	if (deadlineMs === undefined && notice && drainNoticeMs > 0) await sleep(drainNoticeMs);
-	await listener.close({ deadlineMs: deadlineMs ?? drainTimeoutMs });
+	await listener.close({ deadlineMs: deadlineMs ?? drainTimeoutMs, logins: notice ? 'abort' : 'finish' });
 }
 
 function viewOf(running: Running, startedMs: number): GatewayView {

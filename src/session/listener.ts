@@ -26,6 +26,13 @@ export interface ListenerOptions {
 	readonly tls: ListenerTls | null;
 }
 
+/** How a listener ends. */
+export interface ListenerEnd {
+	readonly deadlineMs: number;
+	/** What becomes of those that are signing in; `finish` where others take clients at the same port, so that nobody is refused. */
+	readonly logins?: 'abort' | 'finish';
+}
+
 export interface ListenerStats {
 	/** Sessions that are signed in. */
 	readonly sessions: number;
@@ -118,26 +125,27 @@ export class Listener {
 	 * Takes no more connections, lets transactions under way finish for `deadlineMs`, then ends what is left (57P01).
 	 * Resolves when every session is over and its lease given back.
 	 */
-	close({ deadlineMs }: { readonly deadlineMs: number }): Promise<void> {
-		this.#closing ??= this.#close(deadlineMs);
+	close({ deadlineMs, logins = 'abort' }: ListenerEnd): Promise<void> {
+		this.#closing ??= this.#close(deadlineMs, logins);
 		return this.#closing;
 	}
 
-	async #close(deadlineMs: number): Promise<void> {
+	async #close(deadlineMs: number, logins: 'abort' | 'finish'): Promise<void> {
 		for (const timer of this.#timers) clearInterval(timer);
 		if (this.#looking !== null) clearInterval(this.#looking);
 		this.#tellOfUnrecorded();
 		const closed = new Promise<void>((resolve) => {
 			this.#server.close(() => resolve());
 		});
-		for (const connecting of this.#connecting) connecting.abort(shutdown());
 		const endMs = performance.now() + deadlineMs;
-		while (this.#sessions.size > 0) {
+		if (logins === 'abort') for (const connecting of this.#connecting) connecting.abort(shutdown());
+		while (this.#sessions.size > 0 || (logins === 'finish' && this.#connecting.size > 0)) {
 			const late = performance.now() >= endMs;
+			if (late) for (const connecting of this.#connecting) connecting.abort(shutdown());
 			for (const session of this.#sessions) {
 				if (late || session.idle || session.streaming === true) session.terminate(shutdown(), 'shutdown');
 			}
-			if (this.#sessions.size === 0) break;
+			if (this.#sessions.size + this.#connecting.size === 0) break;
 			await new Promise((resolve) => setTimeout(resolve, lookEveryMs));
 		}
 		await closed;
