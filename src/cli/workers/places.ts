@@ -115,12 +115,6 @@ export class Places {
 		if (this.#timer !== null) clearInterval(this.#timer);
 	}
 
-	/** Places of each worker in a pool, for tests: what it may be using. */
-	held(pool: string): ReadonlyMap<number, number> {
-		const members = this.#books.get(pool)?.members.values() ?? [];
-		return new Map([...members].map(({ worker, held }) => [worker, held]));
-	}
-
 	#open(worker: number, pool: string, size: number): void {
 		let book = this.#books.get(pool);
 		if (book === undefined) {
