@@ -221,10 +221,11 @@ describe('sizes', () => {
 		{ name: 'a startup packet of 2 GB', bytes: () => Buffer.from([0x7f, 0xff, 0xff, 0xff, 0, 3, 0, 0]) },
 		{ name: 'a startup packet of negative length', bytes: () => Buffer.from([0xff, 0xff, 0xff, 0xff, 0, 3, 0, 0]) },
 	];
-	test.each(rows)('$name is refused by its first bytes', async ({ bytes }) => {
+	test.each(rows)('$name ends the connection by its first bytes, without a word', async ({ bytes }) => {
 		const client = new Client();
 		client.socket.write(bytes());
-		expect(sqlstateOf(await client.until('ErrorResponse'))).toBe('08P01');
+		// As PostgreSQL does with what may be no client of its own (ProcessStartupPacket).
+		expect(await client.until('ErrorResponse')).toEqual([]);
 	});
 
 	test.each([1024 * 1024, 0x7fffffff, -1, 3])('a token of %d bytes is refused by its length', async (length) => {
