@@ -131,6 +131,8 @@ export class Conversation {
 	};
 	readonly #lookUpRoutines = (names: readonly string[]): Promise<readonly Routine[]> => lookUpRoutines(this, names);
 	readonly #inTransaction = (): boolean => this.inBlock || this.status !== 'I';
+	/** A cancel request met that question: what the client's statement would have got, had it been under way already. */
+	#cancelled: GatewayError | null = null;
 	#decided: { readonly key: string; readonly access: Access; readonly decision: Decision } | null = null;
 	#flushedAfter: Expected | undefined;
 	/** The catalogue is being looked at for what the latest transaction has done. */
@@ -188,6 +190,7 @@ export class Conversation {
 		const context = this.context();
 		const decision =
 			known ?? this.#await(sql, context.access, this.services.pipeline.decide(context, sql, parameterTypes));
+		if (decision?.effect === 'deny' && this.#cancelled !== null) return { ...decision, error: this.#cancelled };
 		return decision !== null && this.loans?.subscriptions.shared === true ? sharedListen(decision) : decision;
 	}
 
@@ -360,6 +363,7 @@ export class Conversation {
 	forgetMessage(): void {
 		this.#decided = null;
 		this.askedInVain = false;
+		this.#cancelled = null;
 	}
 
 	/** What was decided for the message at hand while it waited. */
@@ -386,10 +390,11 @@ export class Conversation {
 	}
 
 	#ask(): void {
-		const question = new Question((rows) => {
+		const question = new Question((rows, error) => {
 			const answer = rows?.[0]?.[0] ?? null;
 			this.pending -= 1;
 			this.askedInVain = answer === null;
+			this.#cancelled = error?.sqlstate === '57014' ? error : null;
 			this.names.answered(answer);
 			// The intake goes on after the chunk of replies is dealt with.
 		});

@@ -1,4 +1,4 @@
-/** A server that lets anybody in, answers whatever comes first with the bytes that it was given, and hangs up. */
+/** A server that lets anybody in, answers whatever comes first with the bytes that it was given, and hangs up, unless it is to stay. */
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import {
 	encodeAuthenticationOk,
@@ -24,14 +24,22 @@ const settings = {
 	search_path: 'public',
 };
 
-const welcome = Buffer.concat([
-	encodeAuthenticationOk(),
-	...Object.entries(settings).map(([name, value]) => encodeParameterStatus(name, value)),
-	encodeBackendKeyData(4711, Buffer.from([1, 2, 3, 4])),
-	encodeReadyForQuery('I'),
-]);
+export interface ScriptedServerOptions {
+	/** As PostgreSQL does before 18; default: it tells search_path at the sign-in. */
+	readonly tellsPath?: boolean;
+	/** It goes on listening, and says nothing more. */
+	readonly stays?: boolean;
+}
 
-export async function startScriptedServer(): Promise<ScriptedServer> {
+export async function startScriptedServer(options: ScriptedServerOptions = {}): Promise<ScriptedServer> {
+	const { tellsPath = true, stays = false } = options;
+	const told = Object.entries(settings).filter(([name]) => tellsPath || name !== 'search_path');
+	const welcome = Buffer.concat([
+		encodeAuthenticationOk(),
+		...told.map(([name, value]) => encodeParameterStatus(name, value)),
+		encodeBackendKeyData(4711, Buffer.from([1, 2, 3, 4])),
+		encodeReadyForQuery('I'),
+	]);
 	const open = new Set<Socket>();
 	const server = createServer((socket) => {
 		open.add(socket);
@@ -39,7 +47,7 @@ export async function startScriptedServer(): Promise<ScriptedServer> {
 		socket.on('close', () => open.delete(socket));
 		socket.once('data', () => {
 			socket.write(welcome);
-			socket.once('data', () => socket.end(scripted.answer));
+			socket.once('data', () => (stays ? socket.write(scripted.answer) : socket.end(scripted.answer)));
 		});
 	});
 	await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
