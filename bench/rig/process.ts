@@ -16,9 +16,9 @@ export interface ProxyOptions {
 }
 
 export interface Proxy {
-	/** CPU time that all threads of the process have taken so far, in microseconds. */
+	/** CPU time that all threads of the process and of its workers have taken so far, in microseconds. */
 	cpuMicros(): number;
-	/** Resident memory, in bytes. */
+	/** Resident memory, in bytes; what workers share counts for each. */
 	memoryBytes(): number;
 	/** SIGTERM, and SIGKILL where that is not enough. Resolves when the process is gone. */
 	stop(): Promise<void>;
@@ -51,8 +51,8 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
 	}
 	const pid = child.pid ?? 0;
 	return {
-		cpuMicros: () => cpuMicros(pid),
-		memoryBytes: () => memoryBytes(pid),
+		cpuMicros: () => sum(withWorkers(pid).map(cpuMicros)),
+		memoryBytes: () => sum(withWorkers(pid).map(memoryBytes)),
 		stop: () => stop(child),
 	};
 }
@@ -66,6 +66,18 @@ async function accepts(port: number): Promise<boolean> {
 		});
 		socket.once('error', () => resolve(false));
 	});
+}
+
+/** The process and those that it has started. */
+function withWorkers(pid: number): readonly number[] {
+	const started = readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1')
+		.split(' ')
+		.filter((word) => word.trim() !== '');
+	return [pid, ...started.map(Number)];
+}
+
+function sum(values: readonly number[]): number {
+	return values.reduce((total, value) => total + value, 0);
 }
 
 /** Field 1 of schedstat is the time on a CPU in nanoseconds, exact, where utime and stime of stat count ticks of 10 ms. */

@@ -15,9 +15,11 @@ export const captions: Readonly<Record<TargetKind, string>> = {
 	direct: 'direct',
 	pgbouncer: 'PgBouncer',
 	demo: 'Portcullis, shipped policy',
+	'demo-workers': 'the same, two workers',
 	open: 'Portcullis, allow-all',
 	'pgbouncer-pooled': 'PgBouncer',
 	'demo-pooled': 'Portcullis, shipped policy',
+	'demo-workers-pooled': 'the same, two workers',
 };
 
 /** What a kind is compared with. */

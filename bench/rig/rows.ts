@@ -45,8 +45,8 @@ export interface RowOptions {
 
 /** Those that a row is run on. */
 export const targetsOf: Readonly<Record<Row['pooling'], readonly TargetKind[]>> = {
-	session: ['direct', 'pgbouncer', 'demo', 'open'],
-	transaction: ['direct', 'pgbouncer-pooled', 'demo-pooled'],
+	session: ['direct', 'pgbouncer', 'demo', 'demo-workers', 'open'],
+	transaction: ['direct', 'pgbouncer-pooled', 'demo-pooled', 'demo-workers-pooled'],
 };
 
 const modes: readonly QueryMode[] = ['simple', 'extended', 'prepared'];
@@ -103,7 +103,7 @@ function sessionRows(row: RowMaker, masked: RowOptions['masked']): Row[] {
 		row(`masked-${mode}-16`, `one masked row of employees, ${mode}, 16 clients`, ({ kind }) => ({
 			mode,
 			clients: 16,
-			script: { file: kind === 'demo' ? masked.demo : masked.others },
+			script: { file: kind.startsWith('demo') ? masked.demo : masked.others },
 		})),
 		row(`tpcb-${mode}-16`, `TPC-B, ${mode}, 16 clients`, () => ({ mode, clients: 16, script: 'tpcb-like' })),
 	]);
@@ -135,7 +135,7 @@ function pooledRows(row: RowMaker, masked: RowOptions['masked']): Row[] {
 	const maskedRow = row('pooled-masked-simple-64', 'one masked row of employees, simple, 64 clients', ({ kind }) => ({
 		mode: 'simple',
 		clients: 64,
-		script: { file: kind === 'demo-pooled' ? masked.demo : masked.others },
+		script: { file: kind.startsWith('demo') ? masked.demo : masked.others },
 		loginsPerSecond,
 	}));
 	const tpcb = row('pooled-tpcb-simple-64', 'TPC-B, simple, 64 clients', () => ({

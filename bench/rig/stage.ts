@@ -15,8 +15,11 @@ import { openPolicy, ownRules, ROLE, rowsSql, TENANT, viewsSql } from './tables.
 /**
  * direct: no proxy. demo: the policy of the repository, with the rules that the benchmark's tables need. open: allows all.
  * Those with `pooled` have transaction pooling on a few server connections; the others give each client one of its own.
+ * `workers`: the demo with two of them, where the others have one process.
  */
-export type TargetKind = 'direct' | 'pgbouncer' | 'demo' | 'open' | 'pgbouncer-pooled' | 'demo-pooled';
+export type TargetKind = 'direct' | 'pgbouncer' | 'pgbouncer-pooled' | GatewayKind;
+
+type GatewayKind = 'demo' | 'open' | 'demo-workers' | 'demo-pooled' | 'demo-workers-pooled';
 
 export interface Target {
 	readonly kind: TargetKind;
@@ -39,8 +42,6 @@ export interface Stage {
 	env(target: Target): NodeJS.ProcessEnv;
 	stop(): Promise<void>;
 }
-
-type GatewayKind = 'demo' | 'open' | 'demo-pooled';
 
 export interface StageOptions {
 	readonly kinds: readonly TargetKind[];
@@ -179,7 +180,7 @@ log_disconnections = 0
 	return { kind, port, proxy };
 }
 
-/** The gateway as it is installed: what was built, in one process. */
+/** The gateway as it is installed: what was built. */
 async function startGateway(kind: GatewayKind, parts: Parts): Promise<Target> {
 	const { folder, postgres, verifier, password, options } = parts;
 	const port = await freePort();
@@ -189,6 +190,7 @@ async function startGateway(kind: GatewayKind, parts: Parts): Promise<Target> {
 	const rules = join(home, 'policies', 'policy.csv');
 	await writeFile(rules, kind === 'open' ? openPolicy : `${await readFile(rules, 'utf8')}\n${ownRules}`);
 	const config = {
+		workers: kind.includes('-workers') ? 2 : 1,
 		listen: { host: '127.0.0.1', port },
 		admin: { host: '127.0.0.1', port: adminPort },
 		identity: { users: [{ name: ROLE, password: { scram: verifier }, claims: { tenant: TENANT } }] },
@@ -198,7 +200,7 @@ async function startGateway(kind: GatewayKind, parts: Parts): Promise<Target> {
 				port: postgres.port,
 				user: ROLE,
 				password: { env: 'BENCH_PASSWORD' },
-				pool: kind === 'demo-pooled' ? { mode: 'transaction', size: POOL_SIZE } : { size: CONNECTIONS_MAX },
+				pool: kind.endsWith('-pooled') ? { mode: 'transaction', size: POOL_SIZE } : { size: CONNECTIONS_MAX },
 			},
 		},
 		policies: './policies',
