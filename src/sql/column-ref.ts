@@ -1,6 +1,7 @@
 /** A column reference: what it resolves to, what the audit notes of it, and the edits that a protected item asks for. */
 import type { ColumnRef } from '@pgsql/types';
 import { GatewayError } from '../errors.ts';
+import { hasEquality } from './equality.ts';
 import { displayRelation, stringsOf } from './names.ts';
 import { fieldFunction, SYSTEM_COLUMNS } from './field-function.ts';
 import type { InlineTarget } from './inline-target.ts';
@@ -108,8 +109,16 @@ function column(node: ColumnRef, item: RangeItem, found: ItemColumn, around: Aro
 	around.walk.named.add(item);
 	item.note?.columns.add(found.origin ?? found.name);
 	if (item.inline !== undefined) inlineColumn(node, item.inline, found.name, around);
+	if (around.walk.reads.size > 0) noteUnequal(node, found.from ?? item, found, around.walk);
 	if (around.place === 'qual') noteAsked(around.walk, found.from ?? item, found.origin ?? found.name);
 	return { type: found.type, constant: false, safe: !found.masked };
+}
+
+/** A column that GROUP BY the primary key cannot list; it may have to be shown in another way. */
+function noteUnequal(node: ColumnRef, item: RangeItem, { name, type }: ItemColumn, walk: Walk): void {
+	const read = walk.reads.get(item);
+	if (read === undefined || read.relation.primaryKey.length === 0 || hasEquality(walk.context.catalog, type)) return;
+	read.unequal.set(node, name);
 }
 
 /** `t.f` where t has no column f: a hidden column looks as if it were not there; otherwise it may call f(t). */

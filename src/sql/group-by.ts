@@ -1,5 +1,7 @@
 /** Keeps GROUP BY the primary key working on a replaced relation: a subquery has no key, so the other columns are added to the list. */
 import type { Node, SelectStmt } from '@pgsql/types';
+import { type Dependent, showDependent } from './dependent-value.ts';
+import { hasEquality } from './equality.ts';
 import { stringsOf } from './names.ts';
 import { as } from './nodes.ts';
 import type { PendingRead } from './protected-read.ts';
@@ -13,18 +15,37 @@ export function keepFunctionalDependency(walk: Walk, statement: SelectStmt, scop
 	const groups = statement.groupClause ?? [];
 	if (groups.length === 0 || groups.some((node) => 'GroupingSet' in node)) return;
 	const added: string[] = [];
+	const dependents: Dependent[] = [];
 	for (const item of scope.items) {
 		const read = walk.reads.get(item);
 		if (read === undefined || read.relation.primaryKey.length === 0) continue;
 		const grouped = groupedColumns(statement, groups, scope, item);
 		if (!keyColumns(read).every((name) => grouped.has(name))) continue;
 		const wanted = referenced(statement, scope, item);
+		const unequal = withoutEquality(
+			walk,
+			item,
+			[...wanted].filter((name) => !grouped.has(name)),
+		);
+		if (unequal.size > 0) dependents.push({ item, read, names: unequal });
 		for (const name of wanted)
-			if (!grouped.has(name)) added.push(`${quoteIdentifier(item.name ?? '')}.${quoteIdentifier(name)}`);
+			if (!grouped.has(name) && !unequal.has(name))
+				added.push(`${quoteIdentifier(item.name ?? '')}.${quoteIdentifier(name)}`);
 	}
+	if (dependents.length > 0) showDependent(walk, statement, scope, dependents);
 	if (added.length === 0) return;
 	const at = afterGroupBy(walk, groups);
 	if (at !== undefined) walk.edits.insert(at, ` ${added.join(', ')}, `);
+}
+
+/** Those of the names whose columns the server cannot group by. */
+function withoutEquality({ context }: Walk, { columns }: RangeItem, names: readonly string[]): ReadonlySet<string> {
+	return new Set(
+		names.filter((name) => {
+			const column = columns?.find((candidate) => candidate.name === name);
+			return column !== undefined && !hasEquality(context.catalog, column.type);
+		}),
+	);
 }
 
 /** Names of the key's columns; a masked or hidden key is none. */

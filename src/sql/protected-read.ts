@@ -1,5 +1,5 @@
 /** Replaces a reference to a protected relation by a subquery that shows what the identity may see. */
-import type { RangeVar } from '@pgsql/types';
+import type { ColumnRef, RangeVar } from '@pgsql/types';
 import type { Relation } from '../catalog/snapshot.ts';
 import { GatewayError } from '../errors.ts';
 import { displayRelation } from './names.ts';
@@ -36,6 +36,8 @@ export interface PendingRead {
 	readonly systemColumns: Set<string>;
 	/** Stars that would show the system columns too, unless they are written out: their extent, and what they stand for. */
 	readonly stars: Star[];
+	/** References to columns by whose values the server cannot group, with the column's name in the query, where the relation has a key. */
+	readonly unequal: Map<ColumnRef, string>;
 	/** The relation may stay as it is unless the statement reads one of its masked columns; this note tells which it reads. */
 	readonly onlyIfRead: UseNote | null;
 	/** The client wrote no schema. */

@@ -62,6 +62,7 @@ export function readRelation(walk: Walk, range: RangeVar, sample: { text: string
 		sampled: new Set(),
 		systemColumns: new Set(),
 		stars: [],
+		unequal: new Map(),
 		onlyIfRead: isSystem(relation.schema) && reading.protection.filters.length === 0 ? reading.note : null,
 		qualify: range.schemaname === undefined && range.catalogname === undefined,
 	};

@@ -1,5 +1,7 @@
 /** SELECT over protected relations: every clause works on what may be seen, as it would on a table with that in it. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Decision } from '../../src/stages.ts';
+import { hasEquality } from '../../src/sql/equality.ts';
 import type { Bench } from './bench.ts';
 import { check, type Row } from './check.ts';
 import { openPeople, RULES, SETUP } from './people.ts';
@@ -11,8 +13,12 @@ create table hr.big (id int primary key, tenant text not null, at date, secret t
 insert into hr.big select i, case i % 2 when 0 then 'acme' else 'globex' end, date '2020-01-01' + i % 1000, 's' || i, i % 10 from generate_series(1, 20000) i;
 create index on hr.big (at);
 analyze hr.big;
-create table hr.keyed (a int, b int, j json, p point, t text, primary key (a, b));
-insert into hr.keyed values (1, 1, '{"k":1}', '(1,2)', 'x'), (1, 2, '{"k":2}', '(3,4)', 'y');
+create type hr.mixed as (n int, j json);
+create domain hr.doc as json;
+create table hr.keyed (a int, b int, j json, p point, t text, x xml, js json[], m hr.mixed, d hr.doc, primary key (a, b));
+insert into hr.keyed values
+	(1, 1, '{"k":1}', '(1,2)', 'x', '<a/>', array['1', '{}']::json[], row(1, '[]'), '{}'),
+	(1, 2, '{"k":2}', '(3,4)', 'y', null, '{}', null, '[1]');
 create table hr.doubled (x int, y int);
 insert into hr.doubled values (1, 2);
 create operator other.= (leftarg = int, rightarg = int, function = app.near);
@@ -26,6 +32,16 @@ p, role:analyst, db.hr.big.secret, select, mask, nothing
 p, role:analyst, db.hr.keyed.t, select, mask, nothing
 p, role:analyst, db.hr.doubled.y, select, mask, nothing
 `;
+
+/** The same thing with another value for one of its properties. */
+function withOther<T extends object>(whole: T, name: keyof T, value: () => unknown): T {
+	return new Proxy(whole, {
+		get: (target, key) => {
+			const own: unknown = key === name ? value() : Reflect.get(target, key, target);
+			return typeof own === 'function' && key !== name ? (own.bind(target) as unknown) : own;
+		},
+	});
+}
 
 let bench: Bench;
 beforeAll(async () => {
@@ -196,15 +212,101 @@ describe('grouping by the primary key', () => {
 				],
 			},
 		},
-		// A limit: the key is none to the server, and json and point cannot be grouped by.
-		{
-			sql: 'select j, p from keyed group by a, b',
-			want: { error: ['42883', /equality operator for type (json|point)/] },
-		},
 		{ sql: 'select a, t from keyed group by a', want: { error: ['42803', ''] } },
 		{ sql: 'select name from people group by team', want: { error: ['42803', ''] } },
 	];
 	test.each(rows)('$sql', async (row) => check(bench, row));
+});
+
+/** Columns of types without equality cannot be added to GROUP BY; what is seen of them is what a table of that would give. */
+describe('grouping by the primary key beside columns that have no equality', () => {
+	const rows: readonly string[] = [
+		'select j, p from keyed group by a, b order by b',
+		'select a, b, x, js, m, d from hr.keyed k group by a, b order by b',
+		'select k.j, (k.p)[0], k.js[1], (k.m).j, k.d::text from keyed k group by k.a, k.b order by k.b',
+		"select hr.keyed.j->>'k' as v, j::text from hr.keyed group by a, b order by b",
+		"select b from keyed group by a, b having j->>'k' = '2'",
+		"select b from keyed group by a, b order by j->>'k' desc",
+		"select distinct j->>'k' from keyed group by a, b order by j->>'k'",
+		"select distinct on (j->>'k') b from keyed group by a, b order by j->>'k' desc",
+		"select b, max(j->>'k') over (order by b), first_value(j) over (order by b) from keyed group by a, b order by b",
+		'select a, b, json_agg(j), count(p), json_agg(j) filter (where j is not null) from keyed group by a, b order by b',
+		"select a, b, (select j->>'k'), (select j) from keyed group by a, b order by b",
+		"select b, (select i.label from items i where i.id = (k.j->>'k')::int) from keyed k group by a, b order by b",
+		'select b, (select j from (values (7)) q (j)) from keyed k group by a, b order by b',
+		'select b, case when b = 1 then j else j end from keyed group by a, b order by b',
+		'select k.j, count(*), sum(i.id) from keyed k join items i on i.id > k.b group by k.a, k.b order by k.b',
+		'select i.id, k.j from items i left join keyed k on k.b = i.id group by i.id, k.a, k.b order by i.id limit 3',
+		'select j as p, p as j from keyed group by a, b order by b',
+		"select a, b, j->>'k' as v from keyed group by a, b, j->>'k' order by b",
+		'select * from (select b, j from keyed group by a, b) s order by b',
+		'with k as (select b, j from keyed group by a, b) select * from k order by b',
+	];
+	test.each(rows)('%s', async (sql) => {
+		expect(await bench.run(sql)).toEqual(await bench.direct(sql));
+	});
+
+	/** The columns that are masked read as null. */
+	const stars: readonly string[] = [
+		'select k.*, count(*) from keyed k group by k.a, k.b order by k.b',
+		'select * from keyed group by a, b order by b',
+		'select hr.keyed.*, b as c from hr.keyed group by a, b order by b',
+		'select * from keyed k join doubled d on d.x = k.b group by k.a, k.b, d.x, d.y',
+		'select * from keyed k join (select 1 as b, 5 as n) n using (b) group by b, k.a, k.b, n',
+	];
+	test.each(stars)('%s', async (sql) => {
+		const run = await bench.run(sql);
+		const direct = await bench.direct(sql);
+		if (run.kind === 'error' || direct.kind === 'error') throw new Error(JSON.stringify([run, direct]));
+		const hidden = new Set(['t', 'y']);
+		const seen = direct.rows.map((row) => row.map((cell, i) => (hidden.has(direct.names[i] ?? '') ? null : cell)));
+		expect({ ...run }).toEqual({ ...direct, rows: seen });
+	});
+
+	test("a group by part of the key stays the server's error", async () => {
+		expect(await bench.run('select a, j from keyed group by a')).toMatchObject({ sqlstate: '42803' });
+		expect(await bench.run('select j, a, b from keyed group by a, b, j')).toMatchObject({ sqlstate: '42883' });
+	});
+
+	describe('on a server before 16, which has no any_value', () => {
+		const older = async (sql: string): Promise<Decision> => {
+			const snapshot = withOther(bench.catalog.snapshot(), 'serverVersion', () => 150_000);
+			const catalog = withOther(bench.catalog, 'snapshot', () => () => snapshot);
+			return bench.pipeline.decide({ ...bench.context(), catalog }, sql, []);
+		};
+
+		test.each([
+			'select j, p, d, m, x from keyed group by a, b order by b',
+			"select a, b, j->>'k', json_agg(j) from keyed group by a, b order by b",
+		])('%s', async (sql) => {
+			const { rewritten } = await older(sql);
+			expect(rewritten).toContain('array_agg');
+			expect(await bench.direct(rewritten)).toEqual(await bench.direct(sql));
+		});
+
+		test('an array of such a type is refused, and why', async () => {
+			const { error } = await older('select js from keyed group by a, b');
+			expect(error).toMatchObject({ sqlstate: '0A000', position: 8 });
+			expect(error?.message).toMatch(/column "js" beside GROUP BY the primary key of hr.keyed.* needs PostgreSQL 16/);
+		});
+	});
+
+	test('the types without equality are those of the server', async () => {
+		const types = await bench.direct(
+			"select oid::text, oid::regtype::text from pg_type where typnamespace = 'pg_catalog'::regnamespace and typtype in ('b', 'r', 'm', 'e') and typcategory <> 'A' and oid < 16384",
+		);
+		if (types.kind === 'error') throw new Error(types.message);
+		expect(types.rows.length).toBeGreaterThan(70);
+		const snapshot = bench.catalog.snapshot();
+		const wrong: string[] = [];
+		for (const [oid, name] of types.rows) {
+			const answer = await bench.direct(`select 1 from (select null::${name} as x) s group by x`);
+			const has = answer.kind === 'rows';
+			if (!has) expect(answer.sqlstate).toBe('42883');
+			if (has !== hasEquality(snapshot, Number(oid))) wrong.push(`${name} ${has}`);
+		}
+		expect(wrong).toEqual([]);
+	});
 });
 
 describe('no function of the statement sees a hidden row', () => {
