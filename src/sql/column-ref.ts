@@ -108,7 +108,7 @@ function walkDoubt(walk: Walk): void {
 function column(node: ColumnRef, item: RangeItem, found: ItemColumn, around: Around): ExprInfo {
 	around.walk.named.add(item);
 	item.note?.columns.add(found.origin ?? found.name);
-	if (item.inline !== undefined) inlineColumn(node, item.inline, found.name, around);
+	if (item.inline !== undefined) inlineColumn(node, item, item.inline, found.name, around);
 	if (around.walk.reads.size > 0) noteUnequal(node, found.from ?? item, found, around.walk);
 	if (around.place === 'qual') noteAsked(around.walk, found.from ?? item, found.origin ?? found.name);
 	return { type: found.type, constant: false, safe: !found.masked };
@@ -189,7 +189,7 @@ export function stripSchema(node: ColumnRef, names: readonly string[], item: Ran
 
 // ---------------------------------------------------------------- the target of a write
 
-function inlineColumn(node: ColumnRef, target: InlineTarget, name: string, around: Around): void {
+function inlineColumn(node: ColumnRef, item: RangeItem, target: InlineTarget, name: string, around: Around): void {
 	const { walk } = around;
 	const protection = target.protection.byName.get(name);
 	if (protection === undefined || protection.state === 'plain') return;
@@ -214,6 +214,7 @@ function inlineColumn(node: ColumnRef, target: InlineTarget, name: string, aroun
 			positionAt(walk, node.location),
 		);
 	}
+	refuseShadowed(node, item, name, around);
 	const { tokens } = walk.source;
 	const count = (node.fields ?? []).length;
 	const first = walk.source.tokenAt(node.location ?? 0);
@@ -221,6 +222,13 @@ function inlineColumn(node: ColumnRef, target: InlineTarget, name: string, aroun
 	if (end === undefined || tokens[first]?.name === 'UIDENT')
 		throw refuse(walk, 'a column reference that the gateway cannot place', node.location);
 	walk.edits.replace(node.location ?? 0, end, protection.render(target.qualifier));
+}
+
+/** A mask names the columns of the target by its alias, which means something else where the query has a nearer one. */
+function refuseShadowed(node: ColumnRef, item: RangeItem, name: string, { scope, walk }: Around): void {
+	if (item.schema !== null || findItem(scope, item.name ?? '', null) === item) return;
+	const what = `the masked column ${name} of "${item.name}" inside of a query that has another "${item.name}"`;
+	throw refuse(walk, what, node.location, 'Give one of them another alias.');
 }
 
 /** In the place of a bare name stands a qualified mask, so the server would no longer see that the name was ambiguous. */

@@ -9,7 +9,7 @@ import { as, type NodeOf } from './nodes.ts';
 import { defaultSqlLimits, parse } from './parse.ts';
 import { coerced, type Given } from './coercions.ts';
 import { type Protection, protectionOf } from './protection.ts';
-import { quoteIdentifier } from './quote.ts';
+import { qualified, quoteIdentifier } from './quote.ts';
 import { noteProtection } from './note-protection.ts';
 import { guarded, isSystem, noteTypes, qualifyName } from './read-relation.ts';
 import type { RangeItem } from './scope.ts';
@@ -77,7 +77,8 @@ export function writeTarget(walk: Walk, range: RangeVar | undefined, action: Act
 	qualifyName(walk, range, relation);
 	noteTypes(walk, relation);
 	const name = range.alias?.aliasname ?? relation.name;
-	const qualifier = quoteIdentifier(name);
+	// With its schema it cannot be taken for something nearer by the same name; an alias has none.
+	const qualifier = range.alias === undefined ? qualified(relation.schema, relation.name) : quoteIdentifier(name);
 	const inline: InlineTarget = { relation, protection, qualifier };
 	return {
 		relation,

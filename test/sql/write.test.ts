@@ -12,6 +12,8 @@ create function hr.move() returns trigger language plpgsql as $$ begin new.tenan
 create trigger move before insert or update on hr.moved for each row when (new.id > 100) execute function hr.move();
 insert into hr.moved values (1, 'acme'), (2, 'globex');
 create unique index on hr.people (lower(ssn)) where ssn is not null;
+create table other.masked (id int, ssn text);
+insert into other.masked values (1, 's1');
 create function hr.told(text) returns boolean language plpgsql cost 0.0001 as $$ begin raise notice 'row %', $1; return true; end $$;
 `;
 const MORE_RULES = `
@@ -465,6 +467,44 @@ describe('what a write reads', () => {
 		{
 			sql: 'merge into people p using (select 1 as k) s on p.id = s.k when matched then update set name = p.ssn',
 			want: { error: ['42501', /is masked/] },
+		},
+	];
+	test.each(rows)('$sql', async (row) => check(bench, row));
+});
+
+/** A mask in place of a column of the target names the target, which something nearer by that name must not be taken for. */
+describe('a query within that has something by the name of the target', () => {
+	const rows: readonly Row[] = [
+		...[
+			"update hr.people set name = 'x' where exists (select from app.items people where ssn like 'XXX%') and id = 1 returning id",
+			"update people set name = 'x' where exists (select from other.people where ssn like 'XXX-XX-1001') and people.id = 1 returning id",
+			"update hr.people set name = 'x' where exists (select from other.masked people where hr.people.ssn like 'XXX%') and id = 1 returning id",
+			"update hr.people set name = 'x' where exists (select from other.people where hr.people.ssn = 'XXX-XX-1001') and id = 1 returning id",
+			"update hr.people set name = 'x' where exists (select from app.items i join app.notes people on people.id < i.id and ssn like 'XXX%') and id = 1 returning id",
+			"update hr.people set name = 'x' from other.people where hr.people.ssn = 'XXX-XX-1001' returning hr.people.id",
+			"update hr.people e set name = 'x' where exists (select from app.items people where ssn like 'XXX%') and id = 1 returning id",
+			"merge into hr.people using app.items i on i.id = people.id when matched and i.id = 1 and exists (select from other.people where hr.people.ssn like 'XXX%') then update set name = 'x' returning hr.people.id",
+			"insert into hr.people (id, tenant, name) values (1, 'acme', 'n') on conflict (id) do update set name = 'u' where exists (select from app.items people where hr.people.ssn like 'XXX%') returning id",
+		].map((sql): Row => ({ sql, want: { rows: [['1']] } })),
+		{
+			sql: "update hr.people set name = 'x' where id = 1 returning id, (select ssn from app.items people limit 1)",
+			want: { rows: [['1', 'XXX-XX-1001']] },
+		},
+		{
+			sql: "update hr.people set name = 'x' where id = 1 returning (select hr.people.ssn from other.masked people)",
+			want: { rows: [['XXX-XX-1001']] },
+		},
+		{
+			sql: "delete from hr.people where id = 10 and exists (select from other.people where ssn = 'XXX-XX-1010') returning hr.people.id",
+			want: { rows: [['10']] },
+		},
+		{
+			sql: "update hr.people e set name = 'x' where exists (select from app.items e where ssn like 'XXX%') and id = 1",
+			want: { error: ['42501', 'the masked column ssn of "e" inside of a query that has another "e" is not allowed'] },
+		},
+		{
+			sql: "update hr.people set name = 'x' where exists (select from other.masked people where people.ssn = 's1') and id = 1 returning id",
+			want: { rows: [['1']] },
 		},
 	];
 	test.each(rows)('$sql', async (row) => check(bench, row));

@@ -75,6 +75,16 @@ const written = probes(
 			sql: (g) =>
 				`insert into app.accounts as a (id, tenant, owner_id, balance) values (10, 'acme', 1, 1) on conflict (id) do update set memo = a.memo where a.iban = '${g}'`,
 		},
+		'UPDATE that asks in a query with another table of its name': {
+			guesses: ownIban,
+			sql: (g) =>
+				`update app.accounts set memo = memo where exists (select from app.depts accounts where iban = '${g}')`,
+		},
+		'UPDATE that asks in a query with another table of its name, by its schema': {
+			guesses: ownIban,
+			sql: (g) =>
+				`update app.accounts set memo = memo where exists (select from (values ('x')) accounts (iban) where app.accounts.iban = '${g}')`,
+		},
 		'UPDATE that asks of the same table once more': {
 			guesses: ownIban,
 			sql: (g) => `update app.accounts a set memo = a.memo from app.accounts b where b.id = a.id and b.iban = '${g}'`,
