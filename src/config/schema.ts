@@ -338,7 +338,7 @@ const limits = z.strictObject({
 	sqlBytesMax: count(1_024)
 		.default(mib)
 		.describe(
-			'Largest statement text that is analysed (54000); a megabyte takes some 0.1 to 0.6 s, up to 2 s if it is all short tokens and reads what the policy protects; nobody else is served by that worker meanwhile.',
+			'Largest statement text that is analysed (54000); a megabyte takes some 0.1 to 0.6 s, up to 0.9 s if it is all short tokens and reads what the policy protects; nobody else is served by that worker meanwhile.',
 		),
 	sqlStatementsMax: count(1).default(10_000).describe('Statements in the text of one Query (54000).'),
 	sqlReadsMax: count(1)

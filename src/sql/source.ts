@@ -1,13 +1,18 @@
 /** The text of a statement: its bytes, its tokens by the server's own scanner, and where things stand in it. */
 import { scanSync } from 'libpg-query';
+import { plainTokens } from './plain-tokens.ts';
 
 /** A token of the server's scanner; offsets are UTF-8 bytes. */
 export interface Token {
 	readonly start: number;
 	readonly end: number;
 	readonly text: string;
+	/** SCONST is a string without a letter before it, UIDENT a name with U& before it; nothing else is asked for. */
 	readonly name: string;
 }
+
+/** Shorter texts are left to the server's scanner whatever is in them, in bytes. */
+const PLAIN_BYTES_MIN = 16 * 1024;
 
 const COMMENTS: ReadonlySet<string> = new Set(['C_COMMENT', 'SQL_COMMENT']);
 
@@ -31,7 +36,7 @@ export class SourceText {
 
 	/** Tokens without comments, in order. */
 	get tokens(): readonly Token[] {
-		this.#tokens ??= this.#scan();
+		this.#tokens ??= (this.bytes.length < PLAIN_BYTES_MIN ? null : plainTokens(this.sql)) ?? this.#scan();
 		return this.#tokens;
 	}
 
