@@ -12,6 +12,8 @@ export interface AdminOptions {
 	readonly host: string;
 	/** 0: any free port. */
 	readonly port: number;
+	/** Told why a request could not be answered (500), for the operator's log. */
+	readonly onTrouble?: (path: string, error: unknown) => void;
 }
 
 interface Answer {
@@ -30,10 +32,11 @@ export class AdminServer {
 	readonly #server: Server;
 	readonly #view: GatewayView;
 	readonly #crew: Crew | null;
+	readonly #trouble: AdminOptions['onTrouble'];
 
 	/** `crew`: the workers that it answers for; null: there is one. Listens. Rejects with GatewayError 55006 when the port is taken, 42501 when it may not be opened, else 58000. */
 	static async listen(options: AdminOptions, view: GatewayView, crew: Crew | null = null): Promise<AdminServer> {
-		const admin = new AdminServer(view, crew);
+		const admin = new AdminServer(view, crew, options.onTrouble);
 		const server = admin.#server;
 		await new Promise<void>((resolve, reject) => {
 			server.once('error', (error) => reject(listenError(error, options)));
@@ -44,7 +47,8 @@ export class AdminServer {
 		return admin;
 	}
 
-	private constructor(view: GatewayView, crew: Crew | null) {
+	private constructor(view: GatewayView, crew: Crew | null, trouble: AdminOptions['onTrouble']) {
+		this.#trouble = trouble;
 		this.#view = view;
 		this.#crew = crew;
 		this.#server = createServer(
@@ -75,9 +79,10 @@ export class AdminServer {
 
 	async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
 		request.resume();
-		const { status, type, body, headers } = await this.#answer(request).catch(() =>
-			json(500, { error: 'internal error' }),
-		);
+		const { status, type, body, headers } = await this.#answer(request).catch((error: unknown) => {
+			this.#trouble?.(request.url ?? '', error);
+			return json(500, { error: 'internal error' });
+		});
 		response.writeHead(status, {
 			'content-type': type,
 			'content-length': Buffer.byteLength(body),

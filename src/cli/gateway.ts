@@ -146,7 +146,8 @@ async function start(
 	const listener = await Listener.listen({ host, port, tls }, services);
 	door.listener = listener;
 	closers.push(() => listener.close({ deadlineMs: 0 }));
-	const admin = config.admin === null ? null : await AdminServer.listen(config.admin, view, crew);
+	const onTrouble = (path: string, error: unknown) => log.error({ path, error }, 'the admin port could not answer');
+	const admin = config.admin === null ? null : await AdminServer.listen({ ...config.admin, onTrouble }, view, crew);
 	// The last to go: until then it says that the gateway is draining.
 	if (admin !== null) closers.unshift(() => admin.close());
 	store.watch();

@@ -119,6 +119,22 @@ test('a port that is taken is an error that names the key', async () => {
 	});
 });
 
+test('what cannot be answered is 500 to who asks, and a reason to the operator', async () => {
+	const reason = new Error('no view');
+	const view = {
+		...testView(),
+		get databases(): never {
+			throw reason;
+		},
+	};
+	const told: unknown[] = [];
+	const onTrouble = (path: string, error: unknown) => void told.push([path, error]);
+	const server = await AdminServer.listen({ host: '127.0.0.1', port: 0, onTrouble }, view);
+	open.push(server);
+	expect((await ask(server, '/metrics')).status).toBe(500);
+	expect(told).toEqual([['/metrics', reason]]);
+});
+
 test('close ends connections that are kept alive', async () => {
 	const server = await start();
 	const socket = connect(server.port, '127.0.0.1');
