@@ -7,10 +7,19 @@ export interface ServerConnection {
 	readonly pid: number;
 }
 
-/** `pool`: the same word for the same pool in all workers. */
+/** `pool`: the worker's own word for it. */
 export type PlacesFromWorker =
-	/** It is there, with so many places for all workers together; also when that is another number. */
-	| { readonly type: 'places-open'; readonly pool: string; readonly size: number }
+	/** It is there, or something of it is another. */
+	| {
+			readonly type: 'places-open';
+			readonly pool: string;
+			/** The same word in all workers for pools that keep to one size together, a former one that is just let go included. */
+			readonly book: string;
+			/** Places of all workers together. */
+			readonly size: number;
+			/** It takes nobody any more, and gives its places back as its clients are done. */
+			readonly leaving: boolean;
+	  }
 	| {
 			readonly type: 'places-state';
 			readonly pool: string;

@@ -23,8 +23,12 @@ const checkMsMax = 60_000;
 
 interface Member {
 	readonly worker: number;
+	/** As the worker calls it. */
+	readonly pool: string;
 	/** Of the pool, as this worker has read it. */
 	size: number;
+	/** It is let go: another one of the same worker may have taken its place. */
+	leaving: boolean;
 	/** It may be using so many. */
 	held: number;
 	/** It was told to keep to so many. */
@@ -50,8 +54,8 @@ interface Orphan {
 }
 
 interface Book {
-	readonly pool: string;
-	readonly members: Map<number, Member>;
+	readonly name: string;
+	readonly members: Set<Member>;
 	readonly orphans: Set<Orphan>;
 	/** When it was last asked who can spare a place. */
 	askedMs: number;
@@ -70,12 +74,12 @@ export class Places {
 	}
 
 	receive(worker: number, message: PlacesFromWorker): void {
-		if (message.type === 'places-open') this.#open(worker, message.pool, message.size);
-		const book = this.#books.get(message.pool);
-		const member = book?.members.get(worker);
-		if (book === undefined || member === undefined) return;
+		const found = this.#find(worker, message.pool) ?? (message.type === 'places-open' ? this.#add(worker, message) : null);
+		if (found === null) return;
+		const { book, member } = found;
 		switch (message.type) {
 			case 'places-open':
+				this.#open(book, member, message);
 				break;
 			case 'places-state':
 				this.#hear(book, member, message);
@@ -88,7 +92,8 @@ export class Places {
 				return;
 			}
 			case 'places-closed':
-				book.members.delete(worker);
+				book.members.delete(member);
+				this.#returnReserve(book, worker);
 				break;
 			case 'places-checked':
 				if (message.gone) for (const orphan of book.orphans) if (orphan.id === message.id) this.#forget(book, orphan);
@@ -101,11 +106,13 @@ export class Places {
 	left(worker: number): void {
 		const sinceMs = this.#now();
 		for (const book of this.#books.values()) {
-			const member = book.members.get(worker);
-			if (member === undefined) continue;
-			book.members.delete(worker);
-			const { held: places, servers } = member;
-			book.orphans.add({ worker, places, servers: [...servers.values()], sinceMs, id: 0 });
+			const own = [...book.members].filter((member) => member.worker === worker);
+			if (own.length === 0) continue;
+			for (const member of own) {
+				book.members.delete(member);
+				const { held: places, servers } = member;
+				book.orphans.add({ worker, places, servers: [...servers.values()], sinceMs, id: 0 });
+			}
 			this.#settle(book);
 		}
 		this.#timer ??= setInterval(() => this.#lookForOrphans(), checkMs).unref();
@@ -115,19 +122,34 @@ export class Places {
 		if (this.#timer !== null) clearInterval(this.#timer);
 	}
 
-	#open(worker: number, pool: string, size: number): void {
-		let book = this.#books.get(pool);
+	#find(worker: number, pool: string): { readonly book: Book; readonly member: Member } | null {
+		for (const book of this.#books.values())
+			for (const member of book.members) if (member.worker === worker && member.pool === pool) return { book, member };
+		return null;
+	}
+
+	#add(
+		worker: number,
+		{ pool, book: name, size }: Extract<PlacesFromWorker, { type: 'places-open' }>,
+	): { readonly book: Book; readonly member: Member } {
+		let book = this.#books.get(name);
 		if (book === undefined) {
-			book = { pool, members: new Map(), orphans: new Set(), askedMs: Number.NEGATIVE_INFINITY };
-			this.#books.set(pool, book);
-		}
-		const member = book.members.get(worker);
-		if (member !== undefined) {
-			member.size = size;
-			return;
+			book = { name, members: new Set(), orphans: new Set(), askedMs: Number.NEGATIVE_INFINITY };
+			this.#books.set(name, book);
 		}
 		const fresh = { held: 0, target: 0, seq: 0, wanted: 0, wishedMs: 0, givenMs: 0, changed: true };
-		book.members.set(worker, { ...fresh, worker, size, servers: new Map() });
+		const member: Member = { ...fresh, worker, pool, size, leaving: false, servers: new Map() };
+		book.members.add(member);
+		return { book, member };
+	}
+
+	#open(book: Book, member: Member, { size, leaving }: Extract<PlacesFromWorker, { type: 'places-open' }>): void {
+		member.size = size;
+		if (member.leaving || !leaving) return;
+		member.leaving = true;
+		// What it has beyond that it gives back by and by.
+		this.#allot(member, 0);
+		this.#returnReserve(book, member.worker);
 	}
 
 	#hear(book: Book, member: Member, message: Extract<PlacesFromWorker, { type: 'places-state' }>): void {
@@ -146,18 +168,18 @@ export class Places {
 		}
 		if (lacking === 0 || this.#now() - book.askedMs < askMs) return;
 		book.askedMs = this.#now();
-		for (const { worker, target } of book.members.values())
-			if (worker !== member.worker && target > 0) this.#options.send(worker, { type: 'places-ask', pool: book.pool });
+		for (const { worker, pool, target } of book.members)
+			if (worker !== member.worker && target > 0) this.#options.send(worker, { type: 'places-ask', pool });
 	}
 
 	#settle(book: Book): void {
-		const members = [...book.members.values()];
+		const members = [...book.members];
 		if (members.length > 0) {
 			this.#shrink(book, members);
 			this.#give(book, members);
 			this.#takeBack(book, members);
 			this.#tell(book);
-		} else if (book.orphans.size === 0) this.#books.delete(book.pool);
+		} else if (book.orphans.size === 0) this.#books.delete(book.name);
 	}
 
 	/** What is free goes to those that want it, and then to those that have less than their part. */
@@ -201,7 +223,7 @@ export class Places {
 
 	/** From the one that has most beyond its part, of those that may give. False: none may. */
 	#takeOne(book: Book, may: (one: Member) => boolean): boolean {
-		const [donor] = [...book.members.values()]
+		const [donor] = [...book.members]
 			.filter(may)
 			.sort((one, other) => this.#surplusOf(book, other) - this.#surplusOf(book, one));
 		if (donor !== undefined) this.#allot(donor, donor.target - 1);
@@ -216,13 +238,16 @@ export class Places {
 
 	/** Those that have another number of places now; what they say from here on is of that. */
 	#tell(book: Book): void {
-		const { pool, members, orphans } = book;
-		for (const member of members.values()) {
+		const { members, orphans } = book;
+		for (const member of members) {
 			if (!member.changed) continue;
 			member.changed = false;
 			member.seq += 1;
-			const { worker, seq, target: places } = member;
-			const reserve = ![...orphans].some((orphan) => orphan.worker === worker);
+			const { worker, pool, seq, target: places, leaving } = member;
+			const reserve =
+				!leaving &&
+				![...orphans].some((orphan) => orphan.worker === worker) &&
+				![...members].some((other) => other.leaving && other.worker === worker);
 			this.#options.send(worker, { type: 'places-allot', pool, seq, places, reserve });
 		}
 	}
@@ -231,8 +256,8 @@ export class Places {
 		return this.#now() - wishedMs <= wishMs ? wanted : 0;
 	}
 
-	#partOf(book: Book, { worker }: Member): number {
-		return shareOf(sizeOf(book), worker, this.#options.workers);
+	#partOf(book: Book, { worker, leaving }: Member): number {
+		return leaving ? 0 : shareOf(sizeOf(book), worker, this.#options.workers);
 	}
 
 	/** What it has beyond its part, which is one at least for who wants one; below zero where it has less. */
@@ -242,18 +267,18 @@ export class Places {
 
 	/** Places that are on their way back. */
 	#coming({ members }: Book): number {
-		return sum([...members.values()], ({ held, target }) => held - target);
+		return sum([...members], ({ held, target }) => held - target);
 	}
 
 	/** Places that nobody has; below zero after the pool was made smaller. */
 	#free(book: Book): number {
-		const held = sum([...book.members.values()], (one) => one.held);
+		const held = sum([...book.members], (one) => one.held);
 		return sizeOf(book) - held - sum([...book.orphans], ({ places }) => places);
 	}
 
 	/** Wished for, and neither free nor on its way back. */
 	#lacking(book: Book): number {
-		const wished = sum([...book.members.values()], (one) => this.#wishOf(one));
+		const wished = sum([...book.members], (one) => this.#wishOf(one));
 		return Math.max(0, wished - Math.max(0, this.#free(book)) - this.#coming(book));
 	}
 
@@ -268,11 +293,11 @@ export class Places {
 					this.#forget(book, orphan);
 					continue;
 				}
-				const [asked] = book.members.keys();
+				const [asked] = book.members;
 				if (asked === undefined) continue;
 				this.#lastId += 1;
 				orphan.id = this.#lastId;
-				this.#options.send(asked, { type: 'places-check', pool: book.pool, id: orphan.id, servers });
+				this.#options.send(asked.worker, { type: 'places-check', pool: asked.pool, id: orphan.id, servers });
 			}
 			this.#settle(book);
 		}
@@ -283,15 +308,20 @@ export class Places {
 
 	#forget(book: Book, orphan: Orphan): void {
 		book.orphans.delete(orphan);
-		// Its reserve is its successor's now.
-		const successor = book.members.get(orphan.worker);
-		if (successor !== undefined) successor.changed = true;
+		this.#returnReserve(book, orphan.worker);
+	}
+
+	/** It may be the successor's now. */
+	#returnReserve({ members }: Book, worker: number): void {
+		for (const member of members) if (member.worker === worker) member.changed = true;
 	}
 }
 
 /** While a reload is under way some workers have read the new number and some have not: the smaller one holds. */
 function sizeOf({ members }: Book): number {
-	return Math.min(...[...members.values()].map(({ size }) => size));
+	const all = [...members];
+	const staying = all.filter(({ leaving }) => !leaving);
+	return Math.min(...(staying.length > 0 ? staying : all).map(({ size }) => size));
 }
 
 function sum<T>(of: readonly T[], value: (one: T) => number): number {

@@ -39,10 +39,11 @@ export class Shares {
 
 	/** Not yet filled with a pool. `name` is the same in all workers. */
 	open(name: string, bounds: PoolBounds, areGone: AreGone): SharedPool {
-		// One that is just let go may have the same name, when a change is taken back at once.
+		// One that is just let go may have the same name, when a change is taken back at once: they keep to one size together.
 		let pool = name;
 		for (let again = 1; this.#pools.has(pool); again += 1) pool = `${name} ${again}`;
 		const shared = new SharedPool(pool, bounds, {
+			book: name,
 			link: this.#link,
 			areGone,
 			closed: () => this.#pools.delete(pool),
@@ -57,6 +58,8 @@ export class Shares {
 }
 
 interface SharedParts {
+	/** The same in all workers. */
+	readonly book: string;
 	readonly link: PlacesLink;
 	readonly areGone: AreGone;
 	readonly closed: () => void;
@@ -70,6 +73,7 @@ export class SharedPool implements BackendPool {
 	#pool: CountedPool | null = null;
 	#places = 0;
 	#reserve = 0;
+	#leaving = false;
 	/** Its share of the reserve is its own. */
 	#reserved = false;
 	#seq = 0;
@@ -100,7 +104,7 @@ export class SharedPool implements BackendPool {
 	/** From now on it is at work; `pool` was made with `bounds`. */
 	fill(pool: CountedPool): this {
 		this.#pool = pool;
-		this.#send({ type: 'places-open', pool: this.#name, size: this.#bounds.size });
+		this.#open();
 		return this;
 	}
 
@@ -127,13 +131,16 @@ export class SharedPool implements BackendPool {
 
 	retire(error: GatewayError): void {
 		this.#inner.retire(error);
+		if (this.#leaving) return;
+		this.#leaving = true;
+		this.#open();
 	}
 
 	resize(bounds: PoolBounds): void {
 		const { size } = this.#bounds;
 		this.#bounds = bounds;
 		this.#keepTo(this.#places, this.#reserved);
-		if (size !== bounds.size) this.#send({ type: 'places-open', pool: this.#name, size: bounds.size });
+		if (size !== bounds.size) this.#open();
 	}
 
 	closeIdle(): void {
@@ -207,6 +214,11 @@ export class SharedPool implements BackendPool {
 		const any = reserve && this.#inner.stats.idle !== undefined;
 		this.#reserve = any ? shareOf(this.#bounds.reserve, worker, workers) : 0;
 		this.#inner.resize(this.bounds);
+	}
+
+	#open(): void {
+		const { size } = this.#bounds;
+		this.#send({ type: 'places-open', pool: this.#name, book: this.#parts.book, size, leaving: this.#leaving });
 	}
 
 	#tellOf({ target, pid, socket }: BackendConnection): void {

@@ -6,6 +6,10 @@ import { Places } from '../../../src/cli/workers/places.ts';
 
 const log = { info: () => undefined, warn: () => undefined, error: () => undefined };
 
+/** What a worker says of a pool that it has opened. */
+const opened = (size: number, pool = 'p', leaving = false) =>
+	({ type: 'places-open', pool, book: 'p', size, leaving }) as const;
+
 /** A worker as the book sees it: keeps to what it is allotted as soon as it can. */
 class Worker {
 	/** Connections that it has. */
@@ -61,7 +65,7 @@ class House {
 
 	start(number: number): void {
 		this.workers.set(number, new Worker());
-		this.places.receive(number, { type: 'places-open', pool: 'p', size: this.size });
+		this.places.receive(number, opened(this.size));
 	}
 
 	die(number: number): Worker {
@@ -202,18 +206,51 @@ test('a smaller size holds at once, a larger one when all have read it', () => {
 	const house = new House(2, 6);
 	for (const number of [1, 2]) house.of(number).clients = 3;
 	house.settle();
-	house.places.receive(1, { type: 'places-open', pool: 'p', size: 2 });
+	house.places.receive(1, opened(2));
 	house.settle();
 	expect([house.of(1).places, house.of(2).places]).toEqual([1, 1]);
 	for (const worker of house.workers.values()) worker.used = Math.min(worker.used, worker.places);
 	house.settle();
-	house.places.receive(2, { type: 'places-open', pool: 'p', size: 2 });
-	house.places.receive(1, { type: 'places-open', pool: 'p', size: 8 });
+	house.places.receive(2, opened(2));
+	house.places.receive(1, opened(8));
 	house.settle();
 	expect(house.total).toBe(2);
-	house.places.receive(2, { type: 'places-open', pool: 'p', size: 8 });
+	house.places.receive(2, opened(8));
 	house.settle();
 	expect([house.of(1).used, house.of(2).used]).toEqual([3, 3]);
+});
+
+test('a pool that is let go and the one that takes its place keep to the size together', () => {
+	const house = new House(2, 4);
+	for (const number of [1, 2]) house.of(number).clients = 2;
+	house.settle();
+	/** The last word to each pool. */
+	const allotted: Record<string, { places: number; seq: number; reserve: boolean }> = {};
+	const hear = (): Record<string, unknown> => {
+		for (const { number, message } of house.mail.splice(0))
+			if (message.type === 'places-allot') allotted[`${number} ${message.pool}`] = message;
+		return Object.fromEntries(
+			Object.entries(allotted).map(([pool, { places, reserve }]) => [pool, reserve ? places : [places]]),
+		);
+	};
+	const says = (worker: number, pool: string, held: number, wanted = 0): void => {
+		const { seq = 0 } = allotted[`${worker} ${pool}`] ?? {};
+		house.places.receive(worker, { type: 'places-state', pool, seq, held, wanted, spare: 0 });
+	};
+	// Moved, and moved back at once: worker 1 has clients in the former one still, worker 2 has none and the same name again.
+	house.places.receive(1, opened(4, 'p', true));
+	house.places.receive(1, opened(4, 'p 1'));
+	expect(hear()).toEqual({ '1 p': [0], '1 p 1': [0] });
+	house.places.receive(2, { type: 'places-closed', pool: 'p' });
+	house.places.receive(2, opened(4));
+	expect(hear()).toEqual({ '1 p': [0], '1 p 1': [2], '2 p': 0 });
+	says(1, 'p', 1);
+	expect(hear()).toEqual({ '1 p': [0], '1 p 1': [2], '2 p': 1 });
+	says(2, 'p', 1, 3);
+	expect(hear()).toEqual({ '1 p': [0], '1 p 1': [2], '2 p': 1 });
+	house.places.receive(1, { type: 'places-closed', pool: 'p' });
+	expect(hear()).toEqual({ '1 p': [0], '1 p 1': 2, '2 p': 2 });
+	house.places.close();
 });
 
 test('whatever happens in whatever order, the size is never exceeded, and in the end nothing is lost', () => {

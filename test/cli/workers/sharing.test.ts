@@ -7,7 +7,7 @@ import pg from 'pg';
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest';
 import { parse, stringify } from 'yaml';
 import { GATEWAY_ROLE } from '../../../src/cli/demo/shop.ts';
-import { SERVICE_PASSWORD, startGateway, type TestConfig, type TestGateway } from '../../support/gateway.ts';
+import { SERVICE_PASSWORD, shopDatabase, startGateway, type TestConfig, type TestGateway } from '../../support/gateway.ts';
 import { otherConfig, patience, type Served, serveProcess } from '../../support/serving.ts';
 
 vi.setConfig({ testTimeout: 300_000 });
@@ -17,12 +17,17 @@ const rules = ['shop', 'shop_tx', 'shop_few'].flatMap((name) => [
 	`p, *, ${name}, connect, allow`,
 	`p, *, ${name}.public.offices, select, allow`,
 ]);
+rules.push(
+	'p, *, shop_tx.public.ledger, insert, allow',
+	...['connect', 'alter'].map((action) => `p, user:app, portcullis, ${action}, allow`),
+);
+const ledger = `create table public.ledger (who int); grant select, insert on public.ledger to ${GATEWAY_ROLE}`;
 
 let world: TestGateway;
 let served: Served;
 const open = new Set<pg.Client>();
 beforeAll(async () => {
-	world = await startGateway({ policies: { 'policy.csv': `${rules.join('\n')}\n`, 'masks.yaml': '{}' } });
+	world = await startGateway({ setup: ledger, policies: { 'policy.csv': `${rules.join('\n')}\n`, 'masks.yaml': '{}' } });
 	const file = await otherConfig(world, 'sharing', (config) => {
 		const { shop } = config.databases;
 		config['workers'] = 2;
@@ -71,20 +76,20 @@ async function inTurn(count: number, database: string): Promise<pg.Client[]> {
 const pooled = `select count(*)::int as n from pg_stat_activity
 	where usename = '${GATEWAY_ROLE}' and datname = current_database() and application_name <> 'portcullis'`;
 
-async function countOfPooled(): Promise<number> {
-	const [row] = await world.backend.sql(pooled);
+async function countOfPooled(database = world.backend): Promise<number> {
+	const [row] = await database.sql(pooled);
 	return Number(row?.['n']);
 }
 
 /** The largest number of server connections while `act` runs. */
-async function mostDuring(act: () => Promise<void>): Promise<number> {
+async function mostDuring(act: () => Promise<void>, database = world.backend): Promise<number> {
 	// Those of the test before are about to go.
-	await vi.waitFor(async () => expect(await countOfPooled()).toBeLessThanOrEqual(size), patience);
+	await vi.waitFor(async () => expect(await countOfPooled(database)).toBeLessThanOrEqual(size), patience);
 	let most = 0;
 	let going = true;
 	const look = async (): Promise<void> => {
 		while (going) {
-			most = Math.max(most, await countOfPooled());
+			most = Math.max(most, await countOfPooled(database));
 			await sleep(5);
 		}
 	};
@@ -208,13 +213,119 @@ test('places of a worker that is killed come back when its connections are gone,
 	expect(most).toBe(size);
 });
 
+async function configure(change: (config: TestConfig) => void): Promise<void> {
+	const config = parse(await readFile(served.configFile, 'utf8')) as TestConfig;
+	change(config);
+	await writeFile(served.configFile, stringify(config));
+}
+
+interface Work {
+	done: number;
+	readonly errors: unknown[];
+	stop(): Promise<void>;
+}
+
+/** Transactions and statements by themselves, one after the other, until they are stopped. */
+function working(clients: readonly pg.Client[]): Work {
+	let going = true;
+	const insert = { name: 'insert', text: 'insert into public.ledger values ($1)' };
+	const works = clients.map(async (client, who) => {
+		while (going) {
+			try {
+				await client.query('begin');
+				await client.query(insert, [who]);
+				await client.query('commit');
+				await client.query(insert, [who]);
+				work.done += 1;
+			} catch (error) {
+				work.errors.push(error);
+				return;
+			}
+		}
+	});
+	const work: Work = {
+		done: 0,
+		errors: [],
+		stop: async () => {
+			going = false;
+			await Promise.all(works);
+		},
+	};
+	return work;
+}
+
+async function more(work: Work): Promise<void> {
+	const had = work.done;
+	await vi.waitFor(() => expect(work.done + 1000 * work.errors.length).toBeGreaterThan(had + 10), patience);
+}
+
+test('a database that is moved takes the clients of both workers along, and its places are those of one pool', async () => {
+	const there = await shopDatabase(ledger);
+	try {
+		const console = await connect('portcullis');
+		const clients = await inTurn(8, 'shop_tx');
+		const work = working(clients);
+		/** What is left of a former one is closed by both. */
+		const left = (): number => served.lines('nothing is left of a database as it was configured before').length;
+		const moveTo = async (dbname: string): Promise<void> => {
+			await configure((config) => {
+				config.databases['shop_tx'] = { ...config.databases['shop_tx'], dbname };
+			});
+			await console.query('reload');
+		};
+		const before = left();
+		const mostThere = mostDuring(
+			() =>
+				mostDuring(async () => {
+					await more(work);
+					await console.query('pause shop_tx');
+					await moveTo(there.database);
+					expect((await console.query('show databases')).rows).toContainEqual(
+						expect.objectContaining({ name: 'shop_tx', database: there.database, paused: 1, pool_size: size }),
+					);
+					await console.query('resume shop_tx');
+					await more(work);
+					// There and back, while somebody is in a transaction at the one that is let go, and then again.
+					const [slow] = await inTurn(1, 'shop_tx');
+					await slow?.query('begin');
+					await slow?.query('insert into public.ledger values (-1)');
+					for (const database of [world.backend, there, world.backend]) {
+						await moveTo(database.database);
+						await more(work);
+					}
+					await slow?.query('commit');
+					await vi.waitFor(() => expect(left()).toBe(before + 8), patience);
+					await more(work);
+				}).then((most) => expect(most).toBe(size)),
+			there,
+		);
+		expect(await mostThere).toBeLessThanOrEqual(size);
+		await work.stop();
+		expect(work.errors).toEqual([]);
+		const counts = await Promise.all(
+			[world.backend, there].map((database) => database.sql('select count(*)::int as n from public.ledger where who >= 0')),
+		);
+		expect(counts.flat().reduce((sum, { n }) => sum + Number(n), 0)).toBe(2 * work.done);
+		// All of its places are there for either of the two workers.
+		for (const half of [0, 1]) await atOnce(clients.filter((_, index) => index % 2 === half));
+		await vi.waitFor(async () => {
+			const pools = (await console.query('show pools')).rows as Record<string, unknown>[];
+			const mine = pools.filter(({ database }) => database === 'shop_tx');
+			expect(mine).toEqual([expect.objectContaining({ cl_waiting: 0, sv_active: 0, sv_login: 0 })]);
+		}, patience);
+		expect(await countOfPooled(there)).toBe(0);
+	} finally {
+		await end(...open);
+		await there.drop();
+	}
+});
+
 test('another size holds in all workers after a reload', async () => {
 	const clients = await inTurn(8, 'shop_tx');
 	const resize = async (to: number): Promise<void> => {
-		const text = await readFile(served.configFile, 'utf8');
-		const config = parse(text) as TestConfig;
-		config.databases['shop_tx'] = { ...config.databases['shop_tx'], pool: { mode: 'transaction', size: to } };
-		await writeFile(served.configFile, stringify(config));
+		await configure((config) => {
+			config.databases['shop_tx'] = { ...config.databases['shop_tx'], pool: { mode: 'transaction', size: to } };
+		});
 		const had = served.lines('configuration was reloaded').length;
 		served.signal('SIGHUP');
 		await vi.waitFor(() => expect(served.lines('configuration was reloaded')).toHaveLength(had + 2), patience);
