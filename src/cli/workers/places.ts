@@ -74,7 +74,8 @@ export class Places {
 	}
 
 	receive(worker: number, message: PlacesFromWorker): void {
-		const found = this.#find(worker, message.pool) ?? (message.type === 'places-open' ? this.#add(worker, message) : null);
+		const found =
+			this.#find(worker, message.pool) ?? (message.type === 'places-open' ? this.#add(worker, message) : null);
 		if (found === null) return;
 		const { book, member } = found;
 		switch (message.type) {

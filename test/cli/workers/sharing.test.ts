@@ -7,7 +7,13 @@ import pg from 'pg';
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest';
 import { parse, stringify } from 'yaml';
 import { GATEWAY_ROLE } from '../../../src/cli/demo/shop.ts';
-import { SERVICE_PASSWORD, shopDatabase, startGateway, type TestConfig, type TestGateway } from '../../support/gateway.ts';
+import {
+	SERVICE_PASSWORD,
+	shopDatabase,
+	startGateway,
+	type TestConfig,
+	type TestGateway,
+} from '../../support/gateway.ts';
 import { otherConfig, patience, type Served, serveProcess } from '../../support/serving.ts';
 
 vi.setConfig({ testTimeout: 300_000 });
@@ -27,7 +33,10 @@ let world: TestGateway;
 let served: Served;
 const open = new Set<pg.Client>();
 beforeAll(async () => {
-	world = await startGateway({ setup: ledger, policies: { 'policy.csv': `${rules.join('\n')}\n`, 'masks.yaml': '{}' } });
+	world = await startGateway({
+		setup: ledger,
+		policies: { 'policy.csv': `${rules.join('\n')}\n`, 'masks.yaml': '{}' },
+	});
 	const file = await otherConfig(world, 'sharing', (config) => {
 		const { shop } = config.databases;
 		config['workers'] = 2;
@@ -303,7 +312,9 @@ test('a database that is moved takes the clients of both workers along, and its 
 		await work.stop();
 		expect(work.errors).toEqual([]);
 		const counts = await Promise.all(
-			[world.backend, there].map((database) => database.sql('select count(*)::int as n from public.ledger where who >= 0')),
+			[world.backend, there].map((database) =>
+				database.sql('select count(*)::int as n from public.ledger where who >= 0'),
+			),
 		);
 		expect(counts.flat().reduce((sum, { n }) => sum + Number(n), 0)).toBe(2 * work.done);
 		// All of its places are there for either of the two workers.
