@@ -1,5 +1,5 @@
 /** From rows of text to the nouns of the catalogue; throws CatalogFormatError on anything that the queries never give. */
-import type { Cast, Column, Operator, Relation, RelationKind, Routine, Type } from './snapshot.ts';
+import type { Cast, Column, Operator, OperatorClass, Relation, RelationKind, Routine, Type } from './snapshot.ts';
 
 export type Row = readonly (string | null)[];
 
@@ -22,10 +22,16 @@ export interface PackedRelation {
 	readonly columns: string;
 }
 
+/** What format_type says of a type, and of what it is without the domains over it; null for what no domain checks. */
+export interface ColumnType {
+	readonly name: string;
+	readonly plain: string | null;
+}
+
 /** Names that a column's numbers stand for. */
 export interface ColumnNames {
-	/** `${type oid} ${typmod}` to format_type of them. */
-	readonly types: ReadonlyMap<string, string>;
+	/** By `${type oid} ${typmod}`. */
+	readonly types: ReadonlyMap<string, ColumnType>;
 	/** Oid to the qualified, quoted name. */
 	readonly collations: ReadonlyMap<number, string>;
 }
@@ -83,6 +89,7 @@ export function unpackRelation(
 		hasInsertTriggers: packed.flags.includes('i'),
 		readRunsCode: packed.flags.includes('u'),
 		writeRunsCode: packed.flags.includes('w'),
+		copiesCode: packed.flags.includes('l'),
 		usesSequence: packed.flags.includes('s'),
 		rowType: packed.rowType,
 	};
@@ -90,18 +97,23 @@ export function unpackRelation(
 
 function decodeColumns(json: string, names: ColumnNames): Column[] {
 	if (json === '') return [];
-	const columns = JSON.parse(json) as [number, string, number, number, number, number][];
-	return columns.map(([attnum, name, typeOid, typmod, flags, collation]) => ({
+	const columns = JSON.parse(json) as [number, string, number, number, number, number, number[]?][];
+	return columns.map(([attnum, name, typeOid, typmod, flags, collation, computedFrom]) => ({
 		name,
 		attnum,
 		typeOid,
-		// '???' is what format_type says of a type that is gone: it runs nowhere.
-		type: names.types.get(`${typeOid} ${typmod}`) ?? '???',
+		...typeNames(names.types.get(`${typeOid} ${typmod}`)),
 		notNull: (flags & 1) !== 0,
 		hasDefault: (flags & 2) !== 0,
 		generated: (flags & 4) !== 0 ? 'stored' : (flags & 8) !== 0 ? 'virtual' : '',
 		collation: collation === 0 ? null : (names.collations.get(collation) ?? '"???"'),
+		...(computedFrom === undefined ? {} : { computedFrom }),
 	}));
+}
+
+/** '???' is what format_type says of a type that is gone: it runs nowhere. */
+function typeNames({ name, plain }: ColumnType = { name: '???', plain: null }): Pick<Column, 'type' | 'plainType'> {
+	return plain === null ? { type: name } : { type: name, plainType: plain };
 }
 
 const ROUTINE_KINDS: Readonly<Record<string, Routine['kind']>> = {
@@ -175,6 +187,17 @@ export function decodeCast(row: Row): Cast {
 		target: int(row[1]),
 		routine: int(row[2]),
 		context: known(CONTEXTS, row[3]),
+	};
+}
+
+export function decodeOperatorClass(row: Row): OperatorClass {
+	return {
+		schema: text(row[0]),
+		name: text(row[1]),
+		type: int(row[2]),
+		isDefault: bool(row[3]),
+		operators: oids(text(row[4])),
+		routines: oids(text(row[5])),
 	};
 }
 

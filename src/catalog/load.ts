@@ -3,8 +3,10 @@ import type { CatalogConnection } from './connection.ts';
 import {
 	bool,
 	CatalogFormatError,
+	type ColumnType,
 	decodeCast,
 	decodeOperator,
+	decodeOperatorClass,
 	decodeRoutine,
 	decodeType,
 	int,
@@ -22,6 +24,7 @@ import {
 	definitionsQuery,
 	fingerprintQuery,
 	identityQuery,
+	operatorClassesQuery,
 	operatorsQuery,
 	type Part,
 	relationsOf,
@@ -40,7 +43,7 @@ export interface Server {
 	readonly user: string;
 	readonly builtin: IndexedObjects;
 	readonly collations: ReadonlyMap<number, string>;
-	readonly columnTypes: ReadonlyMap<string, string>;
+	readonly columnTypes: ReadonlyMap<string, ColumnType>;
 }
 
 /** Equal fingerprints: nothing that a snapshot holds has changed in between. */
@@ -103,6 +106,7 @@ export async function loadSnapshot(
 	const collations = new Map([...server.collations, ...(await loadCollations(connection, 'user'))]);
 	const columnTypes = new Map([...server.columnTypes, ...(await loadColumnTypes(connection, 'user'))]);
 	const objects = await loadObjects(connection, 'user', makeIntern());
+	const operatorClasses = (await connection.query(operatorClassesQuery)).map((row) => decodeOperatorClass(row));
 	const definitions = await loadDefinitions(connection, whenLocked);
 	await connection.query('rollback');
 	const made = new IndexedObjects({
@@ -114,6 +118,7 @@ export async function loadSnapshot(
 		revision,
 		serverVersion: server.version,
 		user: server.user,
+		operatorClasses,
 		schemas: new Map(schemas.map((row) => [text(row[0]), bool(row[1])])),
 	};
 	return {
@@ -144,9 +149,9 @@ async function loadCollations(connection: CatalogConnection, part: Part): Promis
 	return new Map(rows.map((row) => [int(row[0]), text(row[1])]));
 }
 
-async function loadColumnTypes(connection: CatalogConnection, part: Part): Promise<Map<string, string>> {
+async function loadColumnTypes(connection: CatalogConnection, part: Part): Promise<Map<string, ColumnType>> {
 	const rows = await connection.query(columnTypesQuery(relationsOf(part)));
-	return new Map(rows.map((row) => [`${text(row[0])} ${text(row[1])}`, text(row[2])]));
+	return new Map(rows.map((row) => [`${text(row[0])} ${text(row[1])}`, { name: text(row[2]), plain: row[3] ?? null }]));
 }
 
 /**

@@ -1,6 +1,15 @@
 /** A snapshot in memory: the objects that come with the server (shared by all snapshots of it) and those made since. */
 import { type ColumnNames, type PackedRelation, unpackRelation } from './decode.ts';
-import type { Cast, CatalogSnapshot, Operator, Relation, Routine, SchemaObjects, Type } from './snapshot.ts';
+import type {
+	Cast,
+	CatalogSnapshot,
+	Operator,
+	OperatorClass,
+	Relation,
+	Routine,
+	SchemaObjects,
+	Type,
+} from './snapshot.ts';
 
 /** What one load gave of one part of the catalogue. */
 export interface Objects {
@@ -129,6 +138,7 @@ export interface SnapshotHead {
 	readonly revision: number;
 	readonly serverVersion: number;
 	readonly user: string;
+	readonly operatorClasses: readonly OperatorClass[];
 	/** Schema name to whether the gateway's role may use it. */
 	readonly schemas: ReadonlyMap<string, boolean>;
 }
@@ -138,6 +148,7 @@ export class MemorySnapshot implements CatalogSnapshot {
 	readonly serverVersion: number;
 	readonly user: string;
 	readonly userCasts: readonly Cast[];
+	readonly operatorClasses: readonly OperatorClass[];
 	readonly #schemas: ReadonlyMap<string, boolean>;
 	readonly #builtin: IndexedObjects;
 	readonly #made: IndexedObjects;
@@ -147,6 +158,7 @@ export class MemorySnapshot implements CatalogSnapshot {
 		this.serverVersion = head.serverVersion;
 		this.user = head.user;
 		this.userCasts = made.casts;
+		this.operatorClasses = head.operatorClasses;
 		this.#schemas = head.schemas;
 		this.#builtin = builtin;
 		this.#made = made;

@@ -93,9 +93,9 @@ function literal(value: string): string {
 
 function decodeDetailed(row: Row, all: readonly Row[]): Relation {
 	const packed = packRelation(row, (same) => same);
-	const details = JSON.parse(row[9] ?? '[]') as [number, number, string, number, string | null][];
+	const details = JSON.parse(row[9] ?? '[]') as [number, number, string, number, string | null, string | null][];
 	const names = {
-		types: new Map(details.map(([type, typmod, name]) => [`${type} ${typmod}`, name])),
+		types: new Map(details.map(([type, typmod, name, , , plain]) => [`${type} ${typmod}`, { name, plain }])),
 		collations: new Map(details.map(([, , , collation, name]) => [collation, name ?? '"???"'])),
 	};
 	const oid = text(row[0]);
@@ -121,7 +121,7 @@ export function overlay(
 /** The relation of that name that every session sees, whatever lies over the snapshot for one of them. */
 export function committedRelation(snapshot: CatalogSnapshot, schema: string, name: string): Relation | undefined {
 	let at = snapshot;
-	while (at instanceof Overlay) at = at.below;
+	while (at.below !== undefined) at = at.below;
 	return at.relation(schema, name);
 }
 
@@ -130,6 +130,7 @@ class Overlay implements CatalogSnapshot {
 	readonly serverVersion: number;
 	readonly user: string;
 	readonly userCasts: CatalogSnapshot['userCasts'];
+	readonly operatorClasses: CatalogSnapshot['operatorClasses'];
 	readonly below: CatalogSnapshot;
 	readonly #relations: readonly Relation[];
 	readonly #byOid: ReadonlyMap<number, Relation>;
@@ -146,6 +147,7 @@ class Overlay implements CatalogSnapshot {
 		this.serverVersion = below.serverVersion;
 		this.user = below.user;
 		this.userCasts = below.userCasts;
+		this.operatorClasses = below.operatorClasses;
 		this.below = below;
 		this.#relations = relations;
 		this.#byOid = new Map(relations.filter(({ oid }) => oid !== 0).map((relation) => [relation.oid, relation]));

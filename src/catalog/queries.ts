@@ -46,64 +46,97 @@ export function relationsOf(part: Part): RelationChoice {
 /**
  * Relations with which code runs that is not PostgreSQL's own: of triggers, constraints, defaults, generated columns, indexes,
  * domains, policies and views. What comes with the server has no entries in pg_depend. A foreign key that acts on the
- * referencing table brings along what that one has.
+ * referencing table brings along what that one has. `copied`: by what LIKE copies (defaults, checks, indexes), and not an extension's.
  */
 const USERS_CODE = `
 	with recursive code as (
-		select t.tgrelid as rel, false as on_read from pg_trigger t
+		select t.tgrelid as rel, false as on_read, false as copied from pg_trigger t
 		where not t.tgisinternal and t.tgenabled <> 'D' and t.tgfoid >= ${FIRST_NORMAL_OID}
 		union
-		select v.rel, v.on_read from pg_depend d, lateral (
-			select k.conrelid as rel, false as on_read from pg_constraint k
+		select v.rel, v.on_read, v.copied and not exists (
+			select from pg_depend e where e.classid = d.refclassid and e.objid = d.refobjid and e.deptype = 'e'
+		) from pg_depend d, lateral (
+			select k.conrelid as rel, false as on_read, true as copied from pg_constraint k
 			where d.classid = 'pg_constraint'::regclass and k.oid = d.objid and k.conrelid <> 0
 			union all
-			select a.attrelid, false from pg_constraint k join pg_attribute a on a.atttypid = k.contypid
+			select a.attrelid, false, false from pg_constraint k join pg_attribute a on a.atttypid = k.contypid
 			where d.classid = 'pg_constraint'::regclass and k.oid = d.objid and k.contypid <> 0
 			union all
-			select f.adrelid, true from pg_attrdef f where d.classid = 'pg_attrdef'::regclass and f.oid = d.objid
+			select f.adrelid, true, true from pg_attrdef f where d.classid = 'pg_attrdef'::regclass and f.oid = d.objid
 				and exists (select from pg_attribute a
 					where a.attrelid = f.adrelid and a.attnum = f.adnum and a.attgenerated = 'v')
 			union all
-			select f.adrelid, false from pg_attrdef f where d.classid = 'pg_attrdef'::regclass and f.oid = d.objid
+			select f.adrelid, false, true from pg_attrdef f where d.classid = 'pg_attrdef'::regclass and f.oid = d.objid
 			union all
-			select i.indrelid, false from pg_index i where d.classid = 'pg_class'::regclass and i.indexrelid = d.objid
+			select i.indrelid, false, true from pg_index i where d.classid = 'pg_class'::regclass and i.indexrelid = d.objid
 			union all
-			select d.objid, false where d.classid = 'pg_class'::regclass
+			select d.objid, false, false where d.classid = 'pg_class'::regclass
 			union all
-			select r.ev_class, true from pg_rewrite r where d.classid = 'pg_rewrite'::regclass and r.oid = d.objid
+			select r.ev_class, true, false from pg_rewrite r where d.classid = 'pg_rewrite'::regclass and r.oid = d.objid
 			union all
-			select p.polrelid, true from pg_policy p where d.classid = 'pg_policy'::regclass and p.oid = d.objid
+			select p.polrelid, true, false from pg_policy p where d.classid = 'pg_policy'::regclass and p.oid = d.objid
 		) v
 		where d.refclassid in ('pg_proc'::regclass, 'pg_operator'::regclass)
 	), reached as (
-		select rel, on_read from code
+		select rel, on_read, copied from code
 		union
-		select k.confrelid, false from reached join pg_constraint k on k.conrelid = reached.rel and k.contype = 'f'
+		select k.confrelid, false, false from reached join pg_constraint k on k.conrelid = reached.rel and k.contype = 'f'
 		where k.confdeltype in ('c', 'n', 'd') or k.confupdtype in ('c', 'n', 'd')
 	)
-	select rel, bool_or(on_read) as on_read from reached group by rel`;
+	select rel, bool_or(on_read) as on_read, bool_or(copied) as copied from reached group by rel`;
+
+/** Attnums of the columns that the generated column `a` is computed from. Servers before 15 note them of the column, not of its expression. */
+const COMPUTED_FROM = `(
+		select coalesce(json_agg(distinct d.refobjsubid), '[]') from pg_depend d
+		where d.refclassid = 'pg_class'::regclass and d.refobjid = a.attrelid and d.refobjsubid > 0 and d.refobjsubid <> a.attnum and (
+			d.classid = 'pg_class'::regclass and d.objid = a.attrelid and d.objsubid = a.attnum
+			or d.classid = 'pg_attrdef'::regclass
+				and d.objid = (select f.oid from pg_attrdef f where f.adrelid = a.attrelid and f.adnum = a.attnum))
+	)`;
+
+/**
+ * What a value of type `type` under modifier `typmod` is without the domains over it, as format_type prints it; null where no
+ * domain checks values.
+ */
+function withoutDomain(type: string, typmod: string): string {
+	const checks = `y.typnotnull or exists (select from pg_constraint k where k.contypid = y.oid)`;
+	return `(
+	with recursive d as (
+		select y.typbasetype as base, case when ${typmod} >= 0 then ${typmod} else y.typtypmod end as typmod, ${checks} as checked
+		from pg_type y where y.oid = ${type} and y.typtype = 'd'
+		union all
+		select y.typbasetype, case when d.typmod >= 0 then d.typmod else y.typtypmod end, d.checked or ${checks}
+		from d join pg_type y on y.oid = d.base and y.typtype = 'd'
+	)
+	select format_type(d.base, d.typmod) from d join pg_type b on b.oid = d.base and b.typtype <> 'd' where d.checked
+)`;
+}
 
 /**
  * Rows, one a relation: oid, schema, name, relkind, reltype, flags (letters: t temporary, r rules, g triggers, i on INSERT, u and w: a
- * user's code runs when it is read and when it is written, s: writing it may take a number from a sequence), primary key
+ * user's code runs when it is read and when it is written, l: LIKE copies a user's code, s: writing it may take a number from a sequence), primary key
  * (attnums), parents (oids), columns as JSON [attnum, name, type, typmod, flags, collation] with flags 1 not null,
- * 2 default, 4 stored, 8 virtual and collation 0 where it is the type's own. Columns of indexes are left out.
+ * 2 default, 4 stored, 8 virtual and collation 0 where it is the type's own; of a generated column also the attnums that it is
+ * computed from. Columns of indexes are left out.
  */
 export function relationsQuery({ where, attributes }: RelationChoice): string {
 	return `
 select c.oid, n.nspname, c.relname, c.relkind::text, c.reltype,
 	case when c.relpersistence = 't' then 't' else '' end
 		|| case when r.ev_class is null then '' else 'r' end || case when g.tgrelid is null then '' when g.on_insert then 'gi' else 'g' end
-		|| case when u.rel is null then '' when u.on_read then 'uw' else 'w' end || case when s.rel is null then '' else 's' end,
+		|| case when u.rel is null then '' when u.on_read then 'uw' else 'w' end || case when u.copied then 'l' else '' end || case when s.rel is null then '' else 's' end,
 	(select string_agg(k::text, ' ' order by o) from unnest(i.indkey) with ordinality x(k, o) where o <= i.indnkeyatts),
 	h.parents, a.columns
 from pg_class c
 join pg_namespace n on n.oid = c.relnamespace
 left join (
-	select a.attrelid, json_agg(json_build_array(a.attnum, a.attname, a.atttypid::int8, a.atttypmod,
-		a.attnotnull::int + 2 * (a.atthasdef or a.attidentity <> '')::int
-			+ case a.attgenerated when 's' then 4 when 'v' then 8 else 0 end,
-		case when a.attcollation = t.typcollation then 0 else a.attcollation::int8 end) order by a.attnum)::text as columns
+	select a.attrelid, json_agg(case a.attgenerated when '' then json_build_array(a.attnum, a.attname, a.atttypid::int8, a.atttypmod,
+		a.attnotnull::int + 2 * (a.atthasdef or a.attidentity <> '')::int,
+		case when a.attcollation = t.typcollation then 0 else a.attcollation::int8 end)
+	else json_build_array(a.attnum, a.attname, a.atttypid::int8, a.atttypmod,
+		a.attnotnull::int + 2 + case a.attgenerated when 's' then 4 else 8 end,
+		case when a.attcollation = t.typcollation then 0 else a.attcollation::int8 end, ${COMPUTED_FROM}) end
+		order by a.attnum)::text as columns
 	from pg_attribute a
 	join pg_class ac on ac.oid = a.attrelid and ac.relkind in ('r', 'p', 'v', 'm', 'f', 'S', 'c')
 	join pg_type t on t.oid = a.atttypid
@@ -133,13 +166,13 @@ where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S', 'c', 'i', 'I') and n.nspname !
 
 /**
  * The rows of `relationsQuery` with two cells more: JSON [type, typmod, format_type, collation, its qualified and quoted
- * name] of each column, and the definition of a view.
+ * name, what it is without a domain or null] of each column, and the definition of a view.
  */
 export function withDetails(relations: string): string {
 	return `
 select r.*, (
 	select json_agg(json_build_array(a.atttypid::int8, a.atttypmod, format_type(a.atttypid, a.atttypmod), a.attcollation::int8,
-		quote_ident(n.nspname) || '.' || quote_ident(l.collname)))::text
+		quote_ident(n.nspname) || '.' || quote_ident(l.collname), ${withoutDomain('a.atttypid', 'a.atttypmod')}))::text
 	from pg_attribute a
 	left join pg_collation l on l.oid = a.attcollation
 	left join pg_namespace n on n.oid = l.collnamespace
@@ -148,10 +181,10 @@ select r.*, (
 from (${relations}) r (oid, schema, name, kind, row_type, flags, primary_key, parents, columns)`;
 }
 
-/** Rows: type oid, typmod, format_type of both, for all types of columns. */
+/** Rows: type oid, typmod, format_type of both, what it is without a domain or null, for all types of columns. */
 export function columnTypesQuery({ attributes }: Pick<RelationChoice, 'attributes'>): string {
 	return `
-select t, m, format_type(t, m)
+select t, m, format_type(t, m), ${withoutDomain('t', 'm')}
 from (select distinct a.atttypid as t, a.atttypmod as m from pg_attribute a where a.attnum > 0 and not a.attisdropped
 	and ${attributes}) d`;
 }
@@ -228,6 +261,19 @@ export function castsQuery(part: Part): string {
 	return `select castsource, casttarget, castfunc, castcontext::text from pg_cast where ${ofPart(part, 'oid')}`;
 }
 
+/** Rows, one an operator class that did not come with the server: schema, name, type, default, operators and routines of its family (oids). */
+export const operatorClassesQuery = `
+select n.nspname, c.opcname, c.opcintype, c.opcdefault,
+	array_to_string(array(select a.amopopr from pg_amop a where a.amopfamily = c.opcfamily), ' '),
+	array_to_string(array(
+		select p.amproc::oid from pg_amproc p where p.amprocfamily = c.opcfamily
+		union
+		select o.oprcode::oid from pg_amop a join pg_operator o on o.oid = a.amopopr where a.amopfamily = c.opcfamily
+	), ' ')
+from pg_opclass c
+join pg_namespace n on n.oid = c.opcnamespace
+where ${ofPart('user', 'c.oid')}`;
+
 /**
  * Rows: oid and definition of a view or materialized view; the definition is null where somebody holds the view or one of
  * its relations so that printing it would wait. It may wait all the same when somebody takes one just now.
@@ -285,6 +331,9 @@ with temporary_schemas as (
 		`select 13, count(*), sum(hash_record_extended(row(oid, xmin), 13)) from pg_collation where ${ofPart('user', 'oid')}`,
 		`select 14, count(*), sum(hash_record_extended(row(oid, xmin), 14)) from pg_policy
 		where polrelid not in (select oid from temporary)`,
+		`select 15, count(*), sum(hash_record_extended(row(oid, xmin), 15)) from pg_opclass where ${ofPart('user', 'oid')}`,
+		`select 16, count(*), sum(hash_record_extended(row(oid, xmin), 16)) from pg_amproc where ${ofPart('user', 'oid')}`,
+		`select 17, count(*), sum(hash_record_extended(row(oid, xmin), 17)) from pg_amop where ${ofPart('user', 'oid')}`,
 	].join('\n\tunion all ')}
 )
 select text, extract(epoch from clock_timestamp() - statement_timestamp()) * 1000

@@ -17,10 +17,14 @@ export interface Column {
 	readonly typeOid: number;
 	/** format_type(atttypid, atttypmod) under an empty search_path: can be spliced after `::` as it stands. */
 	readonly type: string;
+	/** The same without the domains over it, where one of them checks its values, which a mask need not be. Missing: it has none such. */
+	readonly plainType?: string;
 	readonly notNull: boolean;
 	readonly hasDefault: boolean;
 	/** '' | 'stored' | 'virtual' */
 	readonly generated: '' | 'stored' | 'virtual';
+	/** Attnums of the columns that a generated one is computed from. Missing: none. */
+	readonly computedFrom?: readonly number[];
 	/** Schema-qualified, quoted collation when it is not the type's default. */
 	readonly collation: string | null;
 }
@@ -55,6 +59,8 @@ export interface Relation {
 	readonly readRunsCode?: boolean;
 	/** The same when it is written: of triggers, checks, defaults, indexes, domains, and of tables that refer to it. */
 	readonly writeRunsCode?: boolean;
+	/** A user's code, and none of an extension's, is in what CREATE TABLE ... LIKE copies of it: defaults, checks, indexes. Missing: no. */
+	readonly copiesCode?: boolean;
 	/** Writing it may take a number from a sequence (a default, an identity column). */
 	readonly usesSequence?: boolean;
 	/** For composite types: the type of the row; pg_class.reltype. */
@@ -129,6 +135,20 @@ export interface Cast {
 	readonly context: 'implicit' | 'assignment' | 'explicit';
 }
 
+/** An operator class that did not come with the server. */
+export interface OperatorClass {
+	readonly schema: string;
+	readonly name: string;
+	/** Type of what is indexed by it. */
+	readonly type: number;
+	/** It is meant where an index of that type names none. */
+	readonly isDefault: boolean;
+	/** Operators of its family. */
+	readonly operators: readonly number[];
+	/** What sorting or an index by it may run: the support functions of its family, and those behind its operators. */
+	readonly routines: readonly number[];
+}
+
 export interface SchemaObjects {
 	readonly routines: readonly Routine[];
 	readonly operators: readonly Operator[];
@@ -142,6 +162,8 @@ export interface CatalogSnapshot {
 	readonly serverVersion: number;
 	/** Role that the gateway signs in with: what "$user" means in search_path. */
 	readonly user: string;
+	/** What every session sees, or is nearer to it, where something that one of them sees lies over it. Missing: this is that. */
+	readonly below?: CatalogSnapshot;
 	hasSchema(name: string): boolean;
 	/** There is such a schema and the gateway's role has USAGE on it: the server skips others in search_path. */
 	mayUseSchema(name: string): boolean;
@@ -162,6 +184,7 @@ export interface CatalogSnapshot {
 	cast(source: number, target: number): Cast | undefined;
 	/** Casts that are not built in (oid >= 16384). */
 	readonly userCasts: readonly Cast[];
+	readonly operatorClasses: readonly OperatorClass[];
 	/** What users have made in a schema besides relations. Looks at all that there is: do not use per statement. */
 	objectsIn(schema: string): SchemaObjects;
 	/** All relations, for validation and for `explain`; do not use per statement. Made as they are asked for, not kept. */

@@ -17,6 +17,7 @@ import {
 import { mayLoseRoutines, mayMakeOperator, mayMakeType } from './new-code.ts';
 import { effectivePath, resolveType, stringsOf } from './names.ts';
 import { as, type NodeOf } from './nodes.ts';
+import { constrainedBy, indexedBy } from './operator-class.ts';
 import { ObjectPlaces, writeSchemaAt } from './object-places.ts';
 import { isSystem } from './read-relation.ts';
 import { mayRenameRoutines, mayRenameSchema, renameColumn, renameRelation } from './renaming.ts';
@@ -89,6 +90,9 @@ export function alterTable(walk: Walk, node: NodeOf<'AlterTableStmt'>): void {
 		if (subtype === 'AT_ColumnDefault' || subtype === 'AT_SetExpression') stored(walk, command.def, type);
 		else alterDefinition(walk, relation, command.def);
 		const column = subtype === 'AT_AlterColumnType' ? as(command.def, 'ColumnDef') : undefined;
+		// An index on the column is made anew.
+		const next = column === undefined ? undefined : resolveType(walk, column.typeName)?.oid;
+		if (next !== undefined) indexedBy(walk, undefined, [next]);
 		// Without USING the values that there are, are cast.
 		if (column !== undefined && column.raw_default === undefined) {
 			const wanted = { type: resolveType(walk, column.typeName)?.oid ?? null, assignment: true, location: undefined };
@@ -102,6 +106,11 @@ function alterDefinition(walk: Walk, relation: Relation, node: Node | undefined)
 	if (node === undefined || 'DefElem' in node || 'List' in node || 'ReplicaIdentityStmt' in node) return;
 	if ('ColumnDef' in node || 'Constraint' in node) {
 		tableElement(walk, node);
+		constrainedBy(
+			walk,
+			as(node, 'Constraint') ?? {},
+			relation.columns.map(({ typeOid }) => typeOid),
+		);
 		return;
 	}
 	const partition = as(node, 'PartitionCmd');

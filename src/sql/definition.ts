@@ -14,9 +14,18 @@ import {
 	objectNames,
 	schemaOf,
 } from './may.ts';
-import { resolveType, stringsOf, TYPE, UnknownObject } from './names.ts';
+import {
+	displayRelation,
+	isOwnTemporary,
+	resolveRelation,
+	resolveType,
+	stringsOf,
+	TYPE,
+	UnknownObject,
+} from './names.ts';
 import { as, type NodeOf, tagOf } from './nodes.ts';
 import { argumentNames, fieldWritten, mayMakeOperator, mayMakeRoutine, mayMakeType } from './new-code.ts';
+import { constrainedBy, indexedBy } from './operator-class.ts';
 import { readRelation } from './read-relation.ts';
 import { checkRoutine } from './routines.ts';
 import { execute } from './session-statements.ts';
@@ -50,8 +59,14 @@ export function createTable(walk: Walk, node: NodeOf<'CreateStmt'>): void {
 	}
 	columns.push(...typedColumns(walk, node.ofTypename));
 	for (const element of node.tableElts ?? []) columns.push(...tableElement(walk, element));
-	for (const element of node.partspec?.partParams ?? [])
-		expression(as(element, 'PartitionElem')?.expr, { walk, scope: columnsUnknown(), place: 'output', writing: false });
+	const types = columns.map(({ type }) => type);
+	for (const element of node.tableElts ?? []) constrainedBy(walk, as(element, 'Constraint') ?? {}, types);
+	for (const param of node.partspec?.partParams ?? []) {
+		const element = as(param, 'PartitionElem');
+		const { type } = expression(element?.expr, { walk, scope: columnsUnknown(), place: 'output', writing: false });
+		const key = element?.expr === undefined ? columns.find(({ name }) => name === element?.name)?.type : type;
+		indexedBy(walk, element?.opclass, typeof key === 'number' ? [key] : null);
+	}
 	boundExpressions(walk, node.partbound, parents);
 	made(walk, making, 'table', columns);
 	walk.effects.push({ type: 'ddl' });
@@ -141,7 +156,10 @@ export function tableElement(walk: Walk, node: Node | undefined): readonly MadeC
 	if (column !== undefined) {
 		const type = usedType(walk, column.typeName, column.location)?.oid ?? null;
 		stored(walk, column.raw_default, type);
-		for (const entry of column.constraints ?? []) constraintOf(walk, as(entry, 'Constraint') ?? {}, type);
+		for (const entry of column.constraints ?? []) {
+			constraintOf(walk, as(entry, 'Constraint') ?? {}, type);
+			constrainedBy(walk, as(entry, 'Constraint') ?? {}, [type]);
+		}
 		return [{ name: column.colname ?? '', type }];
 	}
 	if (constraint !== undefined) {
@@ -152,8 +170,28 @@ export function tableElement(walk: Walk, node: Node | undefined): readonly MadeC
 		throw refuse(walk, `a table element of kind ${node === undefined ? 'nothing' : tagOf(node)}`);
 	const item = readRelation(walk, like.relation, null);
 	if (walk.reads.has(item)) throw refuse(walk, 'CREATE TABLE ... LIKE a protected relation', like.relation.location);
+	mayCopy(walk, like);
 	for (const { type } of item.columns ?? []) madeType(walk, type, like.relation.location);
 	return item.columns ?? [];
+}
+
+/** TableLikeOption of the server (parsenodes.h): CONSTRAINTS, DEFAULTS, GENERATED, INDEXES and STATISTICS, which hold expressions. */
+const LIKE_EXPRESSIONS = 0b1101_1100;
+
+/** What LIKE copies runs for whoever writes the copy: no more than for who may write what it is copied from. */
+function mayCopy(walk: Walk, like: NodeOf<'TableLikeClause'>): void {
+	if (like.relation === undefined || ((like.options ?? 0) & LIKE_EXPRESSIONS) === 0) return;
+	const relation = resolveRelation(walk, like.relation);
+	const { access } = walk.context;
+	if (relation.copiesCode !== true || isOwnTemporary(walk, relation)) return;
+	if (access.onRelation(relation.schema, relation.name, 'insert').allowed) return;
+	const words = `copying defaults, checks or indexes of ${displayRelation(relation)}, which call functions,`;
+	throw refuse(
+		walk,
+		words,
+		like.relation.location,
+		'Leave INCLUDING out. A rule that allows insert on it would allow that.',
+	);
 }
 
 /** A default, or what is computed in its place: cast to the type of its column, each time that a row is stored. */
@@ -231,9 +269,15 @@ function viewName(walk: Walk, range: RangeVar | undefined): RangeVar | undefined
 
 export function createIndex(walk: Walk, node: NodeOf<'IndexStmt'>): void {
 	if (node.relation === undefined) throw refuse(walk, 'CREATE INDEX without a relation');
-	mayOnRelation(walk, node.relation, 'alter', true);
+	const relation = mayOnRelation(walk, node.relation, 'alter', true);
 	const around = { walk, scope: columnsUnknown(), place: 'output', writing: false } as const;
-	for (const element of node.indexParams ?? []) expression(as(element, 'IndexElem')?.expr, around);
+	for (const param of node.indexParams ?? []) {
+		const element = as(param, 'IndexElem');
+		const { type } = expression(element?.expr, around);
+		const key =
+			element?.expr === undefined ? relation.columns.find(({ name }) => name === element?.name)?.typeOid : type;
+		indexedBy(walk, element?.opclass, typeof key === 'number' ? [key] : null);
+	}
 	if (node.whereClause !== undefined) truth(node.whereClause, around);
 	walk.effects.push({ type: 'ddl' });
 }

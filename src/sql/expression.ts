@@ -8,6 +8,7 @@ import { columnRef } from './column-ref.ts';
 import { jsonExpressions } from './json.ts';
 import { stringsOf, TYPE } from './names.ts';
 import { as, NODE_SINCE, type NodeOf, type NodeTag, tagOf } from './nodes.ts';
+import { sortedBy } from './operator-class.ts';
 import { checkOperator } from './operators.ts';
 import { givesRow } from './routines.ts';
 import { fieldFunction, isFieldOfRow } from './field-function.ts';
@@ -461,12 +462,8 @@ export function sortItems(
 		if (sort?.node === undefined) throw refuse(around.walk, 'an ORDER BY item without an expression');
 		const info = skip?.(sort.node) === true ? NOTHING : expression(sort.node, around);
 		if (sort.useOp !== undefined) {
-			checkOperator(around.walk, {
-				names: stringsOf(sort.useOp),
-				left: info.type,
-				right: info.type,
-				location: sort.location,
-			});
+			const names = stringsOf(sort.useOp);
+			sortedBy(around.walk, { names, left: info.type, right: info.type, location: sort.location });
 		}
 		return info;
 	});

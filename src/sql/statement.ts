@@ -34,6 +34,7 @@ import { expression } from './expression.ts';
 import { explain } from './explain.ts';
 import { merge } from './merge.ts';
 import { checkpoint, cluster, lock, refresh, reindex, truncate, vacuum } from './maintenance.ts';
+import { indexedBy } from './operator-class.ts';
 import { mayCreateRelation, mayInSchema, mayOnDatabase } from './may.ts';
 import { stringsOf } from './names.ts';
 import { mayMakeType } from './new-code.ts';
@@ -109,8 +110,7 @@ const HANDLERS: Handlers = {
 	CreateDomainStmt: createDomain,
 	CreateEnumStmt: (walk, node) => createNamed(walk, node.typeName, 'CREATE TYPE'),
 	CreateRangeStmt: (walk, node) => {
-		routinesOf(walk, node.params);
-		createNamed(walk, node.typeName, 'CREATE TYPE');
+		rangeType(walk, node);
 	},
 	CompositeTypeStmt: (walk, node) => {
 		for (const entry of node.coldeflist ?? []) usedType(walk, as(entry, 'ColumnDef')?.typeName, undefined);
@@ -149,6 +149,16 @@ const HANDLERS: Handlers = {
 	RefreshMatViewStmt: refresh,
 	CheckPointStmt: checkpoint,
 };
+
+/** Its values are compared by an operator class of what it is a range of. */
+function rangeType(walk: Walk, node: NodeOf<'CreateRangeStmt'>): void {
+	routinesOf(walk, node.params);
+	const options = (node.params ?? []).map((param) => as(param, 'DefElem'));
+	const typeNamed = (word: string) => as(options.find((option) => option?.defname === word)?.arg, 'TypeName');
+	const subtype = usedType(walk, typeNamed('subtype'), undefined)?.oid;
+	indexedBy(walk, typeNamed('subtype_opclass')?.names, subtype === undefined ? null : [subtype]);
+	createNamed(walk, node.typeName, 'CREATE TYPE');
+}
 
 function databaseObject(walk: Walk, action: 'create' | 'alter', what: string): void {
 	mayOnDatabase(walk, action, what);

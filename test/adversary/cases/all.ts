@@ -15,6 +15,7 @@ import { reading } from './reading.ts';
 import { remembered } from './remembered.ts';
 import { session } from './session.ts';
 import { twists } from './twists.ts';
+import { unnamed } from './unnamed.ts';
 import { views } from './views.ts';
 import { writing } from './writing.ts';
 
@@ -35,5 +36,6 @@ export const allCases: readonly AttackCase[] = [
 	...afterwards,
 	...elsewhere,
 	...corners,
+	...unnamed,
 	...answers,
 ];
