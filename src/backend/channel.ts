@@ -31,6 +31,7 @@ export class ByteChannel {
 		socket.on('error', (error) => {
 			this.#error ??= error;
 		});
+		hearOut(socket);
 		socket.on('close', () => {
 			this.#closed = true;
 			const sink = this.#sink;
@@ -102,4 +103,28 @@ export class ByteChannel {
 		this.#error ??= error;
 		this.socket.destroy();
 	}
+}
+
+/**
+ * A write fails once the server has closed the connection, and Node would then close the socket at once: what the server said
+ * last, and why it left, would stay in the kernel unread. All of it is there by then, so the socket is read until nothing comes.
+ */
+function hearOut(socket: Socket): void {
+	const destroy = socket.destroy.bind(socket);
+	let endMs = 0;
+	const hear = (before: number, error: Error): void => {
+		const { bytesRead, destroyed } = socket;
+		if (destroyed) return;
+		if (bytesRead === before || performance.now() > endMs) destroy(error);
+		// Whoever reads it takes no more for now.
+		else if (socket.isPaused()) setTimeout(hear, BACKEND_LIMITS.hearOutEveryMs, -1, error).unref();
+		// The first comes in this turn of the event loop, the second when the socket has been looked at in the next one.
+		else setImmediate(() => setImmediate(hear, bytesRead, error));
+	};
+	socket.destroy = (error?: NodeJS.ErrnoException): Socket => {
+		if (error?.syscall !== 'write' || socket.destroyed || endMs > 0) return destroy(error);
+		endMs = performance.now() + BACKEND_LIMITS.closeTimeoutMs;
+		hear(-1, error);
+		return socket;
+	};
 }

@@ -7,6 +7,8 @@ export const BACKEND_LIMITS = {
 	cancelTimeoutMs: 5000,
 	/** How long the end of a connection is awaited before it is cut. */
 	closeTimeoutMs: 1000,
+	/** Between two looks whether the last words of a server, which has gone, are read by now. */
+	hearOutEveryMs: 10,
 	/** What a session reads of its backend at a time, at most. Memory of that size belongs to each session, as far as it is touched. */
 	readBytes: 64 * 1024,
 	/** The same of a connection that has not yet said more than that at a time: most clients never ask for more. */

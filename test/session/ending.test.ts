@@ -2,8 +2,10 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { GatewayError } from '../../src/errors.ts';
 import type { Backend } from '../../src/wire/backend.ts';
+import { encodeErrorResponse } from '../../src/wire/encode.ts';
 import { createDatabase, type TestDatabase } from '../support/postgres.ts';
 import { startTestGateway, type TestGateway, type TestGatewayOptions } from './gateway.ts';
+import { startScriptedServer } from './scripted-server.ts';
 import { until } from './until.ts';
 import {
 	Bind,
@@ -201,6 +203,34 @@ describe('a backend that goes', () => {
 		void gateway.pool.close();
 		expect(fatalOf(await client.rest())).toEqual(['FATAL 08006']);
 		await gone(gateway);
+	});
+});
+
+describe('a backend that resets the connection', () => {
+	const words = (severity: string, message: string): Buffer =>
+		encodeErrorResponse(
+			new Map([
+				['S', severity],
+				['V', severity],
+				['C', '08P01'],
+				['M', message],
+			]),
+		);
+
+	// It does so with what it has not read, behind an error in a COPY for example; a write of the gateway's fails before it has read that.
+	it('is heard out', async () => {
+		const others: WireClient[] = [];
+		const server = await startScriptedServer({ resets: () => others[0]?.send(Sync) });
+		server.answer = Buffer.concat([words('ERROR', 'odd'), words('FATAL', 'so odd')]);
+		try {
+			const gateway = await start({ target: { port: server.database.port } });
+			const client = await WireClient.open({ port: gateway.port });
+			others.push(client);
+			client.send(Query('select 1'));
+			expect(fatalOf(await client.rest())).toEqual(['ERROR 08P01', 'FATAL 08P01']);
+		} finally {
+			server.close();
+		}
 	});
 });
 

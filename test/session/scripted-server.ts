@@ -29,10 +29,12 @@ export interface ScriptedServerOptions {
 	readonly tellsPath?: boolean;
 	/** It goes on listening, and says nothing more. */
 	readonly stays?: boolean;
+	/** It resets the connection behind its answer, as a server does that has not read everything; called just before. */
+	readonly resets?: () => unknown;
 }
 
 export async function startScriptedServer(options: ScriptedServerOptions = {}): Promise<ScriptedServer> {
-	const { tellsPath = true, stays = false } = options;
+	const { tellsPath = true, stays = false, resets } = options;
 	const told = Object.entries(settings).filter(([name]) => tellsPath || name !== 'search_path');
 	const welcome = Buffer.concat([
 		encodeAuthenticationOk(),
@@ -47,7 +49,16 @@ export async function startScriptedServer(options: ScriptedServerOptions = {}): 
 		socket.on('close', () => open.delete(socket));
 		socket.once('data', () => {
 			socket.write(welcome);
-			socket.once('data', () => (stays ? socket.write(scripted.answer) : socket.end(scripted.answer)));
+			socket.once('data', () => {
+				if (resets === undefined) {
+					if (stays) socket.write(scripted.answer);
+					else socket.end(scripted.answer);
+					return;
+				}
+				resets();
+				socket.write(scripted.answer);
+				socket.resetAndDestroy();
+			});
 		});
 	});
 	await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
