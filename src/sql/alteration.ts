@@ -18,6 +18,7 @@ import { mayLoseRoutines, mayMakeOperator, mayMakeType } from './new-code.ts';
 import { effectivePath, resolveType, stringsOf } from './names.ts';
 import { as, type NodeOf } from './nodes.ts';
 import { constrainedBy, indexedBy } from './operator-class.ts';
+import { mayAlterIfThere } from './if-exists.ts';
 import { ObjectPlaces, writeSchemaAt } from './object-places.ts';
 import { isSystem } from './read-relation.ts';
 import { mayRenameRoutines, mayRenameSchema, renameColumn, renameRelation } from './renaming.ts';
@@ -81,12 +82,12 @@ const REFUSED_COMMANDS: ReadonlySet<string> = new Set([
 
 export function alterTable(walk: Walk, node: NodeOf<'AlterTableStmt'>): void {
 	if (node.relation === undefined) throw refuse(walk, 'ALTER TABLE without a relation');
-	const relation = mayOnRelation(walk, node.relation, 'alter', true);
+	const relation = mayAlterIfThere(walk, node.relation, node.missing_ok === true);
 	for (const entry of node.cmds ?? []) {
 		const command = as(entry, 'AlterTableCmd');
 		const subtype = command?.subtype ?? '';
 		if (command === undefined || REFUSED_COMMANDS.has(subtype)) throw refuse(walk, `ALTER TABLE of kind ${subtype}`);
-		const type = relation.columns.find(({ name }) => name === command.name)?.typeOid ?? null;
+		const type = relation?.columns.find(({ name }) => name === command.name)?.typeOid ?? null;
 		if (subtype === 'AT_ColumnDefault' || subtype === 'AT_SetExpression') stored(walk, command.def, type);
 		else alterDefinition(walk, relation, command.def);
 		const column = subtype === 'AT_AlterColumnType' ? as(command.def, 'ColumnDef') : undefined;
@@ -102,21 +103,17 @@ export function alterTable(walk: Walk, node: NodeOf<'AlterTableStmt'>): void {
 	walk.effects.push({ type: 'ddl' });
 }
 
-function alterDefinition(walk: Walk, relation: Relation, node: Node | undefined): void {
+function alterDefinition(walk: Walk, relation: Relation | undefined, node: Node | undefined): void {
 	if (node === undefined || 'DefElem' in node || 'List' in node || 'ReplicaIdentityStmt' in node) return;
 	if ('ColumnDef' in node || 'Constraint' in node) {
 		tableElement(walk, node);
-		constrainedBy(
-			walk,
-			as(node, 'Constraint') ?? {},
-			relation.columns.map(({ typeOid }) => typeOid),
-		);
+		constrainedBy(walk, as(node, 'Constraint') ?? {}, relation?.columns.map(({ typeOid }) => typeOid) ?? []);
 		return;
 	}
 	const partition = as(node, 'PartitionCmd');
 	if (partition !== undefined) {
 		if (partition.name !== undefined) mayOnRelation(walk, partition.name, 'alter', true);
-		boundExpressions(walk, partition.bound, [relation]);
+		boundExpressions(walk, partition.bound, relation === undefined ? [] : [relation]);
 		return;
 	}
 	const parent = as(node, 'RangeVar');
@@ -168,11 +165,13 @@ function mayOnObject(walk: Walk, kind: string, object: Node | undefined, on: OnO
 		if (relation !== undefined) {
 			mayOnFound(walk, relation, isRelation ? action : 'alter', unprotected);
 			if (own.length === 1) writeSchemaAt(walk, place, relation.schema, relation.name);
-		} else mayOnAbsent(walk, names, place, on);
+		} else mayOnAbsent(walk, own, place, { ...on, action: isRelation ? action : 'alter' });
 		return relation;
 	}
 	if (SCHEMA_KINDS.has(kind)) {
-		for (const schema of schemasMeant(walk, kind, names)) mayInSchema(walk, schema, action, action.toUpperCase());
+		const place = places?.next(names.length);
+		if (on.ifExists === true && isNowhere(walk, kind, names)) writeSchemaAt(walk, place, 'pg_temp', names[0] ?? '');
+		else for (const schema of schemasMeant(walk, kind, names)) mayInSchema(walk, schema, action, action.toUpperCase());
 	} else if (DATABASE_KINDS.has(kind)) mayOnDatabase(walk, action, action.toUpperCase());
 	else throw refuse(walk, `${action.toUpperCase()} of this kind of object (${kind})`);
 	return undefined;
@@ -197,6 +196,18 @@ function mayOnAbsent(walk: Walk, names: readonly string[], place: number | undef
 		given === undefined && ifExists === true && !walk.context.access.onRelation(schema, name, action).allowed;
 	if (!isOwn) mayOnName(walk, schema, name, action);
 	if (given === undefined) writeSchemaAt(walk, place, isOwn ? 'pg_temp' : schema, name);
+}
+
+/** A name without schema that nothing has: where no rule would let it be dropped, the server is led to where it finds nothing. */
+function isNowhere(walk: Walk, kind: string, names: readonly string[]): boolean {
+	const isHeld = ROUTINE_KINDS.has(kind) || kind === 'OBJECT_TYPE' || kind === 'OBJECT_DOMAIN';
+	if (!isHeld || names.length > 1) return false;
+	const { catalog, access } = walk.context;
+	const name = names[0] ?? '';
+	const isThere = effectivePath(walk.context, true).some(
+		(schema) => catalog.type(schema, name) !== undefined || catalog.routines(schema, name).length > 0,
+	);
+	return !isThere && !access.onSchema(schemaFromNames(walk, names), 'drop').allowed;
 }
 
 /** Schemas of which one is meant by the name of what is no relation: all of search_path that have such an object. */
@@ -233,7 +244,8 @@ export function rename(walk: Walk, node: NodeOf<'RenameStmt'>): void {
 	const kind = node.renameType ?? '';
 	const name = node.newname ?? '';
 	if (node.relation !== undefined) {
-		const relation = mayOnRelation(walk, node.relation, 'alter', true);
+		const relation = mayAlterIfThere(walk, node.relation, node.missing_ok === true);
+		if (relation === undefined) return;
 		if (RELATION_KINDS.has(kind)) renameRelation(walk, relation, { schema: relation.schema, name });
 		else if (kind === 'OBJECT_COLUMN') renameColumn(walk, relation, node.subname ?? '', name);
 	} else {
@@ -250,7 +262,8 @@ export function moveToSchema(walk: Walk, node: NodeOf<'AlterObjectSchemaStmt'>):
 	const schema = node.newschema ?? '';
 	mayInSchema(walk, schema, 'create', 'SET SCHEMA');
 	if (node.relation !== undefined) {
-		const relation = mayOnRelation(walk, node.relation, 'alter', true);
+		const relation = mayAlterIfThere(walk, node.relation, node.missing_ok === true);
+		if (relation === undefined) return;
 		renameRelation(walk, relation, { schema, name: relation.name });
 	} else {
 		mayOnObject(walk, kind, node.object, { action: 'alter', unprotected: true });
@@ -265,7 +278,7 @@ export function moveToSchema(walk: Walk, node: NodeOf<'AlterObjectSchemaStmt'>):
 
 export function alterSequence(walk: Walk, node: NodeOf<'AlterSeqStmt'>): void {
 	if (node.sequence === undefined) throw refuse(walk, 'ALTER SEQUENCE without a sequence');
-	mayOnRelation(walk, node.sequence, 'alter', true);
+	mayAlterIfThere(walk, node.sequence, node.missing_ok === true);
 	walk.effects.push({ type: 'ddl' });
 }
 

@@ -16,6 +16,12 @@ const KIND_WORDS: Readonly<Record<string, readonly string[]>> = {
 	OBJECT_POLICY: ['policy'],
 	OBJECT_COLUMN: ['column'],
 	OBJECT_TABCONSTRAINT: ['constraint'],
+	OBJECT_TYPE: ['type'],
+	OBJECT_DOMAIN: ['domain'],
+	OBJECT_FUNCTION: ['function'],
+	OBJECT_PROCEDURE: ['procedure'],
+	OBJECT_ROUTINE: ['routine'],
+	OBJECT_AGGREGATE: ['aggregate'],
 };
 
 /** What stands between the kind and the first name. */
@@ -53,10 +59,13 @@ export class ObjectPlaces {
 		const at = this.#next;
 		if (at === undefined) return undefined;
 		for (let dot = at + 1; dot < at + 2 * parts - 1; dot += 2) if (tokens[dot]?.text !== '.') return this.#lose();
-		const after = tokens[at + 2 * parts - 1];
+		const behindName = at + 2 * parts - 1;
+		// Types of arguments.
+		const last = tokens[behindName]?.text === '(' ? this.#walk.source.closing(behindName) + 1 : behindName;
+		const after = tokens[last];
 		const ends = after === undefined || ENDS.has(after.text.toLowerCase());
 		if (!ends) return this.#lose();
-		this.#next = at + 2 * parts;
+		this.#next = last + 1;
 		return tokens[at]?.start;
 	}
 

@@ -139,7 +139,19 @@ describe('making relations', () => {
 		denied('create temp table made (a int)', /temp/, STRANGER),
 		denied('create table made as select * from secrets', /hr\.secrets/),
 		denied('create view made as select * from secrets', /hr\.secrets/),
-		denied('create table made (like people)', /LIKE a protected relation|protected/),
+		text(
+			'create table made (x int, like people, y int)',
+			'create table "app".made (x int, "id" integer NOT NULL, "tenant" pg_catalog.text NOT NULL, "name" pg_catalog.text NOT NULL, ' +
+				'"email" pg_catalog.text, "ssn" pg_catalog.text, "salary" numeric(10,2), "born" pg_catalog.date, "team" integer, ' +
+				'"boss" integer, "tags" pg_catalog.text[], "extra" pg_catalog.jsonb, y int)',
+		),
+		text(
+			'create temp table made (like events including all)',
+			'create temp table made (like "hr".events including all)',
+		),
+		text('create temp table made (like directory)', 'create temp table made (like "hr".directory)'),
+		denied('create table made (like people including all)', /LIKE \.\.\. INCLUDING of hr\.people/),
+		denied('create table made (like secrets)', /hr\.secrets/),
 		denied('create table made (p int references people)', /foreign key/),
 		denied('create table made () inherits (people)', /protects/),
 		denied('create table made partition of people default', /protects/),
@@ -211,6 +223,16 @@ describe('changing relations', () => {
 		text('lock people in share mode', 'lock "hr".people in share mode'),
 		text('drop table notes', /drop table (app\.|"app"\.)?notes/),
 		text('drop table if exists app.nosuch', 'drop table if exists app.nosuch'),
+		text('alter table if exists nosuch add column x int', 'alter table if exists pg_temp.nosuch add column x int'),
+		text(
+			'alter table if exists app."No Such" rename a to b',
+			'alter table if exists "pg_portcullis_nowhere"."No Such" rename a to b',
+		),
+		text('alter sequence if exists app.nosuch restart', /"pg_portcullis_nowhere"\.nosuch/),
+		text('alter view if exists app.nosuch set schema app', /"pg_portcullis_nowhere"\.nosuch/),
+		text('alter table if exists notes add column x int', 'alter table if exists "app".notes add column x int'),
+		denied('alter table if exists hr.nosuch add column x int', /alter on db\.hr\.nosuch/),
+		denied('alter table if exists nosuch owner to postgres', /OWNER|ChangeOwner/i),
 		text("comment on table notes is 'x'", /comment on table (app\.|"app"\.)?notes is 'x'/),
 		text('grant select on notes to public', 'grant select on "app".notes to public'),
 		denied('alter table teams add column x int', /alter on db\.hr\.teams/),

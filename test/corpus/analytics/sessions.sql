@@ -277,6 +277,17 @@ drop view if exists nothing_here;
 drop materialized view if exists nothing_here;
 drop index if exists nothing_here;
 drop sequence if exists nothing_here;
+drop type if exists nothing_here;
+drop domain if exists nothing_here, nor_here cascade;
+drop function if exists nothing_here(int, text), nor_here;
+drop procedure if exists nothing_here();
+drop aggregate if exists nothing_here(int);
+alter table if exists nothing_here add column a int;
+alter table if exists nothing_here rename column a to b;
+alter view if exists nothing_here rename to nor_here;
+alter index if exists nothing_here rename to nor_here;
+alter sequence if exists nothing_here restart;
+drop trigger if exists nothing_here on nor_here;
 
 begin;
 create temp table customers as select 1 as id;
