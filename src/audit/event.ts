@@ -25,6 +25,13 @@ export interface SessionInfo {
 	readonly replication?: 'physical' | 'database';
 }
 
+/** A connection to the server as records name it. */
+export interface BackendPlace {
+	/** host:port. */
+	readonly address: string;
+	readonly pid: number;
+}
+
 /** One bind parameter as it came in Bind (or FunctionCall). */
 export interface AuditParameter {
 	/** Type from Parse or ParameterDescription; 0 when nobody said. */
@@ -49,6 +56,8 @@ export interface StatementRecord {
 	/** Hand over the same object for the same cached decision: what it serialises to is cached by identity. */
 	readonly decision: StatementDecision;
 	readonly policyRevision: string;
+	/** Where it runs, if not where `session` says: in transaction mode that may be another connection every time. */
+	readonly backend?: BackendPlace | null;
 	/** The whole text that the statement came in, comments and other statements included. */
 	readonly text?: string | undefined;
 	readonly parameters?: readonly AuditParameter[];

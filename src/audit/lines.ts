@@ -123,7 +123,7 @@ export class Lines {
 		this.#timePart(to, timeMs);
 		decision.attributes(to);
 		to.piece(this.#policyPart(record.policyRevision));
-		to.piece(this.#sessions.of(record.session).full);
+		this.#sessions.write(to, record.session, record.backend);
 		decision.unmapped(to);
 		to.piece(piece.comma);
 		place(to, record);

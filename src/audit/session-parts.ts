@@ -1,105 +1,94 @@
-/** What a session adds to the records of its statements, as bytes: made once, and again in part when it gets another connection of a pool. */
-import type { Identity } from '../stages.ts';
-import type { SessionInfo } from './event.ts';
+/** What a session adds to the records of its statements, as bytes: made once; of a connection that is another every time, only what it is. */
+import type { Batch } from './batch.ts';
+import type { BackendPlace, SessionInfo } from './event.ts';
 import { members, toJson } from './json.ts';
 import { backendUnmapped, databasePart, endpointOfAuthority, sessionUnmapped, whoParts } from './ocsf.ts';
 
-export interface SessionParts {
-	/** From `actor` on; `unmapped` comes last and is left open. */
-	readonly full: Buffer;
-	/** The same for an outcome: enough to know whose it is; the record of the statement has the rest. */
-	readonly short: Buffer;
-}
+const pidMember = Buffer.from(',"backend_pid":');
 
-/** What stays while connections come and go. */
-interface Lasting {
-	readonly of: SessionInfo;
-	/** The pieces before and behind `dst_endpoint`. */
-	readonly before: string;
-	readonly behind: string;
-	readonly short: Buffer;
-}
+/** From `actor` on; `unmapped` comes last and is left open. Each is made when it is asked for. */
+class SessionParts {
+	readonly #session: SessionInfo;
+	#full: Buffer | null = null;
+	#short: Buffer | null = null;
+	#around: readonly [Buffer, Buffer, Buffer] | null = null;
 
-const nowhere = { backendPid: null, backendRole: null, shard: null };
-
-/** What was made of a text last. */
-class Latest {
-	readonly #make: (of: string) => string;
-	#of: string | null = null;
-	#made = '';
-
-	constructor(make: (of: string) => string) {
-		this.#make = make;
+	constructor(session: SessionInfo) {
+		this.#session = session;
 	}
 
-	of(text: string): string {
-		if (text !== this.#of) {
-			this.#made = this.#make(text);
-			this.#of = text;
-		}
-		return this.#made;
+	/** With the connection that the session has. */
+	get full(): Buffer {
+		this.#full ??= Buffer.from(withoutEnd(this.#session));
+		return this.#full;
+	}
+
+	/** For an outcome: enough to know whose it is; the record of the statement has the rest. */
+	get short(): Buffer {
+		this.#short ??= shortPart(this.#session);
+		return this.#short;
+	}
+
+	/** Without a connection: what stands before its `dst_endpoint`, between that and its `backend_pid`, and behind both. */
+	get around(): readonly [Buffer, Buffer, Buffer] {
+		this.#around ??= aroundBackend(this.#session);
+		return this.#around;
 	}
 }
 
 export class SessionPartsCache {
 	readonly #parts = new WeakMap<SessionInfo, SessionParts>();
-	/** By the identity, which a session keeps: every login makes one of its own. */
-	readonly #lasting = new WeakMap<Identity, Lasting>();
-	/** Of the latest server: there are few, and every transaction of a pool may be on another connection to it. */
-	readonly #server = new Latest((address: string) => `,"dst_endpoint":${toJson(endpointOfAuthority(address))}`);
-	readonly #role = new Latest((role: string) => members(backendUnmapped({ ...nowhere, backendRole: role })));
+	/** Of the latest server: there are few, and a pool has many connections to one. */
+	#address = '';
+	#endpoint = Buffer.alloc(0);
 
 	of(session: SessionInfo): SessionParts {
 		let parts = this.#parts.get(session);
 		if (parts === undefined) {
-			parts = this.#make(session);
+			parts = new SessionParts(session);
 			this.#parts.set(session, parts);
 		}
 		return parts;
 	}
 
-	#make(session: SessionInfo): SessionParts {
-		const { before, behind, short } = this.#lastingOf(session);
-		const { backendAddress } = session;
-		const to = backendAddress === null ? '' : this.#server.of(backendAddress);
-		return { full: Buffer.from(`${before}${to}${behind}${this.#backend(session)}`), short };
+	/** Adds the session's part of a statement's record. `backend`: where the statement runs; null or missing: where the session says. */
+	write(to: Batch, session: SessionInfo, backend: BackendPlace | null | undefined): void {
+		const parts = this.of(session);
+		if (backend === null || backend === undefined) {
+			to.piece(parts.full);
+			return;
+		}
+		const [before, between, behind] = parts.around;
+		to.piece(before);
+		to.piece(this.#endpointOf(backend.address));
+		to.piece(between);
+		to.piece(pidMember);
+		to.number(backend.pid);
+		to.piece(behind);
 	}
 
-	/** What `backendUnmapped` says of the connection. */
-	#backend(session: SessionInfo): string {
-		const { backendPid, backendRole, shard } = session;
-		if (backendPid === null || backendRole === null || typeof shard === 'string')
-			return members(backendUnmapped(session));
-		return `,"backend_pid":${backendPid}${this.#role.of(backendRole)}`;
-	}
-
-	#lastingOf(session: SessionInfo): Lasting {
-		const { identity } = session;
-		const known = identity === null ? undefined : this.#lasting.get(identity);
-		if (known !== undefined && isSame(known.of, session)) return known;
-		const alone = { ...session, backendAddress: null, backendPid: null, backendRole: null, shard: null };
-		const behind = members({ database: databasePart(session), unmapped: sessionUnmapped(alone) });
-		const made = {
-			of: session,
-			before: members(whoParts(alone)),
-			behind: behind.slice(0, -1),
-			short: shortPart(session),
-		};
-		if (identity !== null) this.#lasting.set(identity, made);
-		return made;
+	#endpointOf(address: string): Buffer {
+		if (address !== this.#address) {
+			this.#endpoint = Buffer.from(`,"dst_endpoint":${toJson(endpointOfAuthority(address))}`);
+			this.#address = address;
+		}
+		return this.#endpoint;
 	}
 }
 
-function isSame(left: SessionInfo, right: SessionInfo): boolean {
-	return (
-		left.id === right.id &&
-		left.clientAddress === right.clientAddress &&
-		left.clientPort === right.clientPort &&
-		left.application === right.application &&
-		left.tls === right.tls &&
-		left.replication === right.replication &&
-		left.database === right.database
+function withoutEnd(session: SessionInfo): string {
+	return members({ ...whoParts(session), database: databasePart(session), unmapped: sessionUnmapped(session) }).slice(
+		0,
+		-1,
 	);
+}
+
+function aroundBackend(session: SessionInfo): readonly [Buffer, Buffer, Buffer] {
+	const { backendRole, shard = null } = session;
+	const alone = { ...session, backendAddress: null, backendPid: null, backendRole: null, shard: null };
+	const before = members(whoParts(alone));
+	const role = members(backendUnmapped({ backendPid: null, backendRole, shard }));
+	return [Buffer.from(before), Buffer.from(withoutEnd(alone).slice(before.length)), Buffer.from(role)];
 }
 
 function shortPart(session: SessionInfo): Buffer {

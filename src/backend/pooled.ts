@@ -31,6 +31,8 @@ export interface PooledOptions {
 
 export class PooledBackend {
 	readonly connection: BackendConnection;
+	/** The connection as records name it. */
+	readonly place: { readonly address: string; readonly pid: number };
 	readonly as: string | undefined;
 	readonly bornMs: number;
 	readonly base: string;
@@ -58,6 +60,7 @@ export class PooledBackend {
 
 	constructor(connection: BackendConnection, options: PooledOptions) {
 		this.connection = connection;
+		this.place = { address: connection.address, pid: connection.pid };
 		this.as = options.as;
 		this.bornMs = options.bornMs;
 		this.base = options.base;

@@ -1,5 +1,5 @@
 /** The state of one signed-in session that both directions share, and the few moves that they have in common. */
-import type { SessionInfo } from '../audit/event.ts';
+import type { BackendPlace, SessionInfo } from '../audit/event.ts';
 import { lapseOf, type Standing } from '../auth/standing.ts';
 import type { BackendConnection } from '../backend/connection.ts';
 import type { Lease } from '../backend/lease.ts';
@@ -80,7 +80,10 @@ export class Conversation {
 	readonly statements = new PendingMap<Prepared>(statementWeight);
 	readonly portals = new PendingMap<Portal>(() => 0);
 	readonly names: SessionNames;
+	/** In transaction mode `place` says which connection it is. */
 	info: SessionInfo;
+	/** Transaction mode: the connection that the session has or had last. Null: the one in `info`. */
+	place: BackendPlace | null = null;
 	/** As in the latest ReadyForQuery; T also when a failed transaction has been ended since. */
 	status: TransactionStatus = 'I';
 	/** Number of the pipeline segment that the client is sending: it ends with a Sync, Query or FunctionCall. */
@@ -154,6 +157,13 @@ export class Conversation {
 		this.names = new SessionNames(reported?.get('search_path'));
 		this.loans = loan === undefined ? null : new Loans(this, loan);
 		if (loan !== undefined && this.names.stale) this.names.answered(loan.searchPath);
+	}
+
+	/** `info` with the connection that the session has or had last. */
+	get placedInfo(): SessionInfo {
+		const { info, place } = this;
+		if (place === null || (info.backendPid === place.pid && info.backendAddress === place.address)) return info;
+		return { ...info, backendPid: place.pid, backendAddress: place.address };
 	}
 
 	/** Who asks under which policy and with which names: one object as long as none of them changes. */

@@ -316,15 +316,13 @@ export class Loans {
 		this.#lease = lease;
 		this.#backend = pooled;
 		pooled.onDrain = () => conversation.pump();
-		const { socket, pid, address } = connection;
+		const { socket } = connection;
 		this.#sinceRead = socket.bytesRead;
 		this.#sinceWritten = socket.bytesWritten;
 		conversation.connection = connection;
+		conversation.place = pooled.place;
 		conversation.outbox.point(socket);
 		this.#side.cancel.point(connection);
-		const { info } = conversation;
-		if (info.backendPid !== pid || info.backendAddress !== address)
-			conversation.info = { ...info, backendPid: pid, backendAddress: address };
 		connection.attach(this.#side.relay);
 	}
 

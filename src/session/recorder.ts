@@ -40,7 +40,7 @@ export function record(
 			if (conversation.stalled) conversation.pump();
 		}
 	};
-	const { transaction, info: session, services } = conversation;
+	const { transaction, info: session, services, place: backend } = conversation;
 	const { policyRevision } = conversation;
 	const text = decision.sql;
 	for (const statement of statements) {
@@ -54,6 +54,7 @@ export function record(
 			phase,
 			decision: statement,
 			policyRevision,
+			backend,
 			text,
 		};
 		services.pipeline.accept(parameters === undefined ? told : withParameters(told, parameters), done);
@@ -62,8 +63,8 @@ export function record(
 }
 
 function withParameters(record: StatementRecord, parameters: readonly AuditParameter[]): StatementRecord {
-	const { session, transaction, statement, protocol, phase, decision, policyRevision, text } = record;
-	return { session, transaction, statement, protocol, phase, decision, policyRevision, text, parameters };
+	const { session, transaction, statement, protocol, phase, decision, policyRevision, backend = null, text } = record;
+	return { session, transaction, statement, protocol, phase, decision, policyRevision, backend, text, parameters };
 }
 
 /** The values of a Bind for the record; those that meet a protected column, or may, are not written down. */

@@ -460,7 +460,7 @@ class Breach extends Error {
 }
 
 function breach(conversation: Conversation, object: string): void {
-	const { services, info, replies } = conversation;
+	const { services, placedInfo: info, replies } = conversation;
 	const run = replies.head?.run ?? replies.head?.portal?.run;
 	const receipt = run?.receipts[run.index] ?? null;
 	const reason = 'a protected column was about to pass raw';

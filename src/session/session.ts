@@ -84,7 +84,7 @@ export class Session implements LiveSession {
 	}
 
 	get info(): SessionInfo {
-		return this.#conversation.info;
+		return this.#conversation.placedInfo;
 	}
 
 	/** True when BackendKeyData told the client this pid and key. */
@@ -238,7 +238,7 @@ export class Session implements LiveSession {
 		sayGoodbye(socket, this.#relay.inMessage ? undefined : error);
 		cancel.release();
 		const durationMs = performance.now() - this.#begunMs;
-		audit.event({ type: 'logout', session: conversation.info, reason, durationMs });
+		audit.event({ type: 'logout', session: conversation.placedInfo, reason, durationMs });
 		lease?.connection.detach();
 		(givenBack ?? lease?.release(state) ?? Promise.resolve()).then(over, over);
 	}

@@ -65,13 +65,13 @@ export function spanOf(traced: Traced, outcome: Outcome | null, endMs: number, o
 }
 
 function databaseAttributes(
-	{ session }: StatementRecord,
+	{ session, backend }: StatementRecord,
 	operation: string,
 	summary: string,
 	relations: readonly ObjectUse[],
 ): Attribute[] {
 	const [only, ...more] = new Set(relations.map(nameOf));
-	const server = /^\[?(.*?)\]?:(\d+)$/.exec(session.backendAddress ?? '');
+	const server = /^\[?(.*?)\]?:(\d+)$/.exec(backend?.address ?? session.backendAddress ?? '');
 	return [
 		...text('db.system.name', 'postgresql'),
 		...text('db.namespace', session.database),
