@@ -4,6 +4,7 @@ import type { Relation } from '../catalog/snapshot.ts';
 import type { Action } from '../stages.ts';
 import { displayRelation, effectivePath, isOwnTemporary, resolveRelation, stringsOf, UnknownObject } from './names.ts';
 import { as } from './nodes.ts';
+import { refuseByKin } from './kin.ts';
 import { protectionOf } from './protection.ts';
 import { displayIdentifier, quoteIdentifier } from './quote.ts';
 import { guarded, isSystem, qualifyName } from './read-relation.ts';
@@ -129,6 +130,7 @@ export function mayOnFound(
 			`${access.database}.${displayRelation(relation)}`,
 			location,
 		);
+	refuseByKin(walk, relation, { action, only: false, location });
 	if (!unprotected) return;
 	const protection = guarded(walk, relation, () => protectionOf(catalog, access, relation, false));
 	const narrowed =

@@ -17,6 +17,7 @@ import {
 	checkWrittenColumn,
 	filterCondition,
 	noteTarget,
+	requireKin,
 	wholeOrPlain,
 	type WriteTarget,
 	writeTarget,
@@ -57,6 +58,7 @@ export function merge(
 
 function requireAction(walk: Walk, target: WriteTarget, action: Action): void {
 	if (action === 'delete') mayOnFound(walk, target.relation, action, false, target.location);
+	requireKin(walk, target.relation, { action, only: target.only, location: target.location });
 }
 
 function whenClause(walk: Walk, clause: MergeWhenClause, scope: Scope, target: WriteTarget): void {

@@ -4,7 +4,7 @@ import type { Relation } from '../catalog/snapshot.ts';
 import { GatewayError } from '../errors.ts';
 import { displayRelation } from './names.ts';
 import { noteProtection } from './note-protection.ts';
-import type { ColumnProtection, Protection, RowFilter } from './protection.ts';
+import { castTo, type ColumnProtection, type Protection, type RowFilter } from './protection.ts';
 import type { Pushed } from './push.ts';
 import { castType, qualified, quoteIdentifier } from './quote.ts';
 import { isKeyword } from './source.ts';
@@ -195,7 +195,7 @@ export function visible(walk: Walk, column: ColumnProtection): boolean {
 function shownAs(protection: ColumnProtection, opaque: boolean): string {
 	const name = quoteIdentifier(protection.column.name);
 	if (protection.state === 'masked') return `${protection.render(INNER)} AS ${name}`;
-	if (protection.state === 'hidden') return `CAST(NULL AS ${castType(protection.column.type)}) AS ${name}`;
+	if (protection.state === 'hidden') return `${castTo(protection.column, 'null')} AS ${name}`;
 	if (!opaque) return `${INNER}.${name}`;
 	// A null of the very type keeps the type modifier in RowDescription; it is not known of what the text itself makes.
 	const { type } = protection.column;

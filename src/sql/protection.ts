@@ -2,6 +2,8 @@
 import { relationSafety } from '../catalog/safety.ts';
 import type { CatalogSnapshot, Column, Relation } from '../catalog/snapshot.ts';
 import type { Access, BoundExpression, RuleRef } from '../stages.ts';
+import { related } from './kin.ts';
+import { baseType } from './types.ts';
 import { castType, qualified, quoteIdentifier } from './quote.ts';
 
 export type ColumnProtection =
@@ -113,6 +115,20 @@ function columnProtection(
 	if (!own.allowed) return { column, state: 'refused', rules: own.rules };
 	if (own.mask !== undefined) return masked(relation, column, own.mask);
 	if (own.protectionNamed) return { column, state: 'plain' };
+	const inherited = inheritedProtection(access, relation, column, ancestors, descendants, via);
+	return (
+		inherited ?? computedProtection(access, relation, column, ancestors, descendants) ?? { column, state: 'plain' }
+	);
+}
+
+function inheritedProtection(
+	access: Access,
+	relation: Relation,
+	column: Column,
+	ancestors: readonly Relation[],
+	descendants: readonly Relation[],
+	via: string[],
+): ColumnProtection | undefined {
 	for (const other of [...ancestors, ...descendants]) {
 		if (!other.columns.some((candidate) => candidate.name === column.name)) continue;
 		const answer = access.readColumn(other.schema, other.name, column.name);
@@ -121,7 +137,26 @@ function columnProtection(
 		if (answer.denied) return { column, state: 'hidden', rules: answer.rules };
 		if (answer.mask !== undefined) return masked(relation, column, answer.mask);
 	}
-	return { column, state: 'plain' };
+	return undefined;
+}
+
+/** What the server computes from a column tells of it: null where that one may not be seen as it is, unless a rule names what is computed. */
+function computedProtection(
+	access: Access,
+	relation: Relation,
+	column: Column,
+	ancestors: readonly Relation[],
+	descendants: readonly Relation[],
+): ColumnProtection | undefined {
+	for (const attnum of column.computedFrom ?? []) {
+		const source = relation.columns.find((candidate) => candidate.attnum === attnum);
+		if (source === undefined) continue;
+		const from = columnProtection(access, relation, source, ancestors, descendants, []);
+		if (from.state !== 'masked' && from.state !== 'hidden') continue;
+		const mask = `computed from ${source.name}`;
+		return { column, state: 'masked', mask, rules: from.rules, render: () => castTo(column, 'null') };
+	}
+	return undefined;
 }
 
 function masked(relation: Relation, column: Column, mask: BoundExpression): ColumnProtection {
@@ -218,22 +253,14 @@ function columnOf(qualifier: string, name: string): string {
 	return `${qualifier}.${quoteIdentifier(name)}`;
 }
 
-/** The column keeps its type and its collation. */
+/** The column keeps its type and its collation; a domain that checks its values gives way to its base type, as in what the client is told of it. */
 export function castTo(column: Column, expression: string): string {
-	const cast = `CAST((${expression}) AS ${castType(column.type)})`;
+	const cast = `CAST((${expression}) AS ${castType(column.plainType ?? column.type)})`;
 	return column.collation === null ? cast : `${cast} COLLATE ${column.collation}`;
 }
 
-function related(catalog: CatalogSnapshot, relation: Relation, direction: 'parents' | 'children'): readonly Relation[] {
-	const found = new Map<number, Relation>();
-	const visit = (at: Relation): void => {
-		for (const oid of at[direction]) {
-			const next = catalog.relationByOid(oid);
-			if (next === undefined || found.has(oid)) continue;
-			found.set(oid, next);
-			visit(next);
-		}
-	};
-	visit(relation);
-	return [...found.values()];
+/** The type under which the statement sees a column. */
+export function shownType(catalog: CatalogSnapshot, { column, state }: ColumnProtection): number {
+	const isPlain = column.plainType === undefined || state === 'plain' || state === 'refused';
+	return isPlain ? column.typeOid : (baseType(catalog, column.typeOid) ?? column.typeOid);
 }

@@ -4,7 +4,14 @@ import { needsNamedRule } from '../catalog/safety.ts';
 import type { Relation } from '../catalog/snapshot.ts';
 import { GatewayError } from '../errors.ts';
 import { displayRelation, isOwnTemporary, resolveRelation, stringsOf } from './names.ts';
-import { MissingPolicyColumn, type Protection, protectionOf, systemProtection, unprotected } from './protection.ts';
+import {
+	MissingPolicyColumn,
+	type Protection,
+	protectionOf,
+	shownType,
+	systemProtection,
+	unprotected,
+} from './protection.ts';
 import { noteProtection } from './note-protection.ts';
 import { type PendingRead, type Span, spanOf, visible } from './protected-read.ts';
 import { quoteIdentifier } from './quote.ts';
@@ -112,7 +119,7 @@ function seenColumns(walk: Walk, protection: Protection, { view, open }: Reading
 		.filter(({ column }) => visible(walk, column))
 		.map(({ column, computed }) => ({
 			name: column.column.name,
-			type: column.column.typeOid,
+			type: shownType(walk.context.catalog, column),
 			masked: computed || column.state !== 'plain',
 			origin: column.column.name,
 		}));

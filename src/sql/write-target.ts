@@ -6,9 +6,9 @@ import { GatewayError } from '../errors.ts';
 import type { InlineTarget } from './inline-target.ts';
 import { displayRelation, isOwnTemporary, resolveRelation } from './names.ts';
 import { as, type NodeOf } from './nodes.ts';
-import { defaultSqlLimits, parse } from './parse.ts';
+import { type Deed, refuseByKin, requireBase } from './kin.ts';
 import { coerced, type Given } from './coercions.ts';
-import { type Protection, protectionOf } from './protection.ts';
+import { type Protection, protectionOf, shownType } from './protection.ts';
 import { qualified, quoteIdentifier } from './quote.ts';
 import { noteProtection } from './note-protection.ts';
 import { guarded, isSystem, noteTypes, qualifyName } from './read-relation.ts';
@@ -25,6 +25,8 @@ export interface WriteTarget {
 	readonly qualifier: string;
 	/** Columns that are written are noted here. */
 	readonly note: UseNote;
+	/** Rows of children are left alone (ONLY). */
+	readonly only: boolean;
 	readonly location: number | undefined;
 }
 
@@ -47,7 +49,6 @@ export function writeTarget(walk: Walk, range: RangeVar | undefined, action: Act
 		: guarded(walk, relation, () => protectionOf(walk.context.catalog, access, relation, range.inh !== true));
 	if (own) {
 		refuseProtectedView(walk, relation, protection, location);
-		requireBase(walk, relation, action, location);
 	} else {
 		const answer = access.onRelation(relation.schema, relation.name, action);
 		addRules(note, answer.rules);
@@ -65,7 +66,6 @@ export function writeTarget(walk: Walk, range: RangeVar | undefined, action: Act
 			);
 		}
 		refuseProtectedView(walk, relation, protection, location);
-		if (!answer.named) requireBase(walk, relation, action, location);
 		const unwritable = protection.filters.find((filter) => filter.readOnly);
 		if (unwritable !== undefined)
 			throw refuse(
@@ -74,6 +74,8 @@ export function writeTarget(walk: Walk, range: RangeVar | undefined, action: Act
 				location,
 			);
 	}
+	const only = range.inh !== true;
+	requireKin(walk, relation, { action, only, location });
 	qualifyName(walk, range, relation);
 	noteTypes(walk, relation);
 	const name = range.alias?.aliasname ?? relation.name;
@@ -85,35 +87,10 @@ export function writeTarget(walk: Walk, range: RangeVar | undefined, action: Act
 		protection,
 		qualifier,
 		note,
+		only,
 		location,
 		item: targetItem(walk, relation, protection, inline, name, range),
 	};
-}
-
-/**
- * A write to a view is one to its table. A rule that names the view is its author's word for that; a wildcard, or the session's
- * own view, is not, so the table is asked for as well.
- */
-function requireBase(walk: Walk, relation: Relation, action: Action, location: number | undefined): void {
-	if (relation.kind !== 'view') return;
-	const base = baseOf(walk, relation);
-	if (base === undefined || isOwnTemporary(walk, base)) return;
-	const { access } = walk.context;
-	const answer = access.onRelation(base.schema, base.name, action);
-	addRules(noteUse(walk, 'relation', base.schema, base.name, action), answer.rules);
-	const object = `${access.database}.${displayRelation(base)}`;
-	if (!answer.allowed) throw denied(walk, `relation ${displayRelation(base)}`, answer, action, object, location);
-	if (!answer.named) requireBase(walk, base, action, location);
-}
-
-/** The one relation in FROM of a view that the server writes through by itself. */
-function baseOf(walk: Walk, view: Relation): Relation | undefined {
-	const text = view.definition ?? '';
-	const parsed = parse(text, { ...defaultSqlLimits, statementsMax: 1 });
-	const from = as(parsed.statements[0]?.node, 'SelectStmt')?.fromClause ?? [];
-	const range = from.length === 1 ? as(from[0], 'RangeVar') : undefined;
-	const schema = range?.schemaname ?? walk.context.tempSchema ?? 'pg_catalog';
-	return range === undefined ? undefined : walk.context.catalog.relation(schema, range.relname ?? '');
 }
 
 /** A view over something protected can't be written through: the server would work on raw rows. */
@@ -142,12 +119,13 @@ function targetItem(
 ): RangeItem {
 	// Columns without a rule stay in sight, so that a reference to one is answered with its reason.
 	const columns = relation.columns
-		.filter((column) => protection.byName.get(column.name)?.state !== 'hidden')
-		.map((column) => ({
-			name: column.name,
-			type: column.typeOid,
-			masked: (protection.byName.get(column.name)?.state ?? 'plain') !== 'plain',
-			origin: column.name,
+		.map((column) => protection.byName.get(column.name) ?? ({ column, state: 'plain' } as const))
+		.filter(({ state }) => state !== 'hidden')
+		.map((shown) => ({
+			name: shown.column.name,
+			type: shownType(walk.context.catalog, shown),
+			masked: shown.state !== 'plain',
+			origin: shown.column.name,
 		}));
 	const protectedTarget = relation.temporary ? {} : { inline };
 	return {
@@ -183,13 +161,24 @@ export function checkWrittenColumn(
 ): void {
 	const { relation } = target;
 	target.note.columns.add(name);
-	if (relation.temporary) return;
+	if (!relation.temporary) {
+		const { access } = walk.context;
+		const answer = access.onColumn(relation.schema, relation.name, name, action);
+		addRules(target.note, answer.rules);
+		const display = `${displayRelation(relation)}.${name}`;
+		if (!answer.allowed)
+			throw denied(walk, `column ${display}`, answer, action, `${access.database}.${display}`, location);
+	}
+	requireKin(walk, relation, { action, column: name, only: target.only, location });
+}
+
+/** What else a write reaches has to let it: parents, children, and the table under a view. */
+export function requireKin(walk: Walk, relation: Relation, deed: Deed): void {
+	if (!relation.temporary) refuseByKin(walk, relation, deed);
+	if (relation.kind !== 'view') return;
 	const { access } = walk.context;
-	const answer = access.onColumn(relation.schema, relation.name, name, action);
-	addRules(target.note, answer.rules);
-	if (answer.allowed) return;
-	const display = `${displayRelation(relation)}.${name}`;
-	throw denied(walk, `column ${display}`, answer, action, `${access.database}.${display}`, location);
+	const isNamed = !relation.temporary && access.onRelation(relation.schema, relation.name, deed.action).named;
+	requireBase(walk, relation, isNamed, deed);
 }
 
 /** What is stored in a column is cast to its type; to that of a part where only a part is set. */

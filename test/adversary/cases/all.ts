@@ -14,6 +14,7 @@ import { protocol } from './protocol.ts';
 import { reading } from './reading.ts';
 import { remembered } from './remembered.ts';
 import { session } from './session.ts';
+import { shapes } from './shapes.ts';
 import { twists } from './twists.ts';
 import { unnamed } from './unnamed.ts';
 import { views } from './views.ts';
@@ -37,5 +38,6 @@ export const allCases: readonly AttackCase[] = [
 	...elsewhere,
 	...corners,
 	...unnamed,
+	...shapes,
 	...answers,
 ];
