@@ -50,11 +50,17 @@ const qualified: StatementRecord = {
 const same = record({ parameters: [] });
 const repeated = record();
 
+/** As a text that came from a client, or is sent to a server: what the engine puts off when it joins texts is not the log's work. */
+function inOnePiece(text: string): string {
+	text.charCodeAt(0);
+	return text;
+}
+
 /** As a template of statements gives it: its text is new, all else of the decision is what it was. */
 function ofShape(of: StatementRecord, count: number): StatementRecord {
 	const { decision: known } = of;
-	const sql = known.sql.replace('$1', String(count));
-	const rewritten = known.rewritten === known.sql ? sql : known.rewritten.replace('$1', String(count));
+	const sql = inOnePiece(known.sql.replace('$1', String(count)));
+	const rewritten = known.rewritten === known.sql ? sql : inOnePiece(known.rewritten.replace('$1', String(count)));
 	return { ...of, decision: { ...known, sql, rewritten } };
 }
 

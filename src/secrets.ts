@@ -14,13 +14,15 @@ export const plainBytesMax = 2;
 /**
  * Copies the JSON text of a plain text, without its quotation marks, to `to` from `start` on, where there is room for it. Answers where
  * that ends; -1 for a text that is not plain, and then what stands there is not to be used. Plain is printable ASCII with tabs and line
- * feeds in which no secret is. Much cheaper than `withoutSecrets` and JSON.stringify, which it stands for.
+ * feeds in which no secret is. Much cheaper than `withoutSecrets` and JSON.stringify, which it stands for. Of a part, [from, until),
+ * the caller knows that what is before and behind it is plain, and that `mayHoldSecretWord` of neither.
  */
-export function copyPlain(text: string, to: Uint8Array, start: number): number {
-	let before = 0;
+export function copyPlain(text: string, to: Uint8Array, start: number, from = 0, until = text.length): number {
+	// A word may begin before the part, and end behind it.
+	let before = from > 0 ? text.charCodeAt(from - 1) | 0x20 : 0;
 	let innocent = false;
 	let end = start;
-	for (let at = 0; at < text.length; at += 1) {
+	for (let at = from; at < until; at += 1) {
 		const unit = text.charCodeAt(at);
 		// Letters become lower case.
 		const now = unit | 0x20;
@@ -40,7 +42,22 @@ export function copyPlain(text: string, to: Uint8Array, start: number): number {
 			end += 1;
 		}
 	}
+	if (until < text.length && (text.charCodeAt(until) | 0x20) === pairs[before] && !innocent && suspicious.test(text))
+		return -1;
 	return end;
+}
+
+/** Whether a word stands in the text, whole or as a part of others, that a secret may follow. */
+export function holdsSecretWord(text: string): boolean {
+	return suspicious.test(text);
+}
+
+/** False: no text that this is a part of has such a word that lies in this part but for one character at most. */
+export function mayHoldSecretWord(part: string): boolean {
+	for (let at = 1; at < part.length; at += 1) {
+		if (pairs[part.charCodeAt(at - 1) | 0x20] === (part.charCodeAt(at) | 0x20)) return true;
+	}
+	return false;
 }
 
 /** A value without the password of a connection string: behind `password=` to its end, or between `scheme://user:` and `@`. */

@@ -85,6 +85,21 @@ export class Batch {
 		return true;
 	}
 
+	/**
+	 * The same for a statement of which `head` and `tail` are the JSON text of all but [from, until), and of what is around it. False
+	 * when that part is not plain.
+	 */
+	spliced(head: Uint8Array, text: string, from: number, until: number, tail: Uint8Array): boolean {
+		const most = head.length + (until - from) * plainBytesMax + tail.length;
+		if (this.#end + most > this.#buffer.length) this.#reserve(most);
+		this.#buffer.set(head, this.#end);
+		const end = copyPlain(text, this.#buffer, this.#end + head.length, from, until);
+		if (end === -1) return false;
+		this.#buffer.set(tail, end);
+		this.#end = end + tail.length;
+		return true;
+	}
+
 	endLine(): void {
 		if (this.#end === this.#buffer.length) this.#reserve(1);
 		this.#starts.push(this.#lineStart);

@@ -36,7 +36,8 @@ function listen(path: string): Promise<net.Server | null> {
 			if (error.code === 'EADDRINUSE') resolve(null);
 			else reject(error);
 		});
-		server.listen(path, () => {
+		// In a worker of node:cluster too: else the socket would be its supervisor's, and be gone with that while the worker still writes.
+		server.listen({ path, exclusive: true }, () => {
 			server.unref();
 			resolve(server);
 		});

@@ -160,17 +160,26 @@ const nodeActivity: Readonly<Record<string, DatastoreActivity>> = {
 	DropReplicationSlotCmd: 'Delete',
 };
 
+/** The strongest first. */
+const byAction: readonly { readonly activity: DatastoreActivity; readonly actions: readonly ObjectUse['action'][] }[] =
+	[
+		{ activity: 'Delete', actions: ['truncate', 'delete', 'drop'] },
+		{ activity: 'Create', actions: ['create', 'temp'] },
+		{ activity: 'Write', actions: ['insert'] },
+		{ activity: 'Update', actions: ['update', 'alter', 'grant'] },
+		{ activity: 'Read', actions: ['select'] },
+	];
+
 /** What a statement does, in the schema's words: by its node where that says it, else by the strongest action on an object. */
 export function activityOf(decision: StatementDecision): DatastoreActivity {
 	const byNode = nodeActivity[decision.node];
 	if (byNode !== undefined) return byNode;
-	const actions = new Set(decision.objects.map((use) => use.action));
-	if (actions.has('truncate') || actions.has('delete') || actions.has('drop')) return 'Delete';
-	if (actions.has('create') || actions.has('temp')) return 'Create';
-	if (actions.has('insert')) return 'Write';
-	if (actions.has('update') || actions.has('alter') || actions.has('grant')) return 'Update';
-	if (actions.has('select')) return 'Read';
-	return 'Query';
+	let strongest = byAction.length;
+	for (const { action } of decision.objects) {
+		const at = byAction.findIndex(({ actions }) => actions.includes(action));
+		if (at !== -1 && at < strongest) strongest = at;
+	}
+	return byAction[strongest]?.activity ?? 'Query';
 }
 
 /** What every event says of its class (OCSF, base event). */
@@ -204,20 +213,4 @@ export const effects = {
 /** A rule that took part in a decision, as `authorizations` names it. */
 export function authorizationOf(rule: RuleRef, decision: string): object {
 	return { decision, policy: { name: `${rule.file}:${rule.line}`, desc: rule.text } };
-}
-
-/** An object that a statement uses, without what is empty. */
-export function objectPart(use: ObjectUse): object {
-	return {
-		kind: use.kind,
-		schema: use.schema,
-		name: use.name,
-		action: use.action,
-		...(use.columns.length === 0 ? {} : { columns: use.columns }),
-		...(Object.keys(use.masks).length === 0 ? {} : { masks: use.masks }),
-		...(use.filters.length === 0 ? {} : { filters: use.filters }),
-		...(use.hidden.length === 0 ? {} : { hidden: use.hidden }),
-		...(use.rules.length === 0 ? {} : { rules: use.rules.map((rule) => `${rule.file}:${rule.line}`) }),
-		...(use.via === undefined ? {} : { via: use.via }),
-	};
 }

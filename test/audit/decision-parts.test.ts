@@ -1,10 +1,12 @@
 /** What is kept of decisions between their records: whatever came before, the pieces are those of the decision at hand. */
 import { createHash } from 'node:crypto';
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Batch } from '../../src/audit/batch.ts';
 import { DecisionPartsCache } from '../../src/audit/decision-parts.ts';
 import { GatewayError } from '../../src/errors.ts';
-import type { StatementDecision } from '../../src/stages.ts';
+import { toJson } from '../../src/audit/json.ts';
+import type { ObjectUse, StatementDecision } from '../../src/stages.ts';
 import { decision } from './samples.ts';
 
 const cacheOf = (cachedPartBytesMax: number): DecisionPartsCache =>
@@ -44,12 +46,73 @@ const family: readonly (readonly [string, StatementDecision])[] = [
 	['other objects', { ...first, objects: [] }],
 ];
 
+/** What stands in a record of an object, as JSON.stringify writes it. */
+function reference(use: ObjectUse): object {
+	const { kind, schema, name, action, columns, masks, filters, hidden, rules, via } = use;
+	return {
+		kind,
+		schema,
+		name,
+		action,
+		...(columns.length === 0 ? {} : { columns }),
+		...(Object.keys(masks).length === 0 ? {} : { masks }),
+		...(filters.length === 0 ? {} : { filters }),
+		...(hidden.length === 0 ? {} : { hidden }),
+		...(rules.length === 0 ? {} : { rules: rules.map(({ file, line }) => `${file}:${line}`) }),
+		...(via === undefined ? {} : { via }),
+	};
+}
+
+const word = fc.oneof(
+	fc.string({ unit: 'binary' }),
+	fc.constantFrom('', 'token', 'a"b', 'x\\y', 'naïve', '\u202e', 'password', '1'),
+);
+const words = fc.array(word, { maxLength: 3 });
+const anyUse: fc.Arbitrary<ObjectUse> = fc
+	.record({
+		kind: fc.constantFrom('relation', 'function', 'setting'),
+		schema: word,
+		name: word,
+		action: fc.constantFrom('select', 'show', 'drop'),
+		columns: words,
+		masks: fc.dictionary(word, word, { maxKeys: 3 }),
+		filters: words,
+		hidden: words,
+		rules: fc.array(fc.record({ file: word, line: fc.nat(), text: word }), { maxLength: 3 }),
+		via: fc.option(word, { nil: undefined }),
+	})
+	.map(({ via, ...use }) => ({ ...use, ...(via === undefined ? {} : { via }) }));
+
+it('objects and rules are written as JSON has them', () => {
+	const cache = cacheOf(64 * 1024);
+	fc.assert(
+		fc.property(fc.array(anyUse, { maxLength: 3 }), (objects) => {
+			const rules = objects.flatMap((use) => use.rules);
+			const of = { ...first, objects, rules };
+			const table = objects.find(({ kind }) => kind === 'relation');
+			const line = lineOf(cache, of);
+			expect(line).toContain(
+				`,"node":"SelectStmt"${objects.length === 0 ? '' : `,"objects":${toJson(objects.map(reference))}`},"rewritten":`,
+			);
+			const authorizations = rules.map(({ file, line: at, text }) => ({
+				decision: 'mask',
+				policy: { name: `${file}:${at}`, desc: text },
+			}));
+			expect(line).toContain(
+				`"uid":"28550ea0fc43bed7"}${table === undefined ? '' : `,"table":${toJson({ name: `${table.schema}.${table.name}` })}`}` +
+					`${rules.length === 0 ? '' : `,"authorizations":${toJson(authorizations)}`},"node":`,
+			);
+		}),
+		{ numRuns: 300 },
+	);
+});
+
 describe('the parts of a decision', () => {
 	it.each(family)('%s: the same whatever came before', (_name, of) => {
 		const want = lineOf(cacheOf(0), of);
 		const cache = cacheOf(64 * 1024);
 		for (const [, before] of family) {
-			for (const times of [1, 2, 3]) {
+			for (const times of [1, 2, 3, 17]) {
 				for (let i = 0; i < times; i += 1) lineOf(cache, before);
 				for (let i = 0; i < times; i += 1) expect(lineOf(cache, of)).toBe(want);
 			}
