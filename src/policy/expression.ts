@@ -32,6 +32,8 @@ export interface CompiledExpression {
 	/** Claims that it names. */
 	readonly claims: readonly string[];
 	readonly pieces: readonly Piece[];
+	/** It is a column and nothing else: a cast to the type that it has is none to the server, which would tell of the column itself. */
+	readonly bare: boolean;
 }
 
 /**
@@ -53,7 +55,12 @@ export function compileExpression(name: string, text: string, rules: ExpressionR
 		if (piece.kind === 'column') columns.add(piece.name);
 		if (piece.kind === 'claim') claims.add(piece.name);
 	}
-	return { name, kind: rules.kind, columns: [...columns], claims: [...claims], pieces };
+	const bare = claims.size === 0 && isColumn(parsed);
+	return { name, kind: rules.kind, columns: [...columns], claims: [...claims], pieces, bare };
+}
+
+function isColumn(expr: Expr): boolean {
+	return expr.type === 'ref' || (expr.type === 'cast' && isColumn(expr.operand));
 }
 
 /** Fills in the claims of one identity. `rule` is the rule that applies the expression. */
@@ -63,6 +70,7 @@ export function bindExpression(
 	rule: RuleRef,
 ): BoundExpression {
 	const { name, columns, kind } = expression;
+	const computed = kind === 'mask' && expression.bare;
 	const pieces: Piece[] = [];
 	for (const piece of expression.pieces) {
 		if (typeof piece === 'string' || piece.kind !== 'claim') {
@@ -81,14 +89,14 @@ export function bindExpression(
 		rule,
 		columns,
 		render: ({ value, column }) => {
-			let sql = '(';
+			let sql = computed ? '(COALESCE(' : '(';
 			for (const piece of pieces) {
 				if (typeof piece === 'string') sql += piece;
 				else if (piece.kind === 'column') sql += column(piece.name);
 				else if (value !== undefined) sql += value;
 				else throw new Error(`mask ${name} was asked for without a column`);
 			}
-			return `${sql})`;
+			return computed ? `${sql}))` : `${sql})`;
 		},
 	};
 }

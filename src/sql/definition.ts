@@ -14,15 +14,7 @@ import {
 	objectNames,
 	schemaOf,
 } from './may.ts';
-import {
-	displayRelation,
-	isOwnTemporary,
-	resolveRelation,
-	resolveType,
-	stringsOf,
-	TYPE,
-	UnknownObject,
-} from './names.ts';
+import { resolveType, stringsOf, TYPE, UnknownObject } from './names.ts';
 import { as, type NodeOf, tagOf } from './nodes.ts';
 import { argumentNames, fieldWritten, mayMakeOperator, mayMakeRoutine, mayMakeType } from './new-code.ts';
 import { constrainedBy, indexedBy } from './operator-class.ts';
@@ -31,6 +23,7 @@ import { checkRoutine } from './routines.ts';
 import { execute } from './session-statements.ts';
 import { newScope, type RangeItem, type Scope } from './scope.ts';
 import { select } from './select.ts';
+import { tableLike } from './table-like.ts';
 import { refuse, type Walk } from './walk.ts';
 
 /** Names of a relation that is being made: any bare name may be a column of it. */
@@ -166,32 +159,8 @@ export function tableElement(walk: Walk, node: Node | undefined): readonly MadeC
 		constraintOf(walk, constraint, null);
 		return [];
 	}
-	if (like?.relation === undefined)
-		throw refuse(walk, `a table element of kind ${node === undefined ? 'nothing' : tagOf(node)}`);
-	const item = readRelation(walk, like.relation, null);
-	if (walk.reads.has(item)) throw refuse(walk, 'CREATE TABLE ... LIKE a protected relation', like.relation.location);
-	mayCopy(walk, like);
-	for (const { type } of item.columns ?? []) madeType(walk, type, like.relation.location);
-	return item.columns ?? [];
-}
-
-/** TableLikeOption of the server (parsenodes.h): CONSTRAINTS, DEFAULTS, GENERATED, INDEXES and STATISTICS, which hold expressions. */
-const LIKE_EXPRESSIONS = 0b1101_1100;
-
-/** What LIKE copies runs for whoever writes the copy: no more than for who may write what it is copied from. */
-function mayCopy(walk: Walk, like: NodeOf<'TableLikeClause'>): void {
-	if (like.relation === undefined || ((like.options ?? 0) & LIKE_EXPRESSIONS) === 0) return;
-	const relation = resolveRelation(walk, like.relation);
-	const { access } = walk.context;
-	if (relation.copiesCode !== true || isOwnTemporary(walk, relation)) return;
-	if (access.onRelation(relation.schema, relation.name, 'insert').allowed) return;
-	const words = `copying defaults, checks or indexes of ${displayRelation(relation)}, which call functions,`;
-	throw refuse(
-		walk,
-		words,
-		like.relation.location,
-		'Leave INCLUDING out. A rule that allows insert on it would allow that.',
-	);
+	if (like === undefined) throw refuse(walk, `a table element of kind ${node === undefined ? 'nothing' : tagOf(node)}`);
+	return tableLike(walk, like);
 }
 
 /** A default, or what is computed in its place: cast to the type of its column, each time that a row is stored. */

@@ -306,3 +306,14 @@ comment on table noted is 'mine';
 comment on column noted.a is 'a number';
 select obj_description('noted'::regclass), col_description('noted'::regclass, 1);
 drop table noted;
+
+create temp table staged (like crm.customers, loaded date);
+insert into staged select *, date '2024-01-01' from crm.customers where id < 4;
+select attname, atttypid::regtype, atttypmod, attnotnull from pg_attribute where attrelid = 'staged'::regclass and attnum > 0 and attname <> 'email' order by attnum;
+select id, email, loaded from staged;
+drop table staged;
+
+create temp table staged (like sales.orders including defaults including constraints excluding comments);
+insert into staged select * from sales.orders where id < 4;
+select * from staged;
+drop table staged;
