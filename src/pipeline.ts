@@ -1,25 +1,26 @@
 /** The way of a statement: analyse, decide, rewrite, and have it recorded before it may go on. No sockets. */
-import { randomBytes } from 'node:crypto';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
+import type { Analyst } from './analysis/analyst.ts';
+import { nonce } from './analysis/nonce.ts';
 import type { SessionInfo, StatementRecord } from './audit/event.ts';
 import type { Accepted, AuditLog } from './audit/log.ts';
 import type { Catalog } from './catalog/catalog.ts';
 import { overlay } from './catalog/overlay.ts';
 import type { CatalogSnapshot, Relation, Routine } from './catalog/snapshot.ts';
 import { GatewayError } from './errors.ts';
-import type { Access, Decision, Edit, Identity, StatementDecision } from './stages.ts';
-import { type Analysis, analyse } from './sql/analyse.ts';
-import { applyEdits } from './sql/edits.ts';
+import type { Access, Decision, Identity, StatementDecision } from './stages.ts';
+import type { Analysis } from './sql/analyse.ts';
 import { breach, type RowOrigin } from './sql/guard.ts';
 import { executed } from './sql/execute.ts';
 import { functionCall } from './sql/function-call.ts';
 import type { RelationName } from './sql/names.ts';
-import { pathChange } from './sql/path-change.ts';
-import { defaultSqlLimits, type Parsed, parse, type SqlLimits } from './sql/parse.ts';
+import { defaultSqlLimits, type SqlLimits } from './sql/parse.ts';
 import { clientFields, type Fields, redactedFields } from './sql/redact.ts';
 import { ShapeCache, type Shaped } from './sql/shape-cache.ts';
+import { analysing, beginText, type RefusedText, type TextAnalysis, together } from './sql/text.ts';
 import type { AnalysisContext } from './sql/walk.ts';
+import { refusal, wholeOf } from './sql/whole.ts';
 
 export type { SqlLimits } from './sql/parse.ts';
 export { loadRelations, loadRoutines, type RelationSearch } from './catalog/overlay.ts';
@@ -60,11 +61,17 @@ export interface PipelineContext {
 	readonly lookUpRoutines?: (names: readonly string[]) => Promise<readonly Routine[]>;
 	/** Whether the session is in a transaction, which may have made what only it sees. */
 	readonly inTransaction?: () => boolean;
+	/** Asked for once for a decision that takes long: aborted, with a GatewayError, when the client waits for it no more. */
+	readonly interruption?: () => AbortSignal;
 }
 
 export interface PipelineOptions {
 	/** null: nothing can be accepted, only decided (`explain`, `policy test`). */
 	readonly audit: Pick<AuditLog, 'accept'> | null;
+	/** Analyses long texts beside the event loop. Missing: they are analysed in it. */
+	readonly analyst?: Pick<Analyst, 'analyse'>;
+	/** Characters from which on a text is long; 16,384 where it is not given. */
+	readonly asideMin?: number;
 	readonly limits?: Partial<SqlLimits>;
 	/** Bytes that remembered decisions may take together, roughly. */
 	readonly cacheBytesMax?: number;
@@ -104,6 +111,10 @@ interface Answered {
 
 const CACHE_BYTES_MAX = 64 * 1024 * 1024;
 const SHAPES_BYTES_MAX = 16 * 1024 * 1024;
+/** In characters. A longer text is analysed beside the event loop: in it, it would hold up everybody for some ten milliseconds. */
+const ASIDE_MIN = 16 * 1024;
+/** How often a decision is made that policy or catalogue, as they were, have changed under meanwhile. */
+const TRIES_MAX = 3;
 /** A longer text is not worth remembering: it will hardly come again. */
 const CACHED_TEXT_MAX = 64 * 1024;
 /** Bytes that one remembered decision may take: its text, what it was made to, and what it is found by. */
@@ -118,6 +129,8 @@ const DECISION_BYTES = 2048;
 /** Decides statements and hands their records to the audit log. One for a gateway; it keeps no state of any session. */
 export class Pipeline {
 	readonly #audit: Pick<AuditLog, 'accept'> | null;
+	readonly #analyst: Pick<Analyst, 'analyse'> | null;
+	readonly #asideMin: number;
 	readonly #limits: SqlLimits;
 	readonly #decisions: LRUCache<string, Decision>;
 	readonly #shapes: ShapeCache | null;
@@ -128,6 +141,8 @@ export class Pipeline {
 
 	constructor(options: PipelineOptions) {
 		this.#audit = options.audit;
+		this.#analyst = options.analyst ?? null;
+		this.#asideMin = options.asideMin ?? ASIDE_MIN;
 		this.#limits = { ...defaultSqlLimits, ...options.limits };
 		this.#decisions = new LRUCache({ maxSize: options.cacheBytesMax ?? CACHE_BYTES_MAX });
 		const bytesMax = options.shapesBytesMax ?? SHAPES_BYTES_MAX;
@@ -178,7 +193,7 @@ export class Pipeline {
 		const sql = `FunctionCall ${oid}`;
 		if (snapshot instanceof GatewayError) return refusal(sql, 'FunctionCall', snapshot, 'none');
 		const decision = functionCall(context.access, snapshot, oid);
-		return wholeOf(sql, [decision], [], revisionOf(context, snapshot));
+		return wholeOf(sql, { statements: [decision], edits: [] }, revisionOf(context, snapshot));
 	}
 
 	/** False when policy, catalogue or names have changed since the decision: it has to be made again. */
@@ -215,7 +230,7 @@ export class Pipeline {
 	#decideNew(question: Question, key?: string, shaped: Shaped | null = null): Decision | Promise<Decision> {
 		const { context, sql, parameterTypes } = question;
 		this.#misses += 1;
-		if (sql.length > CACHED_TEXT_MAX) return this.#decideLong(question);
+		if (sql.length > CACHED_TEXT_MAX || this.#isForAside(sql)) return this.#decideLong(question, key);
 		const first = this.#decideTimed(question);
 		if (first.doubt) return this.#decideAgain(context, sql, parameterTypes);
 		if (first.ownOnly || key === undefined) return first.decision;
@@ -225,45 +240,75 @@ export class Pipeline {
 		return this.#remember(key, first.decision);
 	}
 
-	/** A long text is not remembered, and others are served while it is looked at. */
-	async #decideLong(question: Question): Promise<Decision> {
+	#isForAside(sql: string): boolean {
+		return this.#analyst !== null && sql.length >= this.#asideMin;
+	}
+
+	/** Others are served while it is looked at, so that what it was decided by may have changed by then. */
+	async #decideLong(question: Question, key: string | undefined): Promise<Decision> {
 		const { context, sql, parameterTypes } = question;
-		const first = await this.#decideSliced(question);
-		return first.doubt ? this.#decideAgain(context, sql, parameterTypes) : first.decision;
+		let now = question;
+		for (let tries = 0; tries < TRIES_MAX; tries += 1) {
+			const { decision, doubt, ownOnly } = await this.#decideSliced(now);
+			const snapshot = snapshotOf(context);
+			if (doubt || snapshot instanceof GatewayError) return this.#decideAgain(context, sql, parameterTypes);
+			const revision = revisionOf(context, snapshot);
+			if (revision !== now.revision) {
+				now = { ...now, snapshot, revision };
+				continue;
+			}
+			// The key has the revision that the first try was made under.
+			const isKept = key !== undefined && tries === 0 && !ownOnly && sql.length <= CACHED_TEXT_MAX;
+			return isKept ? this.#remember(key, decision) : decision;
+		}
+		return refusal(sql, 'Undecided', changing(), 'none');
 	}
 
 	/** Looks at the catalogue once more, and where a relation or routine is still missing, through the session's own eyes. */
 	async #decideAgain(context: PipelineContext, sql: string, parameterTypes: readonly number[]): Promise<Decision> {
-		this.#looks += 1;
 		try {
-			const { catalog } = context;
-			const looked = catalog.state.type === 'current' ? catalog.refresh() : catalog.known();
-			const snapshot = withOwn(context, await looked);
-			const revision = revisionOf(context, snapshot);
-			let answered = await this.#decideSliced({ context, snapshot, sql, parameterTypes, revision });
-			const found: Relation[] = [];
-			const routines = new Map<number, Routine>();
-			// A view that only the session sees may read more that only the session sees.
-			for (let round = 0; round < LOOK_UPS_MAX; round += 1) {
-				const { missing, missingRoutines } = answered;
-				const more = missing.length === 0 ? [] : ((await context.lookUp?.(missing)) ?? []);
-				const called = missingRoutines.length === 0 ? [] : ((await context.lookUpRoutines?.(missingRoutines)) ?? []);
-				const before = found.length + routines.size;
-				found.push(...more);
-				for (const routine of called) routines.set(routine.oid, routine);
-				if (found.length + routines.size === before) break;
-				const tempSchema = found.find((relation) => relation.temporary)?.schema ?? context.names.tempSchema;
-				const own = {
-					context: { ...context, names: { ...context.names, tempSchema } },
-					snapshot: overlay(snapshot, found, [], [...routines.values()]),
-				};
-				answered = await this.#decideSliced({ ...own, sql, parameterTypes, revision: '' });
+			for (let tries = 0; tries < TRIES_MAX; tries += 1) {
+				const { decision, revision } = await this.#look(context, sql, parameterTypes);
+				if (!this.#isForAside(sql) || revision === revisionNow(context)) return decision;
 			}
-			return answered.decision;
+			return refusal(sql, 'Undecided', changing(), 'none');
 		} catch (error) {
 			if (error instanceof GatewayError) return refusal(sql, 'Undecided', error, 'none');
 			throw error;
 		}
+	}
+
+	/** `revision`: what it was decided under, whether or not it holds for others. */
+	async #look(
+		context: PipelineContext,
+		sql: string,
+		parameterTypes: readonly number[],
+	): Promise<{ readonly decision: Decision; readonly revision: string }> {
+		this.#looks += 1;
+		const { catalog } = context;
+		const looked = catalog.state.type === 'current' ? catalog.refresh() : catalog.known();
+		const snapshot = withOwn(context, await looked);
+		const revision = revisionOf(context, snapshot);
+		let answered = await this.#decideSliced({ context, snapshot, sql, parameterTypes, revision });
+		const found: Relation[] = [];
+		const routines = new Map<number, Routine>();
+		// A view that only the session sees may read more that only the session sees.
+		for (let round = 0; round < LOOK_UPS_MAX; round += 1) {
+			const { missing, missingRoutines } = answered;
+			const more = missing.length === 0 ? [] : ((await context.lookUp?.(missing)) ?? []);
+			const called = missingRoutines.length === 0 ? [] : ((await context.lookUpRoutines?.(missingRoutines)) ?? []);
+			const before = found.length + routines.size;
+			found.push(...more);
+			for (const routine of called) routines.set(routine.oid, routine);
+			if (found.length + routines.size === before) break;
+			const tempSchema = found.find((relation) => relation.temporary)?.schema ?? context.names.tempSchema;
+			const own = {
+				context: { ...context, names: { ...context.names, tempSchema } },
+				snapshot: overlay(snapshot, found, [], [...routines.values()]),
+			};
+			answered = await this.#decideSliced({ ...own, sql, parameterTypes, revision: '' });
+		}
+		return { decision: answered.decision, revision };
 	}
 
 	#decideTimed(question: Question): Answered {
@@ -274,65 +319,73 @@ export class Pipeline {
 	}
 
 	#decideFresh(question: Question): Answered {
-		const begun = this.#begin(question);
-		if ('decision' in begun) return begun;
-		return this.#answer(question, [...analysing(begun.inputs, begun.parsed)]);
+		const { sql } = question;
+		const begun = beginText(sql, this.#limits, inputsOf(question, this.#limits));
+		return this.#answer(question, begun.type === 'refused' ? begun : together([...analysing(begun)]));
 	}
 
-	/** The same, but others are served between the statements of a long text. */
+	/** The same, but others are served meanwhile: beside the loop, or between the statements of a long text. */
 	async #decideSliced(question: Question): Promise<Answered> {
 		const begunMs = performance.now();
-		let sinceMs = begunMs;
-		const begun = this.#begin(question);
-		if ('decision' in begun) return begun;
+		let answered: Answered;
+		try {
+			const analysis = this.#isForAside(question.sql) ? await this.#aside(question) : await this.#sliced(question);
+			answered = this.#answer(question, analysis);
+		} catch (error) {
+			if (!(error instanceof GatewayError)) throw error;
+			// Of the moment, as that nobody waits for it any more.
+			answered = refusedText(question, { node: 'Undecided', error }, true);
+		}
+		this.#onDecision?.(performance.now() - begunMs);
+		return answered;
+	}
+
+	async #sliced(question: Question): Promise<TextAnalysis> {
+		let sinceMs = performance.now();
+		const begun = beginText(question.sql, this.#limits, inputsOf(question, this.#limits));
+		if (begun.type === 'refused') return begun;
 		const analyses: Analysis[] = [];
-		for (const analysis of analysing(begun.inputs, begun.parsed)) {
+		for (const analysis of analysing(begun)) {
 			analyses.push(analysis);
 			if (performance.now() - sinceMs < SLICE_MS) continue;
 			await nextTurn();
 			sinceMs = performance.now();
 		}
-		const answered = this.#answer(question, analyses);
-		this.#onDecision?.(performance.now() - begunMs);
-		return answered;
+		return together(analyses);
 	}
 
-	/** The parsed text and what it is analysed with; or an answer that needs no analysis. */
-	#begin(question: Question): Answered | { readonly parsed: Parsed; readonly inputs: AnalysisContext } {
-		const { sql, revision } = question;
-		const final = (decision: Decision): Answered => ({
-			...{ decision, doubt: false, ownOnly: false },
-			...{ missing: [], missingRoutines: [] },
-		});
-		let parsed: Parsed;
-		try {
-			parsed = parse(sql, this.#limits);
-		} catch (error) {
-			if (!(error instanceof GatewayError)) throw error;
-			return final(refusal(sql, 'Unparsable', error, revision));
-		}
-		const inputs = inputsOf(question, this.#limits);
-		if (inputs === null) return final(refusal(sql, 'Undecided', namesUnknown(), revision));
-		const followed = pathChange(parsed, inputs);
-		return followed === undefined ? { parsed, inputs } : final(refusal(sql, 'Undecided', followed, revision));
+	async #aside(question: Question): Promise<TextAnalysis> {
+		const { sql, context, snapshot, parameterTypes } = question;
+		const { names, access, identity } = context;
+		const inputs = {
+			...{ catalog: snapshot, access, ...prepared(context), parameterTypes },
+			...{ searchPath: names.searchPath, tempSchema: names.tempSchema },
+		};
+		const text = {
+			sql,
+			limits: this.#limits,
+			user: identity.name,
+			begin: () => inputs,
+			signal: context.interruption?.(),
+		};
+		// Where there is no analyst, nothing is for aside.
+		return (await this.#analyst?.analyse(text)) ?? unanswered();
 	}
 
-	#answer(question: Question, analyses: readonly Analysis[]): Answered {
+	#answer(question: Question, analysis: TextAnalysis): Answered {
 		const { context, sql, revision } = question;
+		if (analysis.type === 'refused') return refusedText(question, analysis, false);
+		const { edits, doubt, missing, missingRoutines } = analysis;
 		const renew = (before: PreparedBefore): StatementDecision | undefined => this.#renewed(question, before);
-		const statements = analyses.map(({ decision }) => executed(decision, context.prepared, renew));
-		const seeking = analyses.some(({ missingRoutines }) => missingRoutines.length > 0);
+		const statements = analysis.statements.map((decision) => executed(decision, context.prepared, renew));
+		const seeking = missingRoutines.length > 0;
+		const executes = analysis.statements.some(({ effects }) => effects.some(({ type }) => type === 'execute'));
 		return {
-			decision: wholeOf(
-				sql,
-				statements,
-				analyses.flatMap(({ edits }) => edits),
-				revision,
-			),
-			doubt: analyses.some((analysis) => analysis.doubt) || (seeking && context.inTransaction?.() === true),
-			ownOnly: seeking || analyses.some(({ decision }) => decision.effects.some((effect) => effect.type === 'execute')),
-			missing: analyses.flatMap(({ missing }) => missing),
-			missingRoutines: analyses.flatMap(({ missingRoutines }) => missingRoutines),
+			decision: wholeOf(sql, { statements, edits, rewritten: analysis.rewritten }, revision),
+			doubt: doubt || (seeking && context.inTransaction?.() === true),
+			ownOnly: seeking || executes,
+			missing,
+			missingRoutines,
 		};
 	}
 
@@ -357,68 +410,35 @@ export class Pipeline {
 function inputsOf({ context, snapshot, parameterTypes }: Question, { readsMax }: SqlLimits): AnalysisContext | null {
 	const { searchPath, tempSchema } = context.names;
 	if (searchPath === null) return null;
-	const touchesProtected = (name: string): boolean | undefined => context.prepared?.(name)?.statement.touchesProtected;
-	const castTargets = (name: string): readonly number[] => context.prepared?.(name)?.statement.castTargets ?? [];
-	const { access } = context;
 	const names = { searchPath, tempSchema, parameterTypes };
-	return { catalog: snapshot, access, ...names, nonce, readsMax, touchesProtected, castTargets };
+	return { catalog: snapshot, access: context.access, ...names, nonce, readsMax, ...prepared(context) };
 }
 
-/** A relation that one statement makes is there for those after it, and one that it drops or renames is not. */
-function* analysing(inputs: AnalysisContext, parsed: Parsed): Generator<Analysis> {
-	let known = inputs;
-	for (const statement of parsed.statements) {
-		const analysis = analyse(known, parsed.source, statement);
-		yield analysis;
-		const { made, gone } = analysis;
-		if (made !== undefined || gone.length > 0) {
-			const tempSchema = made?.temporary === true ? made.schema : known.tempSchema;
-			known = { ...known, catalog: overlay(known.catalog, made === undefined ? [] : [made], gone), tempSchema };
-		}
-	}
-}
-
-/** One decision for the whole text: a denial of one statement denies all of it, before any of it is forwarded. */
-function wholeOf(
-	sql: string,
-	statements: readonly StatementDecision[],
-	edits: readonly Edit[],
-	revision: string,
-): Decision {
-	const denied = statements.find((statement) => statement.effect === 'deny');
-	if (denied?.error !== undefined) {
-		return { effect: 'deny', sql, rewritten: sql, edits: [], statements, error: denied.error, revision };
-	}
-	const rewritten = edits.length === 0 ? sql : applyEdits(Buffer.from(sql, 'utf8'), edits);
-	const effect = statements.some((statement) => statement.effect === 'mask') ? 'mask' : 'allow';
-	return { effect, sql, rewritten, edits, statements, revision };
-}
-
-function refusal(sql: string, node: string, error: GatewayError, revision: string): Decision {
-	const statement: StatementDecision = {
-		effect: 'deny',
-		node,
-		sql,
-		rewritten: sql,
-		objects: [],
-		rules: [],
-		touchesProtected: false,
-		checks: [],
-		hidesRows: false,
-		effects: [],
-		error,
+/** What is asked of statements that the session has prepared. */
+function prepared(context: PipelineContext): Required<Pick<AnalysisContext, 'touchesProtected' | 'castTargets'>> {
+	return {
+		touchesProtected: (name) => context.prepared?.(name)?.statement.touchesProtected,
+		castTargets: (name) => context.prepared?.(name)?.statement.castTargets ?? [],
 	};
-	return { effect: 'deny', sql, rewritten: sql, edits: [], statements: [statement], error, revision };
 }
 
-function namesUnknown(): GatewayError {
-	return new GatewayError(
-		'42501',
-		'the search_path of this session is not known to the gateway at this point, so the statement is refused',
-		{
-			hint: 'Send the statement after the previous one has been answered, or qualify nothing by search_path.',
-		},
-	);
+/** `ownOnly`: it holds for this session at this moment alone. */
+function refusedText(
+	{ sql, revision }: Question,
+	{ node, error }: Pick<RefusedText, 'node' | 'error'>,
+	ownOnly: boolean,
+): Answered {
+	const decision = refusal(sql, node, error, revision);
+	return { decision, doubt: false, ownOnly, missing: [], missingRoutines: [] };
+}
+
+function changing(): GatewayError {
+	const words = 'policy or catalogue have changed again and again while the gateway analysed the statement';
+	return new GatewayError('40001', words, { hint: 'Send it again.' });
+}
+
+function unanswered(): never {
+	throw new Error('the analysis of a long text has no result');
 }
 
 function snapshotOf(context: PipelineContext): CatalogSnapshot | GatewayError {
@@ -434,6 +454,12 @@ function withOwn(context: PipelineContext, snapshot: CatalogSnapshot): CatalogSn
 	return context.names.own === undefined ? snapshot : overlay(snapshot, context.names.own);
 }
 
+/** Null while nobody knows the catalogue. */
+function revisionNow(context: PipelineContext): string | null {
+	const snapshot = snapshotOf(context);
+	return snapshot instanceof GatewayError ? null : revisionOf(context, snapshot);
+}
+
 const joinedPaths = new WeakMap<readonly string[], string>();
 
 function revisionOf(context: PipelineContext, snapshot: CatalogSnapshot): string {
@@ -444,8 +470,4 @@ function revisionOf(context: PipelineContext, snapshot: CatalogSnapshot): string
 		joinedPaths.set(searchPath, path);
 	}
 	return `${context.access.revision}/${snapshot.revision}/${path}/${tempSchema ?? ''}`;
-}
-
-function nonce(): string {
-	return `portcullis_check_${randomBytes(12).toString('hex')}`;
 }

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { consoleDatabase } from '../admin/console/console.ts';
 import { AdminServer } from '../admin/http.ts';
 import { Meters, type RecordSink } from '../admin/meters.ts';
+import { Analyst } from '../analysis/analyst.ts';
 import type { DatabaseView, GatewayView } from '../admin/view.ts';
 import type { AuditLog } from '../audit/log.ts';
 import { AuthBridge } from '../auth/bridge.ts';
@@ -127,7 +128,7 @@ async function start(
 	const recorded = tracing === null ? audit : tracing.tracer.tracing(audit);
 	const sink = meters.counting(recorded, consoleDatabase);
 	const policy = followPolicy(store, sink, log, now);
-	const pipeline = pipelineOf(config, sink, meters);
+	const pipeline = pipelineOf(config, sink, meters, closers);
 	const shared = { config, databases, meters, store, pipeline };
 	const spans = tracing?.exporter.counts ?? null;
 	const follower = followConfig(
@@ -170,8 +171,12 @@ async function start(
 	};
 }
 
-function pipelineOf(config: Config, audit: RecordSink, meters: Meters): Pipeline {
-	return new Pipeline({ audit, limits: sqlLimits(config), onDecision: (ms) => meters.decisions.observe(ms) });
+function pipelineOf(config: Config, audit: RecordSink, meters: Meters, closers: Closer[]): Pipeline {
+	const { sqlWaitingLengthMax: waitingMax, sqlAnalysisMs: timeoutMs, sqlThreadLengthMin: asideMin } = config.limits;
+	const analyst = new Analyst({ waitingMax, timeoutMs });
+	closers.push(() => analyst.close());
+	const onDecision = (ms: number): void => meters.decisions.observe(ms);
+	return new Pipeline({ audit, limits: sqlLimits(config), analyst, asideMin, onDecision });
 }
 
 /** Other workers first: they say whether they know a key, and peers do not. */

@@ -338,8 +338,19 @@ const limits = z.strictObject({
 	sqlBytesMax: count(1_024)
 		.default(mib)
 		.describe(
-			'Largest statement text that is analysed (54000); a megabyte takes some 0.1 to 0.6 s, up to 0.9 s if it is all short tokens and reads what the policy protects; nobody else is served by that worker meanwhile.',
+			'Largest statement text that is analysed (54000); a megabyte takes some 0.1 to 0.6 s, up to 0.9 s if it is all short tokens and reads what the policy protects, in a thread of its own.',
 		),
+	sqlThreadLengthMin: count(0)
+		.default(16_384)
+		.describe(
+			'Characters from which on a statement text is analysed in a thread, so that sessions of that worker need not wait for it; one text at a time, users take turns.',
+		),
+	sqlWaitingLengthMax: count(1)
+		.default(256 * mib)
+		.describe('Characters of all texts that wait for that thread (53400); one user may have half of it.'),
+	sqlAnalysisMs: count(1)
+		.default(30_000)
+		.describe('How long the analysis of one text may take in that thread (54001).'),
 	sqlStatementsMax: count(1).default(10_000).describe('Statements in the text of one Query (54000).'),
 	sqlReadsMax: count(1)
 		.default(2_000)

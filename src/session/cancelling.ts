@@ -71,7 +71,7 @@ export async function cancelHere(
 	if (target === undefined) return false;
 	const forwarded = forwardedBy === null ? {} : { forwardedBy };
 	services.audit.event({ type: 'cancel', session: target.info, clientAddress, clientPort, ...forwarded });
-	await services.cancels.cancel(pid, key);
+	if (target.interrupt?.() !== true) await services.cancels.cancel(pid, key);
 	return true;
 }
 

@@ -134,6 +134,9 @@ export class Conversation {
 	};
 	readonly #lookUpRoutines = (names: readonly string[]): Promise<readonly Routine[]> => lookUpRoutines(this, names);
 	readonly #inTransaction = (): boolean => this.inBlock || this.status !== 'I';
+	readonly #interruption = (): AbortSignal => (this.#deciding ??= new AbortController()).signal;
+	/** Of the decision that takes long, while it is made. */
+	#deciding: AbortController | null = null;
 	/** A cancel request met that question: what the client's statement would have got, had it been under way already. */
 	#cancelled: GatewayError | null = null;
 	#decided: { readonly key: string; readonly access: Access; readonly decision: Decision } | null = null;
@@ -185,6 +188,7 @@ export class Conversation {
 			lookUp: this.#lookUp,
 			lookUpRoutines: this.#lookUpRoutines,
 			inTransaction: this.#inTransaction,
+			interruption: this.#interruption,
 		};
 		return this.#context;
 	}
@@ -384,6 +388,12 @@ export class Conversation {
 		return decided?.key === key && decided.access === this.context().access ? decided.decision : null;
 	}
 
+	/** The decision that takes long is not waited for any more: it is a refusal with this error. False: there is none. */
+	interrupt(error: GatewayError): boolean {
+		this.#deciding?.abort(error);
+		return this.#deciding !== null;
+	}
+
 	/** A look that fails leaves the catalogue stale, and the decision says so to the client. */
 	#look(): Promise<unknown> {
 		return this.database.catalog.refresh().catch(() => undefined);
@@ -393,6 +403,7 @@ export class Conversation {
 		if (!(made instanceof Promise)) return made;
 		this.wait(
 			made.then((decision) => {
+				this.#deciding = null;
 				this.#decided = { key, access, decision };
 			}),
 		);

@@ -41,6 +41,8 @@ export interface LiveSession {
 	readonly console: boolean;
 	/** True when BackendKeyData told the client this pid and key. */
 	hasKey(pid: number, key: Buffer): boolean;
+	/** Gives up the decision that takes long, on a cancel request. False: there is none, or the server is at work for the session. */
+	interrupt?(): boolean;
 	/**
 	 * Transaction mode, between two transactions and without a server connection: the session goes on where its database is now.
 	 * False: it cannot. Missing: it never can.

@@ -45,6 +45,8 @@ export interface StatementContext {
 	) => Promise<readonly Relation[]>;
 	readonly lookUpRoutines: (names: readonly string[]) => Promise<readonly Routine[]>;
 	readonly inTransaction?: () => boolean;
+	/** Asked for once for a decision that takes long: aborted, with a GatewayError, when the client waits for it no more. */
+	readonly interruption?: () => AbortSignal;
 }
 
 /** The pipeline as a session sees it. */
