@@ -33,7 +33,7 @@ import { startTracing } from './tracing.ts';
 import { version } from './version.ts';
 import { loneBus, type WorkerBus } from './workers/bus.ts';
 import { WorkerCancels } from './workers/cancels.ts';
-import { SharedCounts } from './workers/counts.ts';
+import { SharedCounts, type SessionsLink } from './workers/counts.ts';
 import { SharedFailures } from './workers/failures.ts';
 import { type PlacesLink, Shares } from './workers/shares.ts';
 
@@ -47,6 +47,8 @@ export interface GatewayOptions {
 	readonly bus?: WorkerBus;
 	/** The way to the places of the pools that it shares with them; missing: its pools are its own. */
 	readonly places?: PlacesLink;
+	/** The way to the book of all their sessions; missing: it counts its own. */
+	readonly sessions?: SessionsLink;
 }
 
 export interface Gateway {
@@ -140,7 +142,8 @@ async function start(
 	const view = viewOf(running, now());
 	const { console, crew } = await operators({ bus, workers: config.workers, view, follower, policy, store, sink, now });
 	closers.push(() => crew?.leave());
-	const elsewhere = { ...keysElsewhere(running, log), counts: new SharedCounts(bus) };
+	const counts = options.sessions === undefined ? {} : { counts: new SharedCounts(bus, options.sessions) };
+	const elsewhere = { ...keysElsewhere(running, log), ...counts };
 	const services = sessionServices({ ...shared, log, now, bridge, audit: recorded, console, ...elsewhere });
 
 	const { host, port } = config.listen;

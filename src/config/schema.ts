@@ -326,6 +326,11 @@ const limits = z.strictObject({
 	drainNoticeMs: count(0)
 		.default(0)
 		.describe('At the end: how long clients are still let in after readiness has gone down, so that balancers notice.'),
+	workerPatienceMs: count(0)
+		.default(30_000)
+		.describe(
+			'With several workers: how long one may not answer the supervisor before it is killed and started again; 0: for ever.',
+		),
 	drainTimeoutMs: count(0)
 		.default(20_000)
 		.describe('At the end: how long transactions under way may take to finish before they are cut off (57P01).'),

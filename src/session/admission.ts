@@ -7,14 +7,22 @@ export interface AdmissionLimits {
 	readonly perDatabase: (database: string) => number;
 }
 
-/** Sessions of the same gateway in other processes. */
+/** Somebody who asks for a place, and how many there may be; 0: as many as there is room for. */
+export interface Entering {
+	readonly user: string;
+	readonly database: string;
+	readonly userMax: number;
+	readonly databaseMax: number;
+}
+
+/** Sessions of the same gateway in all of its processes. */
 export interface SessionsElsewhere {
-	ofUser(user: string): number;
-	inDatabase(database: string): number;
-	/** Of all users. */
+	/** Of all users, in the other processes. */
 	readonly all: number;
-	/** Told of each place that is taken here (1) and given back (-1). */
-	tell(user: string, database: string, by: 1 | -1): void;
+	/** Takes a place. Resolves with what is full, or null: then it is taken. Rejects with FATAL 57P03 when nobody can tell. */
+	enter(entering: Entering): Promise<'user' | 'database' | null>;
+	/** Gives back a place that was taken here. */
+	leave(user: string, database: string): void;
 }
 
 /** Sessions that are signing in count from the moment that it is known who they are. */
@@ -34,26 +42,32 @@ export class Admission {
 		return this.#elsewhere?.all ?? 0;
 	}
 
-	/** Takes a place. Answers how to give it back, once. Throws FATAL 53300, in PostgreSQL's words, when there is none. */
-	enter(user: string, database: string): () => void {
-		const ofUser = this.#users.get(user) ?? 0;
-		const ofDatabase = this.#databases.get(database) ?? 0;
-		const inDatabase = ofDatabase + (this.#elsewhere?.inDatabase(database) ?? 0);
-		const withUser = ofUser + (this.#elsewhere?.ofUser(user) ?? 0);
+	/**
+	 * Takes a place. Resolves with how to give it back, once. Rejects with FATAL 53300, in PostgreSQL's words, when there is none, and
+	 * 57P03 when that cannot be told.
+	 */
+	async enter(user: string, database: string): Promise<() => void> {
 		const [databaseMax, userMax] = [this.#limits.perDatabase(database), this.#limits.perUser(user)];
-		if (isFull(inDatabase, databaseMax)) throw tooMany('database', database, databaseMax);
-		if (isFull(withUser, userMax)) throw tooMany('user', user, userMax);
-		this.#users.set(user, ofUser + 1);
-		this.#databases.set(database, ofDatabase + 1);
-		this.#elsewhere?.tell(user, database, 1);
+		const entering: Entering = { user, database, userMax, databaseMax };
+		const full = this.#elsewhere === null ? this.#fullFor(entering) : await this.#elsewhere.enter(entering);
+		if (full === 'database') throw tooMany('database', database, databaseMax);
+		if (full === 'user') throw tooMany('user', user, userMax);
+		this.#users.set(user, (this.#users.get(user) ?? 0) + 1);
+		this.#databases.set(database, (this.#databases.get(database) ?? 0) + 1);
 		let inside = true;
 		return () => {
 			if (!inside) return;
 			inside = false;
 			leave(this.#users, user);
 			leave(this.#databases, database);
-			this.#elsewhere?.tell(user, database, -1);
+			this.#elsewhere?.leave(user, database);
 		};
+	}
+
+	/** Of this process, which is the only one. */
+	#fullFor({ user, database, userMax, databaseMax }: Entering): 'user' | 'database' | null {
+		if (isFull(this.#databases.get(database) ?? 0, databaseMax)) return 'database';
+		return isFull(this.#users.get(user) ?? 0, userMax) ? 'user' : null;
 	}
 
 	/** Sessions of the database, those that wait for a lease included. */

@@ -122,8 +122,9 @@ export class Listener {
 	}
 
 	/**
-	 * Takes no more connections, lets transactions under way finish for `deadlineMs`, then ends what is left (57P01).
-	 * Resolves when every session is over and its lease given back.
+	 * Takes no more clients, lets transactions under way finish for `deadlineMs`, then ends what is left (57P01). Resolves when every
+	 * session is over and its lease given back. Until then it listens for cancel requests, and tells everybody else 57P03; where
+	 * others take clients at the same port (`logins: 'finish'`), they do that.
 	 */
 	close({ deadlineMs, logins = 'abort' }: ListenerEnd): Promise<void> {
 		this.#closing ??= this.#close(deadlineMs, logins);
@@ -134,9 +135,7 @@ export class Listener {
 		for (const timer of this.#timers) clearInterval(timer);
 		if (this.#looking !== null) clearInterval(this.#looking);
 		this.#tellOfUnrecorded();
-		const closed = new Promise<void>((resolve) => {
-			this.#server.close(() => resolve());
-		});
+		let closed = logins === 'finish' ? this.#stopListening() : null;
 		const endMs = performance.now() + deadlineMs;
 		if (logins === 'abort') for (const connecting of this.#connecting) connecting.abort(shutdown());
 		while (this.#sessions.size > 0 || (logins === 'finish' && this.#connecting.size > 0)) {
@@ -148,7 +147,15 @@ export class Listener {
 			if (this.#sessions.size + this.#connecting.size === 0) break;
 			await new Promise((resolve) => setTimeout(resolve, lookEveryMs));
 		}
+		closed ??= this.#stopListening();
+		for (const connecting of this.#connecting) connecting.abort(shutdown());
 		await closed;
+	}
+
+	#stopListening(): Promise<void> {
+		return new Promise((resolve) => {
+			this.#server.close(() => resolve());
+		});
 	}
 
 	#every(ms: number, act: () => void): void {
@@ -193,7 +200,7 @@ export class Listener {
 		socket.on('error', () => undefined);
 		const { sessionsMax } = this.#services.limits;
 		const count = this.#sessions.size + this.#connecting.size + this.#services.admission.elsewhere;
-		if (this.#closing !== null || count >= sessionsMax + refusedAtOnceMax) {
+		if (count >= sessionsMax + refusedAtOnceMax) {
 			socket.destroy();
 			return;
 		}
@@ -206,6 +213,7 @@ export class Listener {
 		const full = count >= sessionsMax;
 		const connecting = new Connecting(socket, this.#services, {
 			full,
+			closing: () => this.#closing !== null,
 			sessions: this.#sessions,
 			records: this.#records,
 		});
@@ -231,6 +239,8 @@ export class Listener {
 interface House {
 	/** There are as many sessions as there may be. */
 	readonly full: boolean;
+	/** No more clients are taken. */
+	readonly closing: () => boolean;
 	readonly sessions: ReadonlySet<LiveSession>;
 	readonly records: RecordBudget;
 }
@@ -295,6 +305,8 @@ class Connecting {
 		const application = withoutToken(message.params.get('application_name') ?? '');
 		const clientTls = opened.tls === null ? null : { version: opened.tls.version, cipher: opened.tls.cipher };
 		this.#info = { ...this.#info, application, database: withoutToken(database), tls: clientTls };
+		if (this.#house.closing())
+			throw new GatewayError('57P03', 'the database system is shutting down', { severity: 'FATAL' });
 		if (this.#isFull(database))
 			throw new GatewayError('53300', 'sorry, too many clients already', { severity: 'FATAL' });
 		requireTls(tls, opened.tls);

@@ -148,7 +148,7 @@ async function enter(
 	const asked = startupSettings(services, message, access);
 	const told = tellUser(asked, database.tellUser ?? [], { user: identity.name, session: parts.info.id });
 	const startup = { ...told, ...replicationStartup(replication) };
-	const leave = services.admission.enter(identity.name, name);
+	const leave = await services.admission.enter(identity.name, name);
 	const footing = await footingOn(database, startup, signal).catch((error: unknown) => {
 		leave();
 		throw replication === null ? error : replicationLoginError(error, database.backendRole);

@@ -11,9 +11,9 @@ function admission(): Admission {
 	});
 }
 
-function refusal(act: () => unknown): GatewayError | null {
+async function refusal(act: () => Promise<unknown>): Promise<GatewayError | null> {
 	try {
-		act();
+		await act();
 		return null;
 	} catch (error) {
 		if (error instanceof GatewayError) return error;
@@ -21,12 +21,12 @@ function refusal(act: () => unknown): GatewayError | null {
 	}
 }
 
-test('a user has so many sessions over all databases, and others do not count', () => {
+test('a user has so many sessions over all databases, and others do not count', async () => {
 	const house = admission();
-	house.enter('ana', 'shop');
-	const leave = house.enter('ana', 'crm');
-	for (let i = 0; i < 50; i += 1) house.enter('ben', 'shop');
-	const error = refusal(() => house.enter('ana', 'shop'));
+	await house.enter('ana', 'shop');
+	const leave = await house.enter('ana', 'crm');
+	for (let i = 0; i < 50; i += 1) await house.enter('ben', 'shop');
+	const error = await refusal(() => house.enter('ana', 'shop'));
 	expect(error).toMatchObject({
 		sqlstate: '53300',
 		severity: 'FATAL',
@@ -34,33 +34,33 @@ test('a user has so many sessions over all databases, and others do not count', 
 		detail: 'The gateway allows this user 2 sessions at a time.',
 	});
 	leave();
-	house.enter('ana', 'shop');
+	await house.enter('ana', 'shop');
 });
 
-test('a database has so many sessions, whoever has them', () => {
+test('a database has so many sessions, whoever has them', async () => {
 	const house = admission();
-	const leaves = ['ana', 'ben', 'cem'].map((user) => house.enter(user, 'small'));
-	expect(refusal(() => house.enter('dan', 'small'))?.message).toBe('too many connections for database "small"');
+	const leaves = await Promise.all(['ana', 'ben', 'cem'].map((user) => house.enter(user, 'small')));
+	expect((await refusal(() => house.enter('dan', 'small')))?.message).toBe('too many connections for database "small"');
 	expect(house.inDatabase('small')).toBe(3);
-	house.enter('dan', 'large');
+	await house.enter('dan', 'large');
 	for (const leave of leaves) leave();
 	expect(house.inDatabase('small')).toBe(0);
 });
 
-test('a place is given back once, and nothing is remembered of who has left', () => {
+test('a place is given back once, and nothing is remembered of who has left', async () => {
 	const house = admission();
-	const leave = house.enter('ana', 'small');
-	house.enter('ana', 'small');
+	const leave = await house.enter('ana', 'small');
+	await house.enter('ana', 'small');
 	leave();
 	leave();
 	expect(house.inDatabase('small')).toBe(1);
 	expect([...house.users]).toEqual([['ana', 1]]);
 });
 
-test('who is refused takes no place', () => {
+test('who is refused takes no place', async () => {
 	const house = admission();
-	house.enter('ana', 'shop');
-	house.enter('ana', 'shop');
-	for (let i = 0; i < 5; i += 1) refusal(() => house.enter('ana', 'small'));
+	await house.enter('ana', 'shop');
+	await house.enter('ana', 'shop');
+	for (let i = 0; i < 5; i += 1) await refusal(() => house.enter('ana', 'small'));
 	expect(house.inDatabase('small')).toBe(0);
 });

@@ -383,9 +383,11 @@ describe('the end of the listener', () => {
 		if (idle === undefined || working === undefined || stuck === undefined) throw new Error('not connected');
 		await working.query('begin');
 		await stuck.query('begin');
-		const closed = gateway.listener.close({ deadlineMs: 600 });
+		const closed = gateway.listener.close({ deadlineMs: 1_500 });
 		expect(fatalOf(await idle.rest())).toEqual(['FATAL 57P01']);
 		await working.query('insert into items values (1)');
+		const late = WireClient.open({ port: gateway.port });
+		await expect(late).rejects.toMatchObject({ code: '57P03', message: 'the database system is shutting down' });
 		await working.query('commit');
 		expect(fatalOf(await working.rest())).toEqual(['FATAL 57P01']);
 		expect(fatalOf(await stuck.rest())).toEqual(['FATAL 57P01']);

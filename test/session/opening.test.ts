@@ -395,39 +395,42 @@ describe('CancelRequest', () => {
 		expect(raw.received.length).toBe(0);
 	};
 
-	it.each([protocolVersions.v3_0, protocolVersions.v3_2])(
-		'stops the statement of its own session (%i)',
-		async (protocol) => {
-			const gateway = await start();
-			const sessions = [];
-			for (const _ of [1, 2]) {
-				const client = new WireClient(connectTcp({ host: '127.0.0.1', port: gateway.port }));
-				client.socket.write(encodeStartupMessage(protocol, Object.entries({ user: 'someone' })));
-				const data = (await client.ready()).find((message) => message.type === 'BackendKeyData');
-				if (data === undefined) throw new Error('no BackendKeyData');
-				sessions.push({ client, data });
-			}
-			const [one, other] = sessions as [(typeof sessions)[0], (typeof sessions)[0]];
-			one.client.send(Query('select pg_sleep(30)'));
-			other.client.send(Query('select pg_sleep(1)'));
-			// A CancelRequest that comes before the statement does nothing, as on a direct connection.
-			const running = `select pid from pg_stat_activity where state = 'active' and query like 'select pg_sleep(%'
+	it.each([
+		['', protocolVersions.v3_0],
+		['', protocolVersions.v3_2],
+		[' of a gateway that drains', protocolVersions.v3_0],
+	] as const)('stops the statement of its own session%s (%i)', async (drains, protocol) => {
+		const gateway = await start();
+		const sessions = [];
+		for (const _ of [1, 2]) {
+			const client = new WireClient(connectTcp({ host: '127.0.0.1', port: gateway.port }));
+			client.socket.write(encodeStartupMessage(protocol, Object.entries({ user: 'someone' })));
+			const data = (await client.ready()).find((message) => message.type === 'BackendKeyData');
+			if (data === undefined) throw new Error('no BackendKeyData');
+			sessions.push({ client, data });
+		}
+		const [one, other] = sessions as [(typeof sessions)[0], (typeof sessions)[0]];
+		one.client.send(Query('select pg_sleep(30)'));
+		other.client.send(Query('select pg_sleep(1)'));
+		// A CancelRequest that comes before the statement does nothing, as on a direct connection.
+		const running = `select pid from pg_stat_activity where state = 'active' and query like 'select pg_sleep(%'
 				and datname = current_database()`;
-			while ((await database.sql(running)).length < 2);
-			const wrong = Buffer.from(one.data.key);
-			wrong[0] = (wrong[0] ?? 0) ^ 1;
-			await cancel(gateway, encodeCancelRequest(one.data.pid, wrong));
-			await cancel(gateway, encodeCancelRequest(one.data.pid, other.data.key));
-			await cancel(gateway, encodeCancelRequest(one.data.pid, one.data.key));
-			const error = (await one.client.ready()).find((message) => message.type === 'ErrorResponse');
-			expect(error?.fields.get('C')).toBe('57014');
-			expect((await other.client.ready()).map(({ type }) => type)).not.toContain('ErrorResponse');
-			const cancels = gateway.pipeline.events.filter((event) => event.type === 'cancel');
-			expect(cancels.map(({ session }) => session?.backendPid ?? null)).toEqual([null, null, one.data.pid]);
-			one.client.destroy();
-			other.client.destroy();
-		},
-	);
+		while ((await database.sql(running)).length < 2);
+		const closed = drains === '' ? null : gateway.listener.close({ deadlineMs: 60_000 });
+		const wrong = Buffer.from(one.data.key);
+		wrong[0] = (wrong[0] ?? 0) ^ 1;
+		await cancel(gateway, encodeCancelRequest(one.data.pid, wrong));
+		await cancel(gateway, encodeCancelRequest(one.data.pid, other.data.key));
+		await cancel(gateway, encodeCancelRequest(one.data.pid, one.data.key));
+		const error = (await one.client.ready()).find((message) => message.type === 'ErrorResponse');
+		expect(error?.fields.get('C')).toBe('57014');
+		expect((await other.client.ready()).map(({ type }) => type)).not.toContain('ErrorResponse');
+		const cancels = gateway.pipeline.events.filter((event) => event.type === 'cancel');
+		expect(cancels.map(({ session }) => session?.backendPid ?? null)).toEqual([null, null, one.data.pid]);
+		one.client.destroy();
+		other.client.destroy();
+		await closed;
+	});
 
 	/** Where the request comes from, and whether it is encrypted, is all the same: the key is what counts. */
 	const ways: readonly [string, (gateway: TestGateway) => Promise<Socket>][] = [

@@ -1,82 +1,93 @@
-/** How many sessions the other workers have, of each user and each database: told by each login and each end. */
-import type { SessionsElsewhere } from '../../session/admission.ts';
+/** Sessions of all workers together: a place is taken at the supervisor, and how many there are in all is told by each login and each end. */
+import { GatewayError } from '../../errors.ts';
+import type { Entering, SessionsElsewhere } from '../../session/admission.ts';
 import type { WorkerBus } from './bus.ts';
+import type { Full, SessionsFromWorker, SessionsToWorker } from './session-book.ts';
+
+/** The way to the supervisor. */
+export interface SessionsLink {
+	send(message: SessionsFromWorker): void;
+	onMessage(handler: (message: SessionsToWorker) => void): void;
+}
 
 const loginTopic = 'session';
 const allTopic = 'sessions';
 
-interface Told {
-	readonly user: string;
-	readonly database: string;
-	/** 1: one more; -1: one less. */
-	readonly by: 1 | -1;
-}
+/** How long the supervisor may take: it does little else. */
+const answerMs = 5_000;
 
-type Counts = Map<string, number>;
-
-/** Of one other worker. */
-interface Tally {
-	readonly users: Counts;
-	readonly databases: Counts;
-}
-
-/** Two logins at two workers at the same moment may both be let in where there is room for one: nobody waits for the others. */
 export class SharedCounts implements SessionsElsewhere {
 	readonly #bus: WorkerBus;
-	readonly #own: Tally = { users: new Map(), databases: new Map() };
-	readonly #others = new Map<number, Tally>();
+	readonly #link: SessionsLink;
+	readonly #answerMs: number;
+	readonly #questions = new Map<number, { readonly entering: Entering; answer(full: Full | null): void }>();
+	/** Of whom nobody waits for the answer any more. */
+	readonly #late = new Map<number, Entering>();
+	/** Sessions of each other worker. */
+	readonly #others = new Map<number, number>();
+	#own = 0;
+	#lastId = 0;
 
-	constructor(bus: WorkerBus) {
+	constructor(bus: WorkerBus, link: SessionsLink, timeoutMs: number = answerMs) {
 		this.#bus = bus;
-		bus.on(loginTopic, (message, from) => {
-			const tally = this.#others.get(from) ?? { users: new Map(), databases: new Map() };
-			this.#others.set(from, tally);
-			count(tally, message as Told);
+		this.#link = link;
+		this.#answerMs = timeoutMs;
+		link.onMessage((message) => this.#hear(message));
+		bus.on(loginTopic, (by, from) => {
+			this.#others.set(from, (this.#others.get(from) ?? 0) + Number(by));
 		});
-		bus.on(allTopic, (message, from) => {
-			const { users, databases } = message as { users: [string, number][]; databases: [string, number][] };
-			this.#others.set(from, { users: new Map(users), databases: new Map(databases) });
+		bus.on(allTopic, (count, from) => {
+			this.#others.set(from, Number(count));
 		});
 		bus.onLeft((worker) => this.#others.delete(worker));
 		// Who has just come knows of nobody.
 		bus.onJoined(() => {
-			const { users, databases } = this.#own;
-			if (users.size > 0) bus.tell(allTopic, { users: [...users], databases: [...databases] });
+			if (this.#own > 0) bus.tell(allTopic, this.#own);
 		});
 	}
 
-	ofUser(user: string): number {
-		return this.#sum(({ users }) => users.get(user) ?? 0);
-	}
-
-	inDatabase(database: string): number {
-		return this.#sum(({ databases }) => databases.get(database) ?? 0);
-	}
-
 	get all(): number {
-		return this.#sum(({ users }) => [...users.values()].reduce((total, one) => total + one, 0));
-	}
-
-	tell(user: string, database: string, by: 1 | -1): void {
-		const told: Told = { user, database, by };
-		count(this.#own, told);
-		this.#bus.tell(loginTopic, told);
-	}
-
-	#sum(value: (tally: Tally) => number): number {
 		let total = 0;
-		for (const tally of this.#others.values()) total += value(tally);
+		for (const count of this.#others.values()) total += count;
 		return total;
 	}
-}
 
-function count({ users, databases }: Tally, { user, database, by }: Told): void {
-	add(users, user, by);
-	add(databases, database, by);
-}
+	enter(entering: Entering): Promise<Full | null> {
+		this.#lastId += 1;
+		const id = this.#lastId;
+		return new Promise((resolve, reject) => {
+			const timer = setTimeout(() => {
+				this.#questions.delete(id);
+				this.#late.set(id, entering);
+				const words = 'the gateway cannot tell at the moment how many sessions there are';
+				reject(new GatewayError('57P03', words, { severity: 'FATAL', hint: 'Try again later.' }));
+			}, this.#answerMs);
+			const answer = (full: Full | null): void => {
+				clearTimeout(timer);
+				this.#questions.delete(id);
+				if (full === null) this.#told(1);
+				resolve(full);
+			};
+			this.#questions.set(id, { entering, answer });
+			this.#link.send({ type: 'sessions-enter', id, ...entering });
+		});
+	}
 
-function add(counts: Counts, name: string, by: number): void {
-	const now = (counts.get(name) ?? 0) + by;
-	if (now <= 0) counts.delete(name);
-	else counts.set(name, now);
+	leave(user: string, database: string): void {
+		this.#told(-1);
+		this.#link.send({ type: 'sessions-leave', user, database });
+	}
+
+	#hear({ id, full }: SessionsToWorker): void {
+		this.#questions.get(id)?.answer(full);
+		const late = this.#late.get(id);
+		if (late === undefined) return;
+		this.#late.delete(id);
+		if (full === null) this.#link.send({ type: 'sessions-leave', user: late.user, database: late.database });
+	}
+
+	#told(by: 1 | -1): void {
+		this.#own += by;
+		this.#bus.tell(loginTopic, by);
+	}
 }

@@ -1,5 +1,6 @@
 /** Workers as processes of node:cluster: the same command line once more, with a number, sharing the supervisor's ports. */
 import cluster from 'node:cluster';
+import { Handing } from './handing.ts';
 import type { FromWorker, ToWorker } from './messages.ts';
 
 /** One process, from its start to its end. */
@@ -9,6 +10,8 @@ export interface WorkerProcess {
 	send(message: ToWorker): void;
 	/** At once, by SIGKILL. */
 	kill(): void;
+	/** Whether it gets no new connections for now. */
+	rest(silent: boolean): void;
 	readonly onMessage: (handler: (message: FromWorker) => void) => void;
 	/** Called once, with how it ended in words, after the last of what it said. */
 	readonly onExit: (handler: (how: string) => void) => void;
@@ -28,12 +31,13 @@ export function processStarter(): StartWorker {
 		const worker = cluster.fork({ [variable]: `${number}/${workers}` });
 		const { process: child } = worker;
 		child.on('error', () => undefined);
-		const disconnected = new Promise<void>((resolve) => worker.once('disconnect', resolve));
+		const handing = new Handing(child);
+		const gone = handing.ended();
 		const ended = new Promise<string>((resolve) => {
 			worker.once('exit', (code, signal) => {
 				const how = signal ? `signal ${signal}` : `exit status ${code}`;
 				// What it said last may come after its end.
-				void disconnected.then(() => resolve(how));
+				void gone.then(() => resolve(how));
 			});
 		});
 		return {
@@ -43,6 +47,7 @@ export function processStarter(): StartWorker {
 				if (worker.isConnected()) child.send(message, () => undefined);
 			},
 			kill: () => void child.kill('SIGKILL'),
+			rest: (silent) => handing.silent(silent),
 			onMessage: (handler) => worker.on('message', (message: FromWorker) => handler(message)),
 			onExit: (handler) => void ended.then(handler),
 		};

@@ -20,8 +20,9 @@ export async function supervise(
 	io: CommandIo,
 	{ config, loadConfig, signals, log }: SuperviseOptions,
 ): Promise<number> {
-	const { workers } = config;
-	const supervisor = new Supervisor({ workers, start: processStarter(), log });
+	const { workers, limits } = config;
+	const patienceMs = limits.workerPatienceMs;
+	const supervisor = new Supervisor({ workers, start: processStarter(), log, patienceMs });
 	const reload = (): void => supervisor.reload();
 	const restart = (): void => void rollingRestart(supervisor, loadConfig, log);
 	// From the start on: what the defaults do with them would leave workers behind.

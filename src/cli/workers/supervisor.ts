@@ -3,14 +3,18 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { SessionLog } from '../../session/services.ts';
 import { CommandError } from '../io.ts';
 import { BusHub } from './bus.ts';
-import { type FromWorker, isOfBus, isOfPlaces, type Listening } from './messages.ts';
+import { type FromWorker, isOfBus, isOfPlaces, isOfSessions, type Listening } from './messages.ts';
 import { Places } from './places.ts';
 import type { StartWorker, WorkerProcess } from './processes.ts';
+import { Pulse } from './pulse.ts';
+import { SessionBook } from './session-book.ts';
 
 export interface SupervisorOptions {
 	readonly workers: number;
 	readonly start: StartWorker;
 	readonly log: SessionLog;
+	/** A worker that does not answer for so long, in milliseconds, is killed and started again; 0: never. */
+	readonly patienceMs: number;
 	/** Times of its own; missing: as below. */
 	readonly times?: Partial<typeof supervisorTimes>;
 }
@@ -23,6 +27,8 @@ export const supervisorTimes = {
 	steadyMs: 60_000,
 	/** What a worker may take to drain beyond what it has said: closing its log, and what waits for its sinks. */
 	graceMs: 15_000,
+	/** Between two questions whether a worker answers, at most. */
+	askMs: 1_000,
 };
 
 /** One number of 1..N, and who has it at the moment. */
@@ -47,6 +53,7 @@ export class Supervisor {
 	readonly #posts: readonly Post[];
 	readonly #hub = new BusHub();
 	readonly #places: Places;
+	readonly #sessions = new SessionBook();
 	/** No worker is started any more. */
 	#stopping = false;
 	/** All of them have been up. */
@@ -147,6 +154,7 @@ export class Supervisor {
 		post.process = process;
 		post.startedMs = performance.now();
 		post.leaving = false;
+		const pulse = this.#pulseOf(process, worker);
 		const leaveHub = this.#hub.join(worker, (message) => process.send(message));
 		return new Promise((resolve) => {
 			let failed = false;
@@ -154,18 +162,22 @@ export class Supervisor {
 				if (message.type === 'listening') {
 					post.drainMs = message.drainMs;
 					log.info({ worker, pid }, 'worker takes clients');
+					pulse.start();
 					resolve(message);
 				} else if (message.type === 'failed') {
 					failed = true;
 					if (this.#started && !this.#stopping)
 						log.error({ worker, pid, problem: message.words }, 'worker cannot start');
 					resolve(message);
-				} else this.#pass(worker, message);
+				} else if (message.type === 'pong') pulse.answered();
+				else this.#pass(worker, message);
 			});
 			process.onExit((how) => {
+				pulse.stop();
 				leaveHub();
 				post.process = null;
 				this.#places.left(worker);
+				this.#sessions.left(worker);
 				if (this.#started && !failed && !post.leaving && !this.#stopping)
 					log.error({ worker, pid, how }, 'worker has died');
 				resolve({ type: 'failed', words: `worker ${worker} ended while it started (${how})`, status: 1 });
@@ -174,10 +186,35 @@ export class Supervisor {
 		});
 	}
 
+	/** It may be held up while it starts: nobody waits for it then. */
+	#pulseOf(process: WorkerProcess, worker: number): Pulse {
+		const { log, patienceMs } = this.#options;
+		const { pid } = process;
+		const { askMs } = this.#times;
+		return new Pulse({
+			everyMs: patienceMs === 0 ? askMs : Math.min(askMs, Math.ceil(patienceMs / 4)),
+			patienceMs,
+			ask: () => process.send({ type: 'ping' }),
+			onSilent: (silent) => {
+				process.rest(silent);
+				if (silent) log.warn({ worker, pid }, 'worker does not answer: it gets no new connections');
+				else log.info({ worker, pid }, 'worker answers again');
+			},
+			onLost: () => {
+				log.error({ worker, pid, patienceMs }, 'worker does not answer: it is killed, and started again');
+				process.kill();
+			},
+		});
+	}
+
 	/** What node:cluster says to itself comes by here too. */
-	#pass(worker: number, message: Exclude<FromWorker, Outcome>): void {
+	#pass(worker: number, message: Exclude<FromWorker, Outcome | { readonly type: 'pong' }>): void {
 		if (isOfBus(message)) this.#hub.receive(worker, message);
 		else if (isOfPlaces(message)) this.#places.receive(worker, message);
+		else if (isOfSessions(message)) {
+			const answer = this.#sessions.receive(worker, message);
+			if (answer !== null) this.#posts[worker - 1]?.process?.send(answer);
+		}
 	}
 
 	#again(post: Post): void {

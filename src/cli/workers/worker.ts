@@ -6,9 +6,11 @@ import { type Gateway, startGateway } from '../gateway.ts';
 import type { CommandIo } from '../io.ts';
 import { describeFailure } from '../problem.ts';
 import { LinkedBus } from './bus.ts';
-import { isOfBus, isOfPlaces, type ToWorker } from './messages.ts';
+import type { SessionsLink } from './counts.ts';
+import { isOfBus, isOfPlaces, isOfSessions, type ToWorker } from './messages.ts';
 import type { PlacesToWorker } from './place-messages.ts';
 import type { Seat } from './processes.ts';
+import type { SessionsToWorker } from './session-book.ts';
 import type { PlacesLink } from './shares.ts';
 
 export interface WorkOptions {
@@ -50,25 +52,33 @@ export async function work(io: CommandIo, options: WorkOptions): Promise<number>
 	}
 }
 
-function start(config: Config, { seat, loadConfig, log }: WorkOptions, { bus, places }: Orders): Promise<Gateway> {
+function start(
+	config: Config,
+	{ seat, loadConfig, log }: WorkOptions,
+	{ bus, places, sessions }: Orders,
+): Promise<Gateway> {
 	// How many there are was settled when the supervisor was started.
-	return startGateway({ ...config, workers: seat.workers }, { log, loadConfig, bus, places });
+	return startGateway({ ...config, workers: seat.workers }, { log, loadConfig, bus, places, sessions });
 }
 
 /** What the supervisor says, from the first moment on. */
 class Orders {
 	readonly bus: LinkedBus;
 	readonly places: PlacesLink;
+	readonly sessions: SessionsLink;
 	readonly drain: Promise<{ readonly notice: boolean }>;
 	readonly #log: SessionLog;
+	readonly #seat: Seat;
 	#gateway: Gateway | null = null;
 	#onPlaces: (message: PlacesToWorker) => void = () => undefined;
+	#onSessions: (message: SessionsToWorker) => void = () => undefined;
 	/** Said before there was anything to reload. */
 	#reloadDue = false;
 	#stop: (how: { readonly notice: boolean }) => void = () => undefined;
 
 	constructor({ seat, log }: WorkOptions) {
 		this.#log = log;
+		this.#seat = seat;
 		this.bus = new LinkedBus(
 			seat.worker,
 			(message) => seat.send(message),
@@ -80,6 +90,12 @@ class Orders {
 			send: (message) => seat.send(message),
 			onMessage: (handler) => {
 				this.#onPlaces = handler;
+			},
+		};
+		this.sessions = {
+			send: (message) => seat.send(message),
+			onMessage: (handler) => {
+				this.#onSessions = handler;
 			},
 		};
 		this.drain = new Promise((resolve) => {
@@ -105,10 +121,14 @@ class Orders {
 			case 'drain':
 				this.#stop(message);
 				return;
+			case 'ping':
+				this.#seat.send({ type: 'pong' });
+				return;
 			default:
 				// What node:cluster says to itself comes by here too.
 				if (isOfBus(message)) this.bus.receive(message);
 				else if (isOfPlaces(message)) this.#onPlaces(message);
+				else if (isOfSessions(message)) this.#onSessions(message);
 		}
 	}
 

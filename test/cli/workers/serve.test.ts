@@ -244,6 +244,36 @@ test('a second signal ends all of it at once', async () => {
 	);
 });
 
+test('a worker that hangs gets no connections, and is replaced; what it had not taken yet goes to another', async () => {
+	await withOther(
+		'hanging',
+		(config) => {
+			config['limits'] = { workerPatienceMs: 8_000 };
+			config['admin'] = { host: '127.0.0.1', port: 0 };
+		},
+		async (other) => {
+			await other.listening;
+			const [one = 0, two = 0] = [other.workers().get(1), other.workers().get(2)];
+			process.kill(one, 'SIGSTOP');
+			// It does not show yet, so one of these is on its way to it.
+			const early = [1, 2, 3].map(() => connect(other.port));
+			const silent = 'worker does not answer: it gets no new connections';
+			await vi.waitFor(() => expect(other.lines(silent)).toMatchObject([{ worker: 1, pid: one }]), patience);
+			const later = [await connect(other.port), await connect(other.port)];
+			const ready = await fetch(`http://127.0.0.1:${other.adminPort}/readyz`);
+			expect(await ready.json()).toMatchObject({ silent: ['worker 1'] });
+			const killed = 'worker does not answer: it is killed, and started again';
+			expect(other.lines(killed)).toEqual([]);
+			await vi.waitFor(() => expect(other.lines(killed)).toMatchObject([{ worker: 1, pid: one }]), patience);
+			const all = [...later, ...(await Promise.all(early))];
+			await vi.waitFor(() => expect(other.workers().get(1)).not.toBe(one), patience);
+			for (const client of all) expect((await client.query('select 1 as one')).rows).toEqual([{ one: 1 }]);
+			expect(other.workers().get(2)).toBe(two);
+			await Promise.all(all.map((client) => client.end()));
+		},
+	);
+});
+
 test('what goes wrong at the start is said once, and nothing is left', async () => {
 	const taken: Server = createServer().listen(0, '127.0.0.1');
 	await new Promise((resolve) => taken.once('listening', resolve));

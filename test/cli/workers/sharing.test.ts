@@ -202,6 +202,20 @@ test('sessions of a database are limited over both workers', async () => {
 	await end(...clients.slice(0, 1));
 	await vi.waitFor(() => connect('shop_few'), patience);
 	await vi.waitFor(refused, patience);
+	// At the same moment, at both workers.
+	let most = 0;
+	for (let turn = 0; turn < 3; turn += 1) {
+		await end(...open);
+		await vi.waitFor(async () => {
+			const all = await Promise.allSettled(Array.from({ length: 8 }, () => connect('shop_few')));
+			const entered = all.filter(({ status }) => status === 'fulfilled').length;
+			most = Math.max(most, entered);
+			// Who has left is counted for a moment more.
+			if (entered < 3) await end(...open);
+			expect(entered).toBeGreaterThanOrEqual(3);
+		}, patience);
+	}
+	expect(most).toBe(3);
 });
 
 test('places of a worker that is killed come back when its connections are gone, and not before', async () => {
