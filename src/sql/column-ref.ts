@@ -5,6 +5,7 @@ import { hasEquality } from './equality.ts';
 import { displayRelation, stringsOf } from './names.ts';
 import { fieldFunction, SYSTEM_COLUMNS } from './field-function.ts';
 import type { InlineTarget } from './inline-target.ts';
+import { nameRow } from './named-row.ts';
 import {
 	bareColumns,
 	findItem,
@@ -22,6 +23,7 @@ interface Around {
 	readonly scope: Scope;
 	readonly place: Place;
 	readonly writing: boolean;
+	readonly unnamed?: boolean;
 }
 
 const OPAQUE: ExprInfo = { type: null, constant: false, safe: false };
@@ -155,6 +157,8 @@ function wholeRow(node: ColumnRef, item: RangeItem, around: Around): ExprInfo {
 			node.location,
 		);
 	}
+	around.walk.rows.set(node, item);
+	if (around.unnamed !== true) nameRow(around.walk, node, item);
 	const isRecord = item.rowType === null && item.maybeValue !== true;
 	const row = isRecord ? { fields: null } : {};
 	return { type: item.rowType, constant: false, safe: item.rowType !== null, ...row };

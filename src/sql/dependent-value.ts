@@ -57,6 +57,14 @@ function around(walk: Walk, read: PendingRead, node: ColumnRef, name: string): r
 	return ['(SELECT (pg_catalog.array_agg(', `))[1] ${as}`];
 }
 
+/** One value of the group, as a mere value: all are the same. */
+export function valueOfGroup(walk: Walk, read: PendingRead, node: ColumnRef, column: string, text: string): string {
+	if (walk.context.catalog.serverVersion >= ANY_VALUE_SINCE) return `pg_catalog.any_value(${text})`;
+	const { type } = walk.rows.get(node)?.columns?.find(({ name }) => name === column) ?? {};
+	if (walk.context.catalog.typeByOid(type ?? 0)?.category === 'A') throw tooOld(walk, read, node, column);
+	return `(pg_catalog.array_agg(${text}))[1]`;
+}
+
 function tooOld(walk: Walk, read: PendingRead, node: ColumnRef, name: string): GatewayError {
 	return new GatewayError(
 		'0A000',
@@ -66,7 +74,7 @@ function tooOld(walk: Walk, read: PendingRead, node: ColumnRef, name: string): G
 }
 
 /** References that run on the groups: arguments of aggregates run on their rows. */
-function outsideAggregates(walk: Walk, clauses: unknown): readonly ColumnRef[] {
+export function outsideAggregates(walk: Walk, clauses: unknown): readonly ColumnRef[] {
 	const found: ColumnRef[] = [];
 	const visit = (value: unknown, inQuery: boolean): void => {
 		if (typeof value !== 'object' || value === null) return;

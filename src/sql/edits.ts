@@ -17,6 +17,12 @@ export class EditList {
 		this.#edits.push({ start, end, text: `${before}${text}${after}` });
 	}
 
+	/** Takes back what was put in place of just these bytes. */
+	withdraw(start: number, end: number): void {
+		const at = this.#edits.findIndex((edit) => edit.start === start && edit.end === end);
+		if (at >= 0) this.#edits.splice(at, 1);
+	}
+
 	insert(at: number, text: string): void {
 		this.replace(at, at, text);
 	}

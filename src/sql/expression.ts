@@ -8,6 +8,7 @@ import { columnRef } from './column-ref.ts';
 import { jsonExpressions } from './json.ts';
 import { stringsOf, TYPE } from './names.ts';
 import { as, NODE_SINCE, type NodeOf, type NodeTag, tagOf } from './nodes.ts';
+import { fillRow } from './named-row.ts';
 import { sortedBy } from './operator-class.ts';
 import { checkOperator } from './operators.ts';
 import { givesRow } from './routines.ts';
@@ -29,6 +30,8 @@ export interface Around {
 	readonly place: Place;
 	/** The value is written back to a table: a masked value must not be. */
 	readonly writing: boolean;
+	/** A row as a whole is left a record: before IN (query) the server would take what has a type for a list of columns. */
+	readonly unnamed?: boolean;
 }
 
 const NOTHING: ExprInfo = { type: null, constant: true, safe: true };
@@ -190,6 +193,7 @@ function typeCast(node: NodeOf<'TypeCast'>, around: Around): ExprInfo {
 	const isRow = node.arg !== undefined && 'RowExpr' in node.arg;
 	for (const modifier of node.typeName?.typmods ?? []) expression(modifier, around);
 	const target = usedType(around.walk, node.typeName, node.location);
+	fillRow(around.walk, node.arg, target?.oid);
 	checkUserCasts(around.walk, (isRow ? arg.fields : null) ?? arg.type, target?.oid, node.location);
 	const harmless = target !== undefined && isSafeCast(around.walk.context.catalog, arg.type, target.oid);
 	// A literal is read as its type before anything runs, but not checked against a domain.
@@ -392,7 +396,7 @@ function subLink(node: NodeOf<'SubLink'>, around: Around): ExprInfo {
 	const { walk, scope, place } = around;
 	if (node.subselect === undefined) throw refuse(walk, 'a subquery without a query', node.location);
 	const tests = as(node.testexpr, 'RowExpr')?.args ?? (node.testexpr === undefined ? [] : [node.testexpr]);
-	const lefts = tests.map((test) => expression(test, around));
+	const lefts = tests.map((test) => expression(test, { ...around, unnamed: true }));
 	// What a query inside reads may be asked about by what is around it, whatever its own conditions are.
 	const { asked, lates, named } = walk;
 	walk.asked = null;

@@ -1,7 +1,8 @@
 /** Keeps GROUP BY the primary key working on a replaced relation: a subquery has no key, so the other columns are added to the list. */
-import type { Node, SelectStmt } from '@pgsql/types';
+import type { ColumnRef, Node, SelectStmt } from '@pgsql/types';
 import { type Dependent, showDependent } from './dependent-value.ts';
 import { hasEquality } from './equality.ts';
+import { showGroupedRows } from './grouped-row.ts';
 import { stringsOf } from './names.ts';
 import { as } from './nodes.ts';
 import type { PendingRead } from './protected-read.ts';
@@ -21,12 +22,13 @@ export function keepFunctionalDependency(walk: Walk, statement: SelectStmt, scop
 		if (read === undefined || read.relation.primaryKey.length === 0) continue;
 		const grouped = groupedColumns(statement, groups, scope, item);
 		if (!keyColumns(read).every((name) => grouped.has(name))) continue;
-		const wanted = referenced(statement, scope, item);
+		const wanted = referenced(walk, statement, scope, item);
 		const unequal = withoutEquality(
 			walk,
 			item,
 			[...wanted].filter((name) => !grouped.has(name)),
 		);
+		showGroupedRows(walk, statement, item, read, unequal);
 		if (unequal.size > 0) dependents.push({ item, read, names: unequal });
 		for (const name of wanted)
 			if (!grouped.has(name) && !unequal.has(name))
@@ -99,7 +101,7 @@ function groupedColumns(
 }
 
 /** Columns of the item that the clauses after GROUP BY may name; a star means all of them. */
-function referenced(statement: SelectStmt, scope: Scope, item: RangeItem): ReadonlySet<string> {
+function referenced(walk: Walk, statement: SelectStmt, scope: Scope, item: RangeItem): ReadonlySet<string> {
 	const found = new Set<string>();
 	const visit = (value: unknown): void => {
 		if (typeof value !== 'object' || value === null) return;
@@ -119,6 +121,8 @@ function referenced(statement: SelectStmt, scope: Scope, item: RangeItem): Reado
 			}
 			const name = own(scope, item, node);
 			if (name !== undefined) found.add(name);
+			else if (walk.rows.get(value.ColumnRef as ColumnRef) === item)
+				for (const column of item.columns ?? []) found.add(column.name);
 			return;
 		}
 		for (const entry of Object.values(value)) visit(entry);

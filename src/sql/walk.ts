@@ -6,7 +6,7 @@ import type { Guess } from './coercions.ts';
 import { EditList } from './edits.ts';
 import type { RelationName } from './names.ts';
 import type { SourceText } from './source.ts';
-import type { Node } from '@pgsql/types';
+import type { ColumnRef, Node } from '@pgsql/types';
 import type { ItemColumn, RangeItem, Scope } from './scope.ts';
 import type { PendingRead } from './protected-read.ts';
 
@@ -107,6 +107,8 @@ export interface Walk {
 	usersOperator: boolean;
 	/** Operators that were looked up, by their name and the types beside it. */
 	readonly operators: Map<string, readonly Operator[]>;
+	/** References to an item's row as a whole. */
+	readonly rows: Map<ColumnRef, RangeItem>;
 	/** Names of the first columns of subqueries in expressions, by their node. */
 	readonly firstColumns: WeakMap<Node, string>;
 	/** Constants that may fail when the statement runs, so far. */
@@ -170,6 +172,7 @@ export function newWalk(
 		asked: null,
 		usersOperator: false,
 		operators: new Map(),
+		rows: new Map(),
 		firstColumns: new WeakMap(),
 		lates: 0,
 		named: new Set(),
