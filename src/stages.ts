@@ -70,12 +70,20 @@ export interface Answer {
 	readonly rules: readonly RuleRef[];
 }
 
+/**
+ * What a mask or filter makes of a column: its value as it is, its text (`value::text`), or its text unless its type has another
+ * meaning there (`value || 'x'`). Text must not depend on the session's DateStyle or bytea_output, which its user may set.
+ */
+export type ValueUse = 'value' | 'text' | 'joined';
+
 /** How a mask or filter expression is turned into SQL for one place. Every function returns SQL text, safe to splice. */
 export interface Rendering {
 	/** SQL for the masked column itself; filters are not given one. */
 	readonly value?: string;
+	/** The same for another use than as it is; without it the value is taken as it is. */
+	readonly valueAs?: (as: ValueUse) => string;
 	/** SQL for another column of the same row. Throws GatewayError if the relation has no such column. */
-	readonly column: (name: string) => string;
+	readonly column: (name: string, as: ValueUse) => string;
 }
 
 /** A mask or filter, bound to the identity's claims (claims are rendered as quoted literals). */

@@ -4,7 +4,7 @@ import type { CatalogSnapshot } from '../catalog/snapshot.ts';
 import type { RelationName } from '../sql/names.ts';
 import type { SqlLimits } from '../sql/parse.ts';
 import type { AnalysedText, RefusedText } from '../sql/text.ts';
-import type { Access, BoundExpression, FilterCheck, StatementDecision } from '../stages.ts';
+import type { Access, BoundExpression, FilterCheck, StatementDecision, ValueUse } from '../stages.ts';
 
 /** What the thread begins with. */
 export interface ThreadData {
@@ -112,5 +112,5 @@ export type PlainDecision = Omit<StatementDecision, 'error' | 'checks' | 'rewrit
 /** A mask or filter in a form that can be copied: its SQL in pieces. */
 export type PlainExpression = Omit<BoundExpression, 'render'> & { readonly pieces: readonly Piece[] };
 
-/** A stretch of SQL, the masked column, or another column of the row. */
-export type Piece = string | { readonly column: string | null };
+/** A stretch of SQL, the masked column (null), or another column of the row. */
+export type Piece = string | { readonly column: string | null; readonly as: ValueUse };

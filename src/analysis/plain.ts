@@ -58,11 +58,21 @@ export function editsOf({ places, texts }: Extract<Part, { type: 'edits' }>): Ed
 export function plainExpression({ name, rule, columns, render }: BoundExpression): PlainExpression {
 	const mark = randomBytes(12).toString('hex');
 	const hole = (of: string): string => `${mark}${of}${mark}`;
-	const sql = render({ value: hole('v'), column: (column) => hole(`c${column}`) });
-	const pieces = sql
-		.split(mark)
-		.map((part, i): Piece => (i % 2 === 0 ? part : { column: part === 'v' ? null : part.slice(1) }));
+	const sql = render({
+		value: hole('value v'),
+		valueAs: (as) => hole(`${as} v`),
+		column: (column, as) => hole(`${as} c${column}`),
+	});
+	const pieces = sql.split(mark).map((part, i): Piece => (i % 2 === 0 ? part : holeOf(part)));
 	return { name, rule, columns, pieces };
+}
+
+/** From `text cborn`: how it is used, a letter for what it is, and the column's name. */
+function holeOf(part: string): Piece {
+	const [as] = part.split(' ', 1);
+	const what = part.slice((as?.length ?? 0) + 1);
+	const column = what.startsWith('v') ? null : what.slice(1);
+	return { column, as: as === 'text' || as === 'joined' ? as : 'value' };
 }
 
 export function expressionOf({ name, rule, columns, pieces }: PlainExpression): BoundExpression {
@@ -70,11 +80,12 @@ export function expressionOf({ name, rule, columns, pieces }: PlainExpression): 
 		name,
 		rule,
 		columns,
-		render: ({ value, column }) => {
+		render: ({ value, valueAs, column }) => {
 			let sql = '';
 			for (const piece of pieces) {
 				if (typeof piece === 'string') sql += piece;
-				else if (piece.column !== null) sql += column(piece.column);
+				else if (piece.column !== null) sql += column(piece.column, piece.as);
+				else if (piece.as !== 'value' && valueAs !== undefined) sql += valueAs(piece.as);
 				else if (value !== undefined) sql += value;
 				else throw new Error(`mask ${name} was asked for without a column`);
 			}

@@ -10,6 +10,7 @@ import type {
 	ValueKeyword,
 } from 'pgsql-ast-parser';
 import { unreachable } from '../errors.ts';
+import type { ValueUse } from '../stages.ts';
 import { quoteLiteral } from './claims.ts';
 import type { ExpressionRules, Piece } from './expression.ts';
 import { refusedFunction } from './expression-functions.ts';
@@ -84,6 +85,19 @@ type Composite =
 	| 'substring'
 	| 'overlay';
 
+/** Types that hold the text of whatever is cast to them. */
+const TEXTUAL = /^pg_catalog\.(text|varchar|bpchar)(\(\d+\))?$/;
+
+/** Functions that take the text of whatever they are given. */
+const JOINING: ReadonlySet<string> = new Set(['concat', 'concat_ws', 'format']);
+
+/** A column whose text is wanted; anything else as it is. */
+function used(pieces: Sql, as: ValueUse): Sql {
+	const [piece] = pieces;
+	if (pieces.length !== 1 || piece === undefined || typeof piece === 'string' || piece.kind === 'claim') return pieces;
+	return [{ ...piece, as }];
+}
+
 class Printer {
 	readonly #rules: ExpressionRules;
 
@@ -99,8 +113,10 @@ class Printer {
 				return this.#unary(expr);
 			case 'ternary':
 				return this.#between(expr);
-			case 'cast':
-				return sql`CAST(${this.expr(expr.operand)} AS ${typeName(expr.to)})`;
+			case 'cast': {
+				const type = typeName(expr.to);
+				return sql`CAST(${TEXTUAL.test(type) ? used(this.expr(expr.operand), 'text') : this.expr(expr.operand)} AS ${type})`;
+			}
 			case 'member': {
 				const member = typeof expr.member === 'number' ? number(expr.member) : quoteLiteral(expr.member);
 				return operator(expr.op, this.expr(expr.operand), [member]);
@@ -211,6 +227,7 @@ class Printer {
 				return this.#function('timezone', [this.expr(right), this.expr(left)]);
 			default:
 				if (!OPERATORS.has(op)) throw new Error(`operator ${op} is not allowed`);
+				if (op === '||') return operator(op, used(this.expr(left), 'joined'), used(this.expr(right), 'joined'));
 				return this.#comparison(op === '!=' ? '<>' : op, left, right);
 		}
 	}
@@ -291,7 +308,7 @@ class Printer {
 			special ??
 			this.#function(
 				name,
-				call.args.map((argument) => this.expr(argument)),
+				call.args.map((argument) => (JOINING.has(name) ? used(this.expr(argument), 'joined') : this.expr(argument))),
 			)
 		);
 	}

@@ -1,6 +1,6 @@
 /** Expressions of masks.yaml: parsed, checked against what is allowed, and printed so that nothing in a database can hijack them. */
 import { type Expr, parse } from 'pgsql-ast-parser';
-import type { BoundExpression, Identity, RuleRef } from '../stages.ts';
+import type { BoundExpression, Identity, RuleRef, ValueUse } from '../stages.ts';
 import { type ClaimUse, claimLiteral } from './claims.ts';
 import { printExpression } from './expression-print.ts';
 import { assertReadAlike } from './expression-reading.ts';
@@ -11,8 +11,8 @@ const EXPRESSION_LENGTH_MAX = 4_000;
 /** A stretch of SQL, or a hole that is filled where the expression is used. */
 export type Piece =
 	| string
-	| { readonly kind: 'value' }
-	| { readonly kind: 'column'; readonly name: string }
+	| { readonly kind: 'value'; readonly as?: ValueUse }
+	| { readonly kind: 'column'; readonly name: string; readonly as?: ValueUse }
 	| { readonly kind: 'claim'; readonly name: string; readonly use: ClaimUse };
 
 export type ExpressionKind = 'mask' | 'filter';
@@ -88,11 +88,12 @@ export function bindExpression(
 		name,
 		rule,
 		columns,
-		render: ({ value, column }) => {
+		render: ({ value, valueAs, column }) => {
 			let sql = computed ? '(COALESCE(' : '(';
 			for (const piece of pieces) {
 				if (typeof piece === 'string') sql += piece;
-				else if (piece.kind === 'column') sql += column(piece.name);
+				else if (piece.kind === 'column') sql += column(piece.name, piece.as ?? 'value');
+				else if (piece.kind === 'value' && piece.as !== undefined && valueAs !== undefined) sql += valueAs(piece.as);
 				else if (value !== undefined) sql += value;
 				else throw new Error(`mask ${name} was asked for without a column`);
 			}

@@ -1,7 +1,8 @@
 /** What protects a relation from an identity: hidden and masked columns and row filters, its own and those it inherits. */
 import { relationSafety } from '../catalog/safety.ts';
 import type { CatalogSnapshot, Column, Relation } from '../catalog/snapshot.ts';
-import type { Access, BoundExpression, RuleRef } from '../stages.ts';
+import type { Access, BoundExpression, Rendering, RuleRef } from '../stages.ts';
+import { usedAs } from './value-text.ts';
 import { related } from './kin.ts';
 import { baseType } from './types.ts';
 import { castType, qualified, quoteIdentifier } from './quote.ts';
@@ -163,7 +164,11 @@ function masked(relation: Relation, column: Column, mask: BoundExpression): Colu
 	const render = (qualifier: string): string =>
 		castTo(
 			column,
-			mask.render({ value: columnOf(qualifier, column.name), column: columnFinder(relation, qualifier, mask.rule) }),
+			mask.render({
+				value: columnOf(qualifier, column.name),
+				valueAs: (as) => usedAs(columnOf(qualifier, column.name), column, as),
+				column: columnFinder(relation, qualifier, mask.rule),
+			}),
 		);
 	return { column, state: 'masked', mask: mask.name, rules: [mask.rule], render };
 }
@@ -227,10 +232,11 @@ function childFilter(
 /** The name of the child's row in a filter that is looked up in the child. */
 const CHILD = '"_k"';
 
-function columnFinder(relation: Relation, qualifier: string, rule: RuleRef): (name: string) => string {
-	return (name) => {
-		if (!relation.columns.some((column) => column.name === name)) throw new MissingPolicyColumn(relation, name, rule);
-		return columnOf(qualifier, name);
+function columnFinder(relation: Relation, qualifier: string, rule: RuleRef): Rendering['column'] {
+	return (name, as) => {
+		const found = relation.columns.find((column) => column.name === name);
+		if (found === undefined) throw new MissingPolicyColumn(relation, name, rule);
+		return usedAs(columnOf(qualifier, name), found, as);
 	};
 }
 
