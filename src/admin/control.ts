@@ -16,6 +16,8 @@ export interface Operations {
 	reload(): Words;
 	/** Null: every database. */
 	pause(database: string | null): Words;
+	/** Server connections that sessions have, or are about to; those that nobody has are closed. */
+	busy(database: string | null): number | Promise<number>;
 	resume(database: string | null): Words;
 	kill(database: string | null): Words;
 	/** `id` as in SHOW CLIENTS. GatewayError 22023 when there is no such session. */
@@ -40,6 +42,12 @@ export class Control implements Operations {
 
 	pause(name: string | null): string {
 		return pausedWords(this.pauseNow(name));
+	}
+
+	busy(name: string | null): number {
+		const databases = this.#databases(name);
+		for (const { gate } of databases) gate.closeIdle();
+		return databases.reduce((sum, { gate }) => sum + gate.stats.leased + gate.stats.connecting, 0);
 	}
 
 	/** Answers how many sessions have a server connection. */

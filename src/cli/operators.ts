@@ -42,6 +42,7 @@ export async function operators(
 	const config = (): readonly ConfigRow[] => configRows(follower.config);
 	const crew = workers === 1 ? null : new Crew({ bus, workers, view, control, config });
 	await crew?.join();
+	const pauseWaitMs = (): number => follower.config.limits.drainTimeoutMs;
 	const acting = crew === null ? { control } : { control: crew.operations, tables: crew.tables };
-	return { console: new Console({ view, config, sink, accessFor, now, ...acting }), crew };
+	return { console: new Console({ view, config, sink, accessFor, now, pauseWaitMs, ...acting }), crew };
 }

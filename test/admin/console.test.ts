@@ -1,11 +1,15 @@
 /** The console message by message: both protocols, portions of results, errors, records that cannot be written, and who gets in. */
+import { connect as connectTcp } from 'node:net';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { Console, consoleDatabase } from '../../src/admin/console/console.ts';
 import { Control } from '../../src/admin/control.ts';
 import type { GatewayView } from '../../src/admin/view.ts';
+import type { Lease } from '../../src/backend/lease.ts';
 import { GatewayError } from '../../src/errors.ts';
 import type { Access, Answer, Identity } from '../../src/stages.ts';
 import type { Backend } from '../../src/wire/backend.ts';
+import { protocolVersions } from '../../src/wire/codes.ts';
+import { encodeCancelRequest, encodeStartupMessage } from '../../src/wire/encode.ts';
 import { type FakePipeline } from '../session/fake-pipeline.ts';
 import { startTestGateway, type TestGateway, type TestGatewayOptions } from '../session/gateway.ts';
 import {
@@ -21,6 +25,7 @@ import {
 	Terminate,
 	WireClient,
 } from '../session/wire-client.ts';
+import { until } from '../session/until.ts';
 import { createDatabase, type TestDatabase } from '../support/postgres.ts';
 import { testSession } from './session.ts';
 import { testView } from './view.ts';
@@ -51,7 +56,10 @@ class LateSink {
 }
 
 /** `answers`: what the policy says of actions on the console; those not listed are allowed. */
-async function start(answers: Readonly<Record<string, Answer>> = {}, options: TestGatewayOptions = {}): Promise<void> {
+async function start(
+	answers: Readonly<Record<string, Answer>> = {},
+	options: TestGatewayOptions & { readonly pauseWaitMs?: number } = {},
+): Promise<void> {
 	view = testView({ sessions: [testSession()] });
 	const sink = new LateSink();
 	const access = (_identity: Identity): Access =>
@@ -64,6 +72,7 @@ async function start(answers: Readonly<Record<string, Answer>> = {}, options: Te
 		sink,
 		accessFor: access,
 		now: options.now ?? Date.now,
+		pauseWaitMs: () => options.pauseWaitMs ?? 600_000,
 	});
 	const served = {
 		database: consoleDatabase,
@@ -113,12 +122,11 @@ describe('the simple protocol', () => {
 		{ sql: ' -- nothing\n;', want: ['EmptyQueryResponse', 'ready I'] },
 		{
 			sql: 'PAUSE; RESUME',
-			want: [
-				'notice 0 sessions have server connections, and keep them until they are done',
-				'PAUSE',
-				'RESUME',
-				'ready I',
-			],
+			want: ['PAUSE', 'RESUME', 'ready I'],
+		},
+		{
+			sql: 'PAUSE shop NOWAIT',
+			want: ['notice 0 sessions have server connections, and keep them until they are done', 'PAUSE', 'ready I'],
 		},
 		{ sql: 'RELOAD', want: ['notice policy p1 is unchanged', 'RELOAD', 'ready I'] },
 		{ sql: 'select 1', want: ['columns ?column?:23:0', 'row 1', 'SELECT 1', 'ready I'] },
@@ -273,6 +281,77 @@ describe('who gets in, and what is recorded', () => {
 		await expect(WireClient.open({ port: gateway?.port ?? 0 })).rejects.toMatchObject({ code: '53300' });
 		for (let i = 0; i < 20; i += 1) expect(words(await (await connect()).query('select 1')).at(-1)).toBe('ready I');
 		await expect(connect()).rejects.toMatchObject({ code: '53300' });
+	});
+});
+
+describe('PAUSE', () => {
+	/** A session has a server connection. */
+	async function busy(pauseWaitMs?: number): Promise<Lease> {
+		await start({}, pauseWaitMs === undefined ? {} : { pauseWaitMs });
+		const lease = await view.databases[0]?.gate.lease({ startup: {} });
+		if (lease === undefined) throw new Error('no lease');
+		return lease;
+	}
+	const paused = (): boolean | undefined => view.databases[0]?.gate.paused;
+
+	test('is done when nobody has a server connection any more', async () => {
+		const lease = await busy();
+		const client = await connect();
+		let answered = false;
+		const answer = client.query('PAUSE').then((messages) => {
+			answered = true;
+			return words(messages);
+		});
+		await until(() => paused() === true);
+		// Others are answered meanwhile.
+		expect(words(await (await connect()).query('SHOW POOLS')).at(-1)).toBe('ready I');
+		expect(answered).toBe(false);
+		await lease.release('clean');
+		expect(await answer).toEqual(['PAUSE', 'ready I']);
+		expect(paused()).toBe(true);
+	});
+
+	test('is taken back by a cancel request', async () => {
+		const lease = await busy();
+		const client = new WireClient(connectTcp({ host: '127.0.0.1', port: gateway?.port ?? 0 }));
+		clients.push(client);
+		client.socket.write(
+			encodeStartupMessage(protocolVersions.v3_0, [
+				['user', 'someone'],
+				['database', consoleDatabase],
+			]),
+		);
+		const data = (await client.ready()).find((message) => message.type === 'BackendKeyData');
+		if (data === undefined) throw new Error('no BackendKeyData');
+		client.send(Query('PAUSE'));
+		await until(() => paused() === true);
+		const request = connectTcp({ host: '127.0.0.1', port: gateway?.port ?? 0 });
+		request.on('error', () => undefined);
+		request.write(encodeCancelRequest(data.pid, data.key));
+		expect(words(await client.ready())).toEqual(['ERROR 57014', 'ready I']);
+		expect(paused()).toBe(false);
+		await lease.release('clean');
+	});
+
+	test('is taken back when the operator has left', async () => {
+		const lease = await busy();
+		const client = await connect();
+		client.send(Query('PAUSE'));
+		await until(() => paused() === true);
+		client.socket.end();
+		await until(() => paused() === false);
+		await lease.release('clean');
+	});
+
+	test('is given up when it takes too long; what was paused before stays so', async () => {
+		const lease = await busy(20);
+		const client = await connect();
+		expect(words(await client.query('PAUSE'))).toEqual(['ERROR 55006', 'ready I']);
+		expect(paused()).toBe(false);
+		await client.query('PAUSE NOWAIT');
+		expect(words(await client.query('PAUSE shop'))).toEqual(['ERROR 55006', 'ready I']);
+		expect(paused()).toBe(true);
+		await lease.release('clean');
 	});
 });
 

@@ -1,5 +1,5 @@
 /** Several workers as one gateway: metrics, readiness, tables and commands, with workers that are away, silent, slow or draining. */
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { parseCommands } from '../../src/admin/console/command.ts';
 import { Console, type Result } from '../../src/admin/console/console.ts';
 import { Control } from '../../src/admin/control.ts';
@@ -57,6 +57,7 @@ function handOf(buses: JoinedBuses['buses'], worker: number, options: Options): 
 		sink: sink as never,
 		accessFor: () => ({ revision: 'p1', onDatabase: () => yes }) as unknown as Access,
 		now: Date.now,
+		pauseWaitMs: () => 600_000,
 	});
 	return { worker, view, crew, console, sessions, recorded };
 }
@@ -73,7 +74,13 @@ async function handsOf(
 
 async function type(hand: Hand | undefined, sql: string): Promise<Result> {
 	const results: Result[] = [];
-	const asking = { identity: {}, info: {}, protocol: 'simple', number: 1 } as never;
+	const asking = {
+		identity: {},
+		info: {},
+		protocol: 'simple',
+		number: 1,
+		signal: new AbortController().signal,
+	} as never;
 	await hand?.console.run(parseCommands(sql), asking, (result) => results.push(result));
 	const [only] = results;
 	if (only === undefined) throw new Error('no result');
@@ -341,7 +348,21 @@ describe('commands to several workers', () => {
 
 	test('are done by all, and recorded by the one that was asked', async () => {
 		const { hands } = await handsOf(3);
-		expect(await type(hands[1], 'PAUSE shop')).toMatchObject({ notice: expect.stringMatching(/^0 sessions have/) });
+		expect(await type(hands[1], 'PAUSE shop NOWAIT')).toMatchObject({
+			notice: expect.stringMatching(/^0 sessions have/),
+		});
+		await type(hands[1], 'RESUME');
+		// It is done when nobody of any of them has a server connection.
+		const lease = await gates(hands)[2]?.lease({ startup: {} });
+		let done = false;
+		const pausing = type(hands[1], 'PAUSE shop').then((result) => {
+			done = true;
+			return result;
+		});
+		await vi.waitFor(() => expect(gates(hands).map((gate) => gate?.paused)).toEqual([true, true, true]), 30_000);
+		expect(done).toBe(false);
+		await lease?.release('clean');
+		expect(await pausing).toMatchObject({ tag: 'PAUSE', notice: '' });
 		expect(gates(hands).map((gate) => gate?.paused)).toEqual([true, true, true]);
 		await type(hands[1], 'RESUME');
 		await type(hands[1], 'DISABLE shop');
@@ -357,7 +378,7 @@ describe('commands to several workers', () => {
 			[['killed']],
 			[['killed']],
 		]);
-		expect(hands.map(({ recorded }) => recorded.length)).toEqual([0, 5, 0]);
+		expect(hands.map(({ recorded }) => recorded.length)).toEqual([0, 7, 0]);
 	});
 
 	test('KILL_CLIENT finds the worker of the session', async () => {

@@ -144,7 +144,7 @@ describe('what operators do', () => {
 		const before = await gateway.connect('ben');
 		const notices: string[] = [];
 		ana.on('notice', ({ message }) => notices.push(message ?? ''));
-		await ana.query('PAUSE shop');
+		await ana.query('PAUSE shop NOWAIT');
 		expect(notices).toEqual(['1 session has a server connection, and keeps it until it is done']);
 		expect((await before.query('select 1 as one')).rows).toEqual([{ one: 1 }]);
 		const waits = gateway.connect('ben');

@@ -25,7 +25,9 @@ export type Command =
 	| { readonly type: 'set'; readonly name: string }
 	| { readonly type: 'select'; readonly what: DriverQuestion }
 	| { readonly type: 'reload' }
-	| { readonly type: 'pause' | 'resume' | 'kill'; readonly database: string | null }
+	/** `wait`: until nobody has a server connection. */
+	| { readonly type: 'pause'; readonly database: string | null; readonly wait: boolean }
+	| { readonly type: 'resume' | 'kill'; readonly database: string | null }
 	| { readonly type: 'disable' | 'enable'; readonly database: string }
 	| { readonly type: 'kill-client'; readonly session: string };
 
@@ -125,6 +127,14 @@ class Reader {
 		return token.text;
 	}
 
+	/** Whether the next token is this word; then it is behind. */
+	keyword(text: string): boolean {
+		const token = this.#tokens[this.#at];
+		if (token?.kind !== 'word' || token.text !== text) return false;
+		this.#at += 1;
+		return true;
+	}
+
 	skip(): void {
 		this.#at = this.#tokens.length;
 	}
@@ -163,7 +173,13 @@ function readCommand(reader: Reader, sql: string): Command {
 		case 'reload':
 			reader.end();
 			return { type: verb };
-		case 'pause':
+		case 'pause': {
+			const bare = reader.keyword('nowait');
+			const database = bare ? null : reader.name();
+			const wait = !bare && !reader.keyword('nowait');
+			reader.end();
+			return { type: verb, database, wait };
+		}
 		case 'resume':
 		case 'kill': {
 			const database = reader.name();

@@ -8,6 +8,7 @@ import { workerNames } from '../crew/bus.ts';
 import type { CrewTables } from '../crew/tables.ts';
 import type { RecordSink } from '../meters.ts';
 import type { Command, CommandText } from './command.ts';
+import { pause } from './pause.ts';
 import { driverAnswer, driverColumns, showSetting } from './drivers.ts';
 import { ConsoleSession } from './session.ts';
 import { type ShowInputs, shows } from './shows.ts';
@@ -21,6 +22,8 @@ export interface ConsoleOptions extends ShowInputs {
 	/** Shows what all workers have; null: there is one. */
 	readonly tables?: CrewTables | null;
 	readonly sink: RecordSink;
+	/** How long PAUSE may take, in milliseconds. */
+	readonly pauseWaitMs: () => number;
 	/** The policy of now. */
 	readonly accessFor: (identity: Identity) => Access;
 	/** Milliseconds since the epoch. */
@@ -39,6 +42,8 @@ export interface Asking {
 	readonly protocol: 'simple' | 'extended';
 	/** Number within the session, from 1. */
 	readonly number: number;
+	/** Aborted when nobody waits for it any more. */
+	readonly signal: AbortSignal;
 }
 
 export class Console implements ConsoleServices {
@@ -90,7 +95,7 @@ export class Console implements ConsoleServices {
 			if (denied !== undefined && decision !== denied) continue;
 			const receipt = await this.#record(decision, { ...asking, number: asking.number + index }, access.revision);
 			if (decision.error !== undefined) throw decision.error;
-			await this.#perform(texts[index] as CommandText, receipt, each);
+			await this.#perform(texts[index] as CommandText, { receipt, signal: asking.signal }, each);
 		}
 	}
 
@@ -119,7 +124,11 @@ export class Console implements ConsoleServices {
 		});
 	}
 
-	async #perform({ command }: CommandText, receipt: AuditReceipt, each: (result: Result) => void): Promise<void> {
+	async #perform(
+		{ command }: CommandText,
+		{ receipt, signal }: { readonly receipt: AuditReceipt; readonly signal: AbortSignal },
+		each: (result: Result) => void,
+	): Promise<void> {
 		const begunMs = performance.now();
 		const outcome = (status: 'success' | 'failure', sqlstate: string | null, result: Result | null): void => {
 			const rows = result?.type === 'table' ? result.table.rows.length : null;
@@ -127,7 +136,7 @@ export class Console implements ConsoleServices {
 			this.#options.sink.outcome(receipt, { status, sqlstate, tag: result?.tag ?? null, rows, bytes: 0, durationMs });
 		};
 		try {
-			const result = await this.#do(command);
+			const result = await this.#do(command, signal);
 			outcome('success', null, result);
 			each(result);
 		} catch (error) {
@@ -136,7 +145,14 @@ export class Console implements ConsoleServices {
 		}
 	}
 
-	async #do(command: Command): Promise<Result> {
+	async #pause({ database, wait }: Extract<Command, { type: 'pause' }>, signal: AbortSignal): Promise<string> {
+		const { control, view, pauseWaitMs } = this.#options;
+		if (!wait) return control.pause(database);
+		await pause({ control, databases: view.databases, database, waitMs: pauseWaitMs(), signal });
+		return '';
+	}
+
+	async #do(command: Command, signal: AbortSignal): Promise<Result> {
 		const { control } = this.#options;
 		switch (command.type) {
 			case 'show':
@@ -150,7 +166,7 @@ export class Console implements ConsoleServices {
 			case 'reload':
 				return { type: 'done', tag: 'RELOAD', notice: await control.reload() };
 			case 'pause':
-				return { type: 'done', tag: 'PAUSE', notice: await control.pause(command.database) };
+				return { type: 'done', tag: 'PAUSE', notice: await this.#pause(command, signal) };
 			case 'resume':
 				return { type: 'done', tag: 'RESUME', notice: await control.resume(command.database) };
 			case 'kill':

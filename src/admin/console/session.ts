@@ -72,6 +72,8 @@ export class ConsoleSession implements LiveSession {
 	#busy = false;
 	#work: Promise<void> = Promise.resolve();
 	#ended = false;
+	/** Aborted when nobody waits for what was asked last. */
+	#asked: AbortController | null = null;
 	/** Commands so far. */
 	#count = 0;
 	/** An error has been told: everything up to the next Sync is skipped. */
@@ -99,7 +101,10 @@ export class ConsoleSession implements LiveSession {
 			socket.pause();
 			this.#then(() => this.#receive(chunk));
 		});
-		socket.once('end', () => this.#then(() => this.#end('terminate')));
+		socket.once('end', () => {
+			this.#asked?.abort();
+			this.#then(() => this.#end('terminate'));
+		});
 		this.#parts.standing?.watch(({ error, reason }) => this.#end(reason, error));
 		this.#then(() => this.#receive(this.#parts.rest));
 	}
@@ -222,11 +227,21 @@ export class ConsoleSession implements LiveSession {
 		}
 	}
 
+	/** A cancel request: PAUSE is what may take a while. */
+	interrupt(): boolean {
+		this.#asked?.abort();
+		return this.#busy;
+	}
+
 	#asking(protocol: Asking['protocol'], commands: number): Asking {
+		this.#asked = new AbortController();
+		const { signal } = this.#asked;
+		// So that the end of the client is noticed; what it sends meanwhile waits for its turn.
+		this.#parts.socket.resume();
 		const { identity } = this.#parts;
 		const number = this.#count + 1;
 		this.#count += commands;
-		return { identity, info: this.info, protocol, number };
+		return { identity, info: this.info, protocol, number, signal };
 	}
 
 	#tell(result: Result): void {
@@ -338,6 +353,7 @@ export class ConsoleSession implements LiveSession {
 	#end(reason: string, error?: GatewayError): void {
 		if (this.#ended) return;
 		this.#ended = true;
+		this.#asked?.abort();
 		const { socket, over } = this.#parts;
 		this.#parts.standing?.close();
 		this.#options.view.meters.ended(this);

@@ -43,7 +43,7 @@ const help: readonly (readonly [string, string])[] = [
 	['SHOW READINESS', 'what /readyz says'],
 	['SHOW WORKERS', 'processes of the gateway, and what each has to do'],
 	['RELOAD', 'read the configuration and the policy again'],
-	['PAUSE [database]', 'let clients that need a server connection wait'],
+	['PAUSE [database] [NOWAIT]', 'let clients that need a server connection wait, until nobody has one'],
 	['RESUME [database]', 'end of PAUSE or KILL'],
 	['KILL [database]', 'end all sessions at once, and pause'],
 	['KILL_CLIENT id', 'end one session (id as in SHOW CLIENTS)'],

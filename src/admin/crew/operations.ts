@@ -6,7 +6,7 @@ import { answerTimes, askOthers, type CrewBus, workerNames } from './bus.ts';
 
 /** A command as it goes to the other workers. */
 type Order =
-	| { readonly type: 'pause' | 'resume' | 'kill'; readonly database: string | null }
+	| { readonly type: 'pause' | 'resume' | 'kill' | 'busy'; readonly database: string | null }
 	| { readonly type: 'disable' | 'enable'; readonly database: string }
 	| { readonly type: 'kill-client'; readonly session: string }
 	| { readonly type: 'reload' };
@@ -63,6 +63,10 @@ export class CrewOperations implements Operations {
 		return pausedWords(await this.#sum({ type: 'pause', database }));
 	}
 
+	busy(database: string | null): Promise<number> {
+		return this.#sum({ type: 'busy', database }, 'PAUSE');
+	}
+
 	async resume(database: string | null): Promise<string> {
 		await this.#sum({ type: 'resume', database });
 		return '';
@@ -94,8 +98,11 @@ export class CrewOperations implements Operations {
 		throw new GatewayError('58000', `there is no session "${session}" in the other workers`, { detail });
 	}
 
-	async #sum(order: Exclude<Order, { type: 'reload' | 'kill-client' }>): Promise<number> {
-		const reports = await this.#all(order, order.type.toUpperCase(), answerTimes.actMs);
+	async #sum(
+		order: Exclude<Order, { type: 'reload' | 'kill-client' }>,
+		words: string = order.type.toUpperCase(),
+	): Promise<number> {
+		const reports = await this.#all(order, words, answerTimes.actMs);
 		return reports.reduce((sum, { report }) => sum + report.count, 0);
 	}
 
@@ -143,6 +150,8 @@ export class CrewOperations implements Operations {
 				return { words: await control.reload() };
 			case 'pause':
 				return { count: control.pauseNow(order.database) };
+			case 'busy':
+				return { count: control.busy(order.database) };
 			case 'resume':
 				control.resume(order.database);
 				return {};

@@ -188,7 +188,7 @@ export class Storm {
 	async #pause(): Promise<void> {
 		const { console } = this.#options;
 		const name = this.#random.chance(0.5) ? '' : ' shop_tx';
-		await console(`pause${name}`);
+		await console(`pause${name} nowait`);
 		await sleep(this.#random.between(10, 800));
 		await console(`resume${name}`);
 	}
