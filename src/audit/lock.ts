@@ -3,8 +3,12 @@ import * as fs from 'node:fs';
 import * as net from 'node:net';
 import { join } from 'node:path';
 import { GatewayError } from '../errors.ts';
+import { makeDirectory } from './segment.ts';
 
-const lockName = 'lock';
+/** Of one log. */
+const logLockName = 'lock';
+/** Of the folder of all logs of a gateway, which may be that of one log too. */
+const folderLockName = 'gateway.lock';
 /** sun_path holds 108 bytes on Linux, 104 elsewhere. */
 const socketPathBytesMax = 103;
 const answerTimeoutMs = 1_000;
@@ -75,14 +79,27 @@ function probe(path: string): Promise<Probe> {
  * Takes the lock. Throws GatewayError F0001 (lock_file_exists) when a living process has it, F0000 when the directory cannot hold
  * one. A lock whose process is gone (kill -9, crash, power) is recognised by nobody listening, and taken over.
  */
-export async function lockDirectory(directory: string): Promise<DirectoryLock> {
+export function lockDirectory(directory: string): Promise<DirectoryLock> {
+	return lock(directory, logLockName);
+}
+
+/**
+ * One gateway for one folder, however many logs it has there: one for each worker, or one in the folder itself. Throws as
+ * `lockDirectory`.
+ */
+export function lockFolder(folder: string): Promise<DirectoryLock> {
+	makeDirectory(folder);
+	return lock(folder, folderLockName);
+}
+
+async function lock(directory: string, lockName: string): Promise<DirectoryLock> {
 	const fd = fs.openSync(directory, fs.constants.O_RDONLY);
 	try {
 		const path = reachable(directory, fd, lockName);
 		for (let attempt = 0; attempt < attemptsMax; attempt += 1) {
 			const server = await listen(path);
-			if (server !== null) return held(directory, server, fd);
-			await clearStale(directory, fd, path);
+			if (server !== null) return held(join(directory, lockName), server, fd);
+			await clearStale(directory, lockName, fd);
 		}
 		throw new GatewayError('F0001', `audit directory ${directory}: other processes contend for it`);
 	} catch (error) {
@@ -96,9 +113,10 @@ export async function lockDirectory(directory: string): Promise<DirectoryLock> {
 }
 
 /** Removes the socket that nobody listens on. Throws F0001 when somebody does. */
-async function clearStale(directory: string, fd: number, path: string): Promise<void> {
-	const inUse = (by: string) => new GatewayError('F0001', `audit directory ${directory} is in use by ${by}`);
-	const found = await probe(path);
+async function clearStale(directory: string, lockName: string, fd: number): Promise<void> {
+	const hint = 'Two gateways cannot write one: give each an audit.path of its own.';
+	const inUse = (by: string) => new GatewayError('F0001', `audit directory ${directory} is in use by ${by}`, { hint });
+	const found = await probe(reachable(directory, fd, lockName));
 	if (found.state === 'held') throw inUse(found.by);
 	if (found.state === 'free') return;
 	// Moved aside first and asked again: another process may have taken over between the question and the move.
@@ -117,8 +135,7 @@ async function clearStale(directory: string, fd: number, path: string): Promise<
 	fs.rmSync(join(directory, aside), { force: true });
 }
 
-function held(directory: string, server: net.Server, fd: number): DirectoryLock {
-	const file = join(directory, lockName);
+function held(file: string, server: net.Server, fd: number): DirectoryLock {
 	const own = fs.statSync(file).ino;
 	return {
 		holds: () => fs.statSync(file, { throwIfNoEntry: false })?.ino === own,

@@ -1,5 +1,6 @@
 /** `portcullis serve`: runs the gateway until it is told to stop. */
 import pino from 'pino';
+import { lockFolder } from '../audit/lock.ts';
 import type { Config } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
 import type { SessionLog } from '../session/services.ts';
@@ -19,7 +20,10 @@ export interface ServeOptions {
 	readonly log?: SessionLog;
 }
 
-/** Resolves with the exit status once the gateway has stopped. Throws what `loadConfig` and `startGateway` throw. */
+/**
+ * Resolves with the exit status once the gateway has stopped. Throws what `loadConfig` and `startGateway` throw, and GatewayError F0001
+ * when another gateway writes its audit log there.
+ */
 export async function serve(io: CommandIo, options: ServeOptions): Promise<number> {
 	const { signals } = options;
 	const read = (): Promise<Config> => loadConfig(options.config, io.env);
@@ -31,8 +35,14 @@ export async function serve(io: CommandIo, options: ServeOptions): Promise<numbe
 	}
 	const config = await read();
 	const log = options.log ?? operatorLog(null);
-	if (config.workers > 1) return supervise(io, { config, loadConfig: read, signals, log });
-	return serveAlone(io, config, { ...options, log });
+	// Also of two gateways with other numbers of workers, whose logs have other names.
+	const folder = await lockFolder(config.audit.path);
+	try {
+		if (config.workers > 1) return await supervise(io, { config, loadConfig: read, signals, log });
+		return await serveAlone(io, config, { ...options, log });
+	} finally {
+		await folder.release();
+	}
 }
 
 /** Without workers: this process is the gateway. */

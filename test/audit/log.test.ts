@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { SessionEvent, StatementRecord } from '../../src/audit/event.ts';
 import { AuditLog } from '../../src/audit/log.ts';
+import { lockFolder } from '../../src/audit/lock.ts';
 import { listSegments } from '../../src/audit/segment.ts';
 import type { AuditReceipt } from '../../src/stages.ts';
 import { ocsfProblems } from './ocsf/validate.ts';
@@ -395,6 +396,21 @@ describe('one writer', () => {
 		await log.close();
 		const again = await openLog({ path });
 		expect(again.log.stats.healthy).toBe(true);
+	});
+
+	it('refuses a second gateway on the same folder, and takes over from one that is gone', async () => {
+		const path = join(temporaryDirectory(), 'folder');
+		const held = await lockFolder(path);
+		// Its own log is another thing.
+		const { log } = await openLog({ path });
+		await expect(lockFolder(path)).rejects.toMatchObject({
+			sqlstate: 'F0001',
+			message: `audit directory ${path} is in use by process ${process.pid}`,
+			hint: 'Two gateways cannot write one: give each an audit.path of its own.',
+		});
+		await log.close();
+		await held.release();
+		await (await lockFolder(path)).release();
 	});
 
 	it('works where the path is longer than a socket name may be', async () => {

@@ -64,6 +64,16 @@ test('SIGHUP reads the policy; SIGTERM lets a transaction finish, takes no more 
 	await busy.query('begin');
 	await busy.query("insert into sales.orders (tenant, customer_id, note) values ('acme', 3, 'drained')");
 
+	for (const workers of [1, 2]) {
+		const another = join(world.folder, `second-${workers}.yaml`);
+		await writeFile(another, `${text}\nworkers: ${workers}\n`);
+		await expect(serve(commandIo().io, { config: another, signals: process })).rejects.toMatchObject({
+			sqlstate: 'F0001',
+			message: `audit directory ${join(world.folder, 'audit-second')} is in use by process ${process.pid}`,
+			hint: 'Two gateways cannot write one: give each an audit.path of its own.',
+		});
+	}
+
 	signals.emit('SIGTERM');
 	expect(await idleEnded).toMatchObject({ code: '57P01' });
 	await expect(new pg.Client(options).connect()).rejects.toThrow();
