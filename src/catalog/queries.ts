@@ -44,14 +44,69 @@ export function relationsOf(part: Part): RelationChoice {
 }
 
 /**
+ * Those of PostgreSQL's own functions that leave something in the session, whoever calls them, by their oids, which are the same in
+ * every version: set_config, setseed, setval, and pg_advisory_lock to pg_advisory_unlock_all in all their forms.
+ */
+export const ACTING: readonly number[] = [
+	2078,
+	1599,
+	1576,
+	1765,
+	...Array.from({ length: 13 }, (_, index) => 2880 + index),
+];
+
+/** nextval. */
+export const NUMBERING: readonly number[] = [1574];
+
+/**
+ * Whether an expression (a pg_node_tree, which has functions by oid) calls one of those: pg_depend does not tell of what comes with the
+ * server. An oid of `28` followed by something may be another one: of XML, or a user's.
+ */
+function calls(tree: string, oids: readonly number[]): string {
+	const wanted = new Set(oids.map((oid) => (oid >= 2880 ? `:funcid ${Math.trunc(oid / 10)}` : `:funcid ${oid} `)));
+	return `(${[...wanted].map((words) => `strpos(${tree}::text, '${words}') > 0`).join(' or ')})`;
+}
+
+/** Types that are made of those in `domains`: domains over them, arrays, rows and ranges of them. */
+const WITH_DOMAINS = `made as (
+		select oid as type from domains
+		union
+		select y.oid from made join lateral (
+			select d.oid from pg_type d where made.type in (d.typbasetype, d.typelem) and (d.typbasetype <> 0 or d.typcategory = 'A')
+			union all
+			select c.reltype from pg_attribute a join pg_class c on c.oid = a.attrelid where a.atttypid = made.type and c.reltype <> 0
+			union all
+			select r.rngtypid from pg_range r where r.rngsubtype = made.type
+		) y on true
+	)`;
+
+/** What writing the one relation does to another: a foreign key to those that refer to it, and a rule. `always`: an INSERT too, or by a default. */
+const ACTIONS = `actions as materialized (
+		select k.confrelid as rel, k.conrelid as target, 'd' in (k.confdeltype, k.confupdtype) as always from pg_constraint k
+		where k.contype = 'f' and (k.confdeltype in ('c', 'n', 'd') or k.confupdtype in ('c', 'n', 'd'))
+		union
+		select r.ev_class, d.refobjid, true from pg_rewrite r
+		join pg_depend d on d.classid = 'pg_rewrite'::regclass and d.objid = r.oid and d.refclassid = 'pg_class'::regclass
+		where r.ev_type <> '1'
+	)`;
+
+/**
  * Relations with which code runs that is not PostgreSQL's own: of triggers, constraints, defaults, generated columns, indexes,
- * domains, policies and views. What comes with the server has no entries in pg_depend. A foreign key that acts on the
- * referencing table brings along what that one has. `copied`: by what LIKE copies (defaults, checks, indexes), and not an extension's.
+ * domains, policies and views; or that is, and acts on the session. What comes with the server has no entries in pg_depend. A foreign
+ * key that acts on the referencing table brings along what that one has, and so does a rule. `copied`: by what LIKE copies (defaults,
+ * checks, indexes), and not an extension's.
  */
 const USERS_CODE = `
-	with recursive code as (
+	with recursive domains as (
+		select k.contypid as oid from pg_constraint k where k.contypid >= ${FIRST_NORMAL_OID} and ${calls('k.conbin', ACTING)}
+		union
+		select y.oid from pg_type y where y.typtype = 'd' and ${calls('y.typdefaultbin', ACTING)}
+		union
+		select d.objid from pg_depend d join pg_type y on y.oid = d.objid and y.typtype = 'd'
+		where d.classid = 'pg_type'::regclass and d.refclassid = 'pg_proc'::regclass
+	), ${WITH_DOMAINS}, ${ACTIONS}, code as (
 		select t.tgrelid as rel, false as on_read, false as copied from pg_trigger t
-		where not t.tgisinternal and t.tgenabled <> 'D' and t.tgfoid >= ${FIRST_NORMAL_OID}
+		where not t.tgisinternal and t.tgenabled <> 'D' and (t.tgfoid >= ${FIRST_NORMAL_OID} or t.tgqual is not null)
 		union
 		select v.rel, v.on_read, v.copied and not exists (
 			select from pg_depend e where e.classid = d.refclassid and e.objid = d.refobjid and e.deptype = 'e'
@@ -77,13 +132,45 @@ const USERS_CODE = `
 			select p.polrelid, true, false from pg_policy p where d.classid = 'pg_policy'::regclass and p.oid = d.objid
 		) v
 		where d.refclassid in ('pg_proc'::regclass, 'pg_operator'::regclass)
+		union
+		select a.attrelid, false, false from pg_attribute a where a.atttypid = any (array(select type from made))
+		union
+		select f.adrelid, false, false from pg_attrdef f where ${calls('f.adbin', ACTING)}
+		union
+		select k.conrelid, false, false from pg_constraint k where k.contype = 'c' and k.conrelid <> 0 and ${calls('k.conbin', ACTING)}
+		union
+		select r.ev_class, false, false from pg_rewrite r where r.ev_type <> '1' and ${calls('r.ev_action', ACTING)}
+		union
+		select p.polrelid, true, false from pg_policy p where ${calls('p.polqual', ACTING)} or ${calls('p.polwithcheck', ACTING)}
 	), reached as (
 		select rel, on_read, copied from code
 		union
-		select k.confrelid, false, false from reached join pg_constraint k on k.conrelid = reached.rel and k.contype = 'f'
-		where k.confdeltype in ('c', 'n', 'd') or k.confupdtype in ('c', 'n', 'd')
+		select actions.rel, false, false from reached join actions on actions.target = reached.rel
 	)
 	select rel, bool_or(on_read) as on_read, bool_or(copied) as copied from reached group by rel`;
+
+/**
+ * Relations with which a number of a sequence is taken when they are written: identity columns and defaults, those of domains, and
+ * what foreign keys with SET DEFAULT and rules do. `moves`: also by what writes no row of it.
+ */
+const NUMBERED = `
+	with recursive domains as (
+		select y.oid from pg_type y where y.typtype = 'd' and ${calls('y.typdefaultbin', NUMBERING)}
+		union
+		select k.contypid from pg_constraint k where k.contypid >= ${FIRST_NORMAL_OID} and ${calls('k.conbin', NUMBERING)}
+	), ${WITH_DOMAINS}, ${ACTIONS}, reached as (
+		select a.attrelid as rel, false as moves from pg_attribute a
+		where a.attidentity <> '' or a.atttypid = any (array(select type from made))
+		union
+		select f.adrelid, false from pg_attrdef f where ${calls('f.adbin', NUMBERING)}
+		union
+		select k.conrelid, false from pg_constraint k where k.contype = 'c' and k.conrelid <> 0 and ${calls('k.conbin', NUMBERING)}
+		union
+		select r.ev_class, true from pg_rewrite r where r.ev_type <> '1' and ${calls('r.ev_action', NUMBERING)}
+		union
+		select actions.rel, true from reached join actions on actions.target = reached.rel and (actions.always or reached.moves)
+	)
+	select distinct rel from reached`;
 
 /** Attnums of the columns that the generated column `a` is computed from. Servers before 15 note them of the column, not of its expression. */
 const COMPUTED_FROM = `(
@@ -154,13 +241,7 @@ left join (
 	group by tgrelid
 ) g on g.tgrelid = c.oid
 left join (${USERS_CODE}) u on u.rel = c.oid
-left join (
-	select a.attrelid as rel from pg_attribute a where a.attidentity <> ''
-	union
-	select f.adrelid from pg_attrdef f
-	join pg_depend d on d.classid = 'pg_attrdef'::regclass and d.objid = f.oid and d.refclassid = 'pg_class'::regclass
-	join pg_class q on q.oid = d.refobjid and q.relkind = 'S'
-) s on s.rel = c.oid
+left join (${NUMBERED}) s on s.rel = c.oid
 where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S', 'c', 'i', 'I') and n.nspname !~ '^pg_toast' and ${where}`;
 }
 
@@ -200,7 +281,8 @@ where ${ofPart(part, 'l.oid')}`;
 
 /**
  * Rows, one a routine: oid, schema, name, prokind, argument types (oids), their names as JSON, defaults, variadic element,
- * returns set, result type, names of OUT and TABLE columns as JSON, volatility, leakproof, written in C, of an extension.
+ * returns set, result type, names of OUT and TABLE columns as JSON, volatility, leakproof, written in C (an aggregate: all that it is
+ * made of, and none of that volatile), of an extension.
  */
 export function routinesQuery(part: Part): string {
 	return `
@@ -209,7 +291,14 @@ select p.oid, n.nspname, p.proname, p.prokind::text, p.proargtypes::text,
 	p.pronargdefaults, p.provariadic, p.proretset, p.prorettype,
 	(select json_agg(coalesce(p.proargnames[o], '') order by o)
 		from unnest(p.proargmodes) with ordinality x(m, o) where m in ('o', 'b', 't')),
-	p.provolatile::text, p.proleakproof, l.lanname in ('c', 'internal'), e.objid is not null
+	p.provolatile::text, p.proleakproof,
+	l.lanname in ('c', 'internal') and (p.prokind <> 'a' or not exists (
+		select from pg_aggregate g
+		join pg_proc q on q.oid in (g.aggtransfn, g.aggfinalfn, g.aggcombinefn, g.aggserialfn, g.aggdeserialfn, g.aggmtransfn,
+			g.aggminvtransfn, g.aggmfinalfn)
+		join pg_language ql on ql.oid = q.prolang
+		where g.aggfnoid = p.oid and (ql.lanname not in ('c', 'internal') or q.provolatile = 'v')
+	)), e.objid is not null
 from pg_proc p
 join pg_language l on l.oid = p.prolang
 left join pg_depend e on e.classid = 'pg_proc'::regclass and e.objid = p.oid and e.objsubid = 0 and e.deptype = 'e'
@@ -241,7 +330,7 @@ join pg_namespace n on n.oid = t.typnamespace
 where ${ofPart(part, 't.oid')} and n.nspname !~ '^pg_(toast_)?temp_' and t.typisdefined`;
 }
 
-/** What the checks of a domain call (functions, and those behind operators), and what a range type is made with. */
+/** What the checks of a domain call (functions, of PostgreSQL's own those that act on the session, and those behind operators), and what a range type is made with. */
 const TYPE_ROUTINES = `array_to_string(array(
 		select d.refobjid from pg_constraint k
 		join pg_depend d on d.classid = 'pg_constraint'::regclass and d.objid = k.oid and d.refclassid = 'pg_proc'::regclass
@@ -260,6 +349,10 @@ const TYPE_ROUTINES = `array_to_string(array(
 export function castsQuery(part: Part): string {
 	return `select castsource, casttarget, castfunc, castcontext::text from pg_cast where ${ofPart(part, 'oid')}`;
 }
+		select f.oid from pg_constraint k
+		join pg_proc f on f.oid in (${[...ACTING, ...NUMBERING].join()}) and strpos(k.conbin::text, ':funcid ' || f.oid || ' ') > 0
+		where k.contypid = t.oid
+		union
 
 /** Rows, one an operator class that did not come with the server: schema, name, type, default, operators and routines of its family (oids). */
 export const operatorClassesQuery = `
@@ -338,3 +431,6 @@ with temporary_schemas as (
 )
 select text, extract(epoch from clock_timestamp() - statement_timestamp()) * 1000
 from (select string_agg(p::text, ' ') as text from parts p) f`;
+		// To give a domain a check leaves its row as it was.
+		`select 18, count(*), sum(hash_record_extended(row(oid, xmin), 18)) from pg_constraint
+		where contypid <> 0 and ${ofPart('user', 'oid')}`,

@@ -4,7 +4,7 @@ import type { CatalogSnapshot, Type } from '../catalog/snapshot.ts';
 import { effectivePath, resolveType, stringsOf, TYPE } from './names.ts';
 import { checkRoutine } from './routines.ts';
 import { baseType } from './types.ts';
-import type { Walk } from './walk.ts';
+import { noteUse, type Walk } from './walk.ts';
 
 /** Every user-defined cast that an explicit cast to `target` may run needs `execute` on its function. `given`: the type, or those of a row's fields. */
 export function checkUserCasts(
@@ -89,7 +89,10 @@ function checkTypeRoutines(walk: Walk, type: Type, location: number | undefined,
 	seen.add(type.oid);
 	for (const oid of type.routines) {
 		const routine = catalog.routineByOid(oid);
-		if (routine !== undefined && !routine.builtin) checkRoutine(walk, routine, 'execute', location);
+		if (routine === undefined) continue;
+		if (!routine.builtin) checkRoutine(walk, routine, 'execute', location);
+		// One that acts on the session: what it leaves there is to be known.
+		else noteUse(walk, 'function', routine.schema, `${routine.name}(${routine.argNames.join(',')})`, 'execute');
 	}
 	const fields = type.relation === 0 ? [] : (catalog.relationByOid(type.relation)?.columns ?? []);
 	for (const oid of [type.base, type.element, ...fields.map((column) => column.typeOid)]) {

@@ -4,7 +4,7 @@ import { effectivePath, noteShadowed, TYPE, UnknownObject } from './names.ts';
 import { coerced } from './coercions.ts';
 import { checkRoutine } from './routines.ts';
 import { baseType, maybeCoercible, operatorType } from './types.ts';
-import { type AnalysisContext, positionAt, type Walk } from './walk.ts';
+import { type AnalysisContext, noteUse, positionAt, type Walk } from './walk.ts';
 
 export interface OperatorInfo {
 	readonly type: number | null;
@@ -40,6 +40,9 @@ export function checkOperator(walk: Walk, operation: Operation): OperatorInfo {
 		if (!routine.builtin) {
 			walk.usersOperator = true;
 			checkRoutine(walk, routine, 'execute', operation.location);
+		} else if (routine.volatility === 'volatile') {
+			// None of PostgreSQL's own operators has such a function. What it leaves in the session is to be known.
+			noteUse(walk, 'function', routine.schema, `${routine.name}(${routine.argNames.join(',')})`, 'execute');
 		}
 		leakproof &&= routine.leakproof;
 		volatile ||= routine.volatility === 'volatile';

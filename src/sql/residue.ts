@@ -70,10 +70,14 @@ export function residueOf(
 	leave(Object.hasOwn(BY_STATEMENT, tag) ? (BY_STATEMENT[tag] ?? null) : 'unknown', tag);
 	if ('SelectStmt' in node && makesTable(node.SelectStmt)) leave('temporary', tag);
 	if (tag === 'ExplainStmt') leave(...explained(node));
-	for (const name of functionsIn(node)) leave(BY_FUNCTION.get(name) ?? null, name);
-	const writing = objects.some((use) => use.kind === 'relation' && WRITES.has(use.action));
+	const called = functionsIn(node);
+	for (const name of called) leave(BY_FUNCTION.get(name) ?? null, name);
+	// A default or check that the next statement of the text may run already.
+	if (left.has('temporary') && called.has('set_config')) leave('unknown', tag);
+	// What a table takes over (LIKE, INHERITS) the next statement of the text may run already.
+	const writing = tag === 'CreateStmt' || objects.some((use) => use.kind === 'relation' && WRITES.has(use.action));
 	for (const use of objects) {
-		if (use.kind === 'function') leave(ofRoutine(catalog, use), `${use.schema}.${use.name}`);
+		if (use.kind === 'function') leave(ofRoutine(catalog, use, called), `${use.schema}.${use.name}`);
 		else if (use.kind === 'relation') {
 			const relation = catalog.relation(use.schema, use.name);
 			if (relation !== undefined) ofRelation(catalog, relation, writing, leave);
@@ -89,7 +93,7 @@ export function residueOfCall(
 ): Extract<SessionEffect, { type: 'leaves' }>[] {
 	return objects.flatMap((use) => {
 		const name = use.name.slice(0, use.name.indexOf('('));
-		const what = BY_FUNCTION.get(name) ?? ofRoutine(catalog, use);
+		const what = BY_FUNCTION.get(name) ?? ofRoutine(catalog, use, new Set());
 		return what === null ? [] : [{ type: 'leaves', what, of: `${use.schema}.${use.name}` }];
 	});
 }
@@ -130,8 +134,8 @@ function functionsIn(node: Node): Set<string> {
 	return found;
 }
 
-/** What any routine of that name and these arguments may leave. */
-function ofRoutine(catalog: CatalogSnapshot, use: ObjectUse): Residue | null {
+/** What any routine of that name and these arguments may leave. `called`: names of functions that the text itself calls. */
+function ofRoutine(catalog: CatalogSnapshot, use: ObjectUse, called: ReadonlySet<string>): Residue | null {
 	const open = use.name.indexOf('(');
 	const name = open === -1 ? use.name : use.name.slice(0, open);
 	const found = catalog
@@ -145,9 +149,13 @@ function ofRoutine(catalog: CatalogSnapshot, use: ObjectUse): Residue | null {
 		}
 		const known = BY_FUNCTION.get(name);
 		if (known !== undefined) return known;
+		// That of a text tells of itself; that of a type, in the check of a domain, does not.
+		if (name === 'set_config') {
+			if (!called.has(name)) return 'unknown';
+			continue;
+		}
 		const safety = routineSafety(routine);
-		// set_config tells of itself.
-		if (!safety.safe && name !== 'set_config' && !TRANSIENT.has(safety.class)) return 'unknown';
+		if (!safety.safe && !TRANSIENT.has(safety.class)) return 'unknown';
 	}
 	return null;
 }

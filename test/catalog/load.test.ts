@@ -371,6 +371,8 @@ describe('the fingerprint', () => {
 		{ sql: 'drop cast (integer as hr.mood)', changes: true },
 		{ sql: 'drop operator hr.=== (hr.mood, text)', changes: true },
 		{ sql: "alter type hr.mood rename to humour; comment on type hr.humour is 'x'", changes: true },
+		{ sql: `alter domain hr.email add constraint long check (length(value) > 3)`, changes: true },
+		{ sql: `alter domain hr.email drop constraint long`, changes: true },
 		{ sql: `create collation hr.c from "C"`, changes: true },
 		{ sql: `alter table hr.measured detach partition hr.measured_2024`, changes: true },
 		{

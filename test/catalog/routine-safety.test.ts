@@ -1,6 +1,7 @@
 /** Built-in routines: every one of every supported version is classified, and those that would do harm are not harmless. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { routineList } from '../../src/catalog/data/routines.ts';
+import { ACTING, NUMBERING } from '../../src/catalog/queries.ts';
 import { isHarmlessFunctionName, readList, routineKey, routineSafety } from '../../src/catalog/routine-safety.ts';
 import type { RoutineClass } from '../../src/catalog/safety.ts';
 import { createDatabase, startPostgres, type TestDatabase } from '../support/postgres.ts';
@@ -207,6 +208,15 @@ describe.each([undefined, ...otherVersions()])('a live server (%s)', (native) =>
 			.filter((routine) => routine !== undefined);
 		const listed = [...readLists('routines')].filter(([, versions]) => versions.has(version)).map(([name]) => name);
 		expect(live.map(routineKey).sort()).toEqual(listed.sort());
+	});
+
+	it('has those that act on the session under the oids that expressions are searched for', async () => {
+		const rows = await database.sql(`select oid::int from pg_proc where pronamespace = 'pg_catalog'::regnamespace
+			and proname ~ '^(set_config|setseed|setval|pg_(try_)?advisory_(un)?lock(_shared|_all)?)$'`);
+		const ascending = (oids: readonly number[]): number[] => [...oids].sort((a, b) => a - b);
+		expect(ascending(rows.map(({ oid }) => Number(oid)))).toEqual(ascending(ACTING));
+		const [row] = await database.sql(`select 'nextval'::regproc::oid::int as oid`);
+		expect([row?.['oid']]).toEqual(NUMBERING);
 	});
 
 	// Operators, casts, types and aggregates of the server's own are harmless only if what is behind them is.

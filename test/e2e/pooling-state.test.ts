@@ -25,6 +25,26 @@ create function app.by_trigger() returns trigger language plpgsql as $$ begin
 	return new;
 end $$;
 create trigger t before insert on app.triggered for each row execute function app.by_trigger();
+create function pg_temp.marks(name text) returns text language sql as $$ select format('set_config(%L, %L, false) is not null', name, 'planted') $$;
+do $$ begin
+	execute 'create table app.by_default (a int, b text default set_config(''app.by_default'', ''planted'', false))';
+	execute 'create table app.by_check (a int check (' || pg_temp.marks('app.by_check') || '))';
+	execute 'create domain app.marked as int check (' || pg_temp.marks('app.by_domain') || ')';
+end $$;
+create domain app.marked_too as app.marked;
+create table app.by_domain (a app.marked_too[]);
+create table app.by_rule (a int);
+create rule r as on insert to app.by_rule do also insert into app.by_default (a) values (new.a);
+create table app.locking (a int, b text default pg_advisory_lock(79)::text);
+create domain app.numbered as int default nextval('app.seq');
+create table app.by_numbered (a int, b app.numbered);
+create table app.by_numbering_rule (a int);
+create rule r as on insert to app.by_numbering_rule do also insert into app.counted (a) values (new.a);
+create table app.referred (id int primary key);
+create table app.referring (id int default nextval('app.seq') references app.referred on delete set default deferrable initially deferred);
+insert into app.referred select generate_series(1000, 1100);
+insert into app.referring select id from app.referred;
+insert into app.referred select generate_series(1, 100);
 select lo_create(424242);
 grant select, update on large object 424242 to gateway;
 grant usage, create on schema app to gateway;
@@ -234,6 +254,46 @@ const kinds: readonly Kind[] = [
 		plant: ['insert into app.triggered values (1)'],
 		look: "select current_setting('app.by_trigger', true)",
 	},
+	// What PostgreSQL's own functions do where no statement shows them.
+	...(
+		[
+			['a default', 'insert into app.by_default (a) values (1)', 'app.by_default'],
+			['a check', 'insert into app.by_check values (1)', 'app.by_check'],
+			['the check of a domain', 'select 1::app.marked', 'app.by_domain'],
+			['the check of a column of arrays of domains', "insert into app.by_domain values ('{1}')", 'app.by_domain'],
+			['the default of a table that a rule writes to', 'insert into app.by_rule values (1)', 'app.by_default'],
+		] as const
+	).map(([by, sql, name]) =>
+		alike({
+			kind: `setting by ${by}`,
+			plant: [sql],
+			look: `select current_setting('${name}', true)`,
+			isLeak: (seen) => seen.includes('planted'),
+		}),
+	),
+	alike({
+		kind: 'advisory lock by a default',
+		plant: ['insert into app.locking values (1)'],
+		look: 'select pg_advisory_unlock(79)',
+	}),
+	...(
+		[
+			['the default of a domain', 'insert into app.by_numbered (a) values (1)', 'app.seq'],
+			['a rule', 'insert into app.by_numbering_rule values (1)', 'app.counted_id_seq'],
+			[
+				'a foreign key',
+				'delete from app.referred where id = (select min(id) from app.referred where id >= 1000)',
+				'app.seq',
+			],
+		] as const
+	).map(([by, sql, sequence]) =>
+		alike({
+			kind: `currval by ${by}`,
+			plant: [sql],
+			look: `select currval('${sequence}') > 0`,
+			ownerSees: 'nothing',
+		}),
+	),
 	{
 		kind: 'setting by DO',
 		plant: ["do $$ begin perform set_config('app.by_do', 'planted', false); end $$"],

@@ -29,6 +29,40 @@ const setup = `
 	create procedure tidy() language sql as 'select 1';
 	create domain checked_int as int check (check_it(value));
 	create table with_domain (a checked_int);
+	create table setting (a int, b text default set_config('a.b', 'c', false));
+	create table locking (a int check (pg_try_advisory_lock(a)));
+	create domain setting_int as int check (set_config('a.b', 'c', false) is not null);
+	create domain setting_too as setting_int;
+	create type setting_row as (a setting_too[]);
+	create table with_row (a setting_row);
+	create domain numbered as int default nextval('counted_id_seq');
+	create table with_numbered (a int, b numbered);
+	create table by_text (a int default nextval('counted_id_seq'::text::regclass));
+	create table ruled (a int);
+	create rule r as on insert to ruled do also insert into counted (a) values (new.a);
+	create table setting_rule (a int);
+	create rule r as on insert to setting_rule do also insert into setting (a) values (new.a);
+	create table parent (id int primary key);
+	create table adopted (id int default nextval('counted_id_seq') references parent on delete set default);
+	create table grandparent (id int primary key);
+	create table grandchild (id int primary key references grandparent on delete cascade);
+	create table great (id int default nextval('counted_id_seq') references grandchild on delete set default);
+	create table keyed (id serial references parent on delete cascade);
+	create domain setting_default as text default set_config('a.b', 'c', false);
+	create table with_default (a int, b setting_default);
+	create domain calling_default as bool default check_it(1);
+	create table with_call (a int, b calling_default);
+	create table triggered (a tsvector, b text);
+	create trigger t before insert on triggered for each row when (set_config('a.b', 'c', false) is not null)
+		execute function tsvector_update_trigger(a, 'pg_catalog.english', b);
+	create function step(int, int) returns int language plpgsql as 'begin return 1; end';
+	create aggregate own_sum(int) (sfunc = step, stype = int);
+	create aggregate plain_sum(int) (sfunc = int4pl, stype = int);
+	create aggregate locking_max(bigint) (sfunc = int8larger, stype = bigint, finalfunc = pg_try_advisory_lock);
+	create operator ### (leftarg = int, rightarg = int, function = pg_try_advisory_lock);
+	create operator #### (rightarg = double precision, function = setseed);
+	create operator ##### (leftarg = int, rightarg = int, function = int4pl);
+	create table random_id (id uuid default gen_random_uuid(), at timestamptz default clock_timestamp());
 `;
 
 const rules = `
@@ -39,6 +73,9 @@ const rules = `
 	p, user:alice, db, listen, allow
 	p, user:alice, db.public.*, *, allow
 	p, user:alice, db.public.check_it(integer), execute, allow
+	p, user:alice, db.public.own_sum(integer), execute, allow
+	p, user:alice, db.public.plain_sum(integer), execute, allow
+	p, user:alice, db.public.locking_max(bigint), execute, allow
 	p, user:alice, db.public.tidy(), call, allow
 `;
 
@@ -92,6 +129,36 @@ describe('what a statement leaves', () => {
 		{ sql: 'select * from guarded', want: ['code'] },
 		{ sql: 'insert into parts values (1)', want: ['code'] },
 		{ sql: 'insert into with_domain values (1)', want: ['code'] },
+		// PostgreSQL's own functions, where no text shows them.
+		{ sql: 'insert into setting (a) values (1)', want: ['code'] },
+		{ sql: 'copy setting (a) from stdin', want: ['code'] },
+		{ sql: 'select * from setting', want: [] },
+		{ sql: "create table u (a text default set_config('work_mem', '1000', false))", want: ['temporary', 'unknown'] },
+		{ sql: 'insert into locking values (1)', want: ['code'] },
+		{ sql: 'select 1::setting_int', want: ['unknown'] },
+		{ sql: 'select 1::setting_too', want: ['unknown'] },
+		{ sql: "select '{1}'::setting_too[]", want: ['unknown'] },
+		{ sql: "select '({1})'::setting_row", want: ['unknown'] },
+		{ sql: "insert into with_row values (row('{1}'))", want: ['code'] },
+		{ sql: 'insert into with_numbered (a) values (1)', want: ['sequence'] },
+		{ sql: 'select 1::numbered', want: [] },
+		{ sql: 'insert into by_text default values', want: ['sequence'] },
+		{ sql: 'insert into ruled values (1)', want: ['sequence'] },
+		{ sql: 'insert into setting_rule values (1)', want: ['code'] },
+		{ sql: 'delete from parent', want: ['sequence'] },
+		{ sql: 'delete from grandparent', want: ['sequence'] },
+		{ sql: 'insert into random_id default values', want: [] },
+		{ sql: 'insert into with_default (a) values (1)', want: ['code'] },
+		{ sql: 'insert into with_call (a) values (1)', want: ['code'] },
+		{ sql: 'insert into triggered (b) values (1)', want: ['code'] },
+		{ sql: 'create table v (like setting including all)', want: ['temporary', 'code'] },
+		{ sql: 'create table w () inherits (plain)', want: ['temporary'] },
+		{ sql: 'select own_sum(1)', want: ['code'] },
+		{ sql: 'select plain_sum(1)', want: [] },
+		{ sql: 'select locking_max(1)', want: ['code'] },
+		{ sql: 'select 1 ### 2', want: ['lock'] },
+		{ sql: 'select #### 0.5::float8', want: ['seed'] },
+		{ sql: 'select 1 ##### 2', want: [] },
 		{ sql: 'call tidy()', want: ['code'] },
 		{ sql: 'do $$ begin end $$', want: ['code'] },
 		{ sql: 'explain analyze select pg_advisory_lock(1)', want: ['lock'] },
