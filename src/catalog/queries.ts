@@ -336,6 +336,10 @@ const TYPE_ROUTINES = `array_to_string(array(
 		join pg_depend d on d.classid = 'pg_constraint'::regclass and d.objid = k.oid and d.refclassid = 'pg_proc'::regclass
 		where k.contypid = t.oid
 		union
+		select f.oid from pg_constraint k
+		join pg_proc f on f.oid in (${[...ACTING, ...NUMBERING].join()}) and strpos(k.conbin::text, ':funcid ' || f.oid || ' ') > 0
+		where k.contypid = t.oid
+		union
 		select o.oprcode::oid from pg_constraint k
 		join pg_depend d on d.classid = 'pg_constraint'::regclass and d.objid = k.oid and d.refclassid = 'pg_operator'::regclass
 		join pg_operator o on o.oid = d.refobjid
@@ -349,10 +353,6 @@ const TYPE_ROUTINES = `array_to_string(array(
 export function castsQuery(part: Part): string {
 	return `select castsource, casttarget, castfunc, castcontext::text from pg_cast where ${ofPart(part, 'oid')}`;
 }
-		select f.oid from pg_constraint k
-		join pg_proc f on f.oid in (${[...ACTING, ...NUMBERING].join()}) and strpos(k.conbin::text, ':funcid ' || f.oid || ' ') > 0
-		where k.contypid = t.oid
-		union
 
 /** Rows, one an operator class that did not come with the server: schema, name, type, default, operators and routines of its family (oids). */
 export const operatorClassesQuery = `
@@ -427,10 +427,10 @@ with temporary_schemas as (
 		`select 15, count(*), sum(hash_record_extended(row(oid, xmin), 15)) from pg_opclass where ${ofPart('user', 'oid')}`,
 		`select 16, count(*), sum(hash_record_extended(row(oid, xmin), 16)) from pg_amproc where ${ofPart('user', 'oid')}`,
 		`select 17, count(*), sum(hash_record_extended(row(oid, xmin), 17)) from pg_amop where ${ofPart('user', 'oid')}`,
+		// To give a domain a check leaves its row as it was.
+		`select 18, count(*), sum(hash_record_extended(row(oid, xmin), 18)) from pg_constraint
+		where contypid <> 0 and ${ofPart('user', 'oid')}`,
 	].join('\n\tunion all ')}
 )
 select text, extract(epoch from clock_timestamp() - statement_timestamp()) * 1000
 from (select string_agg(p::text, ' ') as text from parts p) f`;
-		// To give a domain a check leaves its row as it was.
-		`select 18, count(*), sum(hash_record_extended(row(oid, xmin), 18)) from pg_constraint
-		where contypid <> 0 and ${ofPart('user', 'oid')}`,
