@@ -51,6 +51,8 @@ export interface Fingerprint {
 	readonly text: string;
 	/** What it cost the server. */
 	readonly costMs: number;
+	/** Citus is there, and has a list of shards. */
+	readonly hasShards: boolean;
 }
 
 export interface Load {
@@ -68,7 +70,7 @@ export async function loadServer(connection: CatalogConnection): Promise<Server>
 	const intern = makeIntern();
 	const collations = await loadCollations(connection, 'builtin');
 	const columnTypes = await loadColumnTypes(connection, 'builtin');
-	const objects = await loadObjects(connection, 'builtin', intern);
+	const objects = await loadObjects(connection, 'builtin', intern, false);
 	return {
 		version: int(identity[0]),
 		user: text(identity[1]),
@@ -86,7 +88,7 @@ export async function loadServer(connection: CatalogConnection): Promise<Server>
 export async function loadFingerprint(connection: CatalogConnection): Promise<Fingerprint> {
 	const [row] = await connection.query(fingerprintQuery);
 	if (row === undefined) throw new CatalogFormatError('the database gives no fingerprint');
-	return { text: text(row[0]), costMs: Number(text(row[1])) };
+	return { text: text(row[0]), costMs: Number(text(row[1])), hasShards: row[2] === 't' };
 }
 
 /**
@@ -105,7 +107,7 @@ export async function loadSnapshot(
 	const schemas = await connection.query(schemasQuery);
 	const collations = new Map([...server.collations, ...(await loadCollations(connection, 'user'))]);
 	const columnTypes = new Map([...server.columnTypes, ...(await loadColumnTypes(connection, 'user'))]);
-	const objects = await loadObjects(connection, 'user', makeIntern());
+	const objects = await loadObjects(connection, 'user', makeIntern(), fingerprint.hasShards);
 	const operatorClasses = (await connection.query(operatorClassesQuery)).map((row) => decodeOperatorClass(row));
 	const definitions = await loadDefinitions(connection, whenLocked);
 	await connection.query('rollback');
@@ -128,8 +130,8 @@ export async function loadSnapshot(
 	};
 }
 
-async function loadObjects(connection: CatalogConnection, part: Part, intern: Intern) {
-	const relations = await connection.query(relationsQuery(relationsOf(part)));
+async function loadObjects(connection: CatalogConnection, part: Part, intern: Intern, shards: boolean) {
+	const relations = await connection.query(relationsQuery(relationsOf(part), shards));
 	const routines = await connection.query(routinesQuery(part));
 	const operators = await connection.query(operatorsQuery(part));
 	const types = (await connection.query(typesQuery(part))).map((row) => decodeType(row, intern));

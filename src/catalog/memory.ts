@@ -149,6 +149,7 @@ export class MemorySnapshot implements CatalogSnapshot {
 	readonly user: string;
 	readonly userCasts: readonly Cast[];
 	readonly operatorClasses: readonly OperatorClass[];
+	readonly hasShards: boolean;
 	readonly #schemas: ReadonlyMap<string, boolean>;
 	readonly #builtin: IndexedObjects;
 	readonly #made: IndexedObjects;
@@ -162,6 +163,7 @@ export class MemorySnapshot implements CatalogSnapshot {
 		this.#schemas = head.schemas;
 		this.#builtin = builtin;
 		this.#made = made;
+		this.hasShards = made.relation('pg_catalog', 'pg_dist_shard') !== undefined;
 	}
 
 	hasSchema(name: string): boolean {

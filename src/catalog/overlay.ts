@@ -13,15 +13,17 @@ export type RelationSearch = readonly { readonly schema: string; readonly name: 
  * out. `inTransaction`: the connection is inside a transaction block (status T; status E cannot be asked). It leaves no
  * trace: settings, transaction and savepoints are as before, one Query message each way. Rejects with the connection's
  * error. Nothing else may be in progress on the connection (no pipeline: the Query message would commit it). Of `children`
- * only those among the relations found are known; in definitions of temporary views a name without schema is temporary.
+ * only those among the relations found are known; in definitions of temporary views a name without schema is temporary. `shards`: as
+ * `hasShards` of the snapshot says.
  */
 export async function loadRelations(
 	connection: CatalogConnection,
 	search: RelationSearch,
 	inTransaction: boolean,
+	shards = false,
 ): Promise<Relation[]> {
 	if (search !== 'temporary' && search.length === 0) return [];
-	const rows = await seen(connection, withDetails(relationsQuery(chosen(search))), inTransaction);
+	const rows = await seen(connection, withDetails(relationsQuery(chosen(search), shards)), inTransaction);
 	return rows.map((row) => decodeDetailed(row, rows));
 }
 
@@ -132,6 +134,7 @@ class Overlay implements CatalogSnapshot {
 	readonly userCasts: CatalogSnapshot['userCasts'];
 	readonly operatorClasses: CatalogSnapshot['operatorClasses'];
 	readonly below: CatalogSnapshot;
+	readonly hasShards: boolean;
 	readonly #relations: readonly Relation[];
 	readonly #byOid: ReadonlyMap<number, Relation>;
 	readonly #gone: ReadonlySet<Relation>;
@@ -149,6 +152,7 @@ class Overlay implements CatalogSnapshot {
 		this.userCasts = below.userCasts;
 		this.operatorClasses = below.operatorClasses;
 		this.below = below;
+		this.hasShards = below.hasShards === true;
 		this.#relations = relations;
 		this.#byOid = new Map(relations.filter(({ oid }) => oid !== 0).map((relation) => [relation.oid, relation]));
 		this.#gone = new Set(gone);

@@ -200,13 +200,25 @@ function withoutDomain(type: string, typmod: string): string {
 }
 
 /**
+ * Shards are tables of their own, in the schema of the table that they are of, named by it and the shard's number; a name that would be too
+ * long is cut and has a hash in it. Below all numbers that Citus gives shards there may be tables that are called so by chance.
+ */
+const SHARDS = `
+		union all
+		select s.oid, d.logicalrelid::oid, 0 from pg_class s
+		join pg_catalog.pg_dist_shard d on d.shardid::text = substring(s.relname from '_([0-9]+)$')
+		join pg_class l on l.oid = d.logicalrelid::oid and l.relnamespace = s.relnamespace and l.oid <> s.oid
+		where s.relkind in ('r', 'p', 'f') and (s.relname = l.relname || '_' || d.shardid or octet_length(l.relname || '_' || d.shardid) > 63)`;
+
+/**
  * Rows, one a relation: oid, schema, name, relkind, reltype, flags (letters: t temporary, r rules, g triggers, i on INSERT, u and w: a
  * user's code runs when it is read and when it is written, l: LIKE copies a user's code, s: writing it may take a number from a sequence), primary key
  * (attnums), parents (oids), columns as JSON [attnum, name, type, typmod, flags, collation] with flags 1 not null,
  * 2 default, 4 stored, 8 virtual and collation 0 where it is the type's own; of a generated column also the attnums that it is
- * computed from. Columns of indexes are left out.
+ * computed from. Columns of indexes are left out. `shards`: Citus is there, and tables that are shards have the table that they are of among
+ * their parents.
  */
-export function relationsQuery({ where, attributes }: RelationChoice): string {
+export function relationsQuery({ where, attributes }: RelationChoice, shards: boolean): string {
 	return `
 select c.oid, n.nspname, c.relname, c.relkind::text, c.reltype,
 	case when c.relpersistence = 't' then 't' else '' end
@@ -232,8 +244,9 @@ left join (
 ) a on a.attrelid = c.oid
 left join pg_index i on i.indrelid = c.oid and i.indisprimary
 left join (
-	select inhrelid, string_agg(inhparent::text, ' ' order by inhseqno) as parents from pg_inherits group by inhrelid
-) h on h.inhrelid = c.oid
+	select child, string_agg(parent::text, ' ' order by place) as parents
+	from (select inhrelid, inhparent, inhseqno from pg_inherits${shards ? SHARDS : ''}) i (child, parent, place) group by child
+) h on h.child = c.oid
 left join (select distinct ev_class from pg_rewrite where ev_type <> '1') r on r.ev_class = c.oid
 left join (
 	select tgrelid, bool_or((tgtype & 4) <> 0) as on_insert from pg_trigger
@@ -389,8 +402,8 @@ left join held h on h.view = c.oid
 where c.relkind in ('v', 'm') and c.relpersistence <> 't' and ${ofPart('user', 'c.oid')}`;
 
 /**
- * One row: a text that changes with every change of what the other queries read, and the milliseconds that the server
- * took. Every row version of a catalogue has its own (oid, xmin). Temporary objects are left out: they belong to one
+ * One row: a text that changes with every change of what the other queries read, the milliseconds that the server took, and
+ * whether Citus has a list of shards. Every row version of a catalogue has its own (oid, xmin). Temporary objects are left out: they belong to one
  * session each, and would change it all the time.
  */
 export const fingerprintQuery = `
@@ -432,5 +445,6 @@ with temporary_schemas as (
 		where contypid <> 0 and ${ofPart('user', 'oid')}`,
 	].join('\n\tunion all ')}
 )
-select text, extract(epoch from clock_timestamp() - statement_timestamp()) * 1000
+select text, extract(epoch from clock_timestamp() - statement_timestamp()) * 1000,
+	to_regclass('pg_catalog.pg_dist_shard') is not null
 from (select string_agg(p::text, ' ') as text from parts p) f`;

@@ -21,15 +21,19 @@ export function relationSafety(schema: string, name: string): RelationSafety {
 }
 
 /**
- * For relations of any schema: why a rule has to name this one without a wildcard, or null. Extensions keep statements of
- * all users, with their values, in relations of these names, in whichever schema they were put.
+ * For relations of schemas that are not the server's own: why a rule has to name this one without a wildcard, or null. Extensions
+ * keep statements of all users, with their values, in relations of certain names, in whichever schema they were put.
  */
-export function needsNamedRule(name: string): string | null {
-	return STATEMENT_RELATION.test(name) ? 'it holds statements of other users' : null;
+export function needsNamedRule(schema: string, name: string): string | null {
+	if (STATEMENT_RELATION.test(name)) return "it tells of other people's statements";
+	return schemasOfValues.includes(schema) ? 'it holds values of other tables' : null;
 }
 
+/** Where columnar tables keep the least and the greatest value of each piece of a column. */
+export const schemasOfValues: readonly string[] = ['columnar', 'columnar_internal'];
+
 const STATEMENT_RELATION =
-	/^(pg_stat_statements|pg_stat_monitor|pg_stat_plans|pg_stat_kcache(_detail)?|pg_store_plans|pg_qualstats.*|powa_.*|citus_stat_statements|qs_view|query_store.*)$/;
+	/^(pg_stat_statements|pg_stat_monitor|pg_stat_plans|pg_stat_kcache(_detail)?|pg_store_plans|pg_qualstats.*|powa_.*|citus_(dist_)?stat_.*|citus_worker_stat_activity|citus_lock_waits|citus_query_stats|dump_.*_wait_edges|qs_view|query_store.*)$/;
 
 /** One table from the three lists; throws when a relation stands on two of them. */
 function collect(): Map<string, RelationSafety> {

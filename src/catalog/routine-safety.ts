@@ -24,6 +24,19 @@ const CLASSES: Readonly<Record<RoutineClass, true>> = {
 
 const SAFE: RoutineSafety = Object.freeze({ safe: true });
 const USER: RoutineSafety = Object.freeze({ safe: false, class: 'user', reason: 'it is not built in' });
+const ADDED: RoutineSafety = Object.freeze({
+	safe: false,
+	class: 'unlisted',
+	reason: "an extension keeps it among the server's own functions, and it is not known to be harmless",
+});
+/** Of Citus, beside pg_catalog. */
+const addedSchemas: ReadonlySet<string> = new Set([
+	'pg_catalog',
+	'citus',
+	'citus_internal',
+	'columnar',
+	'columnar_internal',
+]);
 const UNLISTED: RoutineSafety = Object.freeze({
 	safe: false,
 	class: 'unlisted',
@@ -32,6 +45,15 @@ const UNLISTED: RoutineSafety = Object.freeze({
 
 const verdicts = readList(routineList);
 const names = namesOf(verdicts);
+
+/**
+ * What is known of a routine that comes with the server, or that an extension keeps among those (Citus, adminpack): such run SQL text,
+ * read files and administer as the server's own do. Undefined for any other, which is a matter of the policy alone.
+ */
+export function systemRoutineSafety(routine: RoutineIdentity): RoutineSafety | undefined {
+	if (routine.builtin) return routineSafety(routine);
+	return addedSchemas.has(routine.schema) ? ADDED : undefined;
+}
 
 /** Whether a call of the routine is harmless whatever its arguments; what is not on the list is not. */
 export function routineSafety(routine: RoutineIdentity): RoutineSafety {

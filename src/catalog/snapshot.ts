@@ -162,6 +162,8 @@ export interface CatalogSnapshot {
 	readonly serverVersion: number;
 	/** Role that the gateway signs in with: what "$user" means in search_path. */
 	readonly user: string;
+	/** Citus is there, and has a list of shards. Missing: no. */
+	readonly hasShards?: boolean;
 	/** What every session sees, or is nearer to it, where something that one of them sees lies over it. Missing: this is that. */
 	readonly below?: CatalogSnapshot;
 	hasSchema(name: string): boolean;

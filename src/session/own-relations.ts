@@ -11,7 +11,11 @@ import { askText, type AnswerRows, Question } from './question.ts';
  * during a COPY. The client's messages must be held back.
  */
 export function lookUp(conversation: Conversation, search: RelationSearch): Promise<readonly Relation[]> {
-	return seen(conversation, (connection, inTransaction) => loadRelations(connection, search, inTransaction));
+	return seen(conversation, (connection, inTransaction) => {
+		// Whether the session sees shards is for its own settings to say; what protects them is not.
+		const { hasShards } = conversation.database.catalog.snapshot();
+		return loadRelations(connection, search, inTransaction, hasShards);
+	});
 }
 
 /** The same for routines of these names. */

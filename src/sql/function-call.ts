@@ -1,5 +1,5 @@
 /** The FunctionCall message: runs a routine by its oid, so the policy is asked for that very routine. */
-import { routineSafety } from '../catalog/safety.ts';
+import { systemRoutineSafety } from '../catalog/safety.ts';
 import type { CatalogSnapshot } from '../catalog/snapshot.ts';
 import { GatewayError } from '../errors.ts';
 import type { Access, StatementDecision } from '../stages.ts';
@@ -20,7 +20,7 @@ export function functionCall(access: Access, catalog: CatalogSnapshot, oid: numb
 	const types = routine.argNames.join(',');
 	const name = `${routine.schema}.${routine.name}(${types})`;
 	const answer = access.onFunction(routine.schema, routine.name, routine.argNames, 'execute');
-	const harmful = routine.builtin && !routineSafety(routine).safe;
+	const harmful = systemRoutineSafety(routine)?.safe === false;
 	const allowed = answer.allowed && (answer.named || !harmful);
 	const objects: StatementDecision['objects'] = [
 		{

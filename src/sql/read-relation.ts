@@ -207,11 +207,12 @@ function checkReadable(walk: Walk, relation: Relation, protection: Protection, l
 		if (answer.denied) throw denied(walk, `relation ${displayRelation(relation)}`, answer, 'select', object, location);
 		return;
 	}
-	if (answer.allowed && (answer.named || !needsNamedRule(relation.name))) return;
+	const kept = answer.named ? null : needsNamedRule(relation.schema, relation.name);
+	if (answer.allowed && kept === null) return;
 	if (answer.allowed) {
 		throw new GatewayError(
 			'42501',
-			`permission denied for relation ${displayRelation(relation)}: it tells of other people's statements, so a rule with a wildcard does not allow it`,
+			`permission denied for relation ${displayRelation(relation)}: ${kept}, so a rule with a wildcard does not allow it`,
 			positionAt(walk, location),
 		);
 	}

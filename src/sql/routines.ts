@@ -1,5 +1,5 @@
 /** Finds the routines that a call may mean and asks the policy for each of them. */
-import { routineSafety } from '../catalog/safety.ts';
+import { systemRoutineSafety } from '../catalog/safety.ts';
 import type { Routine } from '../catalog/snapshot.ts';
 import { GatewayError } from '../errors.ts';
 import { effectivePath, noteShadowed, TYPE, UnknownObject } from './names.ts';
@@ -160,7 +160,7 @@ export function checkRoutine(
 	if (walk.mode === 'view') return;
 	const { access } = walk.context;
 	const display = `${displayIdentifier(routine.schema)}.${displayIdentifier(routine.name)}(${routine.argNames.join(',')})`;
-	const safety = routine.builtin ? routineSafety(routine) : undefined;
+	const safety = systemRoutineSafety(routine);
 	if (safety?.safe === true) return;
 	const answer = access.onFunction(routine.schema, routine.name, routine.argNames, action);
 	const note = noteUse(walk, 'function', routine.schema, `${routine.name}(${routine.argNames.join(',')})`, action);

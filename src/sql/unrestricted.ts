@@ -1,6 +1,12 @@
 /** For whoever may do everything: a statement that the analysis cannot follow passes as it is, unless something in it wants a rule of its own. */
 import type { Node, RangeVar } from '@pgsql/types';
-import { needsNamedRule, relationSafety, routineSafety, type RoutineClass } from '../catalog/safety.ts';
+import {
+	needsNamedRule,
+	relationSafety,
+	type RoutineClass,
+	schemasOfValues,
+	systemRoutineSafety,
+} from '../catalog/safety.ts';
 import type { GatewayError } from '../errors.ts';
 import type { SessionEffect } from '../stages.ts';
 import { checkSetting, literalOf } from './call.ts';
@@ -82,9 +88,10 @@ function isFree(
 	word: string,
 	{ reads, writes }: { readonly reads: boolean; readonly writes: boolean },
 ): boolean {
-	if ((reads && OTHERS_SCHEMA.test(word)) || needsNamedRule(word) !== null) return false;
+	if ((reads && OTHERS_SCHEMA.test(word)) || needsNamedRule('', word) !== null) return false;
+	if (schemasOfValues.some((schema) => catalog.relation(schema, word) !== undefined)) return false;
 	for (const routine of catalog.routinesNamed(word)) {
-		const safety = routine.builtin ? routineSafety(routine) : undefined;
+		const safety = systemRoutineSafety(routine);
 		if (safety === undefined || safety.safe || ORDINARY.has(safety.class)) continue;
 		// set_config: what it sets has to be read first.
 		if (safety.class === 'settings') return false;

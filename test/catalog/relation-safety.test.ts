@@ -90,15 +90,22 @@ describe('verdicts', () => {
 		expect(relations.filter((path) => verdictOf(path) === 'unlisted')).toEqual([]);
 	});
 
-	const named: { name: string; want: boolean }[] = [
+	const named: { name: string; schema?: string; want: boolean }[] = [
+		{ name: 'citus_stat_activity', want: true },
+		{ name: 'citus_dist_stat_activity', want: true },
+		{ name: 'citus_lock_waits', want: true },
+		{ name: 'citus_shards', want: false },
+		{ name: 'chunk', want: false },
+		{ schema: 'columnar_internal', name: 'chunk', want: true },
+		{ schema: 'columnar', name: 'chunk', want: true },
 		{ name: 'pg_stat_statements', want: true },
 		{ name: 'pg_stat_monitor', want: true },
 		{ name: 'pg_qualstats_by_query', want: true },
 		{ name: 'pg_stat_statements_info', want: false },
 		{ name: 'employees', want: false },
 	];
-	it.each(named)('$name of any schema needs a rule that names it: $want', ({ name, want }) => {
-		expect(needsNamedRule(name) !== null).toBe(want);
+	it.each(named)('$schema $name needs a rule that names it: $want', ({ schema = 'any', name, want }) => {
+		expect(needsNamedRule(schema, name) !== null).toBe(want);
 	});
 });
 

@@ -30,7 +30,10 @@ export const harmlessSettings = `
 	wal_sender_timeout wal_skip_threshold work_mem xmlbinary xmloption
 	hnsw.ef_search hnsw.iterative_scan hnsw.max_scan_tuples hnsw.scan_mem_multiplier ivfflat.iterative_scan
 	ivfflat.max_probes ivfflat.probes pg_trgm.similarity_threshold pg_trgm.strict_word_similarity_threshold
-	pg_trgm.word_similarity_threshold`;
+	pg_trgm.word_similarity_threshold
+	citus.enable_repartition_joins citus.executor_slow_start_interval citus.explain_all_tasks
+	citus.force_max_query_parallelization citus.local_table_join_policy citus.max_adaptive_executor_pool_size
+	citus.multi_shard_modify_mode citus.shard_count citus.task_assignment_policy`;
 
 /** Harmless with these values only (lower case), and where they go back to what the session began with. */
 export const harmlessValues: Readonly<
@@ -51,7 +54,9 @@ export const harmlessValues: Readonly<
 	},
 };
 
-/** Never, whatever the policy says: the gateway relies on them. */
+const REWRITTEN = 'it sends statements as they were rewritten, with the values of filters, to the client';
+
+/** Never, whatever the policy says: the gateway relies on them. Those of Citus: citus.* of its shared_library_init.c. */
 export const refusedSettings: Readonly<Record<string, string>> = {
 	role: 'it changes as whom statements run',
 	session_authorization: 'it changes as whom statements run',
@@ -71,6 +76,18 @@ export const refusedSettings: Readonly<Record<string, string>> = {
 	debug_print_parse: 'it logs statements with their values',
 	debug_print_rewritten: 'it logs statements with their values',
 	debug_print_plan: 'it logs statements with their values',
+	'citus.log_remote_commands': REWRITTEN,
+	'citus.log_local_commands': REWRITTEN,
+	'citus.grep_remote_commands': REWRITTEN,
+	'citus.log_intermediate_results': REWRITTEN,
+	'citus.log_multi_join_order': REWRITTEN,
+	'citus.multi_task_query_log_level': REWRITTEN,
+	'citus.worker_min_messages': "it sends the workers' log messages, statements among them, to the client",
+	'citus.enable_manual_changes_to_shards': 'it lets shards be changed past the table that they are of',
+	'citus.override_table_visibility': 'it decides which shards a session sees, and the gateway must see the same',
+	'citus.show_shards_for_app_name_prefixes':
+		'it decides which shards a session sees, and the gateway must see the same',
+	'citus.subquery_pushdown': 'it has queries answered wrongly, those that filters are made of too',
 };
 
 /** Only where a `set` rule allows it. What is on no list is refused the same way. */
