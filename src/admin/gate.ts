@@ -1,5 +1,5 @@
 /** Stands before the pool of one database: operators hold leases back or shut the database, and leases are measured. */
-import type { BackendPool, Lease, LeaseRequest, PoolBounds, PoolStats } from '../backend/lease.ts';
+import type { BackendPool, Lease, LeaseAsker, LeaseRequest, PoolBounds, PoolStats } from '../backend/lease.ts';
 import { GatewayError } from '../errors.ts';
 import { Histogram } from './histogram.ts';
 
@@ -15,10 +15,36 @@ export interface GateOptions {
 export type LeaseResult = 'granted' | 'full' | 'paused' | 'left' | 'failed';
 
 /** A lease that was asked for. */
-interface Begun {
-	readonly sinceMs: number;
+class Begun implements LeaseAsker {
+	readonly sinceMs = performance.now();
 	/** It waits for the end of a pause. */
 	held: boolean;
+	readonly #request: LeaseRequest;
+	readonly #asker: LeaseAsker;
+	readonly #tell: (begun: Begun, result: LeaseResult) => void;
+
+	/** `tell`: what has become of it. */
+	constructor(
+		request: LeaseRequest,
+		asker: LeaseAsker,
+		held: boolean,
+		tell: (begun: Begun, result: LeaseResult) => void,
+	) {
+		this.#request = request;
+		this.#asker = asker;
+		this.held = held;
+		this.#tell = tell;
+	}
+
+	granted(lease: Lease): void {
+		this.#tell(this, 'granted');
+		this.#asker.granted(lease);
+	}
+
+	refused(error: unknown): void {
+		this.#tell(this, failureOf(this.#request, this, error));
+		this.#asker.refused(error);
+	}
 }
 
 /** A lease that waits for the end of a pause. */
@@ -48,34 +74,44 @@ export class Gate implements BackendPool {
 
 	/** Waits while the database is paused, then asks the pool. Rejects like the pool, and with 57P03 when the pause lasts too long. */
 	lease(request: LeaseRequest): Promise<Lease> {
+		return new Promise((granted, refused) => {
+			this.ask(request, { granted, refused });
+		});
+	}
+
+	ask(request: LeaseRequest, asker: LeaseAsker): void {
 		const held = this.#paused && this.retired === null;
-		const begun: Begun = { sinceMs: performance.now(), held };
+		const begun = new Begun(request, asker, held, this.#tell);
 		if (this.#paused || isFull(this.#pool)) this.waits += 1;
 		this.#waiting.add(begun);
-		const leased = held ? this.#leaseLater(request, begun) : this.#pool.lease(request);
-		return leased.then(
-			(lease) => {
-				this.#tell(begun, 'granted');
-				return lease;
+		if (held) this.#askLater(request, begun);
+		else this.#ask(request, begun);
+	}
+
+	#askLater(request: LeaseRequest, begun: Begun): void {
+		this.#hold(request.signal).then(
+			() => {
+				begun.held = false;
+				this.#ask(request, begun);
 			},
-			(error: unknown) => {
-				this.#tell(begun, failureOf(request, begun, error));
-				throw error;
-			},
+			(error: unknown) => begun.refused(error),
 		);
 	}
 
-	async #leaseLater(request: LeaseRequest, begun: Begun): Promise<Lease> {
-		await this.#hold(request.signal);
-		begun.held = false;
-		return this.#pool.lease(request);
+	#ask(request: LeaseRequest, begun: Begun): void {
+		if (this.#pool.ask !== undefined) this.#pool.ask(request, begun);
+		else
+			this.#pool.lease(request).then(
+				(lease) => begun.granted(lease),
+				(error: unknown) => begun.refused(error),
+			);
 	}
 
-	#tell(begun: Begun, result: LeaseResult): void {
+	readonly #tell = (begun: Begun, result: LeaseResult): void => {
 		this.results[result] += 1;
 		this.#waiting.delete(begun);
 		this.durations.observe(performance.now() - begun.sinceMs);
-	}
+	};
 
 	take(request: LeaseRequest): Lease | null {
 		if (this.#paused) return null;

@@ -42,6 +42,12 @@ export interface Lease {
 	release(state: LeaseEnd): Promise<void>;
 }
 
+/** Who asked for a lease: told once. Whoever tells it is still at work, so it does nothing yet that may throw or give the lease back. */
+export interface LeaseAsker {
+	granted(lease: Lease): void;
+	refused(error: unknown): void;
+}
+
 export interface PoolStats {
 	/** The bound. */
 	readonly size: number;
@@ -61,6 +67,8 @@ export interface BackendPool {
 	 * the queue is full, 57P01 when the pool is closed, and what `connectBackend` throws.
 	 */
 	lease(request: LeaseRequest): Promise<Lease>;
+	/** `lease` without a promise, for sessions in a crowd, where each transaction waits. Missing: `askFor` takes `lease`. */
+	ask?(request: LeaseRequest, asker: LeaseAsker): void;
 	/** A connection that can be had at once; null: it takes `lease`. Missing: it always does. */
 	take?(request: LeaseRequest): Lease | null;
 	readonly stats: PoolStats;
@@ -103,6 +111,16 @@ export interface PoolOptions {
 	 * closed and another one taken. Missing: always true.
 	 */
 	readonly usable?: ((connection: BackendConnection) => boolean) | undefined;
+}
+
+/** Asks the pool in the way that costs it least. */
+export function askFor(pool: BackendPool, request: LeaseRequest, asker: LeaseAsker): void {
+	if (pool.ask !== undefined) pool.ask(request, asker);
+	else
+		pool.lease(request).then(
+			(lease) => asker.granted(lease),
+			(error: unknown) => asker.refused(error),
+		);
 }
 
 interface Waiter {

@@ -6,7 +6,7 @@ import { following } from './abort.ts';
 import { type BackendConnection, connectBackend } from './connection.ts';
 import { backendFailure, mayPass } from './errors.ts';
 import { IdleReader } from './idle-reader.ts';
-import type { BackendPool, Lease, LeaseEnd, LeaseRequest, PoolBounds, PoolStats } from './lease.ts';
+import type { BackendPool, Lease, LeaseAsker, LeaseEnd, LeaseRequest, PoolBounds, PoolStats } from './lease.ts';
 import { allInUse, givenUp, poolClosed, queueFull } from './lease-errors.ts';
 import { BACKEND_LIMITS } from './limits.ts';
 import { isLike, PooledBackend, type PinReason, pinReasons } from './pooled.ts';
@@ -23,6 +23,8 @@ interface Making {
 	error: GatewayError | null;
 }
 
+const done = Promise.resolve();
+
 export class TransactionPool implements BackendPool {
 	/** Times that a client had to keep its backend, by reason, since the start. */
 	readonly #pinsTotal = new Map<PinReason, number>(pinReasons.map((reason) => [reason, 0]));
@@ -35,7 +37,6 @@ export class TransactionPool implements BackendPool {
 	readonly #closing = new AbortController();
 	readonly #janitor: NodeJS.Timeout;
 	readonly #making = new Map<string | undefined, Making>();
-	readonly #readers = new WeakMap<PooledBackend, IdleReader>();
 	/** The one that was used last is the last. */
 	readonly #idle: PooledBackend[] = [];
 	readonly #leased = new Set<PooledBackend>();
@@ -98,14 +99,22 @@ export class TransactionPool implements BackendPool {
 	}
 
 	lease(request: LeaseRequest): Promise<Lease> {
-		const { signal } = request;
-		if (this.#closing.signal.aborted) return Promise.reject(this.#retired ?? poolClosed());
-		if (signal?.aborted === true) return Promise.reject(givenUp());
-		const taken = this.take(request);
-		if (taken !== null) return Promise.resolve(taken);
-		const waiting = this.#wait(request);
-		this.#serve();
-		return waiting;
+		return new Promise((granted, refused) => {
+			this.ask(request, { granted, refused });
+		});
+	}
+
+	ask(request: LeaseRequest, asker: LeaseAsker): void {
+		const refusal = this.#refusal(request);
+		const taken = refusal === null ? this.take(request) : null;
+		if (refusal !== null) asker.refused(refusal);
+		else if (taken !== null) asker.granted(taken);
+		else this.#wait(request, asker);
+	}
+
+	#refusal({ signal }: LeaseRequest): GatewayError | null {
+		if (this.#closing.signal.aborted) return this.#retired ?? poolClosed();
+		return signal?.aborted === true ? givenUp() : null;
 	}
 
 	closeIdle(): void {
@@ -160,19 +169,18 @@ export class TransactionPool implements BackendPool {
 		backend.pins = reasons;
 	}
 
-	async #release(backend: PooledBackend, state: LeaseEnd): Promise<void> {
-		if (!this.#leased.delete(backend)) return;
+	#release(backend: PooledBackend, state: LeaseEnd): Promise<void> {
+		if (!this.#leased.delete(backend)) return done;
 		backend.onDrain = null;
 		backend.pins = [];
 		const usable = state !== 'broken' && backend.connection.alive && !this.#closing.signal.aborted;
-		if (!usable || this.#isOld(backend) || this.#isSurplus) {
-			await this.#drop(backend);
-			return;
-		}
-		if (state === 'clean' && !backend.suspect) {
-			this.#rest(backend);
-			return;
-		}
+		if (!usable || this.#isOld(backend) || this.#isSurplus) return this.#drop(backend);
+		if (state !== 'clean' || backend.suspect) return this.#clean(backend, state);
+		this.#rest(backend);
+		return done;
+	}
+
+	async #clean(backend: PooledBackend, state: LeaseEnd): Promise<void> {
 		const { checkTimeoutMs } = this.#limits;
 		this.#connecting += 1;
 		const good = state === 'dirty' ? await discard(backend, checkTimeoutMs) : await check(backend, checkTimeoutMs);
@@ -220,14 +228,13 @@ export class TransactionPool implements BackendPool {
 
 	// ------------------------------------------------------------- waiting
 
-	#wait(request: LeaseRequest): Promise<Lease> {
+	#wait(request: LeaseRequest, asker: LeaseAsker): void {
 		const { size, queueMax, reserve, reserveAfterMs } = this.#limits;
-		if (this.#waiting.size >= queueMax) {
-			return Promise.reject(queueFull(size, queueMax));
-		}
-		const waiting = this.#waiting.wait(request, isAlone(request));
-		if (reserve > 0) this.#serveAt(performance.now() + reserveAfterMs);
-		return waiting;
+		if (this.#waiting.size < queueMax) {
+			this.#waiting.wait(request, isAlone(request), asker);
+			if (reserve > 0) this.#serveAt(performance.now() + reserveAfterMs);
+			this.#serve();
+		} else asker.refused(queueFull(size, queueMax));
 	}
 
 	/** A timer counts whole milliseconds, so it may be early by part of one. */
@@ -245,9 +252,11 @@ export class TransactionPool implements BackendPool {
 
 	/** Gives what is idle to those that wait, in order of arrival, and dials for the others where there is room. */
 	#serve(): void {
+		const { size, reserve } = this.#limits;
 		const wanted = new Map<string | undefined, number>();
 		// Most times the first few are served and the others have to wait on: they are not copied for that.
 		for (const waiter of this.#waiting) {
+			if (this.#idle.length === 0 && this.#taken >= size + reserve) return;
 			const { as } = waiter.request;
 			if (waiter.alone) {
 				if (!this.#makeRoom(waiter, undefined)) return;
@@ -439,16 +448,12 @@ export class TransactionPool implements BackendPool {
 	}
 
 	#watch(backend: PooledBackend): void {
-		let reader = this.#readers.get(backend);
-		if (reader === undefined) {
-			reader = new IdleReader(backend, () => this.#gone(backend));
-			this.#readers.set(backend, reader);
-		}
-		backend.connection.attach(reader);
+		backend.reader ??= new IdleReader(backend, () => this.#gone(backend));
+		backend.connection.attach(backend.reader);
 	}
 
 	#unwatch(backend: PooledBackend): void {
-		backend.connection.detach(this.#readers.get(backend)?.rest());
+		backend.connection.detach(backend.reader?.rest());
 	}
 
 	/** It was idle. */

@@ -1,4 +1,5 @@
 /** A backend of a transaction pool, and all that is known of the session state on it. */
+import type { IdleReader } from './idle-reader.ts';
 import { noSettings, type Settings } from './settings.ts';
 import { SharedStatements } from './shared-statements.ts';
 import type { BackendConnection } from './connection.ts';
@@ -55,6 +56,8 @@ export class PooledBackend {
 	suspect = false;
 	/** Why the client that has it keeps it between its transactions. */
 	pins: readonly PinReason[] = [];
+	/** What reads it while nobody has it. */
+	reader: IdleReader | null = null;
 	/** Its kernel buffer has room again; set while it is leased. */
 	onDrain: (() => void) | null = null;
 

@@ -1,14 +1,31 @@
 /** Those that wait for a connection of a pool, in order of arrival: in a crowd every transaction of everybody waits, so it is cheap. */
 import type { GatewayError } from '../errors.ts';
-import type { Lease, LeaseRequest } from './lease.ts';
+import type { Lease, LeaseAsker, LeaseRequest } from './lease.ts';
 
-export interface Waiter {
+export class Waiter {
 	readonly request: LeaseRequest;
-	readonly sinceMs: number;
 	/** It wants a connection of its own, started with its own parameters. */
 	readonly alone: boolean;
-	grant(lease: Lease): void;
-	refuse(error: GatewayError): void;
+	readonly sinceMs = performance.now();
+	readonly #line: Set<Waiter>;
+	readonly #asker: LeaseAsker;
+
+	constructor(line: Set<Waiter>, request: LeaseRequest, alone: boolean, asker: LeaseAsker) {
+		this.#line = line;
+		this.request = request;
+		this.alone = alone;
+		this.#asker = asker;
+	}
+
+	grant(lease: Lease): void {
+		this.#line.delete(this);
+		this.#asker.granted(lease);
+	}
+
+	refuse(error: GatewayError): void {
+		this.#line.delete(this);
+		this.#asker.refused(error);
+	}
 }
 
 export interface WaitingLineOptions {
@@ -41,27 +58,11 @@ export class WaitingLine {
 		return this.#waiting.values();
 	}
 
-	/** Resolves when the waiter is granted a lease; rejects when it is refused. */
-	wait(request: LeaseRequest, alone: boolean): Promise<Lease> {
-		const waiting = new Promise<Lease>((resolve, reject) => {
-			const waiter: Waiter = {
-				request,
-				alone,
-				sinceMs: performance.now(),
-				grant: (lease) => {
-					this.#waiting.delete(waiter);
-					resolve(lease);
-				},
-				refuse: (error) => {
-					this.#waiting.delete(waiter);
-					reject(error);
-				},
-			};
-			this.#waiting.add(waiter);
-		});
+	/** `asker` is told when it is granted a lease, or refused. */
+	wait(request: LeaseRequest, alone: boolean, asker: LeaseAsker): void {
+		this.#waiting.add(new Waiter(this.#waiting, request, alone, asker));
 		this.#hear(request.signal);
 		this.#patience ??= setTimeout(() => this.#losePatience(), this.#options.timeoutMs);
-		return waiting;
 	}
 
 	/** It is served: it waits no longer, but has no answer yet. */

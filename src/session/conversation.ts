@@ -312,15 +312,30 @@ export class Conversation {
 
 	/** Holds the client's messages back until `work` is done. */
 	wait(work: Promise<unknown>): void {
+		this.holdBack();
+		work.then(
+			() => this.goOn(),
+			(error: unknown) => {
+				this.breakDown(error);
+				this.goOn();
+			},
+		);
+	}
+
+	/** Holds the client's messages back until `goOn`. */
+	holdBack(): void {
 		this.pending += 1;
-		const done = () => {
-			this.pending -= 1;
-			if (!this.ended) this.pump();
-		};
-		work.then(done, (error: unknown) => {
-			this.fail(internalError(error), 'internal error');
-			done();
-		});
+	}
+
+	/** What the latest `holdBack` was for is done. */
+	goOn(): void {
+		this.pending -= 1;
+		if (!this.ended) this.pump();
+	}
+
+	/** Something went wrong inside of the gateway: the session is over. */
+	breakDown(error: unknown): void {
+		this.fail(internalError(error), 'internal error');
 	}
 
 	fail(error: GatewayError, reason: string): void {

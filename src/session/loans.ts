@@ -1,7 +1,14 @@
 /** Transaction mode: the backend that a session has for a transaction at a time, and what of the session goes along with it. */
 import type { CancelHandle } from '../backend/cancel.ts';
 import type { ByteSink } from '../backend/connection.ts';
-import type { BackendPool, Lease, LeaseEnd, LeaseRequest } from '../backend/lease.ts';
+import {
+	askFor,
+	type BackendPool,
+	type Lease,
+	type LeaseAsker,
+	type LeaseEnd,
+	type LeaseRequest,
+} from '../backend/lease.ts';
 import type { PooledBackend } from '../backend/pooled.ts';
 import { noSettings, type Settings, settingsAnew, settingsChange } from '../backend/settings.ts';
 import { GatewayError } from '../errors.ts';
@@ -38,6 +45,8 @@ export interface LoanSide {
 	readonly cancel: CancelHandle;
 }
 
+const settled = Promise.resolve();
+
 /** How often a backend is taken on which the session's settings cannot be had. */
 const attemptsMax = 3;
 
@@ -61,10 +70,14 @@ export class Loans {
 	/** There is a backend, and it is as the client wants it. */
 	#ready = false;
 	#failure: GatewayError | null = null;
-	readonly #notFetched = (error: unknown): void => {
-		if (!(error instanceof GatewayError)) throw error;
-		this.#failure = error;
+	/** How often the message at hand has had a backend on which the session's settings could not be had. */
+	#attempt = 0;
+	readonly #asker: LeaseAsker = {
+		// Whoever gives a lease back is not to do what its next holder has to.
+		granted: (lease) => void settled.then(() => this.#fetched(lease)),
+		refused: (error) => void settled.then(() => this.#notFetched(error)),
 	};
+	readonly #onDrain = (): void => this.#conversation.pump();
 	/** Settings that a RESET has taken from what the client asked for at startup; they are set again. */
 	#repairs = false;
 	#fromBackend = 0;
@@ -161,16 +174,13 @@ export class Loans {
 
 	/** True: there is a backend. Otherwise one is on its way, and the message has to be handled `again`. */
 	borrow(): boolean {
+		this.#attempt = 0;
 		const taken = this.#pool.take?.(this.#asked()) ?? null;
 		if (taken === null) {
-			this.#conversation.wait(this.#fetch(0));
+			this.#fetch();
 			return false;
 		}
-		this.#take(taken);
-		const work = this.#prepare();
-		if (work === null) return this.#ready;
-		this.#conversation.wait(work.then((done) => (done ? undefined : this.#fetch(1))));
-		return false;
+		return this.#begin(taken);
 	}
 
 	/** The session may have come to rest: then its backend is for others, unless something of the client's stays on it. */
@@ -293,20 +303,44 @@ export class Loans {
 		return this.#request;
 	}
 
-	#fetch(attempt: number): Promise<void> {
-		return this.#pool.lease(this.#asked()).then((lease) => this.#fetched(lease, attempt), this.#notFetched);
+	#fetch(): void {
+		this.#conversation.holdBack();
+		askFor(this.#pool, this.#asked(), this.#asker);
 	}
 
-	/** In a crowd every transaction comes here: most times there is nothing to wait for. */
-	#fetched(lease: Lease, attempt: number): Promise<void> | undefined {
-		if (this.#conversation.ended) return lease.release('clean');
+	/** In a crowd every transaction comes here: most times there is nothing more to wait for. */
+	#fetched(lease: Lease): void {
+		const conversation = this.#conversation;
+		try {
+			if (conversation.ended) void lease.release('clean');
+			else this.#begin(lease);
+		} catch (error) {
+			conversation.breakDown(error);
+		}
+		conversation.goOn();
+	}
+
+	#notFetched(error: unknown): void {
+		const conversation = this.#conversation;
+		if (error instanceof GatewayError) this.#failure = error;
+		else conversation.breakDown(error);
+		conversation.goOn();
+	}
+
+	/** False: it is not ready yet, and the client's messages wait until it is, or another one. */
+	#begin(lease: Lease): boolean {
 		this.#take(lease);
-		return this.#prepare()?.then((done) => {
-			if (done || this.#conversation.ended) return undefined;
-			if (attempt + 1 < attemptsMax) return this.#fetch(attempt + 1);
-			this.#failure = new GatewayError('08006', 'the settings of the session could not be restored');
-			return undefined;
-		});
+		const work = this.#prepare();
+		if (work === null) return true;
+		this.#conversation.wait(work.then((done) => (done ? undefined : this.#tryAnother())));
+		return false;
+	}
+
+	#tryAnother(): void {
+		this.#attempt += 1;
+		if (this.#conversation.ended) return;
+		if (this.#attempt < attemptsMax) this.#fetch();
+		else this.#failure = new GatewayError('08006', 'the settings of the session could not be restored');
 	}
 
 	#take(lease: Lease): void {
@@ -315,7 +349,7 @@ export class Loans {
 		if (pooled === undefined || this.#side === null) throw new Error('a lease of another kind of pool');
 		this.#lease = lease;
 		this.#backend = pooled;
-		pooled.onDrain = () => conversation.pump();
+		pooled.onDrain = this.#onDrain;
 		const { socket } = connection;
 		this.#sinceRead = socket.bytesRead;
 		this.#sinceWritten = socket.bytesWritten;
@@ -425,7 +459,7 @@ export class Loans {
 	}
 
 	/** A cancel request on its way is waited for: it must not hit whoever has the backend next. */
-	async #part(lease: Lease, end: LeaseEnd): Promise<void> {
+	#part(lease: Lease, end: LeaseEnd): Promise<void> {
 		const conversation = this.#conversation;
 		const { socket } = lease.connection;
 		this.#fromBackend += socket.bytesRead - this.#sinceRead;
@@ -442,8 +476,8 @@ export class Loans {
 		this.#side?.cancel.point(null);
 		if (cancelled !== null && backend !== null) {
 			backend.suspect = true;
-			await cancelled;
+			return cancelled.then(() => lease.release(end));
 		}
-		await lease.release(end);
+		return lease.release(end);
 	}
 }

@@ -24,10 +24,10 @@ function line(): WaitingLine {
 /** What became of one that waits. */
 function wait(of: WaitingLine, as: string, signal?: AbortSignal): { told: string } {
 	const waiter = { told: 'waits' };
-	of.wait({ startup: {}, as, signal }, false).then(
-		() => (waiter.told = 'granted'),
-		(error: Error) => (waiter.told = error.message),
-	);
+	of.wait({ startup: {}, as, signal }, false, {
+		granted: () => (waiter.told = 'granted'),
+		refused: (error) => (waiter.told = (error as Error).message),
+	});
 	return waiter;
 }
 

@@ -47,7 +47,8 @@ const target = (user = 'app') => ({
 
 async function connectionsOf(): Promise<number> {
 	const [row] = await database.sql(
-		'select count(*)::int as n from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()',
+		`select count(*)::int as n from pg_stat_activity
+			where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'`,
 	);
 	return Number((row as { n?: number } | undefined)?.n);
 }

@@ -1,6 +1,7 @@
 /** A worker's side of shared pools: each keeps to the places that it was allotted, says when it wants more, and gives back what it does not need. */
 import type { BackendConnection, connectBackend } from '../../backend/connection.ts';
-import type { BackendPool, Lease, LeaseRequest, PoolBounds, PoolStats } from '../../backend/lease.ts';
+import { askFor } from '../../backend/lease.ts';
+import type { BackendPool, Lease, LeaseAsker, LeaseRequest, PoolBounds, PoolStats } from '../../backend/lease.ts';
 import type { GatewayError } from '../../errors.ts';
 import { type PlacesFromWorker, type PlacesToWorker, type ServerConnection, shareOf } from './place-messages.ts';
 
@@ -110,6 +111,10 @@ export class SharedPool implements BackendPool {
 
 	lease(request: LeaseRequest): Promise<Lease> {
 		return this.#inner.lease(request);
+	}
+
+	ask(request: LeaseRequest, asker: LeaseAsker): void {
+		askFor(this.#inner, request, asker);
 	}
 
 	take(request: LeaseRequest): Lease | null {
