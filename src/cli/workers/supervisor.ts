@@ -40,8 +40,8 @@ interface Post {
 	retry: NodeJS.Timeout | null;
 	/** How long it may take to drain. */
 	drainMs: number;
-	/** It was told to drain, so its end is no accident. */
-	leaving: boolean;
+	/** It was told to drain, so its end is no accident; null: it was not. */
+	leaving: { readonly notice: boolean } | null;
 }
 
 /** How the start of a worker came out. */
@@ -76,7 +76,7 @@ export class Supervisor {
 			startedMs: 0,
 			retry: null,
 			drainMs: 0,
-			leaving: false,
+			leaving: null,
 		}));
 	}
 
@@ -153,7 +153,7 @@ export class Supervisor {
 		const { pid } = process;
 		post.process = process;
 		post.startedMs = performance.now();
-		post.leaving = false;
+		post.leaving = null;
 		const pulse = this.#pulseOf(process, worker);
 		const leaveHub = this.#hub.join(worker, (message) => process.send(message));
 		return new Promise((resolve) => {
@@ -170,7 +170,11 @@ export class Supervisor {
 						log.error({ worker, pid, problem: message.words }, 'worker cannot start');
 					resolve(message);
 				} else if (message.type === 'pong') pulse.answered();
-				else this.#pass(worker, message);
+				else {
+					// What it was told before it could listen is lost.
+					if (message.type === 'bus-hello' && post.leaving !== null) process.send({ type: 'drain', ...post.leaving });
+					this.#pass(worker, message);
+				}
 			});
 			process.onExit((how) => {
 				pulse.stop();
@@ -178,10 +182,10 @@ export class Supervisor {
 				post.process = null;
 				this.#places.left(worker);
 				this.#sessions.left(worker);
-				if (this.#started && !failed && !post.leaving && !this.#stopping)
+				if (this.#started && !failed && post.leaving === null && !this.#stopping)
 					log.error({ worker, pid, how }, 'worker has died');
 				resolve({ type: 'failed', words: `worker ${worker} ended while it started (${how})`, status: 1 });
-				if (!post.leaving) this.#again(post);
+				if (post.leaving === null) this.#again(post);
 			});
 		});
 	}
@@ -233,7 +237,7 @@ export class Supervisor {
 		post.retry = null;
 		const { process } = post;
 		if (process === null) return;
-		post.leaving = true;
+		post.leaving = { notice };
 		const ended = new Promise<void>((resolve) => process.onExit(() => resolve()));
 		process.send({ type: 'drain', notice });
 		const done = new AbortController();
