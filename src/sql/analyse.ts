@@ -4,7 +4,7 @@ import { GatewayError } from '../errors.ts';
 import type { Edit, ObjectUse, RuleRef, SessionEffect, StatementDecision } from '../stages.ts';
 import { checkParameterTypes } from './casts.ts';
 import { castTargets, finishCoercions } from './coercions.ts';
-import type { Relation } from '../catalog/snapshot.ts';
+import type { Relation, Routine } from '../catalog/snapshot.ts';
 import { cursorOf } from './cursor.ts';
 import { applyEdits } from './edits.ts';
 import { fingerprintOf } from './fingerprint.ts';
@@ -33,6 +33,8 @@ export interface Analysis {
 	readonly missingRoutines: readonly string[];
 	/** A relation that the statement makes, or what it makes of one. */
 	readonly made: Relation | undefined;
+	/** A routine that the statement makes. */
+	readonly madeRoutine: Routine | undefined;
 	/** Relations that are no longer there under the names that they had. */
 	readonly gone: readonly Relation[];
 }
@@ -56,6 +58,7 @@ export function analyse(context: AnalysisContext, source: SourceText, parsed: Pa
 			missing: walk.absent,
 			missingRoutines: walk.sought,
 			made: walk.made,
+			madeRoutine: walk.madeRoutine,
 			gone: walk.gone,
 		};
 	} catch (error) {
@@ -72,6 +75,7 @@ export function analyse(context: AnalysisContext, source: SourceText, parsed: Pa
 			missing: unknown ? error.search : [],
 			missingRoutines: unknown && error.routine !== undefined ? [error.routine] : [],
 			made: undefined,
+			madeRoutine: undefined,
 			gone: [],
 		};
 	}

@@ -14,10 +14,11 @@ import {
 	objectNames,
 	schemaOf,
 } from './may.ts';
-import { resolveType, stringsOf, TYPE, UnknownObject } from './names.ts';
+import { effectivePath, resolveType, stringsOf, TYPE, UnknownObject } from './names.ts';
 import { as, type NodeOf, tagOf } from './nodes.ts';
-import { argumentNames, fieldWritten, mayMakeOperator, mayMakeRoutine, mayMakeType } from './new-code.ts';
+import { argumentNames, fieldWritten, mayMakeOperator, mayMakeRoutine, mayMakeType, routineMade } from './new-code.ts';
 import { constrainedBy, indexedBy } from './operator-class.ts';
+import { quoteIdentifier } from './quote.ts';
 import { readRelation } from './read-relation.ts';
 import { checkRoutine } from './routines.ts';
 import { execute } from './session-statements.ts';
@@ -51,8 +52,12 @@ export function createTable(walk: Walk, node: NodeOf<'CreateStmt'>): void {
 		columns.push(...columnsOf(walk, relation, range.location));
 	}
 	columns.push(...typedColumns(walk, node.ofTypename));
-	for (const element of node.tableElts ?? []) columns.push(...tableElement(walk, element));
+	for (const element of node.tableElts ?? []) columns.push(...tableElement(walk, element, making));
 	const types = columns.map(({ type }) => type);
+	// A foreign key to the table itself compares columns of it.
+	if (node.tableElts?.some((element) => hasForeignKey(element, making.name)) === true) {
+		for (const type of types) coerced(walk, { type: null }, { type, assignment: false, location: undefined });
+	}
 	for (const element of node.tableElts ?? []) constrainedBy(walk, as(element, 'Constraint') ?? {}, types);
 	for (const param of node.partspec?.partParams ?? []) {
 		const element = as(param, 'PartitionElem');
@@ -141,8 +146,8 @@ export function boundExpressions(
 	}
 }
 
-/** A column, constraint or LIKE clause of CREATE TABLE, or what ALTER TABLE adds. Gives the columns that it makes. */
-export function tableElement(walk: Walk, node: Node | undefined): readonly MadeColumn[] {
+/** A column, constraint or LIKE clause of CREATE TABLE (of `making`), or what ALTER TABLE adds. Gives the columns that it makes. */
+export function tableElement(walk: Walk, node: Node | undefined, making?: Making): readonly MadeColumn[] {
 	const column = as(node, 'ColumnDef');
 	const constraint = as(node, 'Constraint');
 	const like = as(node, 'TableLikeClause');
@@ -150,13 +155,13 @@ export function tableElement(walk: Walk, node: Node | undefined): readonly MadeC
 		const type = usedType(walk, column.typeName, column.location)?.oid ?? null;
 		stored(walk, column.raw_default, type);
 		for (const entry of column.constraints ?? []) {
-			constraintOf(walk, as(entry, 'Constraint') ?? {}, type);
+			constraintOf(walk, as(entry, 'Constraint') ?? {}, type, making);
 			constrainedBy(walk, as(entry, 'Constraint') ?? {}, [type]);
 		}
 		return [{ name: column.colname ?? '', type }];
 	}
 	if (constraint !== undefined) {
-		constraintOf(walk, constraint, null);
+		constraintOf(walk, constraint, null, making);
 		return [];
 	}
 	if (like === undefined) throw refuse(walk, `a table element of kind ${node === undefined ? 'nothing' : tagOf(node)}`);
@@ -171,7 +176,7 @@ export function stored(walk: Walk, node: Node | undefined, type: number | null):
 }
 
 /** `type`: of the column that it stands at. */
-function constraintOf(walk: Walk, constraint: NodeOf<'Constraint'>, type: number | null): void {
+function constraintOf(walk: Walk, constraint: NodeOf<'Constraint'>, type: number | null, making?: Making): void {
 	const around = { walk, scope: columnsUnknown(), place: 'output', writing: false } as const;
 	if (constraint.contype === 'CONSTR_CHECK') truth(constraint.raw_expr, around);
 	else stored(walk, constraint.raw_expr, type);
@@ -181,12 +186,36 @@ function constraintOf(walk: Walk, constraint: NodeOf<'Constraint'>, type: number
 		expression(element?.expr, around);
 	}
 	if (constraint.pktable === undefined) return;
+	if (making !== undefined && refersToItself(walk, constraint.pktable, making)) return;
 	// A foreign key answers whether a row is there: only for those who may see all rows of it.
 	const item = readRelation(walk, constraint.pktable, null);
 	if (walk.reads.has(item)) throw refuse(walk, 'a foreign key to a protected relation', constraint.pktable.location);
 	// Columns of two types are compared by a cast.
 	for (const { type } of item.columns ?? [])
 		coerced(walk, { type: null }, { type, assignment: false, location: undefined });
+}
+
+function hasForeignKey(element: Node, to: string): boolean {
+	const constraints = [element, ...(as(element, 'ColumnDef')?.constraints ?? [])];
+	return constraints.some((constraint) => as(constraint, 'Constraint')?.pktable?.relname === to);
+}
+
+/** REFERENCES the table that is being made, and is not there yet; nothing is in it that could be told of. The schema is written. */
+function refersToItself(walk: Walk, range: RangeVar, making: Making): boolean {
+	const { catalog, access, tempSchema, searchPath } = walk.context;
+	if (range.relname !== making.name || range.catalogname !== undefined) return false;
+	if (catalog.relation(making.schema, making.name) !== undefined) return false;
+	if (!making.temporary && access.filtersOf(making.schema, making.name).filters.length > 0) return false;
+	if (range.schemaname !== undefined)
+		return range.schemaname === making.schema || (making.temporary && range.schemaname === 'pg_temp');
+	// The temporary schema is searched first unless it is listed.
+	if (making.temporary) return !searchPath.includes('pg_temp') && (tempSchema === null || tempSchema === making.schema);
+	const first = effectivePath(walk.context, true).find(
+		(schema) => schema === making.schema || catalog.relation(schema, making.name) !== undefined,
+	);
+	if (first !== making.schema) return false;
+	walk.edits.insert(range.location ?? 0, `${quoteIdentifier(making.schema)}.`);
+	return true;
 }
 
 export function createTableAs(walk: Walk, node: NodeOf<'CreateTableAsStmt'>): void {
@@ -275,7 +304,9 @@ export function createFunction(walk: Walk, node: NodeOf<'CreateFunctionStmt'>): 
 	const name = { schema: schemaOf(walk, node.funcname), name: stringsOf(node.funcname).at(-1) ?? '' };
 	const action = node.is_procedure === true ? 'call' : 'execute';
 	const args = argumentNames(walk, node.parameters);
-	mayMakeRoutine(walk, { ...name, args, action, field: fieldWritten(walk, node.parameters) });
+	const routine = { ...name, args, action, field: fieldWritten(walk, node.parameters) } as const;
+	mayMakeRoutine(walk, routine);
+	walk.madeRoutine = routineMade(walk, routine, node);
 	for (const option of node.options ?? []) functionOption(walk, option);
 	for (const parameter of node.parameters ?? []) {
 		expression(as(parameter, 'FunctionParameter')?.defexpr, {

@@ -44,6 +44,50 @@ export function mayMakeRoutine(walk: Walk, made: NewRoutine): void {
 	throw refuse(walk, words, undefined, `A rule that allows ${action} on it would allow that.`);
 }
 
+/** What a routine gives that declares several columns. */
+const RECORD = 2249;
+
+/** No server gives it to a routine. */
+const NO_OID = -1;
+
+/**
+ * A routine as the rest of its text may call it. Undefined where another has its name, which would be called in its place once
+ * a rollback in the text took it away, or where one of its types is not known yet.
+ */
+export function routineMade(
+	walk: Walk,
+	{ schema, name, args, action }: NewRoutine,
+	{ parameters = [], returnType }: { readonly parameters?: Node[]; readonly returnType?: TypeName },
+): Routine | undefined {
+	if (walk.context.catalog.routinesNamed(name).length > 0) return undefined;
+	const all = parameters.flatMap((node) => as(node, 'FunctionParameter') ?? []);
+	const given = all.filter(({ mode }) => mode !== 'FUNC_PARAM_OUT' && mode !== 'FUNC_PARAM_TABLE');
+	const shown = all.filter(
+		({ mode }) => mode === 'FUNC_PARAM_OUT' || mode === 'FUNC_PARAM_TABLE' || mode === 'FUNC_PARAM_INOUT',
+	);
+	const types = given.map(({ argType }) => resolveType(walk, argType));
+	const answer = returnType ?? (shown.length === 1 ? shown[0]?.argType : undefined);
+	const returned = answer === undefined ? RECORD : resolveType(walk, answer)?.oid;
+	if (returned === undefined || types.includes(undefined)) return undefined;
+	const last = types.at(-1);
+	return {
+		oid: NO_OID,
+		schema,
+		name,
+		kind: action === 'call' ? 'procedure' : 'function',
+		argTypes: types.flatMap((type) => type?.oid ?? []),
+		argNames: args,
+		defaults: given.filter(({ defexpr }) => defexpr !== undefined).length,
+		variadic: given.at(-1)?.mode === 'FUNC_PARAM_VARIADIC' ? (last?.element ?? 0) : 0,
+		returnsSet: returnType?.setof === true || all.some(({ mode }) => mode === 'FUNC_PARAM_TABLE'),
+		returnType: returned,
+		outColumns: shown.map((parameter) => parameter.name ?? ''),
+		volatility: 'volatile',
+		leakproof: false,
+		builtin: false,
+	};
+}
+
 /**
  * A text that was decided before may have `(x).name` in it: of a row that has no such field by then, or of a value whose type was
  * one with that field.

@@ -56,16 +56,18 @@ export function beginText(sql: string, limits: SqlLimits, inputs: AnalysisContex
 		: { type: 'refused', node: 'Undecided', error: followed };
 }
 
-/** A relation that one statement makes is there for those after it, and one that it drops or renames is not. */
+/** A relation or routine that one statement makes is there for those after it, and a relation that it drops or renames is not. */
 export function* analysing({ inputs, parsed }: BegunText): Generator<Analysis> {
 	let known = inputs;
 	for (const statement of parsed.statements) {
 		const analysis = analyse(known, parsed.source, statement);
 		yield analysis;
-		const { made, gone } = analysis;
-		if (made !== undefined || gone.length > 0) {
+		const { made, madeRoutine, gone } = analysis;
+		if (made !== undefined || madeRoutine !== undefined || gone.length > 0) {
 			const tempSchema = made?.temporary === true ? made.schema : known.tempSchema;
-			known = { ...known, catalog: overlay(known.catalog, made === undefined ? [] : [made], gone), tempSchema };
+			const relations = made === undefined ? [] : [made];
+			const routines = madeRoutine === undefined ? [] : [madeRoutine];
+			known = { ...known, catalog: overlay(known.catalog, relations, gone, routines), tempSchema };
 		}
 	}
 }

@@ -1,6 +1,6 @@
 /** What one analysis carries along: its inputs, the edits it makes, and the notes of what the statement uses. */
 import type { Access, Action, FilterCheck, ObjectUse, RuleRef, SessionEffect } from '../stages.ts';
-import type { Cast, CatalogSnapshot, Operator, Relation } from '../catalog/snapshot.ts';
+import type { Cast, CatalogSnapshot, Operator, Relation, Routine } from '../catalog/snapshot.ts';
 import { GatewayError } from '../errors.ts';
 import type { Guess } from './coercions.ts';
 import { EditList } from './edits.ts';
@@ -124,6 +124,8 @@ export interface Walk {
 	settingName: string | undefined;
 	/** A relation that the statement makes, so that later statements of the same text can use it. */
 	made: Relation | undefined;
+	/** The same of a routine of a name that nothing else has. */
+	madeRoutine: Routine | undefined;
 	/** Relations that the statement drops or renames. */
 	readonly gone: Relation[];
 	/** Rules that made a denial. */
@@ -181,6 +183,7 @@ export function newWalk(
 		hidesRows: false,
 		settingName: undefined,
 		made: undefined,
+		madeRoutine: undefined,
 		gone: [],
 		denials: [],
 		doubt: false,

@@ -108,6 +108,20 @@ describe('making relations', () => {
 		text('create table app.made (a int)', 'create table app.made (a int)'),
 		text('create table hr.mine (a int)', 'create table hr.mine (a int)'),
 		text('create temp table made (a int)', 'create temp table made (a int)'),
+		text(
+			'create table made (id int primary key, up int references made, other int, foreign key (other) references app.made (id))',
+			'create table "app".made (id int primary key, up int references "app".made, other int, foreign key (other) references app.made (id))',
+		),
+		text(
+			'create table if not exists items (id int primary key, up int references items)',
+			'create table if not exists "app".items (id int primary key, up int references "app".items)',
+		),
+		text(
+			'create temp table people (id int primary key, up int references people)',
+			'create temp table people (id int primary key, up int references people)',
+		),
+		denied('create table locked.made (id int primary key, up int references made)', ''),
+		denied('create table app.people (id int primary key, up int references hr.people)', /foreign key/),
 		text('create table pg_temp.made (a int)', 'create table pg_temp.made (a int)'),
 		text(
 			'create table if not exists made (like items including all)',

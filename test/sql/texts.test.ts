@@ -3,9 +3,14 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Bench } from './bench.ts';
 import { openPeople, RULES, SETUP } from './people.ts';
 
+const FRESH = `
+p, role:analyst, db.app.fresh_*(*), execute, allow
+p, role:analyst, db.app.fresh_tidy(integer), call, allow
+`;
+
 let bench: Bench;
 beforeAll(async () => {
-	bench = await openPeople({ setup: SETUP, rules: RULES, path: ['app', 'hr'] });
+	bench = await openPeople({ setup: SETUP, rules: RULES + FRESH, path: ['app', 'hr'] });
 });
 afterAll(async () => {
 	await bench?.close();
@@ -61,6 +66,36 @@ describe('a text that', () => {
 			name: 'makes a temporary table and renames it',
 			sql: 'create temp table t1 as select id, ssn from people; alter table t1 rename to t2; select ssn from t2 where id = 1',
 			want: [['XXX-XX-1001']],
+		},
+		{
+			name: 'makes a function and calls it',
+			sql: "create function fresh_one(a int, b int default 5) returns int language sql as 'select a + b'; select fresh_one(2)",
+			want: [[7]],
+		},
+		{
+			name: 'makes a function and puts it behind a trigger',
+			sql: 'create function app.fresh_up() returns trigger language plpgsql as $$ begin new.n := 8; return new; end $$; create trigger up before insert on notes for each row execute function app.fresh_up(); insert into notes (body) values (null) returning n',
+			want: [[8]],
+		},
+		{
+			name: 'makes a function of several columns and reads them',
+			sql: "create function fresh_rows(n int) returns table (x int, y text) language sql as $$ select i, 'y' || i from generate_series(1, n) i $$; select y, x from fresh_rows(1) where x > 0",
+			want: [['y1', 1]],
+		},
+		{
+			name: 'makes a procedure and calls it',
+			sql: "create procedure fresh_tidy(int) language sql as 'select 1'; call fresh_tidy(3); select 4",
+			want: '42501 a statement that may change search_path has to be sent by itself, before those that it is meant for',
+		},
+		{
+			name: 'makes a function that no rule lets it run',
+			sql: "create function sudden(int) returns int language sql as 'select 1'; select sudden(2)",
+			want: '42501 permission denied for function app.sudden(integer): no rule of the policy allows execute on db.app.sudden(integer)',
+		},
+		{
+			name: 'makes another function of a name that one has and may not run the one behind',
+			sql: "begin; savepoint s; create function app.twice(bigint) returns int language sql as 'select 1'; rollback to s; select app.twice(2::bigint)",
+			want: '42501 a statement that may change search_path has to be sent by itself, before those that it is meant for',
 		},
 		{
 			name: 'reads what it has dropped',

@@ -317,3 +317,9 @@ create temp table staged (like sales.orders including defaults including constra
 insert into staged select * from sales.orders where id < 4;
 select * from staged;
 drop table staged;
+
+create temp table kin (id int primary key, parent int references kin on delete cascade, boss int, foreign key (boss) references pg_temp.kin (id));
+insert into kin values (1, null, null), (2, 1, 1);
+delete from kin where id = 1;
+select count(*) from kin;
+drop table kin;
