@@ -29,7 +29,9 @@ function wordsOf(error: unknown): string {
 	if (error instanceof ConfigError || error instanceof PolicyError || error instanceof CommandError)
 		return error.message;
 	if (error instanceof GatewayError) {
-		return [error.message, error.detail, error.hint].filter((part) => part !== undefined).join(' ');
+		const cause = error.cause instanceof Error && error.cause !== error ? error.cause.message : undefined;
+		const parts = [error.message, cause, error.detail, error.hint].filter((part) => part !== undefined);
+		return parts.map((part) => part.replace(/\.$/, '')).join('; ');
 	}
 	if (error instanceof Error && 'syscall' in error) return error.message;
 	const words = error instanceof Error ? error.message : String(error);

@@ -214,4 +214,6 @@ test('explain on a database that is down says so', async () => {
 	const got = await run(['explain', '--config', await configFile(GOOD), '--user', 'ben', 'select 1']);
 	expect(got.status).toBe(1);
 	expect(got.err).toMatch(/^portcullis: .*shop.*\n$/);
+	// What is wrong, and not only that something is.
+	expect(got.err).toMatch(/not known at the moment; cannot connect to the database server: connection refused;/);
 });
