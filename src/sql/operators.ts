@@ -94,7 +94,8 @@ function findOperators(walk: Walk, operation: Operation): readonly Operator[] {
 	}
 	const named = schemas
 		.flatMap((candidate) => [...catalog.operators(candidate, name)])
-		.filter((operator) => (operator.left === 0) === prefix);
+		.filter((operator) => (operator.left === 0) === prefix)
+		.filter((operator) => schema !== undefined || !losesToText(context, operation, operator));
 	const fits = (operator: Operator): boolean =>
 		(prefix || maybeCoercible(catalog, operation.left ?? null, operator.left)) &&
 		maybeCoercible(catalog, operation.right, operator.right);
@@ -124,6 +125,28 @@ function findOperators(walk: Walk, operation: Operation): readonly Operator[] {
 	// Varchar: text's operator is meant, unless a user's own takes it too.
 	const isUsers = (operator: Operator): boolean => catalog.routineByOid(operator.routine)?.builtin !== true;
 	return [...new Set([...andBehind(exact), ...fitting.filter((operator) => operator !== exact && isUsers(operator))])];
+}
+
+/** Types that the server takes for text where there is no operator of their own. */
+const LIKE_TEXT: ReadonlySet<number | null> = new Set([TYPE.varchar, TYPE.bpchar, TYPE.name]);
+
+/**
+ * Beside such a type an untyped literal is text, whatever else an operator would take it for: pg_catalog's own of two texts, the preferred
+ * type of strings, wins over all but those for the very type (func_select_candidate of the server). An extension's
+ * (`||` of ltree, `~` of citext) is not meant then.
+ */
+function losesToText({ catalog }: AnalysisContext, { names, left, right }: Operation, operator: Operator): boolean {
+	if (left === undefined || (left === TYPE.unknown) === (right === TYPE.unknown)) return false;
+	const given = left === TYPE.unknown ? right : left;
+	const known = baseType(catalog, given);
+	if (!LIKE_TEXT.has(known)) return false;
+	const [typed, untyped] = left === TYPE.unknown ? [operator.right, operator.left] : [operator.left, operator.right];
+	const literal = catalog.typeByOid(untyped);
+	const isOfText = literal === undefined || (literal.category === 'S' && literal.preferred);
+	if (typed === known || typed === given || isOfText) return false;
+	return catalog
+		.operators('pg_catalog', names.at(-1) ?? '')
+		.some((own) => own.left === TYPE.text && own.right === TYPE.text);
 }
 
 /** An operator of that schema may be taken for one of pg_catalog, which has none of just these types. */

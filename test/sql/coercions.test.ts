@@ -19,6 +19,12 @@ create function app.free(date) returns app.token language sql as $$ select row('
 create cast (date as app.token) with function app.free(date) as implicit;
 create table app.tokens (id int primary key, t app.token, label app.label, name citext, tags hstore, at date);
 insert into app.tokens values (1, row('one')::app.token, 'a', 'Ann', 'a=>1', '2024-01-02');
+create table app.words (v varchar(10), c char(3), n name);
+insert into app.words values ('v', 'c', 'n');
+create function app.joined(varchar, app.token) returns boolean language sql as 'select true';
+create function app.likened(text, app.token) returns boolean language sql as 'select true';
+create operator app.~ (leftarg = varchar, rightarg = app.token, function = app.joined);
+create operator app.~ (leftarg = text, rightarg = app.token, function = app.likened);
 `;
 
 let bench: Bench;
@@ -70,6 +76,11 @@ const rows: readonly Row[] = [
 	same("select i.label || coalesce(i.label, 'x'::varchar) || 5 from app.items i limit 1"),
 	same("select upper(coalesce(label, 'x'::varchar(3))) from app.items limit 1"),
 	same('select (i.*)::text, i::text from app.items i limit 1'),
+	// Beside a string an untyped literal is text, but for what takes the very type of the string.
+	denied("select v ~ '(x)' from app.words", 'joined'),
+	denied("select c operator(app.~) '(x)' from app.words", 'joined'),
+	denied("select c ~ row('x')::app.token from app.words", 'joined'),
+	told("select c ~ 'c', n ~ 'x' from app.words", [['t', 'f']]),
 	// Extensions are the server's administrator's.
 	told("select name, coalesce(name, 'y') from app.tokens", [['Ann', 'Ann']]),
 	told("select upper(name), name || 'x' from app.tokens where name is not null", [['ANN', 'Annx']]),
