@@ -17,7 +17,7 @@ export interface Recorded {
 }
 
 /**
- * Marks: `deny_me` anywhere denies, `slow_me` decides by a Promise, `hide_me` hides rows, `protect_me` touches a
+ * Marks: `deny_me` anywhere denies, `slow_me` decides by a Promise, `wait_for_me` when the test says so, `hide_me` hides rows, `protect_me` touches a
  * protected relation, `old_text` is rewritten to `new_text`, `leak_me` is a column that the guard stops,
  * `look_up_me` looks for relations of the session's own.
  */
@@ -32,6 +32,8 @@ export class FakePipeline implements StatementPipeline, SessionAudit {
 	readonly found: (readonly string[])[] = [];
 	/** What EXECUTE would run. */
 	readonly executed: (string | undefined)[] = [];
+	/** Decisions that the test has to give, by calling these. */
+	readonly waiting = new Set<() => void>();
 	/** Set to make every record fail. */
 	failure: GatewayError | null = null;
 	/** Grows: prepared statements are decided again. */
@@ -49,6 +51,7 @@ export class FakePipeline implements StatementPipeline, SessionAudit {
 		const decision = this.#decide(sql);
 		this.own.push(context.names.own?.map(({ name }) => name) ?? []);
 		if (sql.includes('look_up_me')) return this.#lookUp(context, decision);
+		if (sql.includes('wait_for_me')) return this.#wait(context, decision);
 		if (!sql.includes('slow_me')) return decision;
 		return new Promise((resolve) => {
 			setTimeout(() => resolve(decision), 5);
@@ -96,6 +99,20 @@ export class FakePipeline implements StatementPipeline, SessionAudit {
 
 	breach(fields: readonly RowField[]): string | null {
 		return fields.some(({ name }) => name === 'leak_me') ? 'some.relation.leak_me' : null;
+	}
+
+	#wait({ interruption }: StatementContext, decision: Decision): Promise<Decision> {
+		return new Promise((resolve) => {
+			const give = (): void => settle(decision);
+			const settle = (made: Decision): void => {
+				this.waiting.delete(give);
+				resolve(made);
+			};
+			const signal = interruption?.();
+			const stop = (): void => settle({ ...decision, effect: 'deny', error: signal?.reason as GatewayError });
+			signal?.addEventListener('abort', stop, { once: true });
+			this.waiting.add(give);
+		});
 	}
 
 	async #lookUp(context: StatementContext, decision: Decision): Promise<Decision> {
