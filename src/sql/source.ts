@@ -11,9 +11,6 @@ export interface Token {
 	readonly name: string;
 }
 
-/** Shorter texts are left to the server's scanner whatever is in them, in bytes. */
-const PLAIN_BYTES_MIN = 16 * 1024;
-
 const COMMENTS: ReadonlySet<string> = new Set(['C_COMMENT', 'SQL_COMMENT']);
 
 /** The scanner's answer is no JSON where a token has one of these: the parser takes them in literals, quoted names and comments alone. */
@@ -36,7 +33,7 @@ export class SourceText {
 
 	/** Tokens without comments, in order. */
 	get tokens(): readonly Token[] {
-		this.#tokens ??= (this.bytes.length < PLAIN_BYTES_MIN ? null : plainTokens(this.sql)) ?? this.#scan();
+		this.#tokens ??= plainTokens(this.sql) ?? this.#scan();
 		return this.#tokens;
 	}
 
