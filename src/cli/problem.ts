@@ -29,7 +29,8 @@ function wordsOf(error: unknown): string {
 	if (error instanceof ConfigError || error instanceof PolicyError || error instanceof CommandError)
 		return error.message;
 	if (error instanceof GatewayError) {
-		const cause = error.cause instanceof Error && error.cause !== error ? error.cause.message : undefined;
+		// Words of our own; those of the system are in the message already.
+		const cause = error.cause instanceof GatewayError ? error.cause.message : undefined;
 		const parts = [error.message, cause, error.detail, error.hint].filter((part) => part !== undefined);
 		return parts.map((part) => part.replace(/\.$/, '')).join('; ');
 	}
