@@ -23,7 +23,7 @@ interface Around {
 	readonly scope: Scope;
 	readonly place: Place;
 	readonly writing: boolean;
-	readonly unnamed?: boolean;
+	readonly keeps?: 'rows' | 'all';
 }
 
 const OPAQUE: ExprInfo = { type: null, constant: false, safe: false };
@@ -158,7 +158,7 @@ function wholeRow(node: ColumnRef, item: RangeItem, around: Around): ExprInfo {
 		);
 	}
 	around.walk.rows.set(node, item);
-	if (around.unnamed !== true) nameRow(around.walk, node, item);
+	if (around.keeps === undefined) nameRow(around.walk, node, item);
 	const isRecord = item.rowType === null && item.maybeValue !== true;
 	const row = isRecord ? { fields: null } : {};
 	return { type: item.rowType, constant: false, safe: item.rowType !== null, ...row };

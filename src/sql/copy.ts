@@ -106,7 +106,7 @@ function copyFrom(walk: Walk, statement: CopyStmt): void {
 			: target.relation.columns.filter((column) => column.generated === '').map((column) => column.name);
 	for (const name of written) checkWrittenColumn(walk, target, name, 'insert', statement.relation?.location);
 	const scope = { ...newScope(null), items: [target.item] };
-	condition(statement.whereClause, { walk, scope, writing: false });
+	condition(statement.whereClause, { walk, scope, writing: false, keeps: 'all' });
 	noteTarget(walk, target);
 	checkIncoming(walk, statement, target);
 	finishReads(walk);

@@ -12,7 +12,8 @@ import { fillRow } from './named-row.ts';
 import { sortedBy } from './operator-class.ts';
 import { checkOperator } from './operators.ts';
 import { givesRow } from './routines.ts';
-import { fieldFunction, isFieldOfRow } from './field-function.ts';
+import { fieldFunction, isFieldOfRow, rowTypeOf } from './field-function.ts';
+import { type FieldStep, fixFields } from './fixed-field.ts';
 import { constantType } from './literal.ts';
 import { collectAsked } from './sampled.ts';
 import { resolveBare, type Scope } from './scope.ts';
@@ -30,8 +31,8 @@ export interface Around {
 	readonly place: Place;
 	/** The value is written back to a table: a masked value must not be. */
 	readonly writing: boolean;
-	/** A row as a whole is left a record: before IN (query) the server would take what has a type for a list of columns. */
-	readonly unnamed?: boolean;
+	/** `rows`: before IN (query) a row stays a record, which the server tells from a list. `all`: it stays as it is written, to be compared. */
+	readonly keeps?: 'rows' | 'all';
 }
 
 const NOTHING: ExprInfo = { type: null, constant: true, safe: true };
@@ -396,7 +397,7 @@ function subLink(node: NodeOf<'SubLink'>, around: Around): ExprInfo {
 	const { walk, scope, place } = around;
 	if (node.subselect === undefined) throw refuse(walk, 'a subquery without a query', node.location);
 	const tests = as(node.testexpr, 'RowExpr')?.args ?? (node.testexpr === undefined ? [] : [node.testexpr]);
-	const lefts = tests.map((test) => expression(test, { ...around, unnamed: true }));
+	const lefts = tests.map((test) => expression(test, { ...around, keeps: 'rows' }));
 	// What a query inside reads may be asked about by what is around it, whatever its own conditions are.
 	const { asked, lates, named } = walk;
 	walk.asked = null;
@@ -436,22 +437,28 @@ function subLink(node: NodeOf<'SubLink'>, around: Around): ExprInfo {
 
 function indirection(node: NodeOf<'A_Indirection'>, around: Around): ExprInfo {
 	let info = expression(node.arg, around);
+	const steps: FieldStep[] = [];
 	for (const step of node.indirection ?? []) {
 		const field = as(step, 'String')?.sval;
 		const indices = as(step, 'A_Indices');
 		if (field !== undefined) {
 			if (isFieldOfRow(node.arg, field, around.scope) && info.type === null) continue;
 			const type = fieldFunction(around.walk, field, info.type, placeOf(node.arg), info.fields !== undefined);
+			const row = type === undefined ? undefined : rowTypeOf(around.walk, info.type);
+			if (row !== undefined) steps.push(row);
 			// What is no field is a call of a function.
 			info = type === undefined ? { type: null, constant: false, safe: false } : { ...info, type };
 		} else if (indices !== undefined) {
 			const subscripts = [indices.lidx, indices.uidx].map((index) => wanted(index, [TYPE.int4, TYPE.text], around));
 			const parts = joined([info, ...subscripts]);
+			steps.push(undefined);
 			const element = info.type === null || indices.is_slice === true ? null : elementOf(around, info.type);
 			// A subscript out of reason is null, never an error, but jsonb and others have code of their own.
 			info = unsafe(around.walk, { ...parts, type: indices.is_slice === true ? info.type : element });
-		} else if (as(step, 'A_Star') === undefined) throw refuse(around.walk, `an indirection of kind ${tagOf(step)}`);
+		} else if (as(step, 'A_Star') !== undefined) steps.push(undefined);
+		else throw refuse(around.walk, `an indirection of kind ${tagOf(step)}`);
 	}
+	if (around.keeps !== 'all') fixFields(around.walk, node, steps, around.scope);
 	return info;
 }
 

@@ -1,6 +1,6 @@
 /** `(x).f` and `x.f` may call a function f(x): such a call needs what f(x) written out would need. */
 import type { Node } from '@pgsql/types';
-import type { Type } from '../catalog/snapshot.ts';
+import type { Relation, Type } from '../catalog/snapshot.ts';
 import { coercedArguments } from './coercions.ts';
 import { checkRoutine, findRoutines, noteResult } from './routines.ts';
 import { displayRelation, effectivePath, stringsOf, UnknownObject } from './names.ts';
@@ -24,10 +24,8 @@ export function fieldFunction(
 ): number | undefined {
 	const { catalog } = walk.context;
 	const composite = type === null ? undefined : catalog.typeByOid(baseType(catalog, type) ?? type);
-	if (composite !== undefined && composite.relation !== 0) {
-		const column = catalog.relationByOid(composite.relation)?.columns.find((candidate) => candidate.name === field);
-		if (column !== undefined) return column.typeOid;
-	}
+	const column = rowTypeOf(walk, type)?.columns.find((candidate) => candidate.name === field);
+	if (column !== undefined) return column.typeOid;
 	const call = {
 		names: [field],
 		args: [{ type, constant: false, safe: false }],
@@ -50,8 +48,14 @@ export function fieldFunction(
 	return undefined;
 }
 
+/** The relation whose columns are the fields of a value of that type. */
+export function rowTypeOf({ context: { catalog } }: Walk, type: number | null): Relation | undefined {
+	const composite = type === null ? undefined : catalog.typeByOid(baseType(catalog, type) ?? type);
+	return composite === undefined || composite.relation === 0 ? undefined : catalog.relationByOid(composite.relation);
+}
+
 /** The identity may create in a schema that functions are looked for in. */
-function mayMakeCode({ context }: Walk): boolean {
+export function mayMakeCode({ context }: Walk): boolean {
 	const { access } = context;
 	if (access.unrestricted) return false;
 	return effectivePath(context, false).some((schema) => !isSystem(schema) && access.onSchema(schema, 'create').allowed);

@@ -82,7 +82,7 @@ function onConflict(
 	hasReturning: boolean,
 ): void {
 	const ofIndex: Scope = { ...scope, items: [indexed(target)] };
-	const inferred = { walk, scope: ofIndex, place: 'output', writing: false } as const;
+	const inferred = { walk, scope: ofIndex, place: 'output', writing: false, keeps: 'all' } as const;
 	for (const node of clause.infer?.indexElems ?? []) {
 		const element = as(node, 'IndexElem');
 		expression(element?.expr, inferred);

@@ -24,6 +24,8 @@ interface Race {
 	/** What another session of theirs does meanwhile. */
 	readonly made: readonly string[];
 	readonly undo: string;
+	/** In a third session, so that each is committed before the next. */
+	readonly apart?: true;
 	/** The server's administrator does it, without a thought of the attacker. */
 	readonly byOwner?: true;
 	/** Sent before all of it, by the administrator. */
@@ -33,6 +35,16 @@ interface Race {
 const WAIT = 'select count(*) from lab.inbox';
 const tells = (signature: string): string =>
 	`create or replace function lab.${signature} returns text language sql security definer as 'select string_agg(ssn, '','') from app.people'`;
+
+const PLACES = `create type lab.place as (lane text, zip text); create table lab.homes (home lab.place);
+	insert into lab.homes values (row('x', 'y'))`;
+/** In transactions of their own, after which nothing is known by the name of that field. */
+const NO_PLACES = [
+	'alter type lab.place rename attribute lane to other',
+	"alter table lab.homes alter home type text using 'x'",
+	tells('lane(text)'),
+];
+const NO_HOMES = 'drop table lab.homes; drop type lab.place; drop function if exists lab.lane(text)';
 
 const races: readonly Race[] = [
 	{
@@ -72,6 +84,53 @@ const races: readonly Race[] = [
 		before: `create table lab.homes (home app.address); insert into lab.homes values (row('x', 'y'))`,
 		made: [`alter table lab.homes alter home type text using 'x'`, tells('street(text)')],
 		undo: 'drop table lab.homes; drop function if exists lab.street(text)',
+	},
+	{
+		name: 'a function of a text by the name of a field that is gone, in place of what was a row',
+		text: `${WAIT}; select (p.home).lane, (home).lane, ((p.home)).lane from lab.homes p`,
+		before: PLACES,
+		made: NO_PLACES,
+		apart: true,
+		undo: NO_HOMES,
+	},
+	{
+		name: 'a function of a text by the name of a field that is gone, in one statement',
+		text: 'select (p.home).lane from lab.inbox, lab.homes p where (p.home).lane is not null',
+		before: PLACES,
+		made: NO_PLACES,
+		apart: true,
+		undo: NO_HOMES,
+	},
+	{
+		name: 'a function of a text by the name of a field of a field that is gone',
+		text: `${WAIT}; select (p.home).at.lane from lab.homes p`,
+		before: `create type lab.place as (lane text, zip text); create type lab.seat as (at lab.place);
+			create table lab.homes (home lab.seat); insert into lab.homes values (row(row('x', 'y')))`,
+		made: [
+			'alter type lab.place rename attribute lane to other',
+			'alter table lab.homes alter home type text using null',
+			'alter type lab.seat alter attribute at type text',
+			'alter table lab.homes alter home type lab.seat using null',
+			"update lab.homes set home = row('x')",
+			tells('lane(text)'),
+		],
+		apart: true,
+		undo: 'drop table lab.homes; drop type lab.seat, lab.place; drop function if exists lab.lane(text)',
+	},
+	{
+		name: 'a function of a text by the name of a column that is gone, of a function in FROM',
+		text: `${WAIT}; select p.lane from lab.allowed() p`,
+		before: `create type lab.place as (lane text, zip text); drop function lab.allowed();
+			create function lab.allowed() returns lab.place language sql as $$ select row('x', 'y')::lab.place $$`,
+		made: [
+			'drop function lab.allowed()',
+			'alter type lab.place rename attribute lane to other',
+			"create function lab.allowed() returns text language sql as $$ select 'x'::text $$",
+			tells('lane(text)'),
+		],
+		apart: true,
+		undo: `drop function if exists lab.allowed(); drop type lab.place; drop function if exists lab.lane(text);
+			create function lab.allowed() returns text language sql as $$ select 'x'::text $$`,
 	},
 	{
 		name: 'a function that takes anything, in the notation of a column',
@@ -143,6 +202,7 @@ const races: readonly Race[] = [
 /** Plays a race; answers the secrets that the attacker's sessions were told, and what else they heard. */
 async function play(target: Target, race: Race): Promise<{ readonly leaks: readonly string[]; readonly said: string }> {
 	const [holder, waiter] = [await RawClient.login(target), await RawClient.login(target)];
+	const maker = race.apart === true ? await RawClient.login(target) : holder;
 	try {
 		if (race.before !== undefined) await bank.database.sql(race.before);
 		await waiter.run('set search_path = lab, app');
@@ -155,17 +215,18 @@ async function play(target: Target, race: Race): Promise<{ readonly leaks: reado
 		while (!done && !(await isWaiting())) await new Promise((resolve) => setImmediate(resolve));
 		for (const sql of race.made) {
 			if (race.byOwner === true) await bank.database.sql(sql);
-			else await holder.run(sql);
+			else await maker.run(sql);
 		}
 		await holder.run('commit');
 		await answered;
-		const clients = [holder, waiter];
+		const clients = [...new Set([holder, waiter, maker])];
 		return {
 			leaks: clients.flatMap((client) => bank.finder.find(client.bytes(), client.messages)),
 			said: clients.flatMap((client) => errorTexts(client.messages)).join('; '),
 		};
 	} finally {
 		holder.destroy();
+		maker.destroy();
 		waiter.destroy();
 		for (const sql of race.undo.split('; ')) await bank.database.sql(sql).catch(() => undefined);
 	}
