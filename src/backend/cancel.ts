@@ -12,21 +12,30 @@ export interface CancelHandle {
 	readonly key: Buffer;
 	/** The backend that works for this client now; null: nothing to cancel. */
 	point(connection: BackendConnection | null): void;
-	/** Of the latest cancel request to that backend: settled once it has been dealt with. Null: there was none. */
-	readonly cancelled: Promise<void> | null;
+	/** Of the cancel requests to that backend: resolves when they are dealt with; false: one may still take effect. Null: there was none. */
+	readonly cancelled: Promise<boolean> | null;
 	/** Forgets the key. */
 	release(): void;
 }
 
-/** Sends one CancelRequest and waits for the server to close. Rejects with GatewayError 08001. */
-export type SendCancel = (target: BackendTarget, pid: number, key: Buffer) => Promise<void>;
+/**
+ * Sends one CancelRequest and waits for the server to close. False: it did not do so in time, and may cancel something later. Rejects
+ * with GatewayError 08001 where nothing was sent.
+ */
+export type SendCancel = (target: BackendTarget, pid: number, key: Buffer) => Promise<boolean>;
+
+/** A cancel under way to that backend: another one for the same client joins it. */
+interface Sending {
+	readonly connection: BackendConnection;
+	/** Never rejects. */
+	readonly done: Promise<boolean>;
+}
 
 interface Entry {
 	readonly key: Buffer;
 	connection: BackendConnection | null;
-	/** A cancel under way: another one for the same client joins it. */
-	sending: Promise<void> | null;
-	cancelled: Promise<void> | null;
+	sending: Sending | null;
+	cancelled: Promise<boolean> | null;
 }
 
 export class CancelRegistry {
@@ -72,15 +81,22 @@ export class CancelRegistry {
 		if (found === undefined) return false;
 		const { connection } = found;
 		if (connection === null || !connection.alive) return true;
-		found.sending ??= this.#send(connection.target, connection.pid, connection.cancelKey)
-			// As in PostgreSQL the one who asks learns nothing; a cancel that got lost shows as a statement that goes on.
-			.catch(() => undefined)
-			.finally(() => {
-				found.sending = null;
-			});
-		found.cancelled = found.sending;
-		await found.sending;
+		if (found.sending?.connection !== connection) this.#begin(found, connection);
+		await found.sending?.done;
 		return true;
+	}
+
+	#begin(entry: Entry, connection: BackendConnection): void {
+		const { target, pid, cancelKey } = connection;
+		// As in PostgreSQL the one who asks learns nothing; a cancel that got lost shows as a statement that goes on.
+		const done = this.#send(target, pid, cancelKey).catch(() => true);
+		const sending: Sending = { connection, done };
+		entry.sending = sending;
+		const before = entry.cancelled;
+		entry.cancelled = before === null ? done : Promise.all([before, done]).then((all) => all.every(Boolean));
+		void done.then(() => {
+			if (entry.sending === sending) entry.sending = null;
+		});
 	}
 
 	#forget(pid: number, entry: Entry): void {
@@ -94,11 +110,11 @@ export class CancelRegistry {
 }
 
 /** With the same encryption as the target's connections: the key is a secret. */
-async function sendCancel(target: BackendTarget, pid: number, key: Buffer): Promise<void> {
+async function sendCancel(target: BackendTarget, pid: number, key: Buffer): Promise<boolean> {
 	const signal = AbortSignal.timeout(BACKEND_LIMITS.cancelTimeoutMs);
 	const { channel } = await dial(target, signal);
-	await new Promise<void>((resolve) => {
-		channel.attach({ data: () => undefined, closed: () => resolve() });
+	return await new Promise<boolean>((resolve) => {
+		channel.attach({ data: () => undefined, closed: () => resolve(!signal.aborted) });
 		channel.socket.write(encodeCancelRequest(pid, key));
 	});
 }

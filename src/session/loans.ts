@@ -476,7 +476,7 @@ export class Loans {
 		this.#side?.cancel.point(null);
 		if (cancelled !== null && backend !== null) {
 			backend.suspect = true;
-			return cancelled.then(() => lease.release(end));
+			return cancelled.then((dealtWith) => lease.release(dealtWith ? end : 'broken'));
 		}
 		return lease.release(end);
 	}

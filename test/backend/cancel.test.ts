@@ -27,6 +27,7 @@ function recorder(): { readonly sent: number[]; readonly registry: CancelRegistr
 		expect(key).toEqual(Buffer.from([1, 2, 3, pid]));
 		sent.push(pid);
 		await new Promise(setImmediate);
+		return true;
 	};
 	return { sent, registry: new CancelRegistry({ send }) };
 }
@@ -79,6 +80,39 @@ describe('CancelRegistry', () => {
 		const other = failing.register(7, 4);
 		other.point(fake(1));
 		expect(await failing.cancel(7, other.key)).toBe(true);
+	});
+
+	test('a client that has another backend meanwhile gets a request of its own', async () => {
+		const answers: (() => void)[] = [];
+		const sent: number[] = [];
+		const send: SendCancel = (_target, pid) => {
+			sent.push(pid);
+			return new Promise((resolve) => answers.push(() => resolve(true)));
+		};
+		const registry = new CancelRegistry({ send });
+		const handle = registry.register(7, 4);
+		handle.point(fake(1));
+		const first = registry.cancel(7, handle.key);
+		handle.point(fake(2));
+		const second = registry.cancel(7, handle.key);
+		expect(sent).toEqual([1, 2]);
+		for (const answer of answers) answer();
+		expect(await Promise.all([first, second])).toEqual([true, true]);
+	});
+
+	test('one that may still come is remembered as long as the backend is the same', async () => {
+		let inTime = false;
+		const registry = new CancelRegistry({ send: () => Promise.resolve(inTime) });
+		const handle = registry.register(7, 4);
+		handle.point(fake(1));
+		await registry.cancel(7, handle.key);
+		inTime = true;
+		await registry.cancel(7, handle.key);
+		expect(await handle.cancelled).toBe(false);
+		handle.point(fake(2));
+		expect(handle.cancelled).toBe(null);
+		await registry.cancel(7, handle.key);
+		expect(await handle.cancelled).toBe(true);
 	});
 
 	// Servers of protocol 3.2, and what stands in front of servers, have keys of 4 to 256 bytes.

@@ -49,6 +49,8 @@ export interface TestGatewayOptions {
 	readonly pooled?: Partial<TransactionPoolOptions> & Partial<PoolingRules>;
 	/** In transaction mode LISTEN goes by a listener that is shared. */
 	readonly hears?: Partial<SharedListenerOptions>;
+	/** How cancel requests are sent. */
+	readonly cancels?: ConstructorParameters<typeof CancelRegistry>[0];
 	/** Asked each time: true once the policy allows nothing any more. */
 	readonly withdrawn?: () => boolean;
 	/** A login that answers these steps, one for each call. */
@@ -117,7 +119,7 @@ export async function startTestGateway(database: TestDatabase, options: TestGate
 		pipeline,
 		audit: pipeline,
 		passedRows: new WeakMap(),
-		cancels: new CancelRegistry(),
+		cancels: new CancelRegistry(options.cancels),
 		admission: new Admission(options.admission ?? { perUser: () => 0, perDatabase: () => 0 }),
 		lookEveryMs: lookEveryMs(timesOf({ ...defaultSessionLimits, ...options.limits })),
 		...(options.console === undefined ? {} : { console: options.console }),

@@ -474,6 +474,23 @@ describe('a cancel request', () => {
 		}
 		await Promise.all([one.end(), two.end()]);
 	});
+
+	// The server has it, and has not closed the connection that it came by: it may signal the backend at any time.
+	it.each([
+		['is over', true],
+		['may still come', false],
+	])('that %s: the neighbour has the same backend: %s', async (_state, dealtWith) => {
+		await start({}, 1, { cancels: { send: () => Promise.resolve(dealtWith) } });
+		const [one, two] = [await connected(), await connected()];
+		const pidOf = async (client: pg.Client): Promise<unknown> =>
+			(await client.query<{ pid: number }>('select pg_backend_pid() as pid')).rows[0]?.pid;
+		await one.query('begin');
+		const pid = await pidOf(one);
+		await cancel(keyOf(one));
+		await one.query('commit');
+		expect((await pidOf(two)) === pid).toBe(dealtWith);
+		await Promise.all([one.end(), two.end()]);
+	});
 });
 
 describe('a host that takes connections and says nothing', () => {
