@@ -23,6 +23,8 @@ export interface DatabaseView {
 	/** Role that the gateway signs in with. */
 	readonly role: string;
 	readonly poolMode: string;
+	/** Server connections at a time, over all workers, as configured. */
+	readonly poolSize: number;
 	/** 0: as many as there is room for. */
 	readonly sessionsMax: number;
 	readonly gate: Gate;

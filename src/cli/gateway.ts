@@ -304,7 +304,19 @@ function databaseViews({ config, clusters }: ServedDatabase): DatabaseView[] {
 		const { name, host, port, dbname, user: role, pool, limits } = shards[index]?.database ?? config;
 		const { sessionsMax } = limits;
 		const behind = { gate, listeners, catalog };
-		return { name, shard, host, port, cluster, dbname, role, poolMode: pool.mode, sessionsMax, ...behind };
+		return {
+			name,
+			shard,
+			host,
+			port,
+			cluster,
+			dbname,
+			role,
+			poolMode: pool.mode,
+			poolSize: pool.size,
+			sessionsMax,
+			...behind,
+		};
 	});
 }
 

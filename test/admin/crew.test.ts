@@ -269,7 +269,7 @@ describe('tables of several workers', () => {
 		for (const hand of hands) {
 			expect(await show(hand, 'SHOW POOLS')).toMatchObject([{ database: 'shop', user: 'gateway', cl_active: 2 }]);
 			expect(await show(hand, 'SHOW DATABASES')).toMatchObject([
-				{ name: 'shop', pool_size: 4, current_client_connections: 2, max_client_connections: 0, paused: 0 },
+				{ name: 'shop', pool_size: 2, current_client_connections: 2, max_client_connections: 0, paused: 0 },
 			]);
 			expect(await show(hand, 'SHOW CLIENTS')).toMatchObject([
 				{ id: 's1', worker: 1 },

@@ -145,6 +145,7 @@ export function testView(options: ViewOptions = {}): GatewayView {
 			dbname: name,
 			role: 'gateway',
 			poolMode: 'session',
+			poolSize: 2,
 			listeners: options.listeners ?? [],
 			sessionsMax: 0,
 			gate: new Gate(new EasyPool(), { database: name, waitMs: 1_000, waitersMax: 10 }),

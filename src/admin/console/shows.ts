@@ -126,9 +126,9 @@ function sessionsOf(view: GatewayView, name: string): LiveSession[] {
 }
 
 function databaseRow(view: GatewayView, database: DatabaseView): readonly Value[] {
-	const { name, port, dbname, role, poolMode, sessionsMax, gate, cluster } = database;
+	const { name, port, dbname, role, poolMode, poolSize, sessionsMax, gate, cluster } = database;
 	const host = cluster === null ? database.host : cluster.hosts.map((one) => one.host).join(',');
-	const { size, leased, connecting } = gate.stats;
+	const { leased, connecting } = gate.stats;
 	const clients = sessionsOf(view, name).length;
 	const state = [gate.paused ? 1 : 0, gate.disabled ? 1 : 0];
 	return [
@@ -137,7 +137,7 @@ function databaseRow(view: GatewayView, database: DatabaseView): readonly Value[
 		port,
 		dbname,
 		role,
-		size,
+		poolSize,
 		poolMode,
 		sessionsMax,
 		leased + connecting,

@@ -39,7 +39,7 @@ const joinings: Readonly<Record<ShowName, Joining>> = {
 	workers: { how: 'all' },
 	clients: { how: 'each' },
 	servers: { how: 'each' },
-	databases: join('name', 'pool_size current_connections current_client_connections', 'paused disabled'),
+	databases: join('name', 'current_connections current_client_connections', 'pool_size paused disabled'),
 	// Workers ask by themselves: what they do not agree about are two rows.
 	hosts: join('database shard host port state', 'connections', 'used'),
 	pools: join(
