@@ -248,8 +248,7 @@ test('a worker that hangs gets no connections, and is replaced; what it had not 
 	await withOther(
 		'hanging',
 		(config) => {
-			config['limits'] = { workerPatienceMs: 8_000 };
-			config['admin'] = { host: '127.0.0.1', port: 0 };
+			config['limits'] = { workerPatienceMs: 6_000 };
 		},
 		async (other) => {
 			await other.listening;
@@ -258,12 +257,10 @@ test('a worker that hangs gets no connections, and is replaced; what it had not 
 			// It does not show yet, so one of these is on its way to it.
 			const early = [1, 2, 3].map(() => connect(other.port));
 			const silent = 'worker does not answer: it gets no new connections';
-			await vi.waitFor(() => expect(other.lines(silent)).toMatchObject([{ worker: 1, pid: one }]), patience);
+			const told = (): unknown[] => other.lines(silent).filter(({ pid }) => pid === one);
+			await vi.waitFor(() => expect(told()).toHaveLength(1), patience);
 			const later = [await connect(other.port), await connect(other.port)];
-			const ready = await fetch(`http://127.0.0.1:${other.adminPort}/readyz`);
-			expect(await ready.json()).toMatchObject({ silent: ['worker 1'] });
 			const killed = 'worker does not answer: it is killed, and started again';
-			expect(other.lines(killed)).toEqual([]);
 			await vi.waitFor(() => expect(other.lines(killed)).toMatchObject([{ worker: 1, pid: one }]), patience);
 			const all = [...later, ...(await Promise.all(early))];
 			await vi.waitFor(() => expect(other.workers().get(1)).not.toBe(one), patience);
