@@ -76,4 +76,9 @@ place of losing it or leaving it to others. So there is no \`server_reset_query\
 has changed waits for a restart, and is named. \`PAUSE\`, another \`host\`, \`RELOAD\` and \`RESUME\` move a database in transaction mode as
 you know it, with no client connecting again ([high-availability.md](high-availability.md#moving-a-database)); one in session mode
 ends its idle sessions with a reason, in place of keeping them on the old server. A restart drains first (SIGTERM).
+
+**Scripts around PAUSE** go on working: it is answered when no server connection is in use. What is different: it is given up with an
+error after \`limits.drainTimeoutMs\` (20 s), and nothing is paused then; \`PAUSE ... NOWAIT\` does not wait. For \`RECONNECT\` there is
+\`PAUSE\` and \`RESUME\`, for \`SUSPEND\` and the online restart a rolling one (SIGUSR2) or two gateways behind a balancer; a database
+that is killed is paused until \`RESUME\`, as you know it.
 `;
