@@ -118,21 +118,6 @@ const races: readonly Race[] = [
 		undo: 'drop table lab.homes; drop type lab.seat, lab.place; drop function if exists lab.lane(text)',
 	},
 	{
-		name: 'a function of a text by the name of a column that is gone, of a function in FROM',
-		text: `${WAIT}; select p.lane from lab.allowed() p`,
-		before: `create type lab.place as (lane text, zip text); drop function lab.allowed();
-			create function lab.allowed() returns lab.place language sql as $$ select row('x', 'y')::lab.place $$`,
-		made: [
-			'drop function lab.allowed()',
-			'alter type lab.place rename attribute lane to other',
-			"create function lab.allowed() returns text language sql as $$ select 'x'::text $$",
-			tells('lane(text)'),
-		],
-		apart: true,
-		undo: `drop function if exists lab.allowed(); drop type lab.place; drop function if exists lab.lane(text);
-			create function lab.allowed() returns text language sql as $$ select 'x'::text $$`,
-	},
-	{
 		name: 'a function that takes anything, in the notation of a column',
 		text: `${WAIT}; select p.zzz from lab.people p`,
 		made: [tells('zzz(anyelement)')],
