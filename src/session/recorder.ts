@@ -1,7 +1,8 @@
 /** Puts statements on record before they may go: one record for each, and the run that they begin. */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { AuditParameter, StatementRecord } from '../audit/event.ts';
 import { GatewayError } from '../errors.ts';
-import type { AuditReceipt, Decision } from '../stages.ts';
+import type { AuditReceipt, Decision, StatementDecision } from '../stages.ts';
 import type { Bind } from '../wire/frontend.ts';
 import type { Conversation } from './conversation.ts';
 import type { Prepared } from './prepared.ts';
@@ -10,6 +11,9 @@ import { Run } from './run.ts';
 /** What is the same for all statements of a recording. */
 export type Protocol = StatementRecord['protocol'];
 export type Phase = StatementRecord['phase'];
+
+/** Statements of one text that are handed to the log before others are served. */
+const AT_ONCE_MAX = 500;
 
 /**
  * Records every statement of the decision and answers the run at once. `go` gets the last receipt when all are written.
@@ -43,7 +47,7 @@ export function record(
 	const { transaction, info: session, services, place: backend } = conversation;
 	const { policyRevision } = conversation;
 	const text = decision.sql;
-	for (const statement of statements) {
+	const accept = (statement: StatementDecision): void => {
 		conversation.statement += 1;
 		const number = conversation.statement;
 		const told = {
@@ -58,8 +62,21 @@ export function record(
 			text,
 		};
 		services.pipeline.accept(parameters === undefined ? told : withParameters(told, parameters), done);
-	}
+	};
+	if (statements.length <= AT_ONCE_MAX) for (const statement of statements) accept(statement);
+	else conversation.wait(inParts(statements, accept));
 	return run;
+}
+
+/** The session's next message waits until all are handed over, so that its records come behind these. */
+async function inParts(
+	statements: readonly StatementDecision[],
+	accept: (statement: StatementDecision) => void,
+): Promise<void> {
+	for (let at = 0; at < statements.length; at += AT_ONCE_MAX) {
+		if (at > 0) await nextTurn();
+		for (const statement of statements.slice(at, at + AT_ONCE_MAX)) accept(statement);
+	}
 }
 
 function withParameters(record: StatementRecord, parameters: readonly AuditParameter[]): StatementRecord {
