@@ -69,9 +69,8 @@ const manners: readonly Manner[] = [
 
 /** What stands between the values of statements and outcomes. */
 const piece = {
-	uid: Buffer.from(',"uid":"'),
-	correlation: Buffer.from('","correlation_uid":"'),
 	transaction: Buffer.from('"transaction":'),
+	nextTransaction: Buffer.from(',"transaction":'),
 	statement: Buffer.from(',"statement":'),
 	manner: pieces(manners, (manner) => {
 		const [protocol, phase] = manner.split(' ');
@@ -79,20 +78,22 @@ const piece = {
 	}),
 	status: pieces(endings, (how) => `,"severity_id":1,"status_id":${outcomeStatus[how]}`),
 	duration: Buffer.from(',"duration":'),
-	ended: pieces(endings, (how) => `,"ended":"${how}"`),
-	tag: Buffer.from(',"tag":'),
+	statusAndDuration: pieces(endings, (how) => `,"severity_id":1,"status_id":${outcomeStatus[how]},"duration":`),
 	rows: Buffer.from(',"rows":'),
 	bytes: Buffer.from(',"bytes":'),
 	durationUs: Buffer.from(',"duration_us":'),
-	comma: Buffer.from(','),
 	end: Buffer.from('}}'),
 } as const;
 
-function place(to: Batch, record: StatementRecord): void {
-	to.piece(piece.transaction);
+function place(to: Batch, record: StatementRecord, before: Buffer): void {
+	to.piece(before);
 	to.number(record.transaction);
 	to.piece(piece.statement);
 	to.number(record.statement);
+}
+
+function endedText(how: How, tag: string | null): string {
+	return `,"ended":"${how}"${tag === null ? '' : `,"tag":${toJson(tag)}`}`;
 }
 
 /** Makes the lines of one log. A line ends without a line feed; numbers are those of the tree's leaves. */
@@ -101,19 +102,23 @@ export class Lines {
 	readonly #sessions = new SessionPartsCache();
 	readonly #decisions: DecisionPartsCache;
 	readonly #heads = new Map<EventCode, Buffer>();
-	readonly #logId: Buffer;
+	/** The members that a uid stands in, up to its number. */
+	readonly #uid: Buffer;
+	readonly #correlation: Buffer;
 	#timeMs = Number.NaN;
 	#time = Buffer.alloc(0);
-	/** The tag that came last, and its JSON text: of many statements it is the same. */
-	#tag = '';
-	#tagText = Buffer.from('""');
+	/** How the last one ended, and what is written of that: of many statements it is the same. */
+	#how: How = 'success';
+	#tag: string | null = null;
+	#ended = Buffer.from(endedText('success', null));
 	#revision: string | null = null;
 	#policy = Buffer.alloc(0);
 
 	constructor(options: LinesOptions) {
 		this.#options = options;
 		this.#decisions = new DecisionPartsCache(options.limits);
-		this.#logId = Buffer.from(`${options.logId}-`);
+		this.#uid = Buffer.from(`,"uid":"${options.logId}-`);
+		this.#correlation = Buffer.from(`","correlation_uid":"${options.logId}-`);
 	}
 
 	/** Writes the line of a statement. `parameters`: what `parameters` below made of them. */
@@ -125,8 +130,7 @@ export class Lines {
 		to.piece(this.#policyPart(record.policyRevision));
 		this.#sessions.write(to, record.session, record.backend);
 		decision.unmapped(to);
-		to.piece(piece.comma);
-		place(to, record);
+		place(to, record, piece.nextTransaction);
 		to.piece(piece.manner[`${record.protocol} ${record.phase}`]);
 		if (parameters !== '') to.text(parameters);
 		to.piece(piece.end);
@@ -143,19 +147,20 @@ export class Lines {
 	): void {
 		const { status: how, sqlstate, tag, rows, bytes, durationMs } = outcome;
 		this.#head(to, 'outcome', sequence);
-		to.piece(piece.correlation);
-		to.piece(this.#logId);
+		to.piece(this.#correlation);
 		to.number(of.sequence);
 		this.#timePart(to, timeMs);
-		to.piece(piece.status[how]);
-		if (sqlstate !== null) to.text(`,"status_code":${toJson(sqlstate)}`);
-		to.piece(piece.duration);
+		if (sqlstate === null) to.piece(piece.statusAndDuration[how]);
+		else {
+			to.piece(piece.status[how]);
+			to.text(`,"status_code":${toJson(sqlstate)}`);
+			to.piece(piece.duration);
+		}
 		to.number(Math.round(durationMs));
 		to.piece(this.#decisions.activity(of.record.decision));
 		to.piece(this.#sessions.of(of.record.session).short);
-		place(to, of.record);
-		to.piece(piece.ended[how]);
-		if (tag !== null) this.#tagPart(to, tag);
+		place(to, of.record, piece.transaction);
+		to.piece(this.#endedPart(how, tag));
 		if (rows !== null) {
 			to.piece(piece.rows);
 			to.number(rows);
@@ -195,8 +200,7 @@ export class Lines {
 	#head(to: Batch, code: EventCode, sequence: number): void {
 		to.piece(this.#headOf(code));
 		to.number(sequence);
-		to.piece(piece.uid);
-		to.piece(this.#logId);
+		to.piece(this.#uid);
 		to.number(sequence);
 	}
 
@@ -209,13 +213,13 @@ export class Lines {
 		to.piece(this.#time);
 	}
 
-	#tagPart(to: Batch, tag: string): void {
-		if (tag !== this.#tag) {
+	#endedPart(how: How, tag: string | null): Buffer {
+		if (how !== this.#how || tag !== this.#tag) {
+			this.#how = how;
 			this.#tag = tag;
-			this.#tagText = Buffer.from(toJson(tag));
+			this.#ended = Buffer.from(endedText(how, tag));
 		}
-		to.piece(piece.tag);
-		to.piece(this.#tagText);
+		return this.#ended;
 	}
 
 	#headOf(code: EventCode): Buffer {
