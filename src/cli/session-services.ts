@@ -176,6 +176,7 @@ function admissionOf(
 	const each: AdmissionLimits = {
 		perUser: (user) => ofUser.get(user) ?? limits.sessionsPerUserMax,
 		perDatabase: (database) => databases.find(database)?.config.limits.sessionsMax ?? 0,
+		all: limits.sessionsMax,
 	};
 	return new Admission(each, elsewhere);
 }

@@ -5,6 +5,8 @@ import { GatewayError } from '../errors.ts';
 export interface AdmissionLimits {
 	readonly perUser: (user: string) => number;
 	readonly perDatabase: (database: string) => number;
+	/** Of all, over all processes; where there is one, whoever takes its connections sees to that. */
+	readonly all?: number;
 }
 
 /** Somebody who asks for a place, and how many there may be; 0: as many as there is room for. */
@@ -13,14 +15,18 @@ export interface Entering {
 	readonly database: string;
 	readonly userMax: number;
 	readonly databaseMax: number;
+	readonly allMax: number;
 }
+
+/** Of what there are as many as there may be. */
+export type Full = 'user' | 'database' | 'all';
 
 /** Sessions of the same gateway in all of its processes. */
 export interface SessionsElsewhere {
 	/** Of all users, in the other processes. */
 	readonly all: number;
 	/** Takes a place. Resolves with what is full, or null: then it is taken. Rejects with FATAL 57P03 when nobody can tell. */
-	enter(entering: Entering): Promise<'user' | 'database' | null>;
+	enter(entering: Entering): Promise<Full | null>;
 	/** Gives back a place that was taken here. */
 	leave(user: string, database: string): void;
 }
@@ -48,10 +54,11 @@ export class Admission {
 	 */
 	async enter(user: string, database: string): Promise<() => void> {
 		const [databaseMax, userMax] = [this.#limits.perDatabase(database), this.#limits.perUser(user)];
-		const entering: Entering = { user, database, userMax, databaseMax };
+		const entering: Entering = { user, database, userMax, databaseMax, allMax: this.#limits.all ?? 0 };
 		const full = this.#elsewhere === null ? this.#fullFor(entering) : await this.#elsewhere.enter(entering);
 		if (full === 'database') throw tooMany('database', database, databaseMax);
 		if (full === 'user') throw tooMany('user', user, userMax);
+		if (full === 'all') throw new GatewayError('53300', 'sorry, too many clients already', { severity: 'FATAL' });
 		this.#users.set(user, (this.#users.get(user) ?? 0) + 1);
 		this.#databases.set(database, (this.#databases.get(database) ?? 0) + 1);
 		let inside = true;
@@ -65,7 +72,7 @@ export class Admission {
 	}
 
 	/** Of this process, which is the only one. */
-	#fullFor({ user, database, userMax, databaseMax }: Entering): 'user' | 'database' | null {
+	#fullFor({ user, database, userMax, databaseMax }: Entering): Full | null {
 		if (isFull(this.#databases.get(database) ?? 0, databaseMax)) return 'database';
 		return isFull(this.#users.get(user) ?? 0, userMax) ? 'user' : null;
 	}

@@ -1,8 +1,8 @@
 /** Sessions of all workers together: a place is taken at the supervisor, and how many there are in all is told by each login and each end. */
 import { GatewayError } from '../../errors.ts';
-import type { Entering, SessionsElsewhere } from '../../session/admission.ts';
+import type { Entering, Full, SessionsElsewhere } from '../../session/admission.ts';
 import type { WorkerBus } from './bus.ts';
-import type { Full, SessionsFromWorker, SessionsToWorker } from './session-book.ts';
+import type { SessionsFromWorker, SessionsToWorker } from './session-book.ts';
 
 /** The way to the supervisor. */
 export interface SessionsLink {

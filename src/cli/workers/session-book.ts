@@ -1,4 +1,5 @@
-/** The supervisor's book of sessions: how many each user and each database has over all workers, so that a last place is given once. */
+/** The supervisor's book of sessions: how many there are, and each user and each database has over all workers, so that a last place is given once. */
+import type { Full } from '../../session/admission.ts';
 
 /** From a worker. */
 export type SessionsFromWorker =
@@ -10,6 +11,8 @@ export type SessionsFromWorker =
 			readonly database: string;
 			readonly userMax: number;
 			readonly databaseMax: number;
+			/** Of all users and databases. */
+			readonly allMax: number;
 	  }
 	/** Somebody who was let in has left. */
 	| { readonly type: 'sessions-leave'; readonly user: string; readonly database: string };
@@ -22,12 +25,11 @@ export interface SessionsToWorker {
 	readonly full: Full | null;
 }
 
-export type Full = 'user' | 'database';
-
 /** Of one worker. */
 interface Tally {
 	readonly users: Map<string, number>;
 	readonly databases: Map<string, number>;
+	all: number;
 }
 
 export class SessionBook {
@@ -55,19 +57,22 @@ export class SessionBook {
 		database,
 		userMax,
 		databaseMax,
+		allMax,
 	}: Extract<SessionsFromWorker, { type: 'sessions-enter' }>): Full | null {
 		const tallies = [...this.#workers.values()];
 		const inDatabase = tallies.reduce((sum, { databases }) => sum + (databases.get(database) ?? 0), 0);
 		if (databaseMax > 0 && inDatabase >= databaseMax) return 'database';
 		const ofUser = tallies.reduce((sum, { users }) => sum + (users.get(user) ?? 0), 0);
-		return userMax > 0 && ofUser >= userMax ? 'user' : null;
+		if (userMax > 0 && ofUser >= userMax) return 'user';
+		return allMax > 0 && tallies.reduce((sum, { all }) => sum + all, 0) >= allMax ? 'all' : null;
 	}
 
 	#count(worker: number, user: string, database: string, by: 1 | -1): void {
-		const tally = this.#workers.get(worker) ?? { users: new Map(), databases: new Map() };
+		const tally = this.#workers.get(worker) ?? { users: new Map(), databases: new Map(), all: 0 };
 		this.#workers.set(worker, tally);
 		add(tally.users, user, by);
 		add(tally.databases, database, by);
+		tally.all += by;
 	}
 }
 

@@ -78,6 +78,15 @@ test('of those that ask for the last place at the same moment, at several worker
 		expect(leaves).toHaveLength(3);
 		for (const leave of leaves) leave();
 	}
+	const some = counts.map((each) => new Admission({ perUser: () => 0, perDatabase: () => 0, all: 5 }, each));
+	const entered = await Promise.allSettled(some.flatMap((house) => [house.enter('ana', 'a'), house.enter('ben', 'b')]));
+	const refused = entered.flatMap((one) => (one.status === 'rejected' ? [one.reason as unknown] : []));
+	expect(refused).toHaveLength(3);
+	expect(refused[0]).toMatchObject({
+		sqlstate: '53300',
+		message: 'sorry, too many clients already',
+		severity: 'FATAL',
+	});
 });
 
 test('sessions of a worker that died count no more, and who comes back hears of those that are there', async () => {
