@@ -39,13 +39,16 @@ function rowText(
 		const value = unequal.has(column.name) ? valueOfGroup(walk, read, node, column.name, text) : text;
 		return { name: column.name, value };
 	});
-	const typed = castToRow(walk, item, read, `ROW(${values.map(({ value }) => value).join(', ')})`);
-	if (typed !== undefined) return typed;
+	const isNullable = item.nullable === true;
+	const plain = unequal.size > 0 || isNullable ? undefined : castToRow(walk, read, name);
+	if (plain !== undefined) return plain;
 	const list = values.map((column) => `${column.value} AS ${quoteIdentifier(column.name)}`).join(', ');
 	const key = read.relation.columns.find(({ attnum }) => attnum === read.relation.primaryKey[0])?.name ?? '';
 	const shown = item.columns?.find((column) => column.origin === key)?.name ?? key;
 	// Where an outer join has no row there is no key either.
-	const where = item.nullable === true ? ` WHERE ${name}.${quoteIdentifier(shown)} IS NOT NULL` : '';
+	const where = isNullable ? ` WHERE ${name}.${quoteIdentifier(shown)} IS NOT NULL` : '';
+	const typed = castToRow(walk, read, `ROW(${values.map(({ value }) => value).join(', ')})`);
+	if (typed !== undefined) return `(SELECT ${typed} AS ${name}${where})`;
 	return `(SELECT "_r" AS ${name} FROM (SELECT ${list}) AS "_r"${where})`;
 }
 

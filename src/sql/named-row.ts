@@ -11,14 +11,17 @@ export function nameRow(walk: Walk, node: ColumnRef, item: RangeItem): void {
 	const read = walk.reads.get(item);
 	const extent = read === undefined ? undefined : extentOf(walk, node);
 	if (read === undefined || extent === undefined) return;
-	const text = castToRow(walk, item, read, extent.text);
-	if (text !== undefined) walk.edits.replace(extent.start, extent.end, text);
+	const cast = castToRow(walk, read, extent.text);
+	if (cast === undefined) return;
+	// Where an outer join has no row, the cast would make a row of nulls.
+	const orNull = `(CASE WHEN ${extent.text} IS NOT DISTINCT FROM NULL THEN NULL ELSE ${cast} END)`;
+	walk.edits.replace(extent.start, extent.end, item.nullable === true ? orNull : cast);
 }
 
-/** A row as one of its relation's type; undefined with hidden columns, which leave too few fields, and where it may be null and would become a row of nulls. */
-export function castToRow(walk: Walk, item: RangeItem, read: PendingRead, row: string): string | undefined {
+/** A row as one of its relation's type; undefined with hidden columns, which leave too few fields. */
+export function castToRow(walk: Walk, read: PendingRead, row: string): string | undefined {
 	const isWhole = read.protection.columns.every(({ state }) => state === 'plain' || state === 'masked');
-	if (!isWhole || item.nullable === true || !fits(walk, read)) return undefined;
+	if (!isWhole || !fits(walk, read)) return undefined;
 	return `CAST(${row} AS ${qualified(read.relation.schema, read.relation.name)})`;
 }
 

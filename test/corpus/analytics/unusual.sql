@@ -277,6 +277,12 @@ select e, count(*) from hr.employees e group by e order by e limit 3;
 select distinct e from hr.employees e order by e limit 1;
 select count(m), count(*), count(*) filter (where m is null) from hr.employees e left join hr.employees m on m.id = e.manager_id;
 select row_to_json(m) from hr.employees e left join hr.employees m on m.id = e.manager_id order by e.id limit 5;
+select coalesce(m, e), (coalesce(m, e)).name, m, m is null, row_to_json(m) from hr.employees e left join hr.employees m on m.id = e.manager_id order by e.id limit 6;
+select case when e.id > 5 then m else e end, array[e, m]::text from hr.employees e left join hr.employees m on m.id = e.manager_id order by e.id limit 7;
+select e from hr.employees e where id < 3 union all select m from hr.employees e left join hr.employees m on m.id = e.manager_id where e.id < 6;
+select m, count(*) from hr.employees e left join hr.employees m on m.id = e.manager_id group by m order by m;
+select m.id, m, (m).name, row_to_json(m), count(*) from hr.employees e full join hr.employees m on m.id = e.manager_id group by m.id, m order by 1 nulls first limit 3;
+select e, count(*) from hr.employees e group by e.id order by e.id limit 2;
 select e in (select f from hr.employees f where f.id < 3) from hr.employees e order by e.id limit 4;
 select lag(e) over (order by e.id) from hr.employees e limit 2;
 select (t).lines, t::text from sales.order_totals t order by t.id limit 1;
@@ -288,3 +294,7 @@ select c.id, to_jsonb(c), count(*) filter (where o.total > 5) from crm.customers
 select m.id, m, row_to_json(m), count(*) from hr.employees e left join hr.employees m on m.id = e.manager_id group by m.id order by 1 nulls first limit 3;
 select c.id, (select row_to_json(c)), (select max(x.id) from sales.orders x where x.customer_id = c.id) from crm.customers c group by c.id order by 1 limit 1;
 select json_agg(c), c.id from crm.customers c group by c.id order by 2 limit 1;
+
+set search_path = crm, "sales"; select count(*) from customers c join orders o on o.customer_id = c.id where email like 'c%'; reset search_path
+
+select pg_catalog.set_config('search_path', '', false); select email from crm.customers where id = 1; reset search_path
