@@ -104,13 +104,21 @@ const USERS_CODE = `
 		union
 		select d.objid from pg_depend d join pg_type y on y.oid = d.objid and y.typtype = 'd'
 		where d.classid = 'pg_type'::regclass and d.refclassid = 'pg_proc'::regclass
+		union
+		select k.contypid from pg_constraint k join pg_depend d on d.classid = 'pg_constraint'::regclass and d.objid = k.oid
+		where k.contypid >= ${FIRST_NORMAL_OID} and d.refclassid in ('pg_proc'::regclass, 'pg_operator'::regclass)
 	), ${WITH_DOMAINS}, ${ACTIONS}, code as (
 		select t.tgrelid as rel, false as on_read, false as copied from pg_trigger t
 		where not t.tgisinternal and t.tgenabled <> 'D' and (t.tgfoid >= ${FIRST_NORMAL_OID} or t.tgqual is not null)
 		union
-		select v.rel, v.on_read, v.copied and not exists (
+		select v.rel, v.on_read, v.copied and d.refclassid <> 'pg_type'::regclass and not exists (
 			select from pg_depend e where e.classid = d.refclassid and e.objid = d.refobjid and e.deptype = 'e'
-		) from pg_depend d, lateral (
+		) from (
+			select * from pg_depend p where p.refclassid in ('pg_proc'::regclass, 'pg_operator'::regclass)
+			union all
+			select p.* from unnest(array(select type from made)) t
+			join pg_depend p on p.refclassid = 'pg_type'::regclass and p.refobjid = t
+		) d, lateral (
 			select k.conrelid as rel, false as on_read, true as copied from pg_constraint k
 			where d.classid = 'pg_constraint'::regclass and k.oid = d.objid and k.conrelid <> 0
 			union all
@@ -131,7 +139,6 @@ const USERS_CODE = `
 			union all
 			select p.polrelid, true, false from pg_policy p where d.classid = 'pg_policy'::regclass and p.oid = d.objid
 		) v
-		where d.refclassid in ('pg_proc'::regclass, 'pg_operator'::regclass)
 		union
 		select a.attrelid, false, false from pg_attribute a where a.atttypid = any (array(select type from made))
 		union

@@ -50,6 +50,10 @@ const setup = `
 	create table keyed (id serial references parent on delete cascade);
 	create domain setting_default as text default set_config('a.b', 'c', false);
 	create table with_default (a int, b setting_default);
+	create view setting_view as select 1::setting_too as a;
+	create view checking_view as select array[1]::checked_int[] as a;
+	create table defaulting (a int, b int default (1::setting_int)::int);
+	create table checking (a int check ((a::checked_int)::int > 0));
 	create domain calling_default as bool default check_it(1);
 	create table with_call (a int, b calling_default);
 	create table triggered (a tsvector, b text);
@@ -149,6 +153,11 @@ describe('what a statement leaves', () => {
 		{ sql: 'delete from grandparent', want: ['sequence'] },
 		{ sql: 'insert into random_id default values', want: [] },
 		{ sql: 'insert into with_default (a) values (1)', want: ['code'] },
+		{ sql: 'select * from setting_view', want: ['code', 'unknown'] },
+		{ sql: 'select * from checking_view', want: ['code'] },
+		{ sql: 'insert into defaulting (a) values (1)', want: ['code'] },
+		{ sql: 'select * from defaulting', want: [] },
+		{ sql: 'insert into checking values (1)', want: ['code'] },
 		{ sql: 'insert into with_call (a) values (1)', want: ['code'] },
 		{ sql: 'insert into triggered (b) values (1)', want: ['code'] },
 		{ sql: 'create table v (like setting including all)', want: ['temporary', 'code'] },
