@@ -127,7 +127,8 @@ function baseOf(walk: Walk, view: Relation): Base | undefined {
 	if (view.kind !== 'view') return undefined;
 	const parsed = parse(view.definition ?? '', { ...defaultSqlLimits, statementsMax: 1 });
 	const query = as(parsed.statements[0]?.node, 'SelectStmt');
-	const from = query?.fromClause ?? [];
+	// With a WITH clause the server writes through none, and the name in FROM may be the clause's.
+	const from = query?.withClause === undefined ? (query?.fromClause ?? []) : [];
 	const range = from.length === 1 ? as(from[0], 'RangeVar') : undefined;
 	const schema = range?.schemaname ?? walk.context.tempSchema ?? 'pg_catalog';
 	const relation = range === undefined ? undefined : walk.context.catalog.relation(schema, range.relname ?? '');

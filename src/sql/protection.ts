@@ -26,6 +26,8 @@ export interface RowFilter {
 	readonly columns: readonly string[];
 	/** It can't be asked of a row that is just being written. */
 	readonly readOnly: boolean;
+	/** It holds for rows of one child, to which an update may move a row. Missing: for all rows. */
+	readonly ofChild?: boolean;
 	readonly render: (qualifier: string) => string;
 }
 
@@ -84,13 +86,30 @@ export function protectionOf(catalog: CatalogSnapshot, access: Access, relation:
 
 function findProtection(catalog: CatalogSnapshot, access: Access, relation: Relation, only: boolean): Protection {
 	const ancestors = related(catalog, relation, 'parents');
-	const descendants = only ? [] : related(catalog, relation, 'children');
+	const children = only ? [] : related(catalog, relation, 'children');
+	const isDenied = ({ schema, name }: Relation): boolean => access.onRelation(schema, name, 'select').denied;
+	const left = children.filter(isDenied);
+	const without = new Set(left.flatMap((child) => [child, ...related(catalog, child, 'children')]));
+	const descendants = children.filter((child) => !without.has(child));
 	const via: string[] = [];
 	const columns = relation.columns.map((column) =>
 		columnProtection(access, relation, column, ancestors, descendants, via),
 	);
 	const filters = filtersFor(catalog, access, relation, ancestors, descendants, via);
-	return make(columns, filters, [...new Set(via)]);
+	return make(columns, [...filters, ...left.map((child) => absence(catalog, access, child))], [...new Set(via)]);
+}
+
+/** Rows of a child that may not be read at all are left out of its parent. */
+function absence(catalog: CatalogSnapshot, access: Access, child: Relation): RowFilter {
+	const { rules } = access.onRelation(child.schema, child.name, 'select');
+	const render = (qualifier: string): string => `(${isElsewhere(catalog, child, qualifier)})`;
+	return { name: `not ${child.schema}.${child.name}`, rules, columns: [], readOnly: false, ofChild: true, render };
+}
+
+/** SQL: the row is in another relation than the child and those that belong to it. */
+function isElsewhere(catalog: CatalogSnapshot, child: Relation, qualifier: string): string {
+	const oids = [child, ...related(catalog, child, 'children')].map((one) => `${one.oid}`).join(', ');
+	return `${qualifier}.tableoid::pg_catalog.int8 OPERATOR(pg_catalog.<>) ALL (ARRAY[${oids}]::pg_catalog.int8[])`;
 }
 
 function make(columns: readonly ColumnProtection[], filters: readonly RowFilter[], via: readonly string[]): Protection {
@@ -184,8 +203,9 @@ function filtersFor(
 	const own = access.filtersOf(relation.schema, relation.name);
 	const filters = own.filters.map((filter) => rowFilter(relation, filter));
 	const seen = new Set(own.filters.map((filter) => filter.name));
-	if (own.protectionNamed) return filters;
-	for (const ancestor of ancestors) {
+	// Lifted by a rule that names it: what its children keep to themselves is lifted with it.
+	if (own.protectionNamed && filters.length === 0) return filters;
+	for (const ancestor of own.protectionNamed ? [] : ancestors) {
 		for (const filter of access.filtersOf(ancestor.schema, ancestor.name).filters) {
 			if (seen.has(filter.name)) continue;
 			seen.add(filter.name);
@@ -216,17 +236,16 @@ function childFilter(
 	filter: BoundExpression,
 	child: Relation,
 ): RowFilter {
-	const oids = [child, ...related(catalog, child, 'children')].map((one) => `${one.oid}`).join(', ');
 	const known = filter.columns.every((name) => relation.columns.some((column) => column.name === name));
 	const render = (qualifier: string): string => {
-		const elsewhere = `${qualifier}.tableoid::pg_catalog.int8 OPERATOR(pg_catalog.<>) ALL (ARRAY[${oids}]::pg_catalog.int8[])`;
+		const elsewhere = isElsewhere(catalog, child, qualifier);
 		if (known) return `(${elsewhere} OR ${filter.render({ column: columnFinder(relation, qualifier, filter.rule) })})`;
 		// The filter names a column that only the child has: the row is looked at there.
 		const condition = filter.render({ column: columnFinder(child, CHILD, filter.rule) });
 		const same = `${CHILD}.tableoid OPERATOR(pg_catalog.=) ${qualifier}.tableoid AND ${CHILD}.ctid OPERATOR(pg_catalog.=) ${qualifier}.ctid`;
 		return `(${elsewhere} OR EXISTS (SELECT FROM ${qualified(child.schema, child.name)} AS ${CHILD} WHERE ${same} AND ${condition}))`;
 	};
-	return { name: filter.name, rules: [filter.rule], columns: filter.columns, readOnly: !known, render };
+	return { name: filter.name, rules: [filter.rule], columns: filter.columns, readOnly: !known, ofChild: true, render };
 }
 
 /** The name of the child's row in a filter that is looked up in the child. */

@@ -142,7 +142,9 @@ export function update(walk: Walk, statement: UpdateStmt, parent: Scope | null, 
 	const filtered = new Set(target.protection.filters.flatMap((filter) => filter.columns));
 	const moves =
 		target.protection.filters.length > 0 &&
-		(target.relation.hasTriggers || written.some(({ name }) => filtered.has(name)));
+		(target.relation.hasTriggers ||
+			written.some(({ name }) => filtered.has(name)) ||
+			target.protection.filters.some(({ ofChild }) => ofChild === true));
 	return returning(walk, statement.returningClause, rows, target, moves, nested);
 }
 

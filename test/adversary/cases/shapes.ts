@@ -1,5 +1,5 @@
 /** Attacks by the shape of a table: what is computed from a protected column, and writes to a part of what a rule forbids to write. */
-import { type AttackCase, attacks } from '../case.ts';
+import { type AttackCase, attacks, probes } from '../case.ts';
 
 const computed = attacks('reading', 'masked', {
 	'a stored column computed from a masked one': 'select id, shout from app.badges',
@@ -20,6 +20,24 @@ const domains = attacks(
 	},
 	{ bare: 'it is no secret there that matters: the rows have to come at all' },
 );
+
+const parents = attacks('reading', 'masked', {
+	'rows of a partition that is denied, through its parent': 'select * from app.shelves',
+	'rows of a partition that is denied, through a view': 'select * from app.shelves_v',
+	'rows of a partition that is denied, through COPY of its parent': 'copy (select * from app.shelves) to stdout',
+	'rows that a child hides, through a parent with a filter of its own': 'select * from app.crates',
+});
+
+const counted = probes('barriers', {
+	'rows of a partition that is denied, counted through a view': {
+		guesses: ({ other }) => ({ right: other.account.memo, wrong: 'x'.repeat(other.account.memo.length) }),
+		sql: (guess) => `select count(*) from app.shelves_v where id > 0 and line = '${guess}'`,
+	},
+	'the number of rows of a partition that is denied': {
+		guesses: () => ({ right: '1', wrong: '3' }),
+		sql: (guess) => `select count(*) > ${guess} from app.shelves_v`,
+	},
+});
 
 const writes = attacks(
 	'writing',
@@ -52,4 +70,4 @@ const writes = attacks(
 	{ as: 'wes', transaction: false, protocols: ['simple', 'extended'] },
 );
 
-export const shapes: readonly AttackCase[] = [...computed, ...domains, ...writes];
+export const shapes: readonly AttackCase[] = [...computed, ...domains, ...parents, ...counted, ...writes];
