@@ -121,5 +121,5 @@ test(
 		const report = await verifyLog(join(world.folder, 'audit-killed'));
 		expect(report).toMatchObject({ ok: true, findings: [], segments: kills + 1 });
 	},
-	20_000 + kills * 10_000,
+	60_000 + kills * 30_000,
 );
