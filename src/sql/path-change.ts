@@ -1,6 +1,8 @@
 /** Texts of several statements of which an earlier one changes what the names of a later one mean: they are refused. */
+import type { Node } from '@pgsql/types';
 import { GatewayError } from '../errors.ts';
 import type { Decision, StatementDecision } from '../stages.ts';
+import { as, type NodeOf } from './nodes.ts';
 import type { Parsed } from './parse.ts';
 import { isUnguardedText } from './unrestricted.ts';
 import type { AnalysisContext } from './walk.ts';
@@ -12,12 +14,51 @@ export function pathChange(parsed: Parsed, inputs: AnalysisContext): GatewayErro
 	const mayCall = /set_config|u&"/i.test(parsed.source.sql);
 	const lastNaming = parsed.statements.findLastIndex(({ node }) => !('TransactionStmt' in node));
 	const changing = parsed.statements.find(({ node }, i) => {
+		if (pathSet(node) !== undefined) return false;
 		// A rollback may undo a SET of search_path; more transaction control after it names nothing.
 		if ('TransactionStmt' in node) return i < lastNaming && node.TransactionStmt.kind?.includes('ROLLBACK') === true;
 		return i < parsed.statements.length - 1 && changesNames(node, mayCall);
 	});
 	if (changing === undefined) return undefined;
 	return mayChangePath({ position: parsed.source.position(changing.start) });
+}
+
+/** Longest name in bytes; the server cuts what is longer. */
+const NAME_BYTES_MAX = 63;
+
+/**
+ * The search_path of the statements after this one, where it says so in so many words and to the end of the session: SET with
+ * constants, or the set_config('search_path', '', false) that dumps begin with.
+ */
+export function pathSet(node: Node): readonly string[] | undefined {
+	const set = as(node, 'VariableSetStmt');
+	if (set?.kind === 'VAR_SET_VALUE' && set.name === 'search_path' && set.is_local !== true) {
+		const names = (set.args ?? []).map((arg) => as(arg, 'A_Const')?.sval?.sval);
+		const isPlain = (name: string | undefined): name is string =>
+			name !== undefined && Buffer.byteLength(name) <= NAME_BYTES_MAX;
+		return names.every(isPlain) ? names : undefined;
+	}
+	return isEmptying(as(node, 'SelectStmt')) ? [] : undefined;
+}
+
+/** What the tree says of a call with nothing but arguments. */
+const PLAIN_CALL: ReadonlySet<string> = new Set(['funcname', 'args', 'funcformat', 'location']);
+
+/** `select pg_catalog.set_config('search_path', '', false)` and nothing else. */
+function isEmptying(select: NodeOf<'SelectStmt'> | undefined): boolean {
+	const { targetList, op, limitOption, ...more } = select ?? {};
+	const target = as(targetList?.[0], 'ResTarget');
+	if (targetList?.length !== 1 || Object.keys(more).length > 0 || op !== 'SETOP_NONE') return false;
+	if (limitOption !== 'LIMIT_OPTION_DEFAULT') return false;
+	const call = as(target?.val, 'FuncCall');
+	const { args } = call ?? {};
+	if (args?.length !== 3 || Object.keys(call ?? {}).some((key) => !PLAIN_CALL.has(key))) return false;
+	const words = (call?.funcname ?? []).map((part) => as(part, 'String')?.sval);
+	const [name, value, local] = args.map((arg) => as(arg, 'A_Const'));
+	const isCall = words.join('.') === 'pg_catalog.set_config' && name?.sval?.sval === 'search_path';
+	// An empty string and false are left out of the tree.
+	const isEmpty = value?.sval !== undefined && (value.sval.sval ?? '') === '';
+	return isCall && isEmpty && local?.boolval !== undefined && local.boolval.boolval !== true;
 }
 
 /** SET search_path, set_config, ROLLBACK (which may undo one), DISCARD, RESET ALL, and code that may do so. */

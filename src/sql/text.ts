@@ -5,7 +5,7 @@ import type { Edit, StatementDecision } from '../stages.ts';
 import { type Analysis, analyse } from './analyse.ts';
 import type { RelationName } from './names.ts';
 import { type Parsed, parse, type SqlLimits } from './parse.ts';
-import { pathChange } from './path-change.ts';
+import { pathChange, pathSet } from './path-change.ts';
 import type { AnalysisContext } from './walk.ts';
 
 /** What was found of a whole text. */
@@ -62,6 +62,8 @@ export function* analysing({ inputs, parsed }: BegunText): Generator<Analysis> {
 	for (const statement of parsed.statements) {
 		const analysis = analyse(known, parsed.source, statement);
 		yield analysis;
+		const searchPath = pathSet(statement.node);
+		if (searchPath !== undefined) known = { ...known, searchPath };
 		const { made, madeRoutine, gone } = analysis;
 		if (made !== undefined || madeRoutine !== undefined || gone.length > 0) {
 			const tempSchema = made?.temporary === true ? made.schema : known.tempSchema;

@@ -98,6 +98,42 @@ describe('a text that', () => {
 			want: '42501 a statement that may change search_path has to be sent by itself, before those that it is meant for',
 		},
 		{
+			name: 'sets search_path to constants and names what is there',
+			sql: "set search_path = other, hr; select note from people; set search_path to 'hr'; select ssn from people where id = 1",
+			want: [['XXX-XX-1001']],
+		},
+		{
+			name: 'empties search_path as a dump does, and makes a table by its whole name',
+			sql: "select pg_catalog.set_config('search_path', '', false); set search_path = ''; create table app.made (a int); insert into app.made values (4); select a from app.made",
+			want: [[4]],
+		},
+		{
+			name: 'names what is no longer on search_path',
+			sql: 'set search_path = other; select * from items',
+			want: '42P01 relation "items" does not exist',
+		},
+		{
+			name: 'names what is not on an emptied search_path',
+			sql: "select pg_catalog.set_config('search_path', '', false); select * from items",
+			want: '42P01 relation "items" does not exist',
+		},
+		...[
+			'set local search_path = other; select note from people',
+			'set search_path = default; select 1 from items',
+			'set search_path from current; select 1 from items',
+			"select pg_catalog.set_config('search_path', 'other', false); select note from people",
+			"select pg_catalog.set_config('search_path', '', true); select 1 from app.items",
+			"select set_config('search_path', '', false); select 1 from app.items",
+			"select pg_catalog.set_config('search_path', '', false) from other.people limit 0; select 1 from items",
+			"select pg_catalog.set_config('search_path', '', false) where false; select 1 from items",
+			'begin; savepoint s; set search_path = other; rollback to s; select 1 from people',
+			`set search_path = '${'x'.repeat(64)}'; select 1 from items`,
+		].map((sql) => ({
+			name: `changes search_path in a way that is not followed: ${sql}`,
+			sql,
+			want: '42501 a statement that may change search_path has to be sent by itself, before those that it is meant for',
+		})),
+		{
 			name: 'reads what it has dropped',
 			sql: 'create temp table t1 (a int); drop table t1; select * from t1',
 			want: '42P01 relation "t1" does not exist',
