@@ -113,7 +113,7 @@ export class CancelRegistry {
 async function sendCancel(target: BackendTarget, pid: number, key: Buffer): Promise<boolean> {
 	const signal = AbortSignal.timeout(BACKEND_LIMITS.cancelTimeoutMs);
 	const { channel } = await dial(target, signal);
-	return await new Promise<boolean>((resolve) => {
+	return new Promise<boolean>((resolve) => {
 		channel.attach({ data: () => undefined, closed: () => resolve(!signal.aborted) });
 		channel.socket.write(encodeCancelRequest(pid, key));
 	});

@@ -66,7 +66,7 @@ function denialAmong(
 	let ofCatalog = ofAccess.get(catalog);
 	if (ofCatalog === undefined) ofAccess.set(catalog, (ofCatalog = new WeakMap()));
 	let known = ofCatalog.get(relation);
-	if (known === undefined) ofCatalog.set(relation, (known = new Map()));
+	if (known === undefined) ofCatalog.set(relation, (known = new Map<string, Denial | undefined>()));
 	const key = `${action} ${only ? 'only' : 'all'} ${column ?? ''}`;
 	if (!known.has(key)) {
 		const kin = [...related(catalog, relation, 'parents'), ...(only ? [] : related(catalog, relation, 'children'))];
