@@ -100,6 +100,8 @@ export async function startTestGateway(database: TestDatabase, options: TestGate
 			refreshes.count += 1;
 			return Promise.resolve();
 		},
+		// What asks for the session's own relations asks it whether there are shards.
+		snapshot: () => ({ hasShards: false }),
 	} as unknown as Catalog;
 	const logged: string[] = [];
 	const log = (_fields: object, message: string) => {
