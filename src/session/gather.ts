@@ -5,13 +5,12 @@ import type { Writable } from 'node:stream';
 const joinBytesMax = 32 * 1024;
 
 export class Gather {
-	/** Pieces that are complete. */
+	/** Pieces before the last one. Empty as a rule: then no array is made that would outlive the write. */
 	#parts: Buffer[] = [];
 	#bytes = 0;
-	/** The piece that may still grow: what it lies in, and from where to where. */
-	#memory: ArrayBufferLike | null = null;
-	#start = 0;
-	#end = 0;
+	/** The piece that may still grow, and the bytes right behind it in the same memory that belong to it. */
+	#last: Buffer | null = null;
+	#more = 0;
 
 	get bytes(): number {
 		return this.#bytes;
@@ -19,26 +18,32 @@ export class Gather {
 
 	/** Neighbours in one received chunk go out as one slice of it. */
 	add(bytes: Buffer): void {
+		if (bytes.length === 0) return;
 		this.#bytes += bytes.length;
-		if (bytes.buffer === this.#memory && bytes.byteOffset === this.#end) {
-			this.#end += bytes.length;
-			return;
+		const last = this.#last;
+		if (last !== null) {
+			const end = last.byteOffset + last.length + this.#more;
+			if (end === bytes.byteOffset && last.buffer === bytes.buffer) {
+				this.#more += bytes.length;
+				return;
+			}
+			this.#parts.push(this.#complete(last));
 		}
-		this.#complete();
-		this.#memory = bytes.buffer;
-		this.#start = bytes.byteOffset;
-		this.#end = bytes.byteOffset + bytes.length;
+		this.#last = bytes;
 	}
 
 	/** False when the socket wants no more for now. */
 	writeTo(socket: Pick<Writable, 'write' | 'cork' | 'uncork'>): boolean {
 		const bytes = this.#bytes;
-		if (bytes === 0) return true;
-		this.#complete();
-		const parts = this.#parts;
-		this.#parts = [];
+		const last = this.#last;
+		if (last === null) return true;
+		const piece = this.#complete(last);
 		this.#bytes = 0;
-		if (parts.length === 1) return socket.write(parts[0]);
+		this.#last = null;
+		const parts = this.#parts;
+		if (parts.length === 0) return socket.write(piece);
+		this.#parts = [];
+		parts.push(piece);
 		if (bytes <= joinBytesMax) return socket.write(Buffer.concat(parts, bytes));
 		let room = true;
 		socket.cork();
@@ -50,12 +55,13 @@ export class Gather {
 	clear(): void {
 		this.#parts = [];
 		this.#bytes = 0;
-		this.#memory = null;
+		this.#last = null;
+		this.#more = 0;
 	}
 
-	#complete(): void {
-		if (this.#memory === null) return;
-		if (this.#end > this.#start) this.#parts.push(Buffer.from(this.#memory, this.#start, this.#end - this.#start));
-		this.#memory = null;
+	#complete(last: Buffer): Buffer {
+		const more = this.#more;
+		this.#more = 0;
+		return more === 0 ? last : Buffer.from(last.buffer, last.byteOffset, last.length + more);
 	}
 }

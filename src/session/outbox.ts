@@ -31,8 +31,8 @@ class Item implements Held {
 	/** Takes in what lies right behind it: what follows a statement in order and in memory goes out in one slice with it. */
 	extend(bytes: Buffer): boolean {
 		const own = this.bytes;
-		if (own.length === 0 || own.buffer !== bytes.buffer) return false;
-		if (own.byteOffset + own.length + this.more !== bytes.byteOffset) return false;
+		if (own.length === 0 || own.byteOffset + own.length + this.more !== bytes.byteOffset) return false;
+		if (own.buffer !== bytes.buffer) return false;
 		this.more += bytes.length;
 		return true;
 	}

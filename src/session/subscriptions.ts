@@ -279,13 +279,13 @@ export class Subscriptions implements Hearer {
 
 	/** Channels that the decision listens to, and where it may commit, all that the transaction does. Null: it waits for nothing. */
 	#toJoin({ statements }: Decision): readonly string[] | null {
-		const channels = new Set<string>();
+		let channels: Set<string> | null = null;
 		let commits = false;
 		let unlistens = false;
 		for (const { effects } of statements) {
 			if (effects.length === 0) continue;
 			for (const effect of effects) {
-				if (effect.type === 'listen' && effect.shared === true) channels.add(effect.channel);
+				if (effect.type === 'listen' && effect.shared === true) channels = (channels ?? new Set()).add(effect.channel);
 				else if (effect.type === 'commit') commits = true;
 				else if (effect.type === 'unlisten') unlistens = this.#listens.size > 0;
 			}
@@ -293,8 +293,8 @@ export class Subscriptions implements Hearer {
 		// A transaction that has failed is rolled back by its COMMIT.
 		const { status, replies } = this.#conversation;
 		if (status === 'E' && replies.length === 0) commits = false;
-		if (commits) for (const channel of this.#sent) channels.add(channel);
-		return channels.size > 0 || unlistens ? [...channels] : null;
+		if (commits && this.#sent.size > 0) channels = new Set([...(channels ?? []), ...this.#sent]);
+		return channels !== null || unlistens ? [...(channels ?? [])] : null;
 	}
 
 	/** What came of joining them; what was joined for a message that never went out is not kept. */
