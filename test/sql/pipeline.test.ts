@@ -183,9 +183,15 @@ describe('a text of several statements', () => {
 			sql: 'select id from items; set search_path = other',
 			want: 'select id from "app".items; set search_path = other',
 		},
-		{ sql: 'set search_path = other; select * from people', want: /^42501 .*search_path/ },
+		{
+			sql: 'set search_path = other; select * from people',
+			want: 'set search_path = other; select * from "other".people',
+		},
 		{ sql: 'SET "Search_Path" = other; select * from people', want: /^42501 .*search_path/ },
-		{ sql: "set schema 'other'; select * from people", want: /^42501 .*search_path/ },
+		{
+			sql: "set schema 'other'; select * from people",
+			want: 'set schema \'other\'; select * from "other".people',
+		},
 		{ sql: 'set local search_path = other; select * from people', want: /^42501 .*search_path/ },
 		{ sql: 'reset search_path; select * from people', want: /^42501 .*search_path/ },
 		{ sql: 'reset all; select * from people', want: /^42501 .*search_path/ },
