@@ -93,7 +93,7 @@ function findProtection(catalog: CatalogSnapshot, access: Access, relation: Rela
 	const descendants = children.filter((child) => !without.has(child));
 	const via: string[] = [];
 	const columns = relation.columns.map((column) =>
-		columnProtection(access, relation, column, ancestors, descendants, via),
+		columnProtection(catalog, access, relation, column, ancestors, descendants, via),
 	);
 	const filters = filtersFor(catalog, access, relation, ancestors, descendants, via);
 	return make(columns, [...filters, ...left.map((child) => absence(catalog, access, child))], [...new Set(via)]);
@@ -123,6 +123,7 @@ function make(columns: readonly ColumnProtection[], filters: readonly RowFilter[
 }
 
 function columnProtection(
+	catalog: CatalogSnapshot,
 	access: Access,
 	relation: Relation,
 	column: Column,
@@ -136,9 +137,7 @@ function columnProtection(
 	if (own.mask !== undefined) return masked(relation, column, own.mask);
 	if (own.protectionNamed) return { column, state: 'plain' };
 	const inherited = inheritedProtection(access, relation, column, ancestors, descendants, via);
-	return (
-		inherited ?? computedProtection(access, relation, column, ancestors, descendants) ?? { column, state: 'plain' }
-	);
+	return inherited ?? computedProtection(catalog, access, relation, column, descendants) ?? { column, state: 'plain' };
 }
 
 function inheritedProtection(
@@ -160,21 +159,28 @@ function inheritedProtection(
 	return undefined;
 }
 
-/** What the server computes from a column tells of it: null where that one may not be seen as it is, unless a rule names what is computed. */
+/**
+ * What the server computes from a column tells of it: null where that one may not be seen as it is, unless a rule names what is
+ * computed. A child may compute it from others than its parent does.
+ */
 function computedProtection(
+	catalog: CatalogSnapshot,
 	access: Access,
 	relation: Relation,
 	column: Column,
-	ancestors: readonly Relation[],
 	descendants: readonly Relation[],
 ): ColumnProtection | undefined {
-	for (const attnum of column.computedFrom ?? []) {
-		const source = relation.columns.find((candidate) => candidate.attnum === attnum);
-		if (source === undefined) continue;
-		const from = columnProtection(access, relation, source, ancestors, descendants, []);
-		if (from.state !== 'masked' && from.state !== 'hidden') continue;
-		const mask = `computed from ${source.name}`;
-		return { column, state: 'masked', mask, rules: from.rules, render: () => castTo(column, 'null') };
+	for (const table of [relation, ...descendants]) {
+		const own = table === relation ? column : table.columns.find(({ name }) => name === column.name);
+		for (const attnum of own?.computedFrom ?? []) {
+			const source = table.columns.find((candidate) => candidate.attnum === attnum);
+			if (source === undefined) continue;
+			const [parents, children] = [related(catalog, table, 'parents'), related(catalog, table, 'children')];
+			const from = columnProtection(catalog, access, table, source, parents, children, []);
+			if (from.state !== 'masked' && from.state !== 'hidden') continue;
+			const mask = `computed from ${source.name}`;
+			return { column, state: 'masked', mask, rules: from.rules, render: () => castTo(column, 'null') };
+		}
 	}
 	return undefined;
 }

@@ -9,6 +9,9 @@ const computed = attacks('reading', 'masked', {
 	'computed columns as json': 'select to_json(b) from app.badges b',
 	'computed columns in a condition': "select count(*), min(shout) from app.badges where tag like '%'",
 	'computed columns in COPY of a query': 'copy (select * from app.badges) to stdout',
+	'a column that a child computes from a masked one, through its parent': 'select * from app.casks',
+	'a column that a partition computes from a masked one, through its parent': 'select id, label from app.bins',
+	'a column that a partition computes from a masked one, through a view': 'select * from app.bins_v',
 });
 
 const domains = attacks(
