@@ -310,6 +310,11 @@ export class Conversation {
 		return false;
 	}
 
+	/** A COPY has all its data. The server has ignored a Flush that came before that, so whatever waits for its answer asks again. */
+	forgetFlush(): void {
+		this.#flushedAfter = undefined;
+	}
+
 	/** Holds the client's messages back until `work` is done. */
 	wait(work: Promise<unknown>): void {
 		this.holdBack();

@@ -247,6 +247,7 @@ export class Intake {
 			case 'CopyFail':
 				replies.push(new Expected('copy-end', segment));
 				outbox.forwardControl(message.raw);
+				this.#conversation.forgetFlush();
 				return 'done';
 			case 'Flush':
 			case 'CopyData':

@@ -44,7 +44,7 @@ export interface Bind extends Raw {
 	readonly type: 'Bind';
 	readonly portal: PortalName;
 	readonly statement: StatementName;
-	/** Format codes: none (all text), one (for all) or one each. */
+	/** Format codes: none (all text), one (for all) or one each; the server says so of any other number of them. */
 	readonly paramFormats: readonly number[];
 	/** Slices of `raw`; null is NULL. */
 	readonly params: readonly (Buffer | null)[];
@@ -93,6 +93,7 @@ export interface FunctionCall extends Raw {
 	readonly type: 'FunctionCall';
 	/** OID of the function. */
 	readonly oid: number;
+	/** As `paramFormats` of Bind. */
 	readonly argFormats: readonly number[];
 	/** Slices of `raw`; null is NULL. */
 	readonly args: readonly (Buffer | null)[];
@@ -226,7 +227,6 @@ function decodeBind(raw: Buffer): Bind {
 	const statement = statementName(cursor.text('statement name'));
 	const paramFormats = cursor.int16s(cursor.count());
 	const params = values(cursor, cursor.count());
-	requireFormats(paramFormats, params.length, 'bind message has', 'parameter');
 	const resultFormats = cursor.int16s(cursor.count());
 	cursor.finish();
 	return { type: 'Bind', raw, portal, statement, paramFormats, params, resultFormats };
@@ -267,7 +267,6 @@ function decodeFunctionCall(raw: Buffer): FunctionCall {
 	const oid = cursor.uint32();
 	const argFormats = cursor.int16s(cursor.count());
 	const args = values(cursor, cursor.count());
-	requireFormats(argFormats, args.length, 'function call message contains', 'argument');
 	const resultFormat = cursor.int16();
 	cursor.finish();
 	return { type: 'FunctionCall', raw, oid, argFormats, args, resultFormat };
@@ -279,10 +278,4 @@ function values(cursor: Cursor, count: number): (Buffer | null)[] {
 	const list = new Array<Buffer | null>(count);
 	for (let i = 0; i < count; i++) list[i] = cursor.value();
 	return list;
-}
-
-function requireFormats(formats: readonly number[], count: number, message: string, what: string): void {
-	if (formats.length > 1 && formats.length !== count) {
-		throw malformedMessage(`${message} ${formats.length} ${what} formats but ${count} ${what}s`);
-	}
 }

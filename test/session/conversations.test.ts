@@ -392,6 +392,16 @@ describe.each([undefined, ...otherVersions()])('PostgreSQL (%s)', (native) => {
 			],
 		},
 		{
+			// The server ignores a Flush while it takes data: the one that was sent for the data brings no CommandComplete.
+			name: 'data behind the end of a COPY by the extended protocol',
+			turns: [
+				{ send: [Query('create temp table beyond (a int)')] },
+				{ send: [Parse('copy beyond from stdin'), Flush], until: 'ParseComplete' },
+				{ send: [Bind(), Execute(), CopyData('1\n'), CopyDone, CopyData('2\n'), Sync] },
+				{ send: [Query('select * from beyond')] },
+			],
+		},
+		{
 			name: 'COPY and more statements in one query',
 			turns: [
 				{ send: [Query('create temp table more (a int)')] },
