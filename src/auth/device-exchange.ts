@@ -68,8 +68,13 @@ export class DeviceExchange implements Exchange {
 
 	async #judge(metadata: ProviderMetadata, given: TokenSet): Promise<Step> {
 		const { expiry, request } = this.#context;
-		const ask = (): Promise<TokenResult> => this.#verify(given);
-		const renew = expiry.action === 'refresh' ? this.#renewal(metadata, given) : undefined;
+		// The latest ones: an issuer takes those that were renewed for no good any more, at their end at the latest.
+		let tokens = given;
+		const ask = (): Promise<TokenResult> => this.#verify(tokens);
+		const renewed = (others: TokenSet): void => {
+			tokens = others;
+		};
+		const renew = expiry.action === 'refresh' ? this.#renewal(metadata, given, renewed) : undefined;
 		const failed = loginRefused(`device login failed for user "${request.user}"`);
 		const judged = judgeResult(this.#context, { result: await ask(), ask, renew }, 'device', failed);
 		if (!judged.ok) return this.#context.fail(judged.refusal);
@@ -88,8 +93,12 @@ export class DeviceExchange implements Exchange {
 		return { ...second, reason: `access token: ${result.reason}; ID token: ${second.reason}` };
 	}
 
-	/** Renews by the refresh token, which is a new one after each time with most providers. */
-	#renewal(metadata: ProviderMetadata, { refreshToken }: TokenSet): (() => Promise<TokenResult>) | undefined {
+	/** Renews by the refresh token, which is a new one after each time with most providers. `renewed` is told tokens that are good. */
+	#renewal(
+		metadata: ProviderMetadata,
+		{ refreshToken }: TokenSet,
+		renewed: (tokens: TokenSet) => void,
+	): (() => Promise<TokenResult>) | undefined {
 		if (refreshToken === null) return undefined;
 		const { deps, issuer } = this.#context;
 		let current = refreshToken;
@@ -99,7 +108,9 @@ export class DeviceExchange implements Exchange {
 				const answer = await requestTokens(deps.fetch, metadata, issuer, grant);
 				if (!answer.ok) return { ok: false, reason: answer.words, fault: 'token' };
 				current = answer.tokens.refreshToken ?? current;
-				return await this.#verify(answer.tokens);
+				const result = await this.#verify(answer.tokens);
+				if (result.ok) renewed(answer.tokens);
+				return result;
 			} catch (error) {
 				return { ok: false, reason: error instanceof Error ? error.message : String(error), fault: 'provider' };
 			}

@@ -149,6 +149,50 @@ describe('approval', () => {
 	});
 });
 
+test('once a token is renewed, the issuer is asked about the new one', async () => {
+	const startMs = provider.nowMs;
+	const until = (minutes: number): Record<string, unknown> => ({ exp: (startMs + minutes * 60_000) / 1000 });
+	const [first, second] = [
+		await provider.token({ claims: until(10) }),
+		await provider.token({ claims: until(60) }),
+	] as const;
+	const asked: number[] = [];
+	provider.metadata['introspection_endpoint'] = 'https://id.example.com/introspect';
+	provider.routes.set('/introspect', (form) => {
+		asked.push([first, second].indexOf(form.get('token') ?? ''));
+		return Response.json({ active: true });
+	});
+	provider.polls = [
+		{ access_token: first, refresh_token: 'r1' },
+		{ access_token: second, refresh_token: 'r2' },
+	];
+	let over: () => void = () => undefined;
+	const gone = new Promise<void>((resolve) => {
+		over = resolve;
+	});
+	const { now, fetch, delay } = provider;
+	const forHalfAnHour = async (ms: number): Promise<void> => {
+		await delay(ms);
+		if (now() >= startMs + 30 * 60_000) over();
+	};
+	const introspection = { clientId: 'gateway', clientSecret: 'hush', always: true, everyMs: 3 * 60_000 };
+	const { issuer } = provider;
+	const own = { issuer, audience: 'portcullis', username: 'email', clientId: clientToken, introspection };
+	const deps = { now, fetch, delay: forHalfAnHour };
+	const { last } = await run(
+		{},
+		new AuthBridge({ issuers: [own], login: 'device', expiry: { action: 'refresh' } }, deps),
+	);
+	if (last.type !== 'done' || last.standing === undefined) throw new Error('not signed in');
+	last.standing.watch(() => undefined);
+	await gone;
+	last.standing.close();
+	expect(last.standing.lapse(startMs + 30 * 60_000)).toBeNull();
+	// At sign-in and twice before the renewal; then by it, and of the new one alone.
+	expect(asked.slice(0, 6)).toEqual([0, 0, 0, 1, 1, 1]);
+	expect(asked.slice(3)).not.toContain(0);
+});
+
 describe('refusal', () => {
 	const rows: { name: string; polls: FakeProvider['polls']; told: RegExp; reason: RegExp }[] = [
 		{ name: 'denied', polls: [pending, { error: 'access_denied' }], told: /denied/, reason: /person denied/ },
