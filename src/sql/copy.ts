@@ -3,8 +3,10 @@ import type { CopyStmt } from '@pgsql/types';
 import type { Relation } from '../catalog/snapshot.ts';
 import { GatewayError } from '../errors.ts';
 import { endOf, whereExtent } from './clause.ts';
+import { intoOf } from './definition.ts';
 import { condition } from './expression.ts';
 import { displayRelation, isOwnTemporary, resolveRelation, stringsOf } from './names.ts';
+import { as } from './nodes.ts';
 import { finishReads, spanOf, subquery, visible } from './protected-read.ts';
 import type { Protection } from './protection.ts';
 import { quoteIdentifier } from './quote.ts';
@@ -16,6 +18,9 @@ import { checkWrittenColumn, failingCheck, filterCondition, noteTarget, writeTar
 export function copy(walk: Walk, statement: CopyStmt): void {
 	serverSide(walk, statement);
 	if (statement.query !== undefined) {
+		const query = as(statement.query, 'SelectStmt');
+		if (query !== undefined && intoOf(query) !== undefined)
+			throw new GatewayError('0A000', 'COPY (SELECT INTO) is not supported');
 		walk.query(walk, statement.query, null, 'output');
 		walk.effects.push({ type: 'copy-out' });
 	} else if (statement.is_from === true) {

@@ -239,11 +239,26 @@ function madeOf(
 	made(walk, making, 'table', columns?.map(({ name, type }, i) => ({ name: names[i] ?? name, type })) ?? null);
 }
 
+/** What SELECT INTO makes; of a set operation the first part says it. */
+export function intoOf(node: SelectStmt): RangeVar | undefined {
+	return firstPart(node).at(-1)?.intoClause?.rel;
+}
+
+/** The statement and the first parts of its set operations, down to the one that is none. */
+function firstPart(node: SelectStmt): readonly SelectStmt[] {
+	const parts = [node];
+	for (let part = node.larg; part !== undefined; part = part.larg) parts.push(part);
+	return parts;
+}
+
 /** SELECT INTO: as CREATE TABLE AS. */
-export function selectInto(walk: Walk, node: SelectStmt, into: RangeVar | undefined): void {
+export function selectInto(walk: Walk, node: SelectStmt, into: RangeVar): void {
 	const making = mayCreateRelation(walk, into);
-	const { intoClause: _into, ...query } = node;
-	madeOf(walk, making, select(walk, query, null, 'output'), undefined);
+	const query = firstPart(node).reduceRight<SelectStmt | undefined>((larg, part) => {
+		const { intoClause: _into, ...rest } = part;
+		return larg === undefined ? rest : { ...rest, larg };
+	}, undefined);
+	madeOf(walk, making, select(walk, query ?? node, null, 'output'), undefined);
 	walk.effects.push({ type: 'ddl' });
 }
 

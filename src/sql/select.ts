@@ -25,7 +25,7 @@ import {
 import { commonType } from './types.ts';
 import { noteAsked } from './sampled.ts';
 import { GatewayError } from '../errors.ts';
-import { type ExprInfo, type Place, refuse, type Walk } from './walk.ts';
+import { type ExprInfo, type Place, positionAt, refuse, type Walk } from './walk.ts';
 
 type Columns = readonly ItemColumn[] | null;
 
@@ -40,7 +40,10 @@ export function select(
 	place: Place,
 	onFirst?: OnFirst,
 ): Columns {
-	if (statement.intoClause !== undefined) throw refuse(walk, 'SELECT INTO', undefined, 'Use CREATE TABLE ... AS.');
+	if (statement.intoClause !== undefined) {
+		const at = positionAt(walk, statement.intoClause.rel?.location);
+		throw new GatewayError('42601', 'SELECT ... INTO is not allowed here', at);
+	}
 	const scope = newScope(parent);
 	withClause(walk, statement.withClause, scope);
 	let columns: Columns;

@@ -26,6 +26,7 @@ import {
 	createTrigger,
 	createView,
 	define,
+	intoOf,
 	routineNamed,
 	routinesOf,
 	selectInto,
@@ -61,8 +62,9 @@ type Handlers = { [K in NodeTag]?: (walk: Walk, statement: NodeOf<K>) => void };
 
 const HANDLERS: Handlers = {
 	SelectStmt: (walk, node) => {
-		if (node.intoClause === undefined) select(walk, node, null, 'output');
-		else selectInto(walk, node, node.intoClause.rel);
+		const into = intoOf(node);
+		if (into === undefined) select(walk, node, null, 'output');
+		else selectInto(walk, node, into);
 	},
 	InsertStmt: (walk, node) => {
 		insert(walk, node, null, false);

@@ -4,6 +4,7 @@ import { GatewayError } from '../errors.ts';
 import type { Edit, StatementDecision } from '../stages.ts';
 import { type Analysis, analyse } from './analyse.ts';
 import type { RelationName } from './names.ts';
+import { asOlderServer } from './older-words.ts';
 import { type Parsed, parse, type SqlLimits } from './parse.ts';
 import { pathChange, pathSet } from './path-change.ts';
 import type { AnalysisContext } from './walk.ts';
@@ -47,7 +48,8 @@ export function beginText(sql: string, limits: SqlLimits, inputs: AnalysisContex
 		parsed = parse(sql, limits);
 	} catch (error) {
 		if (!(error instanceof GatewayError)) throw error;
-		return { type: 'refused', node: 'Unparsable', error };
+		const told = inputs === null ? error : asOlderServer(error, inputs.catalog.serverVersion);
+		return { type: 'refused', node: 'Unparsable', error: told };
 	}
 	if (inputs === null) return { type: 'refused', node: 'Undecided', error: namesUnknown() };
 	const followed = pathChange(parsed, inputs);

@@ -208,3 +208,13 @@ function asClient(pipeline: Pipeline, decision: Decision, answer: Answer): Answe
 		position: position === undefined ? undefined : Number(position),
 	};
 }
+
+/** The same thing with another value for one of its properties. */
+export function withOther<T extends object>(whole: T, name: keyof T, value: () => unknown): T {
+	return new Proxy(whole, {
+		get: (target, key) => {
+			const own: unknown = key === name ? value() : Reflect.get(target, key, target);
+			return typeof own === 'function' && key !== name ? (own.bind(target) as unknown) : own;
+		},
+	});
+}

@@ -136,6 +136,14 @@ describe('making relations', () => {
 			/^create temp table made as SELECT \* FROM \(SELECT .*\) AS "people"$/s,
 		),
 		text('select ssn into made from people', /^select ssn into "app"\.made from \(SELECT .*\) AS "people"$/s),
+		text(
+			'select ssn into made from people union select name from people',
+			/^select ssn into "app"\.made from \(SELECT .*\) AS "people" union select name from \(SELECT .*\) AS "people"$/s,
+		),
+		text(
+			'(select ssn into made from people) union all values (1::text)',
+			/^\(select ssn into "app"\.made from \(SELECT .*$/s,
+		),
 		text('create view made as select ssn from people', /^create view "app"\.made as select ssn from \(SELECT/s),
 		text(
 			'create materialized view made as select ssn from people with no data',

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { GatewayError } from '../../src/errors.ts';
 import { defaultSqlLimits, parse, type SqlLimits } from '../../src/sql/parse.ts';
-import { type Bench, openBench } from './bench.ts';
+import { type Bench, openBench, withOther } from './bench.ts';
 import { AUDITOR } from './people.ts';
 
 /** What the server's scanner and grammar refuse, each in its own way. */
@@ -394,6 +394,65 @@ describe('what does not parse', () => {
 		const sql = `select 1 ${filler} /* €😀 */ frm\r\n t x y`;
 		const answer = await bench.direct(sql);
 		expect(refusalOf(sql)?.position).toBe(answer.kind === 'error' ? answer.position : -1);
+	});
+});
+
+/** What PostgreSQL 15.20 says of them; the suite's own server is newer. */
+describe('what does not parse, on an older server', () => {
+	const again: readonly { sql: string; want: string; sqlstate: string; position?: number }[] = [
+		{
+			sql: 'alter table t alter constraint c not valid',
+			want: 'FOREIGN KEY constraints cannot be marked NOT VALID',
+			sqlstate: '0A000',
+		},
+		{
+			sql: 'alter table t add constraint c unique (a) not valid',
+			want: 'UNIQUE constraints cannot be marked NOT VALID',
+			sqlstate: '0A000',
+		},
+		{
+			sql: 'create table t (a int) partition by magic (a)',
+			want: 'unrecognized partitioning strategy "magic"',
+			sqlstate: '22023',
+		},
+		{
+			sql: 'create table t partition of p for values with (modulus 1)',
+			want: 'remainder for hash partition must be specified',
+			sqlstate: '42601',
+		},
+		{
+			sql: 'select 1 fetch first 2 row with ties',
+			want: 'WITH TIES cannot be specified without ORDER BY clause',
+			sqlstate: '42601',
+		},
+		{
+			sql: 'select 1 from t order by 1 fetch first 1 row with ties for update skip locked',
+			want: 'SKIP LOCKED and WITH TIES options cannot be used together',
+			sqlstate: '42601',
+		},
+		{
+			sql: 'create function f(out a int) returns table (b int) language sql as $$ $$',
+			want: "OUT and INOUT arguments aren't allowed in TABLE functions",
+			sqlstate: '42601',
+		},
+		{ sql: 'create assertion a check (true)', want: 'CREATE ASSERTION is not yet implemented', sqlstate: '0A000' },
+		{
+			sql: 'select 0x',
+			want: 'trailing junk after numeric literal at or near "0x"',
+			sqlstate: '42601',
+			position: 8,
+		},
+		{ sql: 'select 1 frm t', want: 'syntax error at or near "t"', sqlstate: '42601', position: 14 },
+	];
+	test.each(again)('$sql', async ({ sql, want, sqlstate, position }) => {
+		const snapshot = withOther(bench.catalog.snapshot(), 'serverVersion', () => 150_000);
+		const catalog = withOther(bench.catalog, 'snapshot', () => () => snapshot);
+		const { error } = await bench.pipeline.decide({ ...bench.context(), catalog }, sql, []);
+		expect({ sqlstate: error?.sqlstate, message: error?.message, position: error?.position }).toEqual({
+			sqlstate,
+			message: want,
+			position,
+		});
 	});
 });
 

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Decision } from '../../src/stages.ts';
 import { hasEquality } from '../../src/sql/equality.ts';
-import type { Bench } from './bench.ts';
+import { type Bench, withOther } from './bench.ts';
 import { check, type Row } from './check.ts';
 import { openPeople, RULES, SETUP } from './people.ts';
 
@@ -32,16 +32,6 @@ p, role:analyst, db.hr.big.secret, select, mask, nothing
 p, role:analyst, db.hr.keyed.t, select, mask, nothing
 p, role:analyst, db.hr.doubled.y, select, mask, nothing
 `;
-
-/** The same thing with another value for one of its properties. */
-function withOther<T extends object>(whole: T, name: keyof T, value: () => unknown): T {
-	return new Proxy(whole, {
-		get: (target, key) => {
-			const own: unknown = key === name ? value() : Reflect.get(target, key, target);
-			return typeof own === 'function' && key !== name ? (own.bind(target) as unknown) : own;
-		},
-	});
-}
 
 let bench: Bench;
 beforeAll(async () => {
@@ -214,6 +204,14 @@ describe('grouping by the primary key', () => {
 		},
 		{ sql: 'select a, t from keyed group by a', want: { error: ['42803', ''] } },
 		{ sql: 'select name from people group by team', want: { error: ['42803', ''] } },
+		{
+			sql: 'select * from (select name into made from people) x',
+			want: { error: ['42601', 'SELECT ... INTO is not allowed here'] },
+		},
+		{
+			sql: 'copy (select name into made from people union select ssn from people) to stdout',
+			want: { error: ['0A000', 'COPY (SELECT INTO) is not supported'] },
+		},
 	];
 	test.each(rows)('$sql', async (row) => check(bench, row));
 });
