@@ -152,18 +152,34 @@ describe('SCRAM', () => {
 		expect(delays).toEqual([250, 250, 250]);
 	});
 
+	/** Salt and rounds that a user is told. */
+	const ask = async (user: string, bridge: AuthBridge): Promise<string> => {
+		const exchange = bridge.begin(login({ user, tls: null }));
+		await exchange.step(null);
+		const first = Buffer.from('n,,n=,r=x');
+		const step = await exchange.step(Buffer.concat([Buffer.from('SCRAM-SHA-256\0\0\0\0\x09'), first]));
+		const message = decodeBackend(step.messages[0] as Buffer);
+		return message.type === 'AuthenticationSASLContinue' ? message.data.toString().replace(/^r=[^,]*/, '') : '';
+	};
+
+	test('a made-up user is asked as a real one by every worker, and as any of the real ones', async () => {
+		const other = formatVerifier(await makeVerifier('other', { iterations: 5000, salt: Buffer.alloc(20, 1) }));
+		settings = { users: [...(settings.users ?? []), { name: 'job', password: { scram: other } }] };
+		const bridge = makeBridge();
+		const names = Array.from({ length: 40 }, (_, index) => `nobody${index}`);
+		const told = await Promise.all(names.map((name) => ask(name, bridge)));
+		expect(await Promise.all(names.map((name) => ask(name, makeBridge())))).toEqual(told);
+		const shapes = new Set(told.map((one) => one.replace(/s=([^,]*)/, (_, salt: string) => `s=${salt.length}`)));
+		expect([...shapes].sort()).toEqual([',s=24,i=4096', ',s=28,i=5000']);
+		// Whoever has other accounts learns nothing of these.
+		settings = { users: settings.users?.slice(1) };
+		expect(await ask('nobody1', makeBridge())).not.toBe(told[1]);
+	});
+
 	test('a made-up user is asked as a real one, and the same each time', async () => {
 		settings = { ...settings, issuers: [] };
 		const bridge = makeBridge();
-		const ask = async (user: string): Promise<string> => {
-			const exchange = bridge.begin(login({ user, tls: null }));
-			await exchange.step(null);
-			const first = Buffer.from('n,,n=,r=x');
-			const step = await exchange.step(Buffer.concat([Buffer.from('SCRAM-SHA-256\0\0\0\0\x09'), first]));
-			const message = decodeBackend(step.messages[0] as Buffer);
-			return message.type === 'AuthenticationSASLContinue' ? message.data.toString().replace(/^r=[^,]*/, '') : '';
-		};
-		const [real, nobody, again] = [await ask('app'), await ask('nobody'), await ask('nobody')];
+		const [real, nobody, again] = [await ask('app', bridge), await ask('nobody', bridge), await ask('nobody', bridge)];
 		expect(again).toBe(nobody);
 		expect(nobody).not.toBe(real);
 		expect(nobody.replace(/s=[^,]*/, '')).toBe(real.replace(/s=[^,]*/, ''));
