@@ -171,10 +171,8 @@ export function decodeType(row: Row, intern: Intern): { type: Type; array: numbe
 		element: int(row[6]),
 		base: int(row[7]),
 		relation: int(row[8]),
-		routines: text(row[10])
-			.split(' ')
-			.filter((oid) => oid !== '')
-			.map(Number),
+		routines: oids(text(row[10])),
+		...(row[11] === '' ? {} : { makes: oids(text(row[11])) }),
 	};
 	return { type, array: int(row[9]) };
 }

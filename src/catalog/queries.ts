@@ -10,11 +10,16 @@ function ofPart(part: Part, oid: string): string {
 	return part === 'builtin' ? `${oid} < ${FIRST_NORMAL_OID}` : `${oid} >= ${FIRST_NORMAL_OID}`;
 }
 
-/** Prepares the catalogue's own session: names print qualified, and no wait lasts for ever. Times are milliseconds. */
+/**
+ * Prepares the catalogue's own session: names print qualified, and no wait lasts for ever. Times are milliseconds. Without statistics
+ * of its own catalogues the server takes them to be small, and would go through thousands of constraints for each of thousands of types.
+ */
 export function sessionSetup(limits: { readonly queryTimeoutMs: number; readonly loadLockTimeoutMs: number }): string {
 	return `set search_path = '';
 		set quote_all_identifiers = off;
 		set jit = off;
+		set enable_nestloop = off;
+		set work_mem = '32MB';
 		set max_parallel_workers_per_gather = 0;
 		set default_transaction_isolation = 'read committed';
 		set statement_timeout = ${limits.queryTimeoutMs};
@@ -67,17 +72,30 @@ function calls(tree: string, oids: readonly number[]): string {
 	return `(${[...wanted].map((words) => `strpos(${tree}::text, '${words}') > 0`).join(' or ')})`;
 }
 
-/** Types that are made of those in `domains`: domains over them, arrays, rows and ranges of them. */
-const WITH_DOMAINS = `made as (
+/** What needs functions and operators that did not come with the server: those have no entries in pg_depend. */
+const USERS = `users as materialized (
+		select d.classid, d.objid, d.refclassid, d.refobjid from pg_depend d
+		where d.refclassid in ('pg_proc'::regclass, 'pg_operator'::regclass)
+	)`;
+
+/**
+ * Types that are made of those in `domains`: arrays, rows, ranges and domains over them, and domains that cast to them. pg_depend has
+ * them all: whatever needs a type that did not come with the server stands there.
+ */
+const WITH_DOMAINS = `of_types as materialized (
+		select d.classid, d.objid, d.refobjid as type from pg_depend d where d.refclassid = 'pg_type'::regclass
+	), parts (part, type) as materialized (
+		select d.type, d.objid from of_types d where d.classid = 'pg_type'::regclass
+		union all
+		select d.type, c.reltype from of_types d join pg_class c on c.oid = d.objid
+		where d.classid = 'pg_class'::regclass and c.reltype <> 0
+		union all
+		select d.type, k.contypid from of_types d join pg_constraint k on k.oid = d.objid
+		where d.classid = 'pg_constraint'::regclass and k.contypid <> 0
+	), made as (
 		select oid as type from domains
 		union
-		select y.oid from made join lateral (
-			select d.oid from pg_type d where made.type in (d.typbasetype, d.typelem) and (d.typbasetype <> 0 or d.typcategory = 'A')
-			union all
-			select c.reltype from pg_attribute a join pg_class c on c.oid = a.attrelid where a.atttypid = made.type and c.reltype <> 0
-			union all
-			select r.rngtypid from pg_range r where r.rngsubtype = made.type
-		) y on true
+		select parts.type from made join parts on parts.part = made.type
 	)`;
 
 /** What writing the one relation does to another: a foreign key to those that refer to it, and a rule. `always`: an INSERT too, or by a default. */
@@ -92,62 +110,53 @@ const ACTIONS = `actions as materialized (
 
 /**
  * Relations with which code runs that is not PostgreSQL's own: of triggers, constraints, defaults, generated columns, indexes,
- * domains, policies and views; or that is, and acts on the session. What comes with the server has no entries in pg_depend. A foreign
- * key that acts on the referencing table brings along what that one has, and so does a rule. `copied`: by what LIKE copies (defaults,
- * checks, indexes), and not an extension's.
+ * domains, policies and views; or that is, and acts on the session. A foreign key that acts on the referencing table brings along
+ * what that one has, and so does a rule. `copied`: by what LIKE copies (defaults, checks, indexes), and not an extension's.
  */
 const USERS_CODE = `
-	with recursive domains as (
+	with recursive ${USERS}, domains as (
 		select k.contypid as oid from pg_constraint k where k.contypid >= ${FIRST_NORMAL_OID} and ${calls('k.conbin', ACTING)}
 		union
 		select y.oid from pg_type y where y.typtype = 'd' and ${calls('y.typdefaultbin', ACTING)}
 		union
-		select d.objid from pg_depend d join pg_type y on y.oid = d.objid and y.typtype = 'd'
+		select d.objid from users d join pg_type y on y.oid = d.objid and y.typtype = 'd'
 		where d.classid = 'pg_type'::regclass and d.refclassid = 'pg_proc'::regclass
 		union
-		select k.contypid from pg_constraint k join pg_depend d on d.classid = 'pg_constraint'::regclass and d.objid = k.oid
-		where k.contypid >= ${FIRST_NORMAL_OID} and d.refclassid in ('pg_proc'::regclass, 'pg_operator'::regclass)
-	), ${WITH_DOMAINS}, ${ACTIONS}, code as (
+		select k.contypid from users d join pg_constraint k on k.oid = d.objid
+		where d.classid = 'pg_constraint'::regclass and k.contypid >= ${FIRST_NORMAL_OID}
+	), ${WITH_DOMAINS}, ${ACTIONS}, needs as materialized (
+		select d.classid, d.objid, bool_or(e.objid is null) as own from users d
+		left join (
+			select distinct e.classid, e.objid from pg_depend e where e.deptype = 'e' and e.classid in ('pg_proc'::regclass, 'pg_operator'::regclass)
+		) e on e.classid = d.refclassid and e.objid = d.refobjid
+		group by d.classid, d.objid
+		union
+		select d.classid, d.objid, false from of_types d where d.type in (select type from made)
+	), code as (
 		select t.tgrelid as rel, false as on_read, false as copied from pg_trigger t
 		where not t.tgisinternal and t.tgenabled <> 'D' and (t.tgfoid >= ${FIRST_NORMAL_OID} or t.tgqual is not null)
-		union
-		select v.rel, v.on_read, v.copied and d.refclassid <> 'pg_type'::regclass and not exists (
-			select from pg_depend e where e.classid = d.refclassid and e.objid = d.refobjid and e.deptype = 'e'
-		) from (
-			select * from pg_depend p where p.refclassid in ('pg_proc'::regclass, 'pg_operator'::regclass)
-			union all
-			select p.* from unnest(array(select type from made)) t
-			join pg_depend p on p.refclassid = 'pg_type'::regclass and p.refobjid = t
-		) d, lateral (
-			select k.conrelid as rel, false as on_read, true as copied from pg_constraint k
-			where d.classid = 'pg_constraint'::regclass and k.oid = d.objid and k.conrelid <> 0
-			union all
-			select a.attrelid, false, false from pg_constraint k join pg_attribute a on a.atttypid = k.contypid
-			where d.classid = 'pg_constraint'::regclass and k.oid = d.objid and k.contypid <> 0
-			union all
-			select f.adrelid, true, true from pg_attrdef f where d.classid = 'pg_attrdef'::regclass and f.oid = d.objid
-				and exists (select from pg_attribute a
-					where a.attrelid = f.adrelid and a.attnum = f.adnum and a.attgenerated = 'v')
-			union all
-			select f.adrelid, false, true from pg_attrdef f where d.classid = 'pg_attrdef'::regclass and f.oid = d.objid
-			union all
-			select i.indrelid, false, true from pg_index i where d.classid = 'pg_class'::regclass and i.indexrelid = d.objid
-			union all
-			select d.objid, false, false where d.classid = 'pg_class'::regclass
-			union all
-			select r.ev_class, true, false from pg_rewrite r where d.classid = 'pg_rewrite'::regclass and r.oid = d.objid
-			union all
-			select p.polrelid, true, false from pg_policy p where d.classid = 'pg_policy'::regclass and p.oid = d.objid
-		) v
-		union
-		select a.attrelid, false, false from pg_attribute a where a.atttypid = any (array(select type from made))
-		union
+		union all
+		select k.conrelid, false, d.own from needs d join pg_constraint k on k.oid = d.objid
+		where d.classid = 'pg_constraint'::regclass and k.conrelid <> 0
+		union all
+		select f.adrelid, a.attgenerated = 'v', d.own from needs d join pg_attrdef f on f.oid = d.objid
+		join pg_attribute a on a.attrelid = f.adrelid and a.attnum = f.adnum
+		where d.classid = 'pg_attrdef'::regclass
+		union all
+		select i.indrelid, false, d.own from needs d join pg_index i on i.indexrelid = d.objid where d.classid = 'pg_class'::regclass
+		union all
+		select d.objid, false, false from needs d where d.classid = 'pg_class'::regclass
+		union all
+		select r.ev_class, true, false from needs d join pg_rewrite r on r.oid = d.objid where d.classid = 'pg_rewrite'::regclass
+		union all
+		select p.polrelid, true, false from needs d join pg_policy p on p.oid = d.objid where d.classid = 'pg_policy'::regclass
+		union all
 		select f.adrelid, false, false from pg_attrdef f where ${calls('f.adbin', ACTING)}
-		union
+		union all
 		select k.conrelid, false, false from pg_constraint k where k.contype = 'c' and k.conrelid <> 0 and ${calls('k.conbin', ACTING)}
-		union
+		union all
 		select r.ev_class, false, false from pg_rewrite r where r.ev_type <> '1' and ${calls('r.ev_action', ACTING)}
-		union
+		union all
 		select p.polrelid, true, false from pg_policy p where ${calls('p.polqual', ACTING)} or ${calls('p.polwithcheck', ACTING)}
 	), reached as (
 		select rel, on_read, copied from code
@@ -166,14 +175,17 @@ const NUMBERED = `
 		union
 		select k.contypid from pg_constraint k where k.contypid >= ${FIRST_NORMAL_OID} and ${calls('k.conbin', NUMBERING)}
 	), ${WITH_DOMAINS}, ${ACTIONS}, reached as (
-		select a.attrelid as rel, false as moves from pg_attribute a
-		where a.attidentity <> '' or a.atttypid = any (array(select type from made))
-		union
-		select f.adrelid, false from pg_attrdef f where ${calls('f.adbin', NUMBERING)}
-		union
-		select k.conrelid, false from pg_constraint k where k.contype = 'c' and k.conrelid <> 0 and ${calls('k.conbin', NUMBERING)}
-		union
-		select r.ev_class, true from pg_rewrite r where r.ev_type <> '1' and ${calls('r.ev_action', NUMBERING)}
+		select * from (
+			select a.attrelid as rel, false as moves from pg_attribute a where a.attidentity <> ''
+			union all
+			select d.objid, false from of_types d where d.classid = 'pg_class'::regclass and d.type in (select type from made)
+			union all
+			select f.adrelid, false from pg_attrdef f where ${calls('f.adbin', NUMBERING)}
+			union all
+			select k.conrelid, false from pg_constraint k where k.contype = 'c' and k.conrelid <> 0 and ${calls('k.conbin', NUMBERING)}
+			union all
+			select r.ev_class, true from pg_rewrite r where r.ev_type <> '1' and ${calls('r.ev_action', NUMBERING)}
+		) taken
 		union
 		select actions.rel, true from reached join actions on actions.target = reached.rel and (actions.always or reached.moves)
 	)
@@ -337,37 +349,46 @@ where o.oprcode <> 0 and ${ofPart(part, 'o.oid')}`;
 
 /**
  * Rows: oid, schema, name, typtype, category, preferred, element of a true array or 0, base of a domain or 0, relation of
- * a composite or 0, array type or 0, oids of the routines that making a value of it runs. Types of temporary relations are
- * left out.
+ * a composite or 0, array type or 0, oids of the routines that making a value of it runs, and of the types of which it makes
+ * values. Types of temporary relations are left out.
  */
 export function typesQuery(part: Part): string {
 	return `
 select t.oid, n.nspname, t.typname, t.typtype::text, t.typcategory::text, t.typispreferred,
 	case when t.typsubscript = 'pg_catalog.array_subscript_handler'::regproc then t.typelem else 0 end,
-	t.typbasetype, t.typrelid, t.typarray, ${part === 'user' ? TYPE_ROUTINES : `''`}
+	t.typbasetype, t.typrelid, t.typarray, ${part === 'user' ? `coalesce(w.routines, ''), coalesce(w.parts, '')` : `'', ''`}
 from pg_type t
 join pg_namespace n on n.oid = t.typnamespace
+${part === 'user' ? `left join (${MADE_WITH}) w on w.type = t.oid` : ''}
 where ${ofPart(part, 't.oid')} and n.nspname !~ '^pg_(toast_)?temp_' and t.typisdefined`;
 }
 
-/** What the checks of a domain call (functions, of PostgreSQL's own those that act on the session, and those behind operators), and what a range type is made with. */
-const TYPE_ROUTINES = `array_to_string(array(
-		select d.refobjid from pg_constraint k
-		join pg_depend d on d.classid = 'pg_constraint'::regclass and d.objid = k.oid and d.refclassid = 'pg_proc'::regclass
-		where k.contypid = t.oid
+/**
+ * What making a value of a type runs, and of which types it makes values: what the checks of a domain call (functions, of PostgreSQL's
+ * own those that act on the session, and those behind operators) and cast to, what a range type is made with and of.
+ */
+const MADE_WITH = `
+	with ${USERS}, checks as materialized (select k.oid, k.contypid as type, k.conbin from pg_constraint k where k.contypid <> 0)
+	select type, string_agg(routine::text, ' ' order by routine) as routines, string_agg(part::text, ' ' order by part) as parts from (
+		select k.type, d.refobjid as routine, null::oid as part from checks k
+		join users d on d.classid = 'pg_constraint'::regclass and d.objid = k.oid and d.refclassid = 'pg_proc'::regclass
 		union
-		select f.oid from pg_constraint k
-		join pg_proc f on f.oid in (${[...ACTING, ...NUMBERING].join()}) and strpos(k.conbin::text, ':funcid ' || f.oid || ' ') > 0
-		where k.contypid = t.oid
+		select k.type, f.oid, null from checks k
+		join unnest('{${[...ACTING, ...NUMBERING].join()}}'::oid[]) f (oid) on strpos(k.conbin::text, ':funcid ' || f.oid || ' ') > 0
 		union
-		select o.oprcode::oid from pg_constraint k
-		join pg_depend d on d.classid = 'pg_constraint'::regclass and d.objid = k.oid and d.refclassid = 'pg_operator'::regclass
+		select k.type, o.oprcode::oid, null from checks k
+		join users d on d.classid = 'pg_constraint'::regclass and d.objid = k.oid and d.refclassid = 'pg_operator'::regclass
 		join pg_operator o on o.oid = d.refobjid
-		where k.contypid = t.oid
 		union
-		select f.oid from pg_range r, lateral (values (r.rngcanonical::oid), (r.rngsubdiff::oid)) as f(oid)
-		where r.rngtypid = t.oid and f.oid <> 0
-	), ' ')`;
+		select k.type, null, d.refobjid from checks k
+		join pg_depend d on d.classid = 'pg_constraint'::regclass and d.objid = k.oid and d.refclassid = 'pg_type'::regclass
+		union
+		select r.rngtypid, f.oid, r.rngsubtype from pg_range r
+		left join unnest(array[r.rngcanonical::oid, r.rngsubdiff::oid]) f (oid) on f.oid <> 0
+		union
+		select r.rngmultitypid, null, r.rngtypid from pg_range r
+	) made_with
+	group by type`;
 
 /** Rows: source, target, routine, context; casts with a domain or through a binary-coercible or I/O way have routine 0. */
 export function castsQuery(part: Part): string {
@@ -447,9 +468,9 @@ with temporary_schemas as (
 		`select 15, count(*), sum(hash_record_extended(row(oid, xmin), 15)) from pg_opclass where ${ofPart('user', 'oid')}`,
 		`select 16, count(*), sum(hash_record_extended(row(oid, xmin), 16)) from pg_amproc where ${ofPart('user', 'oid')}`,
 		`select 17, count(*), sum(hash_record_extended(row(oid, xmin), 17)) from pg_amop where ${ofPart('user', 'oid')}`,
-		// To give a domain a check leaves its row as it was.
+		// To give a domain a check, or a foreign key to a table that has triggers already, leaves their rows as they were.
 		`select 18, count(*), sum(hash_record_extended(row(oid, xmin), 18)) from pg_constraint
-		where contypid <> 0 and ${ofPart('user', 'oid')}`,
+		where (contypid <> 0 or contype = 'f') and ${ofPart('user', 'oid')} and conrelid not in (select oid from temporary)`,
 	].join('\n\tunion all ')}
 )
 select text, extract(epoch from clock_timestamp() - statement_timestamp()) * 1000,

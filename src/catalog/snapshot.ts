@@ -125,6 +125,8 @@ export interface Type {
 	readonly relation: number;
 	/** Routines that making a value runs: in the checks of a domain, or to make a range canonical. */
 	readonly routines: readonly number[];
+	/** Other types of which making a value makes values, besides those above: what a domain's checks cast to, what a range is of. Missing: none. */
+	readonly makes?: readonly number[];
 }
 
 export interface Cast {

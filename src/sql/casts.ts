@@ -95,7 +95,7 @@ function checkTypeRoutines(walk: Walk, type: Type, location: number | undefined,
 		else noteUse(walk, 'function', routine.schema, `${routine.name}(${routine.argNames.join(',')})`, 'execute');
 	}
 	const fields = type.relation === 0 ? [] : (catalog.relationByOid(type.relation)?.columns ?? []);
-	for (const oid of [type.base, type.element, ...fields.map((column) => column.typeOid)]) {
+	for (const oid of [type.base, type.element, ...(type.makes ?? []), ...fields.map((column) => column.typeOid)]) {
 		const part = catalog.typeByOid(oid);
 		if (part !== undefined) checkTypeRoutines(walk, part, location, seen);
 	}

@@ -229,7 +229,7 @@ function partsOf(catalog: CatalogSnapshot, types: Iterable<number>): ReadonlySet
 	for (const oid of parts) {
 		const type = catalog.typeByOid(oid);
 		if (type === undefined || (type.schema === 'pg_catalog' && type.element === 0)) continue;
-		for (const part of [type.base, type.element]) if (part !== 0) parts.add(part);
+		for (const part of [type.base, type.element, ...(type.makes ?? [])]) if (part !== 0) parts.add(part);
 		if (type.relation === 0) continue;
 		for (const column of catalog.relationByOid(type.relation)?.columns ?? []) parts.add(column.typeOid);
 	}

@@ -50,6 +50,10 @@ const setup = `
 	create table keyed (id serial references parent on delete cascade);
 	create domain setting_default as text default set_config('a.b', 'c', false);
 	create table with_default (a int, b setting_default);
+	create domain casting_int as int check ((value::setting_int)::int > 0);
+	create table with_casting (a casting_int[]);
+	create type setting_range as range (subtype = setting_int, multirange_type_name = setting_ranges);
+	create table with_ranges (a setting_ranges);
 	create view setting_view as select 1::setting_too as a;
 	create view checking_view as select array[1]::checked_int[] as a;
 	create table defaulting (a int, b int default (1::setting_int)::int);
@@ -144,6 +148,12 @@ describe('what a statement leaves', () => {
 		{ sql: "select '{1}'::setting_too[]", want: ['unknown'] },
 		{ sql: "select '({1})'::setting_row", want: ['unknown'] },
 		{ sql: "insert into with_row values (row('{1}'))", want: ['code'] },
+		{ sql: "insert into with_casting values ('{1}')", want: ['code'] },
+		{ sql: 'select 1::casting_int', want: ['unknown'] },
+		{ sql: "select '{1}'::casting_int[]", want: ['unknown'] },
+		{ sql: "insert into with_ranges values ('{[1,2)}')", want: ['code'] },
+		{ sql: "select '[1,2)'::setting_range", want: ['unknown'] },
+		{ sql: "select '{[1,2)}'::setting_ranges", want: ['unknown'] },
 		{ sql: 'insert into with_numbered (a) values (1)', want: ['sequence'] },
 		{ sql: 'select 1::numbered', want: [] },
 		{ sql: 'insert into by_text default values', want: ['sequence'] },
