@@ -2,7 +2,7 @@
 import type { Node } from '@pgsql/types';
 import type { Relation } from '../catalog/snapshot.ts';
 import { coerced } from './coercions.ts';
-import { boundExpressions, columnsUnknown, functionOption, stored, tableElement } from './definition.ts';
+import { boundExpressions, functionOption, stored, tableElement } from './definition.ts';
 import { expression } from './expression.ts';
 import {
 	mayInSchema,
@@ -22,6 +22,9 @@ import { mayAlterIfThere } from './if-exists.ts';
 import { ObjectPlaces, writeSchemaAt } from './object-places.ts';
 import { isSystem } from './read-relation.ts';
 import { mayRenameRoutines, mayRenameSchema, renameColumn, renameRelation } from './renaming.ts';
+import { noteMadeBeside } from './made.ts';
+import { requireSelf } from './owner.ts';
+import { columnsUnknown } from './scope.ts';
 import { refuse, type Walk } from './walk.ts';
 
 const RELATION_KINDS: ReadonlySet<string> = new Set([
@@ -70,11 +73,6 @@ const DATABASE_KINDS: ReadonlySet<string> = new Set(['OBJECT_SCHEMA', 'OBJECT_EX
 
 /** Subcommands that need more than `alter`, or that nothing can vouch for. */
 const REFUSED_COMMANDS: ReadonlySet<string> = new Set([
-	'AT_ChangeOwner',
-	'AT_EnableRule',
-	'AT_EnableAlwaysRule',
-	'AT_EnableReplicaRule',
-	'AT_DisableRule',
 	'AT_GenericOptions',
 	'AT_AlterColumnGenericOptions',
 	'AT_SetTableSpace',
@@ -87,9 +85,11 @@ export function alterTable(walk: Walk, node: NodeOf<'AlterTableStmt'>): void {
 		const command = as(entry, 'AlterTableCmd');
 		const subtype = command?.subtype ?? '';
 		if (command === undefined || REFUSED_COMMANDS.has(subtype)) throw refuse(walk, `ALTER TABLE of kind ${subtype}`);
+		if (subtype === 'AT_ChangeOwner') requireSelf(walk, command.newowner, 'OWNER TO');
 		const type = relation?.columns.find(({ name }) => name === command.name)?.typeOid ?? null;
 		if (subtype === 'AT_ColumnDefault' || subtype === 'AT_SetExpression') stored(walk, command.def, type);
 		else alterDefinition(walk, relation, command.def);
+		if (relation !== undefined && command.def !== undefined) noteMadeBeside(walk, relation, [command.def]);
 		const column = subtype === 'AT_AlterColumnType' ? as(command.def, 'ColumnDef') : undefined;
 		// An index on the column is made anew.
 		const next = column === undefined ? undefined : resolveType(walk, column.typeName)?.oid;
@@ -104,7 +104,14 @@ export function alterTable(walk: Walk, node: NodeOf<'AlterTableStmt'>): void {
 }
 
 function alterDefinition(walk: Walk, relation: Relation | undefined, node: Node | undefined): void {
-	if (node === undefined || 'DefElem' in node || 'List' in node || 'ReplicaIdentityStmt' in node) return;
+	if (
+		node === undefined ||
+		'DefElem' in node ||
+		'List' in node ||
+		'ReplicaIdentityStmt' in node ||
+		'ATAlterConstraint' in node
+	)
+		return;
 	if ('ColumnDef' in node || 'Constraint' in node) {
 		tableElement(walk, node);
 		constrainedBy(walk, as(node, 'Constraint') ?? {}, relation?.columns.map(({ typeOid }) => typeOid) ?? []);
@@ -141,8 +148,22 @@ export function drop(walk: Walk, node: NodeOf<'DropStmt'>): void {
 			);
 		}
 		if (relation !== undefined && RELATION_KINDS.has(kind)) walk.gone.push(relation);
+		if (kind === 'OBJECT_SCHEMA' && isFollowed(walk)) walk.gone.push(...relationsIn(walk, objectNames(object)));
 	}
 	walk.effects.push({ type: 'ddl' }, { type: 'names-unknown' });
+}
+
+/** There is something after it in the text that may make a table of a name that the schema has. */
+function isFollowed({ source, start }: Walk): boolean {
+	return source.tokens.slice(source.tokenAt(start)).some(({ text }) => text === ';');
+}
+
+function relationsIn({ context: { catalog } }: Walk, [schema]: readonly string[]): readonly Relation[] {
+	const found: Relation[] = [];
+	for (const relation of catalog.relations())
+		if (relation.schema === schema)
+			found.push(...[catalog.relation(schema, relation.name)].filter((one) => one !== undefined));
+	return found;
 }
 
 interface OnObject {
@@ -153,8 +174,8 @@ interface OnObject {
 	readonly ifExists?: boolean;
 }
 
-/** One object of DROP, COMMENT or RENAME; gives the relation that it is or hangs on. An object that is not there is the server's to report. */
-function mayOnObject(walk: Walk, kind: string, object: Node | undefined, on: OnObject): Relation | undefined {
+/** One object of DROP, COMMENT, RENAME or OWNER TO; gives the relation that it is or hangs on. An object that is not there is the server's to report. */
+export function mayOnObject(walk: Walk, kind: string, object: Node | undefined, on: OnObject): Relation | undefined {
 	const { action, unprotected, places } = on;
 	const names = objectNames(object);
 	if (RELATION_KINDS.has(kind) || PARTS_OF_RELATION.has(kind)) {
@@ -236,12 +257,18 @@ function schemaFromNames(walk: Walk, names: readonly string[]): string {
 
 export function comment(walk: Walk, node: NodeOf<'CommentStmt'>): void {
 	const kind = node.objtype ?? '';
+	if (kind === 'OBJECT_DOMCONSTRAINT') {
+		// The domain and the constraint's name.
+		const [domain] = as(node.object, 'List')?.items ?? [];
+		mayOnObject(walk, 'OBJECT_DOMAIN', domain, { action: 'alter', unprotected: false });
+		return;
+	}
 	const places = new ObjectPlaces(walk, kind, { verb: ['comment', 'on'] });
 	mayOnObject(walk, kind, node.object, { action: 'alter', unprotected: false, places });
 }
 
 export function rename(walk: Walk, node: NodeOf<'RenameStmt'>): void {
-	const kind = node.renameType ?? '';
+	const kind = node.renameType === 'OBJECT_DOMCONSTRAINT' ? 'OBJECT_DOMAIN' : (node.renameType ?? '');
 	const name = node.newname ?? '';
 	if (node.relation !== undefined) {
 		const relation = mayAlterIfThere(walk, node.relation, node.missing_ok === true);
@@ -252,7 +279,7 @@ export function rename(walk: Walk, node: NodeOf<'RenameStmt'>): void {
 		mayOnObject(walk, kind, node.object, { action: 'alter', unprotected: true });
 		if (ROUTINE_KINDS.has(kind)) mayRenameRoutines(walk, objectNames(node.object), { name });
 		if (kind === 'OBJECT_SCHEMA') mayRenameSchema(walk, node.subname ?? '', name);
-		if (kind === 'OBJECT_TYPE' || kind === 'OBJECT_DOMAIN') mayMakeType(walk, name);
+		if (node.renameType === 'OBJECT_TYPE' || node.renameType === 'OBJECT_DOMAIN') mayMakeType(walk, name);
 	}
 	walk.effects.push({ type: 'ddl' }, { type: 'names-unknown' });
 }
@@ -282,6 +309,19 @@ export function alterSequence(walk: Walk, node: NodeOf<'AlterSeqStmt'>): void {
 	walk.effects.push({ type: 'ddl' });
 }
 
+/** The gateway's role may take what it may alter; nothing is given to another. */
+export function alterOwner(walk: Walk, node: NodeOf<'AlterOwnerStmt'>): void {
+	requireSelf(walk, node.newowner, 'OWNER TO');
+	mayOnObject(walk, node.objectType ?? '', node.object, { action: 'alter', unprotected: true });
+	walk.effects.push({ type: 'ddl' });
+}
+
+/** ALTER of what is named in a schema and holds nothing of the policy's: statistics, collations, text search. */
+export function alterNamed(walk: Walk, kind: string, names: readonly Node[] | undefined): void {
+	for (const schema of schemasMeant(walk, kind, stringsOf(names))) mayInSchema(walk, schema, 'alter', 'ALTER');
+	walk.effects.push({ type: 'ddl' });
+}
+
 export function alterFunction(walk: Walk, node: NodeOf<'AlterFunctionStmt'>): void {
 	for (const schema of schemasMeant(walk, 'OBJECT_FUNCTION', stringsOf(node.func?.objname)))
 		mayInSchema(walk, schema, 'alter', 'ALTER FUNCTION');
@@ -300,4 +340,15 @@ export function grant(walk: Walk, node: NodeOf<'GrantStmt'>): void {
 		if (range === undefined) throw refuse(walk, 'GRANT on this kind of object');
 		mayOnRelation(walk, range, 'grant', true);
 	}
+}
+
+/** What later objects are granted to others, as GRANT on all there are; of another role's objects it is that role's to say. */
+export function defaultPrivileges(walk: Walk, node: NodeOf<'AlterDefaultPrivilegesStmt'>): void {
+	for (const entry of node.options ?? []) {
+		const option = as(entry, 'DefElem');
+		if (option?.defname !== 'roles') continue;
+		for (const role of as(option.arg, 'List')?.items ?? [])
+			requireSelf(walk, as(role, 'RoleSpec'), 'ALTER DEFAULT PRIVILEGES FOR');
+	}
+	mayOnDatabase(walk, 'grant', 'ALTER DEFAULT PRIVILEGES');
 }

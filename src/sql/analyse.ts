@@ -31,10 +31,12 @@ export interface Analysis {
 	readonly missing: readonly RelationName[];
 	/** The same of routines, by their names. */
 	readonly missingRoutines: readonly string[];
-	/** A relation that the statement makes, or what it makes of one. */
-	readonly made: Relation | undefined;
-	/** A routine that the statement makes. */
-	readonly madeRoutine: Routine | undefined;
+	/** Relations that the statement makes, or what it makes of one. */
+	readonly made: readonly Relation[];
+	/** Routines that the statement makes. */
+	readonly madeRoutines: readonly Routine[];
+	/** Schemas that the statement makes. */
+	readonly madeSchemas: readonly string[];
 	/** Relations that are no longer there under the names that they had. */
 	readonly gone: readonly Relation[];
 }
@@ -58,7 +60,8 @@ export function analyse(context: AnalysisContext, source: SourceText, parsed: Pa
 			missing: walk.absent,
 			missingRoutines: walk.sought,
 			made: walk.made,
-			madeRoutine: walk.madeRoutine,
+			madeRoutines: walk.madeRoutines,
+			madeSchemas: walk.madeSchemas,
 			gone: walk.gone,
 		};
 	} catch (error) {
@@ -74,8 +77,9 @@ export function analyse(context: AnalysisContext, source: SourceText, parsed: Pa
 			doubt: unknown,
 			missing: unknown ? error.search : [],
 			missingRoutines: unknown && error.routine !== undefined ? [error.routine] : [],
-			made: undefined,
-			madeRoutine: undefined,
+			made: [],
+			madeRoutines: [],
+			madeSchemas: [],
 			gone: [],
 		};
 	}

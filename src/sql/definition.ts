@@ -5,16 +5,8 @@ import type { Relation } from '../catalog/snapshot.ts';
 import { madeType, usedType } from './casts.ts';
 import { coerced } from './coercions.ts';
 import { expression, truth } from './expression.ts';
-import {
-	type Making,
-	mayCreateRelation,
-	mayInSchema,
-	mayOnDatabase,
-	mayOnRelation,
-	objectNames,
-	schemaOf,
-} from './may.ts';
-import { effectivePath, resolveType, stringsOf, TYPE, UnknownObject } from './names.ts';
+import { type Making, mayCreateRelation, mayInSchema, mayOnRelation, objectNames, schemaOf } from './may.ts';
+import { effectivePath, resolveType, stringsOf, UnknownObject } from './names.ts';
 import { as, type NodeOf, tagOf } from './nodes.ts';
 import { argumentNames, fieldWritten, mayMakeOperator, mayMakeRoutine, mayMakeType, routineMade } from './new-code.ts';
 import { constrainedBy, indexedBy } from './operator-class.ts';
@@ -22,23 +14,11 @@ import { quoteIdentifier } from './quote.ts';
 import { readRelation } from './read-relation.ts';
 import { checkRoutine } from './routines.ts';
 import { execute } from './session-statements.ts';
-import { newScope, type RangeItem, type Scope } from './scope.ts';
+import { columnsUnknown, newScope, rowScope } from './scope.ts';
 import { select } from './select.ts';
+import { type MadeColumn, noteMade, noteMadeBeside, noteMadeIndex } from './made.ts';
 import { tableLike } from './table-like.ts';
 import { refuse, type Walk } from './walk.ts';
-
-/** Names of a relation that is being made: any bare name may be a column of it. */
-export function columnsUnknown(): Scope {
-	const item: RangeItem = {
-		name: null,
-		schema: null,
-		columns: null,
-		replaced: false,
-		qualifiedOnly: false,
-		rowType: null,
-	};
-	return { ...newScope(null), items: [item] };
-}
 
 export function createTable(walk: Walk, node: NodeOf<'CreateStmt'>): void {
 	const making = mayCreateRelation(walk, node.relation);
@@ -66,13 +46,9 @@ export function createTable(walk: Walk, node: NodeOf<'CreateStmt'>): void {
 		indexedBy(walk, element?.opclass, typeof key === 'number' ? [key] : null);
 	}
 	boundExpressions(walk, node.partbound, parents);
-	made(walk, making, 'table', columns);
+	noteMade(walk, making, 'table', columns);
+	noteMadeBeside(walk, making, node.tableElts ?? []);
 	walk.effects.push({ type: 'ddl' });
-}
-
-interface MadeColumn {
-	readonly name: string;
-	readonly type: number | null;
 }
 
 /** Columns that come from another relation. */
@@ -89,45 +65,6 @@ function typedColumns(walk: Walk, typeName: NodeOf<'TypeName'> | undefined): rea
 	const relation = walk.context.catalog.relationByOid(resolveType(walk, typeName)?.relation ?? 0);
 	if (relation === undefined) throw refuse(walk, 'CREATE TABLE OF a type that the gateway does not know');
 	return columnsOf(walk, relation, typeName.location);
-}
-
-/**
- * Notes a relation whose columns are known, for the rest of the text. Where another has the name nothing is made, or not yet:
- * what the catalogue shows of that one holds.
- */
-function made(
-	walk: Walk,
-	{ schema, name: relname, temporary }: Making,
-	kind: Relation['kind'],
-	columns: readonly MadeColumn[] | null,
-): void {
-	const { catalog } = walk.context;
-	if (columns === null || (!temporary && catalog.relation(schema, relname) !== undefined)) return;
-	walk.made = {
-		oid: 0,
-		schema,
-		name: relname,
-		kind,
-		temporary,
-		columns: [...new Map(columns.map((column) => [column.name, column])).values()].map(({ name, type }, i) => ({
-			name,
-			attnum: i + 1,
-			// An untyped literal is stored as text.
-			typeOid: type === TYPE.unknown ? TYPE.text : (type ?? 0),
-			type: '',
-			notNull: false,
-			hasDefault: false,
-			generated: '',
-			collation: null,
-		})),
-		parents: [],
-		children: [],
-		primaryKey: [],
-		definition: null,
-		hasRules: false,
-		hasTriggers: false,
-		rowType: 0,
-	};
 }
 
 /** FOR VALUES of a partition: constants, or expressions of constants, cast to the types of its key. `of`: what it is a partition of. */
@@ -236,7 +173,7 @@ function madeOf(
 ): void {
 	const names = stringsOf(aliases);
 	for (const { type } of columns ?? []) madeType(walk, type, undefined);
-	made(walk, making, 'table', columns?.map(({ name, type }, i) => ({ name: names[i] ?? name, type })) ?? null);
+	noteMade(walk, making, 'table', columns?.map(({ name, type }, i) => ({ name: names[i] ?? name, type })) ?? null);
 }
 
 /** What SELECT INTO makes; of a set operation the first part says it. */
@@ -268,8 +205,8 @@ export function createView(walk: Walk, node: NodeOf<'ViewStmt'>): void {
 	const columns = walk.query(walk, node.query, null, 'output');
 	const making = mayCreateRelation(walk, viewName(walk, node.view));
 	const names = stringsOf(node.aliases);
-	made(walk, making, 'view', columns?.map(({ name, type }, i) => ({ name: names[i] ?? name, type })) ?? null);
-	if (walk.made !== undefined && walk.masks) walk.made = { ...walk.made, madeOverProtected: true };
+	noteMade(walk, making, 'view', columns?.map(({ name, type }, i) => ({ name: names[i] ?? name, type })) ?? null);
+	if (walk.masks) walk.made.push(...walk.made.splice(0).map((view) => ({ ...view, madeOverProtected: true })));
 	walk.effects.push({ type: 'ddl' });
 }
 
@@ -292,19 +229,24 @@ export function createIndex(walk: Walk, node: NodeOf<'IndexStmt'>): void {
 		indexedBy(walk, element?.opclass, typeof key === 'number' ? [key] : null);
 	}
 	if (node.whereClause !== undefined) truth(node.whereClause, around);
+	noteMadeIndex(walk, relation, node.idxname ?? '');
 	walk.effects.push({ type: 'ddl' });
 }
 
-export function createSchema(walk: Walk, node: NodeOf<'CreateSchemaStmt'>): void {
-	mayOnDatabase(walk, 'create', 'CREATE SCHEMA');
-	if (node.authrole !== undefined) throw refuse(walk, 'CREATE SCHEMA ... AUTHORIZATION');
-	if ((node.schemaElts ?? []).length > 0)
-		throw refuse(walk, 'CREATE SCHEMA with elements', undefined, 'Create the schema first, then what is in it.');
+/** Its expressions run when the table is analysed, on values as they are. */
+export function createStatistics(walk: Walk, node: NodeOf<'CreateStatsStmt'>): void {
+	const range = as(node.relations?.[0], 'RangeVar');
+	if (range === undefined || node.relations?.length !== 1) throw refuse(walk, 'CREATE STATISTICS of this kind');
+	const relation = mayOnRelation(walk, range, 'alter', true);
+	// Without a name of their own they are made beside the table.
+	if (node.defnames !== undefined) mayInSchema(walk, schemaOf(walk, node.defnames), 'create', 'CREATE STATISTICS');
+	const around = { walk, scope: rowScope(relation), place: 'output', writing: false } as const;
+	for (const entry of node.exprs ?? []) expression(as(entry, 'StatsElem')?.expr, around);
 	walk.effects.push({ type: 'ddl' });
 }
 
 export function createSequence(walk: Walk, node: NodeOf<'CreateSeqStmt'>): void {
-	made(walk, mayCreateRelation(walk, node.sequence), 'sequence', []);
+	noteMade(walk, mayCreateRelation(walk, node.sequence), 'sequence', []);
 	walk.effects.push({ type: 'ddl' });
 }
 
@@ -321,7 +263,7 @@ export function createFunction(walk: Walk, node: NodeOf<'CreateFunctionStmt'>): 
 	const args = argumentNames(walk, node.parameters);
 	const routine = { ...name, args, action, field: fieldWritten(walk, node.parameters) } as const;
 	mayMakeRoutine(walk, routine);
-	walk.madeRoutine = routineMade(walk, routine, node);
+	walk.madeRoutines.push(...routineMade(walk, routine, node));
 	for (const option of node.options ?? []) functionOption(walk, option);
 	for (const parameter of node.parameters ?? []) {
 		expression(as(parameter, 'FunctionParameter')?.defexpr, {

@@ -1,7 +1,11 @@
 /** TRUNCATE, LOCK, VACUUM, ANALYZE, CLUSTER, REINDEX, REFRESH and CHECKPOINT. */
 import type { NodeOf } from './nodes.ts';
 import { as } from './nodes.ts';
+import type { RangeVar } from '@pgsql/types';
 import { mayOnDatabase, mayOnRelation } from './may.ts';
+import { isOwnTemporary } from './names.ts';
+import { protectionOf } from './protection.ts';
+import { guarded } from './read-relation.ts';
 import { refuse, type Walk } from './walk.ts';
 import { noteTarget, writeTarget } from './write-target.ts';
 
@@ -30,27 +34,35 @@ export function lock(walk: Walk, node: NodeOf<'LockStmt'>): void {
 }
 
 export function vacuum(walk: Walk, node: NodeOf<'VacuumStmt'>): void {
-	if ((node.rels ?? []).length === 0)
-		mayOnDatabase(walk, 'maintain', node.is_vacuumcmd === true ? 'VACUUM' : 'ANALYZE');
+	if ((node.rels ?? []).length === 0) onAll(walk, node.is_vacuumcmd === true ? 'VACUUM' : 'ANALYZE');
 	for (const entry of node.rels ?? []) {
 		const range = as(entry, 'VacuumRelation')?.relation;
 		if (range === undefined) throw refuse(walk, 'VACUUM without a relation');
-		mayOnRelation(walk, range, 'maintain', false);
+		onOne(walk, range);
 	}
-	// VERBOSE counts rows, hidden ones too.
-	walk.touchesProtected = true;
 }
 
 export function cluster(walk: Walk, node: NodeOf<'ClusterStmt'>): void {
-	if (node.relation === undefined) mayOnDatabase(walk, 'maintain', 'CLUSTER');
-	else mayOnRelation(walk, node.relation, 'maintain', false);
-	walk.touchesProtected = true;
+	if (node.relation === undefined) onAll(walk, 'CLUSTER');
+	else onOne(walk, node.relation);
 }
 
 export function reindex(walk: Walk, node: NodeOf<'ReindexStmt'>): void {
-	if (node.kind === 'REINDEX_OBJECT_TABLE' && node.relation !== undefined)
-		mayOnRelation(walk, node.relation, 'maintain', false);
-	else mayOnDatabase(walk, 'maintain', 'REINDEX');
+	if (node.kind === 'REINDEX_OBJECT_TABLE' && node.relation !== undefined) onOne(walk, node.relation);
+	else onAll(walk, 'REINDEX');
+}
+
+/** VERBOSE counts rows, hidden ones too, and an index that cannot be made quotes values: of a table of which something is kept back both are. */
+function onOne(walk: Walk, range: RangeVar): void {
+	const relation = mayOnRelation(walk, range, 'maintain', false);
+	if (isOwnTemporary(walk, relation)) return;
+	const { catalog, access } = walk.context;
+	const protection = guarded(walk, relation, () => protectionOf(catalog, access, relation, false));
+	if (!protection.none) walk.touchesProtected = true;
+}
+
+function onAll(walk: Walk, what: string): void {
+	mayOnDatabase(walk, 'maintain', what);
 	walk.touchesProtected = true;
 }
 

@@ -51,15 +51,15 @@ const RECORD = 2249;
 const NO_OID = -1;
 
 /**
- * A routine as the rest of its text may call it. Undefined where another has its name, which would be called in its place once
+ * A routine as the rest of its text may call it. None where another has its name, which would be called in its place once
  * a rollback in the text took it away, or where one of its types is not known yet.
  */
 export function routineMade(
 	walk: Walk,
 	{ schema, name, args, action }: NewRoutine,
 	{ parameters = [], returnType }: { readonly parameters?: Node[]; readonly returnType?: TypeName },
-): Routine | undefined {
-	if (walk.context.catalog.routinesNamed(name).length > 0) return undefined;
+): readonly Routine[] {
+	if (walk.context.catalog.routinesNamed(name).length > 0) return [];
 	const all = parameters.flatMap((node) => as(node, 'FunctionParameter') ?? []);
 	const given = all.filter(({ mode }) => mode !== 'FUNC_PARAM_OUT' && mode !== 'FUNC_PARAM_TABLE');
 	const shown = all.filter(
@@ -68,9 +68,9 @@ export function routineMade(
 	const types = given.map(({ argType }) => resolveType(walk, argType));
 	const answer = returnType ?? (shown.length === 1 ? shown[0]?.argType : undefined);
 	const returned = answer === undefined ? RECORD : resolveType(walk, answer)?.oid;
-	if (returned === undefined || types.includes(undefined)) return undefined;
+	if (returned === undefined || types.includes(undefined)) return [];
 	const last = types.at(-1);
-	return {
+	const routine: Routine = {
 		oid: NO_OID,
 		schema,
 		name,
@@ -86,6 +86,7 @@ export function routineMade(
 		leakproof: false,
 		builtin: false,
 	};
+	return [routine];
 }
 
 /**

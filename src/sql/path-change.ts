@@ -61,9 +61,16 @@ function isEmptying(select: NodeOf<'SelectStmt'> | undefined): boolean {
 	return isCall && isEmpty && local?.boolval !== undefined && local.boolval.boolval !== true;
 }
 
+/**
+ * Words by which the body of DO says that it sets search_path. It may hide that; but whoever may DO runs any code as the gateway's
+ * role, and what a name means to the statements after it is not theirs to gain by: what was resolved is written with its schema.
+ */
+const MOVES_PATH = /search_path|set_config|\b(?:reset|discard|rollback|abort)\b/i;
+
 /** SET search_path, set_config, ROLLBACK (which may undo one), DISCARD, RESET ALL, and code that may do so. */
 function changesNames(node: object, mayCall: boolean): boolean {
-	if ('DoStmt' in node || 'CallStmt' in node || 'DiscardStmt' in node) return true;
+	if ('CallStmt' in node || 'DiscardStmt' in node) return true;
+	if ('DoStmt' in node) return MOVES_PATH.test(JSON.stringify(node));
 	if ('VariableSetStmt' in node) return /"name":"search_path"|VAR_RESET_ALL/i.test(JSON.stringify(node));
 	return mayCall && JSON.stringify(node).includes('"set_config"');
 }

@@ -24,7 +24,7 @@ const ON_COLUMNS = ['insert', 'update'] as const;
  */
 export function renameRelation(walk: Walk, relation: Relation, to: Name): void {
 	walk.gone.push(relation);
-	walk.made = { ...relation, ...to };
+	walk.made.push({ ...relation, ...to });
 	if (isOwnTemporary(walk, relation)) return;
 	mayBecome(walk, relation, to);
 	if (relation.kind !== 'view' && relation.kind !== 'matview') return;
@@ -38,7 +38,7 @@ export function renameRelation(walk: Walk, relation: Relation, to: Name): void {
 
 export function renameColumn(walk: Walk, relation: Relation, from: string, to: string): void {
 	const columns = relation.columns.map((column) => (column.name === from ? { ...column, name: to } : column));
-	walk.made = { ...relation, columns };
+	walk.made.push({ ...relation, columns });
 	const { access } = walk.context;
 	const gained = (['select', ...ON_COLUMNS] as const).find(
 		(action) => mayColumn(access, relation, to, action) && !mayColumn(access, relation, from, action),
@@ -59,7 +59,7 @@ export function mayRenameSchema(walk: Walk, from: string, to: string): void {
 		if (narrowed) throw refuse(walk, `renaming a schema that holds ${displayRelation(relation)}, which is protected,`);
 		renameRelation(walk, relation, { schema: to, name: relation.name });
 	}
-	walk.made = undefined;
+	walk.made.length = 0;
 	const { routines, operators, types } = catalog.objectsIn(from);
 	for (const routine of routines) mayRenameRoutine(walk, routine, { schema: to });
 	for (const operator of operators) mayMoveOperator(walk, operator);

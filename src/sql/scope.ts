@@ -1,4 +1,5 @@
 /** Names in sight of an expression: range items with their columns, and the CTEs around them. */
+import type { Relation } from '../catalog/snapshot.ts';
 import type { InlineTarget } from './inline-target.ts';
 import type { Leaf } from './leaf.ts';
 import type { ExprInfo, UseNote } from './walk.ts';
@@ -70,6 +71,33 @@ export interface Scope {
 
 export function newScope(parent: Scope | null): Scope {
 	return { parent, items: [], ctes: [] };
+}
+
+/** Names of a relation that is being made: any bare name may be a column of it. */
+export function columnsUnknown(): Scope {
+	const item: RangeItem = {
+		name: null,
+		schema: null,
+		columns: null,
+		replaced: false,
+		qualifiedOnly: false,
+		rowType: null,
+	};
+	return { ...newScope(null), items: [item] };
+}
+
+/** Names of a relation that nothing is kept back of, where one row of it is in sight; under another name only as `name.column`. */
+export function rowScope(relation: Relation, ...names: readonly string[]): Scope {
+	const columns = relation.columns.map(({ name, typeOid }) => ({ name, type: typeOid, masked: false, origin: name }));
+	const item = (name: string): RangeItem => ({
+		name,
+		schema: names.length === 0 ? relation.schema : null,
+		columns,
+		replaced: false,
+		qualifiedOnly: names.length > 0,
+		rowType: relation.rowType,
+	});
+	return { ...newScope(null), items: (names.length === 0 ? [relation.name] : names).map(item) };
 }
 
 export function findCte(scope: Scope | null, name: string): CteInfo | undefined {

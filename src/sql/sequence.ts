@@ -2,7 +2,15 @@
 import type { Node } from '@pgsql/types';
 import { GatewayError } from '../errors.ts';
 import type { Relation } from '../catalog/snapshot.ts';
-import { displayRelation, effectivePath, isOwnTemporary, resolveType, TYPE, UnknownObject } from './names.ts';
+import {
+	displayRelation,
+	effectivePath,
+	isOwnTemporary,
+	resolveType,
+	stringsOf,
+	TYPE,
+	UnknownObject,
+} from './names.ts';
 import { as } from './nodes.ts';
 import { quoteIdentifier, quoteLiteral } from './quote.ts';
 import { addRules, denied, noteUse, positionAt, refuse, type Walk } from './walk.ts';
@@ -14,8 +22,9 @@ export function checkSequence(
 	action: 'select' | 'update',
 	location: number | undefined,
 ): boolean {
+	const owning = serialCall(walk, argument);
+	if (owning !== undefined) return checkOwned(walk, owning, action, location);
 	const text = nameLiteral(walk, argument);
-	const { access } = walk.context;
 	if (text === undefined) {
 		throw new GatewayError(
 			'42501',
@@ -23,6 +32,13 @@ export function checkSequence(
 			positionAt(walk, location),
 		);
 	}
+	mayOnSequence(walk, relationIn(walk, argument, text, location), action, location);
+	return true;
+}
+
+/** The relation that a text names, as regclass input reads it. Its schema is written into the text. */
+function relationIn(walk: Walk, argument: Node | undefined, text: string, location: number | undefined): Relation {
+	const { access, catalog } = walk.context;
 	const parts = splitName(text);
 	const database = parts.length > 2 ? parts.at(-3) : undefined;
 	if (parts.length > 3 || (database !== undefined && database !== access.database))
@@ -33,16 +49,24 @@ export function checkSequence(
 		);
 	const schemas = parts.length > 1 ? [parts.at(-2) ?? ''] : effectivePath(walk.context, true);
 	const name = parts.at(-1) ?? '';
-	const relation = schemas
-		.map((schema) => walk.context.catalog.relation(schema, name))
-		.find((found) => found !== undefined);
+	const relation = schemas.map((schema) => catalog.relation(schema, name)).find((found) => found !== undefined);
 	if (relation === undefined)
 		throw new UnknownObject('42P01', `relation "${text}" does not exist`, positionAt(walk, location));
 	if (parts.length === 1) writeSchema(walk, argument, relation);
-	if (isOwnTemporary(walk, relation)) return true;
+	return relation;
+}
+
+function mayOnSequence(
+	walk: Walk,
+	relation: Relation,
+	action: 'select' | 'update',
+	location: number | undefined,
+): void {
+	if (isOwnTemporary(walk, relation)) return;
+	const { access } = walk.context;
 	const answer = access.onRelation(relation.schema, relation.name, action);
 	addRules(noteUse(walk, 'relation', relation.schema, relation.name, action), answer.rules);
-	if (answer.allowed) return true;
+	if (answer.allowed) return;
 	throw denied(
 		walk,
 		`sequence ${displayRelation(relation)}`,
@@ -54,6 +78,38 @@ export function checkSequence(
 }
 
 const REGCLASS = 2205;
+
+/** pg_get_serial_sequence('table', 'column') with constants, and nothing of a user's by that name. */
+function serialCall(walk: Walk, node: Node | undefined): readonly [Node, string] | undefined {
+	const cast = as(node, 'TypeCast');
+	if (cast !== undefined)
+		return resolveType(walk, cast.typeName)?.oid === REGCLASS ? serialCall(walk, cast.arg) : undefined;
+	const call = as(node, 'FuncCall');
+	const names = stringsOf(call?.funcname);
+	if (names.at(-1) !== SERIAL || (names.length > 1 && names[0] !== 'pg_catalog') || call?.args?.length !== 2)
+		return undefined;
+	const [table, column] = call.args;
+	const text = nameLiteral(walk, table);
+	const isOwn = walk.context.catalog.routinesNamed(SERIAL).every(({ schema }) => schema === 'pg_catalog');
+	if (table === undefined || text === undefined || nameLiteral(walk, column) === undefined || !isOwn) return undefined;
+	return [table, text];
+}
+
+const SERIAL = 'pg_get_serial_sequence';
+
+/** A sequence is in the schema of the column that owns it; which one that is the catalogue does not say, so each has to be allowed. */
+function checkOwned(
+	walk: Walk,
+	[argument, text]: readonly [Node, string],
+	action: 'select' | 'update',
+	location: number | undefined,
+): boolean {
+	const table = relationIn(walk, argument, text, location);
+	for (const relation of walk.context.catalog.relations())
+		if (relation.kind === 'sequence' && relation.schema === table.schema)
+			mayOnSequence(walk, relation, action, location);
+	return true;
+}
 
 /** A cast may cut the name, but for one to these. */
 function nameLiteral(walk: Walk, node: Node | undefined): string | undefined {

@@ -2,9 +2,12 @@
 import type { Node } from '@pgsql/types';
 import {
 	alterFunction,
+	alterNamed,
+	alterOwner,
 	alterSequence,
 	alterTable,
 	comment,
+	defaultPrivileges,
 	drop,
 	grant,
 	moveToSchema,
@@ -19,8 +22,8 @@ import {
 	createFunction,
 	createIndex,
 	createNamed,
-	createSchema,
 	createSequence,
+	createStatistics,
 	createTable,
 	createTableAs,
 	createTrigger,
@@ -31,8 +34,11 @@ import {
 	routinesOf,
 	selectInto,
 } from './definition.ts';
+import { alterDomain } from './domain.ts';
 import { expression } from './expression.ts';
 import { explain } from './explain.ts';
+import { extensionRoutines } from './extension-functions.ts';
+import { noteMade } from './made.ts';
 import { merge } from './merge.ts';
 import { checkpoint, cluster, lock, refresh, reindex, truncate, vacuum } from './maintenance.ts';
 import { indexedBy } from './operator-class.ts';
@@ -41,7 +47,9 @@ import { stringsOf } from './names.ts';
 import { mayMakeType } from './new-code.ts';
 import { as, type NodeOf, type NodeTag, tagOf } from './nodes.ts';
 import { checkCall, qualifyCall } from './routines.ts';
+import { createSchema } from './create-schema.ts';
 import { newScope } from './scope.ts';
+import { createRule, rowPolicy } from './row-policy.ts';
 import { select } from './select.ts';
 import {
 	channel,
@@ -55,7 +63,7 @@ import {
 	transaction,
 	unlisten,
 } from './session-statements.ts';
-import { refuse, type Walk } from './walk.ts';
+import { refuse, takeNotes, type Walk } from './walk.ts';
 import { insert, remove, update } from './write.ts';
 
 type Handlers = { [K in NodeTag]?: (walk: Walk, statement: NodeOf<K>) => void };
@@ -105,7 +113,11 @@ const HANDLERS: Handlers = {
 	CreateTableAsStmt: createTableAs,
 	ViewStmt: createView,
 	IndexStmt: createIndex,
-	CreateSchemaStmt: createSchema,
+	CreateStatsStmt: createStatistics,
+	CreatePolicyStmt: rowPolicy,
+	AlterPolicyStmt: rowPolicy,
+	RuleStmt: createRule,
+	CreateSchemaStmt: (walk, node) => createSchema(walk, node, statement),
 	CreateSeqStmt: createSequence,
 	CreateFunctionStmt: createFunction,
 	CreateTrigStmt: createTrigger,
@@ -115,8 +127,11 @@ const HANDLERS: Handlers = {
 		rangeType(walk, node);
 	},
 	CompositeTypeStmt: (walk, node) => {
-		for (const entry of node.coldeflist ?? []) usedType(walk, as(entry, 'ColumnDef')?.typeName, undefined);
-		mayCreateRelation(walk, node.typevar);
+		const fields = (node.coldeflist ?? []).map((entry) => {
+			const field = as(entry, 'ColumnDef');
+			return { name: field?.colname ?? '', type: usedType(walk, field?.typeName, undefined)?.oid ?? null };
+		});
+		noteMade(walk, mayCreateRelation(walk, node.typevar), 'composite', fields);
 		mayMakeType(walk, node.typevar?.relname ?? '');
 		walk.effects.push({ type: 'ddl' });
 	},
@@ -128,7 +143,10 @@ const HANDLERS: Handlers = {
 			throw refuse(walk, 'CREATE CAST ... WITHOUT FUNCTION');
 		databaseObject(walk, 'create', 'CREATE CAST');
 	},
-	CreateExtensionStmt: (walk) => databaseObject(walk, 'create', 'CREATE EXTENSION'),
+	CreateExtensionStmt: (walk, node) => {
+		databaseObject(walk, 'create', 'CREATE EXTENSION');
+		walk.madeRoutines.push(...extensionRoutines(walk, node));
+	},
 	AlterExtensionStmt: (walk) => databaseObject(walk, 'alter', 'ALTER EXTENSION'),
 	AlterTableStmt: alterTable,
 	AlterSeqStmt: alterSequence,
@@ -138,6 +156,13 @@ const HANDLERS: Handlers = {
 			mayInSchema(walk, schema, 'alter', 'ALTER TYPE');
 		walk.effects.push({ type: 'ddl' });
 	},
+	AlterDomainStmt: alterDomain,
+	AlterOwnerStmt: alterOwner,
+	AlterCollationStmt: (walk, node) => alterNamed(walk, 'OBJECT_COLLATION', node.collname),
+	AlterStatsStmt: (walk, node) => alterNamed(walk, 'OBJECT_STATISTIC_EXT', node.defnames),
+	AlterTSConfigurationStmt: (walk, node) => alterNamed(walk, 'OBJECT_TSCONFIGURATION', node.cfgname),
+	AlterTSDictionaryStmt: (walk, node) => alterNamed(walk, 'OBJECT_TSDICTIONARY', node.dictname),
+	AlterDefaultPrivilegesStmt: defaultPrivileges,
 	RenameStmt: rename,
 	AlterObjectSchemaStmt: moveToSchema,
 	DropStmt: drop,
@@ -197,6 +222,11 @@ const KEEPING: ReadonlySet<string> = new Set<NodeTag>([
 	'CreateFunctionStmt',
 	'CreateTrigStmt',
 	'CreateDomainStmt',
+	'AlterDomainStmt',
+	'CreateStatsStmt',
+	'CreatePolicyStmt',
+	'AlterPolicyStmt',
+	'RuleStmt',
 ]);
 
 /** `AlterTableStmt` reads as ALTER TABLE. */
@@ -216,13 +246,7 @@ function prepare(walk: Walk, node: NodeOf<'PrepareStmt'>): void {
 	const parameterTypes = (node.argtypes ?? []).map((type) => usedType(walk, as(type, 'TypeName'), undefined)?.oid ?? 0);
 	const inner: Walk = { ...walk, context: { ...walk.context, parameterTypes } };
 	statement(inner, node.query);
-	walk.leaky ||= inner.leaky;
-	walk.usersOperator ||= inner.usersOperator;
-	walk.touchesProtected ||= inner.touchesProtected;
-	walk.masks ||= inner.masks;
-	walk.doubt ||= inner.doubt;
-	walk.hidesRows ||= inner.hidesRows;
-	walk.anyType ||= inner.anyType;
+	takeNotes(walk, inner);
 	walk.effects.push({ type: 'prepare', name: node.name ?? '' });
 }
 

@@ -58,22 +58,42 @@ export function beginText(sql: string, limits: SqlLimits, inputs: AnalysisContex
 		: { type: 'refused', node: 'Undecided', error: followed };
 }
 
-/** A relation or routine that one statement makes is there for those after it, and a relation that it drops or renames is not. */
+/** What one statement makes (relations, routines, schemas) is there for those after it, and a relation that it drops or renames is not. */
 export function* analysing({ inputs, parsed }: BegunText): Generator<Analysis> {
 	let known = inputs;
+	let afterBlock = false;
 	for (const statement of parsed.statements) {
 		const analysis = analyse(known, parsed.source, statement);
-		yield analysis;
+		yield afterBlock ? hinted(analysis) : analysis;
+		afterBlock ||= 'DoStmt' in statement.node;
 		const searchPath = pathSet(statement.node);
 		if (searchPath !== undefined) known = { ...known, searchPath };
-		const { made, madeRoutine, gone } = analysis;
-		if (made !== undefined || madeRoutine !== undefined || gone.length > 0) {
-			const tempSchema = made?.temporary === true ? made.schema : known.tempSchema;
-			const relations = made === undefined ? [] : [made];
-			const routines = madeRoutine === undefined ? [] : [madeRoutine];
-			known = { ...known, catalog: overlay(known.catalog, relations, gone, routines), tempSchema };
-		}
+		known = withMade(known, analysis);
 	}
+}
+
+function withMade(known: AnalysisContext, analysis: Analysis): AnalysisContext {
+	const { made, madeRoutines, madeSchemas, gone } = analysis;
+	if (made.length + madeRoutines.length + madeSchemas.length + gone.length === 0) return known;
+	return {
+		...known,
+		catalog: overlay(known.catalog, made, gone, madeRoutines),
+		tempSchema: made.find(({ temporary }) => temporary)?.schema ?? known.tempSchema,
+		...(madeSchemas.length === 0 ? {} : { madeSchemas: [...(known.madeSchemas ?? []), ...madeSchemas] }),
+	};
+}
+
+/** A name that nothing has may be what the code of a DO block before it makes, which nobody can read out of it. */
+function hinted(analysis: Analysis): Analysis {
+	const { error } = analysis.decision;
+	if (error === undefined || !['42P01', '42883'].includes(error.sqlstate)) return analysis;
+	const { position } = error;
+	const hint = 'What a DO block makes can be used by the next Query, not by the rest of its own.';
+	const told = new GatewayError(error.sqlstate, error.message, {
+		...(position === undefined ? {} : { position }),
+		hint,
+	});
+	return { ...analysis, decision: { ...analysis.decision, error: told } };
 }
 
 /** The statements' analyses as one. */

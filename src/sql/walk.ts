@@ -26,6 +26,8 @@ export interface AnalysisContext {
 	readonly touchesProtected?: (name: string) => boolean | undefined;
 	/** Types to which a user's cast may bring what EXECUTE of that name gives. */
 	readonly castTargets?: (name: string) => readonly number[];
+	/** Schemas that earlier statements of the text make. */
+	readonly madeSchemas?: readonly string[];
 	/** In how many places a statement may read protected relations: each makes the text longer. */
 	readonly readsMax?: number;
 	/** For a text that was written under another search_path (a view's definition) and may be spliced into a statement. */
@@ -122,10 +124,12 @@ export interface Walk {
 	hidesRows: boolean;
 	/** In `select ... from pg_settings where name = '...'`: that name. */
 	settingName: string | undefined;
-	/** A relation that the statement makes, so that later statements of the same text can use it. */
-	made: Relation | undefined;
-	/** The same of a routine of a name that nothing else has. */
-	madeRoutine: Routine | undefined;
+	/** Relations that the statement makes, so that later statements of the same text can use them. */
+	readonly made: Relation[];
+	/** The same of routines of names that nothing else has. */
+	readonly madeRoutines: Routine[];
+	/** The same of schemas. */
+	readonly madeSchemas: string[];
 	/** Relations that the statement drops or renames. */
 	readonly gone: Relation[];
 	/** Rules that made a denial. */
@@ -182,8 +186,9 @@ export function newWalk(
 		masks: false,
 		hidesRows: false,
 		settingName: undefined,
-		made: undefined,
-		madeRoutine: undefined,
+		made: [],
+		madeRoutines: [],
+		madeSchemas: [],
 		gone: [],
 		denials: [],
 		doubt: false,
@@ -194,6 +199,17 @@ export function newWalk(
 		sought: [],
 		absent: [],
 	};
+}
+
+/** After a part of the statement was walked in a context of its own (a copy of the walk with another): what it found holds for the whole. */
+export function takeNotes(walk: Walk, inner: Walk): void {
+	walk.leaky ||= inner.leaky;
+	walk.usersOperator ||= inner.usersOperator;
+	walk.touchesProtected ||= inner.touchesProtected;
+	walk.masks ||= inner.masks;
+	walk.doubt ||= inner.doubt;
+	walk.hidesRows ||= inner.hidesRows;
+	walk.anyType ||= inner.anyType;
 }
 
 /** The note on an object under an action, made on first use. */
