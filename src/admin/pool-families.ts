@@ -1,9 +1,9 @@
-/** Metrics of pools in transaction mode: server connections that nobody has, and why clients keep theirs. */
+/** Metrics of pools that hand connections on: those that nobody has, and in transaction mode why clients keep theirs. */
 import type { Family, Sample } from './exposition.ts';
 import { labelsOf } from './host-families.ts';
 import type { GatewayView } from './view.ts';
 
-/** No samples where every pool is in session mode. */
+/** No samples where every pool is in session mode without `reuse`. */
 export function poolFamilies(view: GatewayView): Family[] {
 	const perReason = (values: 'pinned' | 'pinsTotal'): Sample[] =>
 		view.databases.flatMap((database) =>
@@ -20,7 +20,7 @@ export function poolFamilies(view: GatewayView): Family[] {
 		{
 			type: 'gauge',
 			name: 'portcullis_pool_idle',
-			help: 'Server connections of a pool in transaction mode that nobody has.',
+			help: 'Server connections that nobody has, of a pool that hands them on.',
 			samples: idle,
 			across: 'sum',
 		},

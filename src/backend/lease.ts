@@ -1,10 +1,6 @@
-/** Leases of backend connections: session mode today (dial on lease, close on release), transaction mode by the same interface. */
-import { ScramKeyCache } from '../auth/scram-keys.ts';
+/** Leases of backend connections: one interface to the pools of session mode (session-pool.ts) and of transaction mode (pool.ts). */
 import type { GatewayError } from '../errors.ts';
-import { following } from './abort.ts';
-import { type BackendConnection, type ConnectOptions, connectBackend } from './connection.ts';
-import { allInUse, givenUp, poolClosed, queueFull } from './lease-errors.ts';
-import { BACKEND_LIMITS } from './limits.ts';
+import type { BackendConnection, connectBackend } from './connection.ts';
 import type { PinReason, PooledBackend } from './pooled.ts';
 import type { Settings } from './settings.ts';
 import type { BackendTarget } from './target.ts';
@@ -20,6 +16,11 @@ export interface LeaseRequest {
 	/** Aborted when the client leaves: its place in the queue, or its dialling, is given up. */
 	readonly signal?: AbortSignal | undefined;
 	readonly readBuffer?: Buffer | undefined;
+	/**
+	 * Session mode: it may be one that another client had who asked for the same, reset by DISCARD ALL, and may go on to the next. The
+	 * startup parameters must not name one session.
+	 */
+	readonly reuse?: boolean | undefined;
 	/** Transaction mode: settings that the client wants; a backend that has them is preferred. */
 	readonly settings?: Settings | undefined;
 	/** Transaction mode: who asks; a backend that was this client's last is preferred. */
@@ -28,14 +29,18 @@ export interface LeaseRequest {
 
 /**
  * How the lease is given back. clean: ReadyForQuery('I') seen, nothing of the client's is left in the session state;
- * dirty: usable, but the state is the client's (or unknown); broken: not to be used again.
+ * dirty: usable, but the state is the client's; with `reuse`, nothing that DISCARD ALL does not take; broken: not to be used again.
  */
 export type LeaseEnd = 'clean' | 'dirty' | 'broken';
 
 export interface Lease {
 	readonly connection: BackendConnection;
-	/** Transaction mode: what is known of its session state. Missing: the connection was made for this lease. */
+	/** Transaction mode: what is known of its session state. Missing: nobody else has the connection as long as the client is there. */
 	readonly pooled?: PooledBackend;
+	/** Session mode with `reuse`: of the connection. */
+	readonly bornMs?: number;
+	/** The same: the server has said so, whatever was asked. */
+	reported?(name: string, value: string): void;
 	/** Transaction mode: why the client keeps it between its transactions, for metrics; empty: it does not. */
 	pin?(reasons: readonly PinReason[]): void;
 	/** Once; a second call does nothing. Detach the reader before. */
@@ -54,7 +59,7 @@ export interface PoolStats {
 	readonly leased: number;
 	readonly connecting: number;
 	readonly waiting: number;
-	/** Transaction mode: those that nobody has. */
+	/** Those that nobody has. Missing: in session mode where each connection is made for one client. */
 	readonly idle?: number;
 	/** Transaction mode: clients that keep their backend, by reason; and how often one began to, since the start. */
 	readonly pinned?: Readonly<Record<string, number>>;
@@ -86,7 +91,7 @@ export interface BackendPool {
 	close(): Promise<void>;
 }
 
-/** What of a pool may change while it is at work; everything but `size` means something in transaction mode alone. */
+/** What of a pool may change while it is at work; everything but `size` means something only where connections are handed on. */
 export interface PoolBounds {
 	readonly size: number;
 	readonly reserve: number;
@@ -121,168 +126,4 @@ export function askFor(pool: BackendPool, request: LeaseRequest, asker: LeaseAsk
 			(lease) => asker.granted(lease),
 			(error: unknown) => asker.refused(error),
 		);
-}
-
-interface Waiter {
-	grant(): void;
-	refuse(error: GatewayError): void;
-}
-
-/**
- * Session mode: each lease is a connection of its own, started with the client's own parameters and closed at its end,
- * so no session state can pass from one client to another.
- */
-export class SessionPool implements BackendPool {
-	readonly #target: BackendTarget;
-	readonly #options: PoolOptions;
-	readonly #dial: typeof connectBackend;
-	#size: number;
-	#retired: GatewayError | null = null;
-	readonly #leased = new Set<BackendConnection>();
-	readonly #waiting = new Set<Waiter>();
-	readonly #keys = new WeakMap<BackendTarget, ScramKeyCache>();
-	readonly #closing = new AbortController();
-	/** Places taken: dialling, leased, or closing. */
-	#taken = 0;
-	#connecting = 0;
-
-	constructor(target: BackendTarget, options: PoolOptions) {
-		this.#target = target;
-		this.#options = options;
-		this.#size = options.size;
-		this.#dial = options.dial ?? connectBackend;
-	}
-
-	/** Those that are just being closed included. */
-	get taken(): number {
-		return this.#taken;
-	}
-
-	get stats(): PoolStats {
-		return {
-			size: this.#size,
-			leased: this.#leased.size,
-			connecting: this.#connecting,
-			waiting: this.#waiting.size,
-		};
-	}
-
-	async lease(request: LeaseRequest): Promise<Lease> {
-		await this.#place(request.signal);
-		this.#connecting += 1;
-		try {
-			const connection = await this.#connect(request);
-			if (this.#closing.signal.aborted) {
-				await connection.close();
-				throw this.#retired ?? poolClosed();
-			}
-			this.#leased.add(connection);
-			return { connection, release: () => this.#release(connection) };
-		} catch (error) {
-			this.#freePlace();
-			throw this.#retired ?? error;
-		} finally {
-			this.#connecting -= 1;
-		}
-	}
-
-	get retired(): GatewayError | null {
-		return this.#retired;
-	}
-
-	retire(error: GatewayError): void {
-		this.#retired ??= error;
-		this.#closing.abort(this.#retired);
-		for (const waiter of [...this.#waiting]) waiter.refuse(this.#retired);
-	}
-
-	resize({ size }: PoolBounds): void {
-		this.#size = size;
-		for (const waiter of [...this.#waiting]) {
-			if (this.#taken >= size) return;
-			this.#taken += 1;
-			waiter.grant();
-		}
-	}
-
-	async close(): Promise<void> {
-		this.retire(poolClosed());
-		await Promise.all([...this.#leased].map((connection) => this.#release(connection)));
-	}
-
-	async #connect({ startup, as, signal, readBuffer }: LeaseRequest): Promise<BackendConnection> {
-		const target = as === undefined ? this.#target : this.#options.targets?.get(as);
-		if (target === undefined) throw new Error(`the pool has no target ${as}`);
-		const attempt = following(signal, this.#closing.signal);
-		const options: ConnectOptions = { signal: attempt.signal, readBuffer, keys: this.#keysOf(target) };
-		try {
-			return await this.#dial(target, startup, options);
-		} finally {
-			attempt.release();
-		}
-	}
-
-	#keysOf(target: BackendTarget): ScramKeyCache {
-		let keys = this.#keys.get(target);
-		if (keys === undefined) {
-			keys = new ScramKeyCache();
-			this.#keys.set(target, keys);
-		}
-		return keys;
-	}
-
-	/** The place is free when the server has seen the end, so that its own limit is not overrun. */
-	async #release(connection: BackendConnection): Promise<void> {
-		if (!this.#leased.delete(connection)) return;
-		await connection.close();
-		this.#freePlace();
-	}
-
-	#freePlace(): void {
-		const [next] = this.#waiting;
-		if (next === undefined || this.#taken > this.#size) this.#taken -= 1;
-		else next.grant();
-	}
-
-	/** Takes a place, or waits for one in order of arrival. */
-	async #place(signal: AbortSignal | undefined): Promise<void> {
-		if (this.#closing.signal.aborted) throw this.#retired ?? poolClosed();
-		if (signal?.aborted === true) throw givenUp();
-		const size = this.#size;
-		if (this.#taken < size) {
-			this.#taken += 1;
-			return;
-		}
-		const { queueTimeoutMs = BACKEND_LIMITS.queueTimeoutMs, queueMax = BACKEND_LIMITS.queueMax } = this.#options;
-		if (this.#waiting.size >= queueMax) {
-			throw queueFull(size, queueMax);
-		}
-		await this.#wait(queueTimeoutMs, signal);
-	}
-
-	#wait(timeoutMs: number, signal: AbortSignal | undefined): Promise<void> {
-		return new Promise((resolve, reject) => {
-			const settle = (): void => {
-				clearTimeout(timer);
-				signal?.removeEventListener('abort', leave);
-				this.#waiting.delete(waiter);
-			};
-			const waiter: Waiter = {
-				grant: () => {
-					settle();
-					resolve();
-				},
-				refuse: (error) => {
-					settle();
-					reject(error);
-				},
-			};
-			const leave = (): void => waiter.refuse(givenUp());
-			const timer = setTimeout(() => {
-				waiter.refuse(allInUse(this.#size, timeoutMs));
-			}, timeoutMs);
-			signal?.addEventListener('abort', leave, { once: true });
-			this.#waiting.add(waiter);
-		});
-	}
 }

@@ -1,13 +1,9 @@
-/** What a transaction pool can be told, with the defaults of what it is not told. */
+/** What pools can be told, with the defaults of what they are not told. */
 import type { PoolOptions } from './lease.ts';
 import { BACKEND_LIMITS } from './limits.ts';
 
-export interface TransactionPoolOptions extends PoolOptions {
-	/** Prepared statements that a backend keeps, whoever had them prepared. */
-	readonly statementsMax?: number | undefined;
-	/** Backends beyond `size`, for clients that have waited for `reserveAfterMs`. */
-	readonly reserve?: number | undefined;
-	readonly reserveAfterMs?: number | undefined;
+/** Of pools that hand connections on. */
+export interface ReusingPoolOptions extends PoolOptions {
 	/** Age at which a backend is closed once nobody has it; 0: never. */
 	readonly lifetimeMs?: number | undefined;
 	/** How long nobody needs a backend before it is closed; 0: never. */
@@ -15,6 +11,14 @@ export interface TransactionPoolOptions extends PoolOptions {
 	/** How long a backend is idle before it is tried with a question at its next use. */
 	readonly checkAfterMs?: number | undefined;
 	readonly checkTimeoutMs?: number | undefined;
+}
+
+export interface TransactionPoolOptions extends ReusingPoolOptions {
+	/** Prepared statements that a backend keeps, whoever had them prepared. */
+	readonly statementsMax?: number | undefined;
+	/** Backends beyond `size`, for clients that have waited for `reserveAfterMs`. */
+	readonly reserve?: number | undefined;
+	readonly reserveAfterMs?: number | undefined;
 }
 
 /** All of them, with their defaults. */

@@ -3,9 +3,10 @@ import { createHash } from 'node:crypto';
 import type { Cluster } from '../backend/cluster.ts';
 import { ClusterPool } from '../backend/cluster-pool.ts';
 import { connectBackend } from '../backend/connection.ts';
-import { type BackendPool, type PoolBounds, type PoolOptions, SessionPool } from '../backend/lease.ts';
+import type { BackendPool, PoolBounds, PoolOptions } from '../backend/lease.ts';
 import { TransactionPool } from '../backend/pool.ts';
 import { openQuerySession, type QuerySession } from '../backend/query.ts';
+import { SessionPool } from '../backend/session-pool.ts';
 import type { BackendTarget } from '../backend/target.ts';
 import { Catalog, type CatalogState } from '../catalog/catalog.ts';
 import type { BackendUserConfig, Config, DatabaseConfig } from '../config/config.ts';
@@ -134,7 +135,7 @@ export function databaseServices(
 		listenersOf,
 		backendRole: user,
 		tellUser,
-		...(database.pool.mode === 'transaction' ? { pooling: database.pool } : {}),
+		...poolingOf(database),
 		physicalReplication,
 		asRole: (identity) => {
 			if (roles.size === 0) return undefined;
@@ -143,6 +144,11 @@ export function databaseServices(
 			return undefined;
 		},
 	};
+}
+
+function poolingOf({ pool }: DatabaseConfig): Pick<DatabaseServices, 'pooling' | 'reusing'> {
+	if (pool.mode === 'transaction') return { pooling: pool };
+	return pool.reuse ? { reusing: pool } : {};
 }
 
 /** What of a pool may change while it is at work. */

@@ -122,10 +122,12 @@ export interface DatabaseConfig extends HostsConfig {
 	readonly limits: DatabaseLimits;
 }
 
-/** Of transaction mode alone: everything but mode and size. */
+/** Of transaction mode alone: everything but mode and size; with `reuse` some of it in session mode too (docs/configuration.md). */
 export interface PoolConfig {
 	readonly mode: 'session' | 'transaction';
 	readonly size: number;
+	/** Session mode: a server connection goes on to the next client. */
+	readonly reuse: boolean;
 	readonly reserve: number;
 	readonly reserveAfterMs: number;
 	readonly statementsMax: number;

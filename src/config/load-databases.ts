@@ -52,11 +52,21 @@ async function loadDatabase(reader: Reader, name: string, raw: RawDatabase): Pro
 		user: raw.user,
 		password: await loadPassword(reader, [...at, 'password'], raw.password),
 		allowPassword: raw.allowPassword,
-		tellUser: raw.tellUser ?? (raw.pool.mode === 'transaction' ? ['user'] : ['setting']),
+		tellUser: loadTellUser(reader, at, raw),
 		physicalReplication: raw.physicalReplication ?? name === PHYSICAL,
 		tls: await loadTls(reader, name, raw, allHosts({ ...hosts, sharded })),
 		pool: raw.pool,
 	};
+}
+
+function loadTellUser(reader: Reader, at: Path, { tellUser, pool }: RawDatabase): DatabaseConfig['tellUser'] {
+	const reuses = pool.mode === 'session' && pool.reuse;
+	if (reuses && tellUser?.includes('setting') === true)
+		reader.problem(
+			[...at, 'pool', 'reuse'],
+			'no connection is used again with `tellUser: [setting]`, which tells of one session',
+		);
+	return tellUser ?? (pool.mode === 'transaction' || reuses ? ['user'] : ['setting']);
 }
 
 async function loadPassword(reader: Reader, at: Path, raw: RawDatabase['password']): Promise<Secret | null> {

@@ -208,7 +208,7 @@ const database = z
 			.array(z.enum(['setting', 'user', 'application_name']))
 			.optional()
 			.describe(
-				"How the server is told who a session is for. `setting`: `portcullis.user`, `portcullis.session`. `user`: the former alone. `application_name`: in front of the client's own. Default: `[setting]`; with `pool.mode: transaction` `[user]`, as every change of sessions on a connection would take a question.",
+				"How the server is told who a session is for. `setting`: `portcullis.user`, `portcullis.session`. `user`: the former alone. `application_name`: in front of the client's own. Default: `[setting]`; with `pool.mode: transaction` `[user]`, as every change of sessions on a connection would take a question; with `pool.reuse` `[user]`, as `setting` keeps a connection for one session.",
 			),
 		physicalReplication: z
 			.boolean()
@@ -226,6 +226,12 @@ const database = z
 					.default('session')
 					.describe('How long a client keeps its server connection: see docs/pooling.md.'),
 				size: count(1).default(20).describe('Server connections at a time.'),
+				reuse: z
+					.boolean()
+					.default(false)
+					.describe(
+						'Session mode: a server connection is not closed behind its client but reset (`DISCARD ALL`) and kept for the next with the same role and startup parameters, if all that the client left is known to be gone then: see docs/pooling.md.',
+					),
 				reserve: count(0)
 					.default(0)
 					.describe('Transaction mode: so many more, for clients that have waited for `reserveAfterMs`.'),
@@ -235,15 +241,19 @@ const database = z
 					.describe('Transaction mode: prepared statements that a server connection keeps, whoever prepared them.'),
 				idleMs: count(0)
 					.default(600_000)
-					.describe('Transaction mode: how long nobody needs a server connection before it is closed; 0: never.'),
+					.describe(
+						'Transaction mode, or `reuse`: how long nobody needs a server connection before it is closed; 0: never.',
+					),
 				checkAfterMs: count(0)
 					.default(30_000)
-					.describe('Transaction mode: a server connection that was idle for so long is tried before it is used.'),
+					.describe(
+						'Transaction mode, or `reuse`: a server connection that was idle for so long is tried before it is used.',
+					),
 				userCode: z
 					.enum(['pin', 'reset'])
 					.default('pin')
 					.describe(
-						'Transaction mode: who runs code that the gateway does not look into (functions, triggers, DO) keeps the server connection (`pin`), or it is reset behind the transaction (`reset`).',
+						'Transaction mode: who runs code that the gateway does not look into (functions, triggers, DO) keeps the server connection (`pin`), or it is reset behind the transaction (`reset`). With `reuse`: it is closed behind its client (`pin`), or reset (`reset`).',
 					),
 				sequences: z
 					.enum(['transaction', 'pin'])
@@ -255,7 +265,7 @@ const database = z
 					.array(text)
 					.default([])
 					.describe(
-						'Transaction mode: functions, and relations with triggers, whose code leaves nothing in the session: `schema.name` or `schema.*`.',
+						'Transaction mode, or `reuse`: functions, and relations with triggers, whose code leaves nothing in the session: `schema.name` or `schema.*`.',
 					),
 			})
 			.prefault({})

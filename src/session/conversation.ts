@@ -18,6 +18,7 @@ import { PendingMap } from './pending-map.ts';
 import { type Portal, type Prepared, resets, unsettles } from './prepared.ts';
 import { askSearchPath, askSearchPathSimply, Question } from './question.ts';
 import { Expected, ReplyQueue } from './replies.ts';
+import { Remains } from './remains.ts';
 import type { Replication } from './replication.ts';
 import { shardDecision } from './shards.ts';
 import type { DatabaseServices, SessionServices, StatementContext } from './services.ts';
@@ -68,6 +69,8 @@ export class Conversation {
 	readonly identity: Identity;
 	/** Transaction mode; null: the session has one backend from its beginning to its end. */
 	readonly loans: Loans | null;
+	/** Session mode with `pool.reuse`: what the client leaves on its backend. */
+	readonly remains: Remains | null;
 	/** Null: between two leases. */
 	connection: BackendConnection | null;
 	readonly client: ClientEnd;
@@ -159,6 +162,8 @@ export class Conversation {
 		const reported = loan?.told ?? this.connection?.parameters;
 		this.names = new SessionNames(reported?.get('search_path'));
 		this.loans = loan === undefined ? null : new Loans(this, loan);
+		const { reusing } = parts.database;
+		this.remains = reusing === undefined || parts.lease === null ? null : new Remains(reusing, parts.lease);
 		if (loan !== undefined && this.names.stale) this.names.answered(loan.searchPath);
 	}
 
@@ -372,6 +377,14 @@ export class Conversation {
 		this.segmentOpen = false;
 		this.doomed = false;
 		if (!this.inBlock) this.transaction += 1;
+	}
+
+	/** Nothing of the client's is outstanding, nothing waits, and no transaction is open, as far as this side knows. */
+	get atRest(): boolean {
+		const { pending, stalled, ended, status, segmentOpen, doomed, replies, outbox } = this;
+		if (pending > 0 || ((stalled || doomed) && !ended) || status !== 'I' || segmentOpen) return false;
+		if (replies.length > 0 || replies.skipping || replies.copyIn) return false;
+		return outbox.empty;
 	}
 
 	/** Follows BEGIN, COMMIT and ROLLBACK ahead of the replies, for the numbering of transactions. */

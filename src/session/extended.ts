@@ -108,6 +108,7 @@ export function handleBind(conversation: Conversation, message: Bind, unrecorded
 	}
 	const { loans } = conversation;
 	if (loans !== null) return bindVirtual(conversation, loans, message, prepared, unrecorded);
+	conversation.remains?.note(prepared.decision);
 	conversation.segmentOpen = true;
 	forwardBind(conversation, message, onServer(conversation, prepared), unrecorded);
 	return 'done';

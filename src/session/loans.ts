@@ -409,12 +409,8 @@ export class Loans {
 		}
 	}
 
-	/** Nothing is outstanding, nothing waits, and no transaction is open. */
 	#resting(): boolean {
-		const { pending, stalled, ended, status, segmentOpen, doomed, replies, outbox } = this.#conversation;
-		if (pending > 0 || ((stalled || doomed) && !ended) || status !== 'I' || segmentOpen) return false;
-		if (replies.length > 0 || replies.skipping || replies.copyIn) return false;
-		return outbox.empty && this.#side?.relay.between === true;
+		return this.#conversation.atRest && this.#side?.relay.between === true;
 	}
 
 	/** Asks the server what of the client's is on the backend, now that a transaction is over that may have left something. */

@@ -192,12 +192,17 @@ async function footingOn(
 	const { pool, leaseAs: as, pooling: rules } = database;
 	if (rules === undefined || startup['replication'] !== undefined) {
 		const readBuffer = Buffer.allocUnsafeSlow(BACKEND_LIMITS.firstReadBytes);
-		const lease = await pool.lease({ startup, signal, as, readBuffer });
+		const lease = await pool.lease({ startup, signal, as, readBuffer, reuse: mayReuse(database, startup) });
 		return { lease, connection: lease.connection, told: lease.connection.parameters };
 	}
 	const { settings, told, base, searchPath, connection } = await templateOf({ pool, as, startup, signal });
 	const loan: LoanParts = { pool, as, startup: settings, told, base, searchPath, rules };
 	return { lease: null, loan, connection, told };
+}
+
+/** A connection that tells the server of one session is that one's alone. */
+function mayReuse({ reusing, tellUser = [] }: DatabaseServices, startup: Readonly<Record<string, string>>): boolean {
+	return reusing !== undefined && !tellUser.includes('setting') && startup['replication'] === undefined;
 }
 
 async function authenticate(parts: LoginParts, database: string): Promise<SignedIn> {

@@ -114,7 +114,8 @@ export function followParameter(conversation: Conversation, raw: Buffer): boolea
 	const message = decodeBackend(raw);
 	if (message.type !== 'ParameterStatus') return true;
 	const { name, value } = message;
-	const { info, names, loans, replies } = conversation;
+	const { info, names, loans, remains, replies } = conversation;
+	remains?.reported(name, value);
 	if (name === 'search_path') names.report(value);
 	else if (name === 'application_name') {
 		if (info.application !== value) conversation.info = { ...info, application: value };

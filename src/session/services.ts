@@ -92,6 +92,8 @@ export interface DatabaseServices {
 	readonly services?: SessionServices;
 	/** Transaction mode: what holds there, and that it is one. Missing: session mode. */
 	readonly pooling?: PoolingRules;
+	/** Session mode: a server connection goes on to the next client, by these rules. Missing: it is closed. */
+	readonly reusing?: PoolingRules;
 	/**
 	 * Transaction mode, once `pool` is retired because the database is configured anew: where a session of this person goes on that
 	 * works as `leaseAs`. Undefined: nowhere.

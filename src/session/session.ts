@@ -2,7 +2,7 @@
 import { timingSafeEqual } from 'node:crypto';
 import type { Socket } from 'node:net';
 import type { SessionInfo } from '../audit/event.ts';
-import type { LeaseEnd } from '../backend/lease.ts';
+import type { Lease, LeaseEnd } from '../backend/lease.ts';
 import type { CancelHandle } from '../backend/cancel.ts';
 import { GatewayError } from '../errors.ts';
 import { encodeGatewayError } from '../wire/encode.ts';
@@ -37,6 +37,9 @@ export class Session implements LiveSession {
 	readonly #watch: Watch;
 	/** Transaction mode: the way to the client, which waits while it is to hear something first. */
 	readonly #gate: ClientGate | null;
+	/** Bytes on the backend's socket before it was this client's. */
+	readonly #before: Pick<Traffic, 'fromBackend' | 'toBackend'>;
+	readonly #onBackendDrain = (): void => this.#conversation.pump();
 	#lastHeardMs: number;
 	#lingering: NodeJS.Timeout | null = null;
 
@@ -47,6 +50,7 @@ export class Session implements LiveSession {
 		this.startedMs = parts.services.now();
 		this.#watch = new Watch(parts.services.limits);
 		this.#lastHeardMs = this.#begunMs;
+		this.#before = bytesOn(parts.lease);
 		this.#gate = parts.loan === undefined ? null : new ClientGate(socket, () => this.#drained());
 		this.#conversation = new Conversation({
 			...parts,
@@ -69,7 +73,7 @@ export class Session implements LiveSession {
 		socket.once('end', () => this.#intake.end());
 		socket.once('error', () => this.#end('connection lost', 'broken'));
 		socket.once('close', () => this.#end('connection lost', 'broken'));
-		lease?.connection.socket.on('drain', () => conversation.pump());
+		lease?.connection.socket.on('drain', this.#onBackendDrain);
 		lease?.connection.attach(this.#relay);
 		if (conversation.loans !== null) conversation.loans.side = { relay: this.#relay, cancel: this.#parts.cancel };
 		this.#parts.standing?.watch(({ error, reason }) => this.#end(reason, 'broken', error));
@@ -136,10 +140,13 @@ export class Session implements LiveSession {
 
 	get traffic(): Traffic {
 		const { socket, lease } = this.#parts;
-		const backend = lease?.connection.socket;
-		const own = { fromBackend: backend?.bytesRead ?? 0, toBackend: backend?.bytesWritten ?? 0 };
-		const { fromBackend, toBackend } = this.#conversation.loans?.traffic ?? own;
-		return { fromClient: socket.bytesRead, toClient: socket.bytesWritten, fromBackend, toBackend };
+		const fromClient = socket.bytesRead;
+		const toClient = socket.bytesWritten;
+		const lent = this.#conversation.loans?.traffic;
+		if (lent !== undefined) return { fromClient, toClient, ...lent };
+		const now = bytesOn(lease);
+		const fromBackend = now.fromBackend - this.#before.fromBackend;
+		return { fromClient, toClient, fromBackend, toBackend: now.toBackend - this.#before.toBackend };
 	}
 
 	get preparedStatements(): number {
@@ -158,7 +165,7 @@ export class Session implements LiveSession {
 				inTransaction: status !== 'I' || head !== undefined,
 				transaction,
 				heardMs: this.#lastHeardMs,
-				leasedMs: loans === null ? this.#begunMs : loans.pinnedSinceMs(nowMs),
+				leasedMs: loans === null ? (this.#parts.lease?.bornMs ?? this.#begunMs) : loans.pinnedSinceMs(nowMs),
 			},
 			nowMs,
 		);
@@ -226,6 +233,7 @@ export class Session implements LiveSession {
 		conversation.interrupt(new GatewayError('57P01', 'the session is over'));
 		// It looks at what is outstanding.
 		const givenBack = conversation.loans?.end(state);
+		const left = this.#leftAs(state);
 		const { socket, lease, cancel, services, over } = this.#parts;
 		services.ended?.(this);
 		this.#parts.standing?.close();
@@ -247,8 +255,22 @@ export class Session implements LiveSession {
 		const durationMs = performance.now() - this.#begunMs;
 		audit.event({ type: 'logout', session: conversation.placedInfo, reason, durationMs });
 		lease?.connection.detach();
-		(givenBack ?? lease?.release(state) ?? Promise.resolve()).then(over, over);
+		lease?.connection.socket.off('drain', this.#onBackendDrain);
+		(givenBack ?? lease?.release(left) ?? Promise.resolve()).then(over, over);
 	}
+
+	/** Session mode: a cancel request may still reach the connection, so that it goes to nobody else then. */
+	#leftAs(state: LeaseEnd): LeaseEnd {
+		const { remains, atRest, replies } = this.#conversation;
+		if (remains === null || state === 'broken') return state;
+		const rests = atRest && !replies.doubtful && this.#relay.between;
+		return rests && this.#parts.cancel.cancelled === null ? remains.end() : 'broken';
+	}
+}
+
+function bytesOn(lease: Lease | null): Pick<Traffic, 'fromBackend' | 'toBackend'> {
+	const socket = lease?.connection.socket;
+	return { fromBackend: socket?.bytesRead ?? 0, toBackend: socket?.bytesWritten ?? 0 };
 }
 
 /** Last words, then the end of the stream; a client that does not read them is cut off. */

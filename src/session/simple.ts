@@ -126,7 +126,7 @@ function send(conversation: Conversation, recording: Recording, bytes: Buffer, e
 		expected.run = recordAll(conversation, recording, (receipt) => held.forwardStatement(receipt));
 	}
 	conversation.followBlocks(decision);
-	conversation.loans?.note(decision);
+	(conversation.loans ?? conversation.remains)?.note(decision);
 	conversation.loans?.subscriptions.note(decision);
 	conversation.replies.push(expected);
 }

@@ -3,7 +3,7 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 import { afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { Cluster, NoHostError } from '../../src/backend/cluster.ts';
 import { ClusterPool } from '../../src/backend/cluster-pool.ts';
-import { SessionPool } from '../../src/backend/lease.ts';
+import { SessionPool } from '../../src/backend/session-pool.ts';
 import { query } from '../../src/backend/query.ts';
 import type { BackendTarget } from '../../src/backend/target.ts';
 import { startPostgres, type TestPostgres } from '../support/postgres.ts';

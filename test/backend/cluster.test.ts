@@ -3,7 +3,8 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { Cluster, type ClusterEvent, type ClusterOptions, NoHostError } from '../../src/backend/cluster.ts';
 import type { PatroniView } from '../../src/backend/cluster-patroni.ts';
 import { ClusterPool } from '../../src/backend/cluster-pool.ts';
-import { type BackendPool, SessionPool } from '../../src/backend/lease.ts';
+import type { BackendPool } from '../../src/backend/lease.ts';
+import { SessionPool } from '../../src/backend/session-pool.ts';
 import { FakeHost, FakeHosts, target } from './fake-hosts.ts';
 import { eventually } from '../support/time.ts';
 

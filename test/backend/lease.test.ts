@@ -1,7 +1,7 @@
 /** Session-mode leases: one connection each, bounded, queued with a deadline, and nothing left behind. */
 import { describe, expect, test } from 'vitest';
 import type { BackendConnection, connectBackend } from '../../src/backend/connection.ts';
-import { SessionPool } from '../../src/backend/lease.ts';
+import { SessionPool } from '../../src/backend/session-pool.ts';
 import type { BackendTarget } from '../../src/backend/target.ts';
 import { GatewayError } from '../../src/errors.ts';
 

@@ -1,6 +1,7 @@
 /**
  * Transaction mode: every kind of session state that PostgreSQL has is planted by one client and looked for from a neighbour,
  * on a pool of one server connection. Nothing may reach the neighbour; the client itself keeps what it would keep by itself.
+ * Session mode with `reuse`: the same on a connection whose client has left.
  */
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -71,7 +72,7 @@ const people = ['owner', 'neighbour'] as const;
 beforeAll(async () => {
 	gateway = await startGateway({
 		setup,
-		policies: { 'policy.csv': rules('pooled') + rules('sequences'), 'masks.yaml': '{}' },
+		policies: { 'policy.csv': rules('pooled') + rules('sequences') + rules('reused'), 'masks.yaml': '{}' },
 		configure: (config) => {
 			const [service] = config.identity.users;
 			for (const name of people) config.identity.users.push({ ...service, name, roles: [] });
@@ -80,6 +81,8 @@ beforeAll(async () => {
 			config.databases = {
 				pooled: { ...shop, pool },
 				sequences: { ...shop, pool: { ...pool, sequences: 'pin' } },
+				// What is told of the user keeps connections apart, which would hide what gets from one to the other.
+				reused: { ...shop, pool: { mode: 'session', size: 1, reuse: true }, tellUser: [] },
 			};
 			config['limits'] = { poolWaitMs: 40 };
 		},
@@ -365,6 +368,46 @@ describe('state of a session', () => {
 		const [alone, committed] = trials;
 		const keeps = (one.ownerSees ?? 'it') === 'it';
 		expect([alone?.kept, committed?.kept]).toEqual([keeps, keeps]);
+	});
+});
+
+/** What a connection does not go on with; everything else that is planted here is taken by DISCARD ALL. */
+const closedBehind: readonly RegExp[] = [
+	/^setting app\.secret$/,
+	/seed/,
+	/^(?:setting|temporary table|advisory lock|currval) by (?!the default of a domain|a rule|a foreign key)/,
+	/^setting by the default of a table/,
+];
+
+describe('what a client of session mode leaves, with `reuse`', () => {
+	const pid = 'select pg_backend_pid()';
+	const reused = kinds.filter(({ database }) => database === undefined);
+	let goneOn = 0;
+
+	async function visit(user: (typeof people)[number], statements: readonly string[]): Promise<readonly string[]> {
+		const client = await open(user, 'reused');
+		const seen: string[] = [];
+		for (const sql of statements) seen.push(await outcome(client, sql));
+		await client.end();
+		return seen;
+	}
+
+	test.each(reused)('$kind', { timeout: 60_000 }, async ({ kind, plant, look, isLeak }) => {
+		for (const way of ['a statement by itself', 'a transaction', 'a transaction that is left open'] as const) {
+			const [before] = await visit('neighbour', [look]);
+			const owned = await visit('owner', [pid, ...ways[way](plant)]);
+			const [after, there] = await visit('neighbour', [look, pid]);
+			const leaks = isLeak ?? ((seen: string) => seen !== before);
+			expect(leaks(after ?? '')).toBe(false);
+			const isSame = there === owned[0];
+			if (isSame) goneOn += 1;
+			const closes = way === 'a transaction that is left open' || closedBehind.some((one) => one.test(kind));
+			expect([way, isSame]).toEqual([way, !closes]);
+		}
+	});
+
+	test('and most of it is reset', () => {
+		expect(goneOn).toBeGreaterThan(20);
 	});
 });
 

@@ -2,9 +2,10 @@
 import type { Step } from '../../src/auth/exchange.ts';
 import { CancelRegistry } from '../../src/backend/cancel.ts';
 import { connectBackend } from '../../src/backend/connection.ts';
-import { type BackendPool, SessionPool } from '../../src/backend/lease.ts';
+import type { BackendPool } from '../../src/backend/lease.ts';
+import { SessionPool } from '../../src/backend/session-pool.ts';
 import { TransactionPool } from '../../src/backend/pool.ts';
-import type { TransactionPoolOptions } from '../../src/backend/pool-options.ts';
+import type { ReusingPoolOptions, TransactionPoolOptions } from '../../src/backend/pool-options.ts';
 import { SharedListener, type SharedListenerOptions } from '../../src/backend/shared-listener.ts';
 import type { BackendTarget } from '../../src/backend/target.ts';
 import type { Catalog } from '../../src/catalog/catalog.ts';
@@ -47,6 +48,8 @@ export interface TestGatewayOptions {
 	readonly console?: ConsoleServices;
 	/** Transaction mode, with these options of the pool. */
 	readonly pooled?: Partial<TransactionPoolOptions> & Partial<PoolingRules>;
+	/** Session mode, in which connections go on to the next client. */
+	readonly reusing?: Partial<ReusingPoolOptions>;
 	/** In transaction mode LISTEN goes by a listener that is shared. */
 	readonly hears?: Partial<SharedListenerOptions>;
 	/** How cancel requests are sent. */
@@ -78,9 +81,11 @@ export async function startTestGateway(database: TestDatabase, options: TestGate
 		...options.target,
 	};
 	const size = options.poolSize ?? 50;
-	const { pooled } = options;
+	const { pooled, reusing } = options;
 	const pool =
-		pooled === undefined ? new SessionPool(target, { size }) : new TransactionPool(target, { size, ...pooled });
+		pooled === undefined
+			? new SessionPool(target, { size, ...reusing })
+			: new TransactionPool(target, { size, ...pooled });
 	const rules: PoolingRules = { userCode: 'pin', sequences: 'transaction', trusted: [], ...pooled };
 	const hearing =
 		options.hears === undefined
@@ -92,6 +97,7 @@ export async function startTestGateway(database: TestDatabase, options: TestGate
 				});
 	const pooling = {
 		...(pooled === undefined ? {} : { pooling: rules }),
+		...(reusing === undefined ? {} : { reusing: rules }),
 		...(hearing === null ? {} : { listener: hearing }),
 	};
 	const refreshes = { count: 0 };

@@ -16,6 +16,9 @@ export class WireClient {
 	readonly #received: Backend[] = [];
 	#wake: (() => void) | null = null;
 	closed = false;
+	/** As told at the sign-in. */
+	pid = 0;
+	key: Buffer = Buffer.alloc(0);
 	error: Error | null = null;
 
 	constructor(socket: Socket) {
@@ -110,6 +113,7 @@ export class WireClient {
 				throw Object.assign(new Error(message.fields.get('M')), { code: message.fields.get('C') });
 			}
 			if (message.type === 'AuthenticationSASL') await this.#scram(message.mechanisms, password);
+			if (message.type === 'BackendKeyData') [this.pid, this.key] = [message.pid, message.key];
 			if (message.type === 'ReadyForQuery') return;
 		}
 	}

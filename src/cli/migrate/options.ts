@@ -13,7 +13,7 @@ const runner =
 const log =
 	'the audit log records every login, logout and statement; the log of the gateway is JSON lines on standard error';
 const fresh =
-	'in session mode each session has a server connection of its own; in transaction mode what stays on one is followed, and reset where it has to be (docs/pooling.md)';
+	'in session mode each session has a server connection of its own, or with pool.reuse the next client gets it behind DISCARD ALL where that takes all that was left; in transaction mode what stays on one is followed, and reset where it has to be (docs/pooling.md)';
 const tls = 'Node chooses protocols and ciphers: TLS 1.2 and 1.3';
 const listed = 'who may sign in is in identity.users and identity.issuers';
 const idle =

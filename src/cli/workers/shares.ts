@@ -195,10 +195,10 @@ export class SharedPool implements BackendPool {
 	}
 
 	#wanted(): number {
-		const { waiting, connecting, idle } = this.#inner.stats;
+		const { waiting, connecting, pinned } = this.#inner.stats;
 		if (waiting === 0 || this.#inner.taken < this.#places) return 0;
 		// In session mode those that are being connected wait no more.
-		return idle === undefined ? waiting : Math.max(0, waiting - connecting);
+		return pinned === undefined ? waiting : Math.max(0, waiting - connecting);
 	}
 
 	#tell(wanted: number): void {
@@ -216,7 +216,7 @@ export class SharedPool implements BackendPool {
 		this.#places = places;
 		this.#reserved = reserve;
 		// In session mode there is no reserve.
-		const any = reserve && this.#inner.stats.idle !== undefined;
+		const any = reserve && this.#inner.stats.pinned !== undefined;
 		this.#reserve = any ? shareOf(this.#bounds.reserve, worker, workers) : 0;
 		this.#inner.resize(this.bounds);
 	}
