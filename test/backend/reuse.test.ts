@@ -1,6 +1,5 @@
 /** Session pools with `reuse`: which connections go on to whom, and that whatever is not plainly as new is closed. */
-import { createServer, connect, type Server, type Socket } from 'node:net';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, createServer, connect, type Server, type Socket } from 'node:net';
 import { once } from 'node:events';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { BackendConnection, connectBackend } from '../../src/backend/connection.ts';
@@ -92,9 +91,9 @@ const lease = (more: Partial<LeaseRequest> = {}): Promise<Lease> =>
 	pool.lease({ startup: { application_name: 'psql' }, reuse: true, ...more });
 
 async function visit(more?: Partial<LeaseRequest>): Promise<number> {
-	const { connection, release } = await lease(more);
-	await release('dirty');
-	return connection.pid;
+	const leased = await lease(more);
+	await leased.release('dirty');
+	return leased.connection.pid;
 }
 
 async function gone(count: number): Promise<void> {
