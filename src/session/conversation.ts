@@ -422,9 +422,10 @@ export class Conversation {
 	}
 
 	/** The decision that takes long is not waited for any more: it is a refusal with this error. False: there is none. */
-	interrupt(error: GatewayError): boolean {
-		this.#deciding?.abort(error);
-		return this.#deciding !== null;
+	interrupt(error: () => GatewayError): boolean {
+		if (this.#deciding === null) return false;
+		this.#deciding.abort(error());
+		return true;
 	}
 
 	/** A look that fails leaves the catalogue stale, and the decision says so to the client. */

@@ -100,7 +100,7 @@ export class Session implements LiveSession {
 	interrupt(): boolean {
 		// What the server is at work on is what is cancelled, as long as there is something.
 		if (this.#conversation.replies.length > 0) return false;
-		return this.#conversation.interrupt(new GatewayError('57014', 'canceling statement due to user request'));
+		return this.#conversation.interrupt(() => new GatewayError('57014', 'canceling statement due to user request'));
 	}
 
 	/** Between two transactions, with nothing outstanding. */
@@ -230,7 +230,7 @@ export class Session implements LiveSession {
 		const conversation = this.#conversation;
 		if (conversation.ended) return;
 		conversation.ended = true;
-		conversation.interrupt(new GatewayError('57P01', 'the session is over'));
+		conversation.interrupt(() => new GatewayError('57P01', 'the session is over'));
 		// It looks at what is outstanding.
 		const givenBack = conversation.loans?.end(state);
 		const left = this.#leftAs(state);

@@ -3,7 +3,7 @@ import type { Node } from '@pgsql/types';
 import type { Relation, Type } from '../catalog/snapshot.ts';
 import { coercedArguments } from './coercions.ts';
 import { checkRoutine, findRoutines, noteResult } from './routines.ts';
-import { displayRelation, effectivePath, stringsOf, UnknownObject } from './names.ts';
+import { displayRelation, effectivePath, stringsOf, TYPE, UnknownObject } from './names.ts';
 import { as } from './nodes.ts';
 import { displayIdentifier } from './quote.ts';
 import { isSystem } from './read-relation.ts';
@@ -40,8 +40,10 @@ export function fieldFunction(
 	}
 	coercedArguments(walk, routines, call);
 	if (routines.length > 0 || walk.mode === 'view') return undefined;
-	if (composite !== undefined && SCALARS.has(composite.kind)) throw noField(walk, field, composite, location);
-	if (type === null && !isRow && mayMakeCode(walk)) throw unknownField(walk, field, location);
+	if (composite !== undefined && (SCALARS.has(composite.kind) || composite.oid === TYPE.unknown))
+		throw noField(walk, field, composite, location);
+	// Nor is anything known of a type that Parse has declared, and that the catalogue does not have.
+	if (composite === undefined && !isRow && mayMakeCode(walk)) throw unknownField(walk, field, location);
 	// A function that only the session sees yet is looked for through it.
 	if (composite !== undefined && composite.kind !== 'p' && !SYSTEM_COLUMNS.has(field)) walk.doubt = true;
 	walk.sought.push(field);
@@ -68,7 +70,7 @@ function unknownField(walk: Walk, field: string, location: number | undefined): 
 	return new UnknownObject('42501', words, fields, [], field);
 }
 
-/** Base types, enums, ranges and multiranges: they have no fields, whatever becomes of them. */
+/** Base types, enums, ranges and multiranges: they have no fields, whatever becomes of them. Nor has an untyped literal. */
 const SCALARS: ReadonlySet<string> = new Set(['b', 'e', 'r', 'm']);
 
 /** What the server says, which would look for a function once more: one that somebody has made meanwhile would run. */

@@ -1,6 +1,6 @@
 /** Attacks between a decision and what it was made on: while a text waits for a lock, another session makes code that the rest of it could come to mean. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { errorTexts, RawClient, type Target } from './client.ts';
+import { errorTexts, RawClient, type StatementOptions, type Target } from './client.ts';
 import { type Bank, makeBank } from './fixture/bank.ts';
 import { type Gate, startGate } from './fixture/gate.ts';
 
@@ -21,6 +21,8 @@ interface Race {
 	readonly name: string;
 	/** What the attacker sends, with `lab` as search_path; it waits where it reads lab.inbox. */
 	readonly text: string;
+	/** Bound to the parameters of a text that is sent by the extended protocol. */
+	readonly params?: readonly string[];
 	/** What another session of theirs does meanwhile. */
 	readonly made: readonly string[];
 	readonly undo: string;
@@ -63,6 +65,19 @@ const races: readonly Race[] = [
 	{
 		name: 'a function in the notation of a field, in one statement',
 		text: "select ('x'::text).zzz from lab.inbox",
+		made: [tells('zzz(text)')],
+		undo: 'drop function if exists lab.zzz(text)',
+	},
+	{
+		name: 'a function in the notation of a field, of an untyped literal',
+		text: `${WAIT}; select ('x').zzz, (null).zzz`,
+		made: [tells('zzz(text)')],
+		undo: 'drop function if exists lab.zzz(text)',
+	},
+	{
+		name: 'a function in the notation of a field, of a parameter',
+		text: 'select ($1).zzz from lab.inbox',
+		params: ['x'],
 		made: [tells('zzz(text)')],
 		undo: 'drop function if exists lab.zzz(text)',
 	},
@@ -184,6 +199,10 @@ const races: readonly Race[] = [
 	},
 ];
 
+function optionsOf({ params }: Race): StatementOptions {
+	return params === undefined ? {} : { protocol: 'extended', params };
+}
+
 /** Plays a race; answers the secrets that the attacker's sessions were told, and what else they heard. */
 async function play(target: Target, race: Race): Promise<{ readonly leaks: readonly string[]; readonly said: string }> {
 	const [holder, waiter] = [await RawClient.login(target), await RawClient.login(target)];
@@ -194,7 +213,7 @@ async function play(target: Target, race: Race): Promise<{ readonly leaks: reado
 		await holder.run('begin');
 		await holder.run('lock table lab.inbox in access exclusive mode');
 		let done = false;
-		const answered = waiter.run(race.text).finally(() => {
+		const answered = waiter.run(race.text, optionsOf(race)).finally(() => {
 			done = true;
 		});
 		while (!done && !(await isWaiting())) await new Promise((resolve) => setImmediate(resolve));
