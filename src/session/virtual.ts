@@ -187,7 +187,8 @@ export function makeReal(
 			const found = conversation.statements.lookup(name, conversation.segment);
 			if (name === '' || found.type !== 'present' || found.value.bySql) continue;
 			const prepared = found.value;
-			const text = effect.type === 'execute' ? textOf(prepared) : nameText(conversation, prepared);
+			// A name that is taken, or is to go, needs no text: the statement's own may not parse any more.
+			const text = effect.type === 'execute' ? textOf(prepared) : '';
 			const isReal = prepared.madeReal === loans.backend;
 			if (isReal && (prepared.realText === text || effect.type !== 'execute')) continue;
 			prepared.madeReal = loans.backend;
@@ -290,12 +291,6 @@ function describeFirst(
 	conversation.segmentOpen = true;
 	conversation.outbox.forwardControl(Buffer.concat([...before, encodeDescribe({ kind: 'S', name })]));
 	return 'unsure';
-}
-
-/** What the server is given under a name that is taken, or is to go: what was decided under another catalogue is not for it. */
-function nameText(conversation: Conversation, prepared: Prepared): string {
-	const { pipeline } = conversation.services;
-	return pipeline.isCurrent(prepared.decision, conversation.context()) ? textOf(prepared) : '';
 }
 
 /** `isReal`: the backend has another text under that name. */

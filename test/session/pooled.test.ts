@@ -253,6 +253,21 @@ describe('prepared statements', () => {
 		expect(await ask(two, 'prepare "portcullis shared 1" as select 1')).toEqual(['42602']);
 	});
 
+	it('of a table that is gone are deallocated all the same, within the transaction that dropped it too', async () => {
+		await start({}, 1);
+		await database.sql('create table going (a int)');
+		const one = await open();
+		await send(one, Parse('select * from going', 'a'), Parse('select a from going', 'b'), Sync);
+		await ask(one, 'begin');
+		await ask(one, 'drop table going');
+		expect(await ask(one, 'deallocate a')).toEqual([]);
+		expect(await ask(one, 'select 1')).toEqual(['1']);
+		await ask(one, 'commit');
+		expect(await ask(one, 'prepare b as select 1')).toEqual(['42P05']);
+		expect(await ask(one, 'deallocate b')).toEqual([]);
+		expect(await ask(one, 'deallocate b')).toEqual(['26000']);
+	});
+
 	it('are gone after DEALLOCATE ALL, and those of others are not', async () => {
 		await start({}, 1);
 		const [one, two] = [await open(), await open()];
