@@ -34,6 +34,8 @@ export interface SessionNames {
 	readonly tempSchema: string | null;
 	/** Relations that only this session sees: of a transaction that has not ended. The same array as long as nothing changed. */
 	readonly own?: readonly Relation[];
+	/** Schemas that its transaction makes. */
+	readonly schemas?: readonly string[];
 }
 
 /** A statement that the session has prepared by PREPARE or Parse. */
@@ -171,7 +173,7 @@ export class Pipeline {
 		const revision = revisionOf(context, snapshot);
 		const scope = `${context.access.database}\0${context.access.shape}\0${revision}\0${parameterTypes.join()}`;
 		// What only the session sees, or has prepared, is not in the scope: such decisions are not remembered.
-		if (context.names.own !== undefined) return this.#decideNew({ context, snapshot, sql, parameterTypes, revision });
+		if (hasOwn(context)) return this.#decideNew({ context, snapshot, sql, parameterTypes, revision });
 		const key = `${scope}\0${sql}`;
 		const known = this.#decisions.get(key);
 		if (known !== undefined) {
@@ -450,8 +452,13 @@ function snapshotOf(context: PipelineContext): CatalogSnapshot | GatewayError {
 	}
 }
 
-function withOwn(context: PipelineContext, snapshot: CatalogSnapshot): CatalogSnapshot {
-	return context.names.own === undefined ? snapshot : overlay(snapshot, context.names.own);
+/** Something is there that only its session sees. */
+function hasOwn({ names: { own, schemas } }: PipelineContext): boolean {
+	return own !== undefined || schemas !== undefined;
+}
+
+function withOwn({ names: { own = [], schemas = [] } }: PipelineContext, snapshot: CatalogSnapshot): CatalogSnapshot {
+	return overlay(snapshot, own, [], [], schemas);
 }
 
 /** Null while nobody knows the catalogue. */

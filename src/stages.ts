@@ -193,8 +193,8 @@ export type SessionEffect =
 	| { readonly type: 'unlisten'; readonly channel: string | null }
 	/** What may be left in the session behind the transaction; `of`: which function, relation or statement does so. */
 	| { readonly type: 'leaves'; readonly what: Residue; readonly of: string }
-	/** The catalogue changes: refresh before the next decision. */
-	| { readonly type: 'ddl' }
+	/** The catalogue changes: refresh before the next decision. `schema`: one of that name is made. */
+	| { readonly type: 'ddl'; readonly schema?: string }
 	/** search_path may be something else afterwards (SET, ROLLBACK, a function that sets it, DISCARD ALL). */
 	| { readonly type: 'names-unknown' }
 	| { readonly type: 'prepare'; readonly name: string }

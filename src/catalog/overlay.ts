@@ -108,16 +108,17 @@ function decodeDetailed(row: Row, all: readonly Row[]): Relation {
 /**
  * The snapshot, with `relations` in place of those of the same schema and name, and of those of the same oid, and without
  * those that are `gone`. Has the revision of the snapshot below it: who keeps decisions by revision must not keep those made
- * under an overlay. An oid of 0 stands for one that is not known yet. `routines` are there besides those of the snapshot.
+ * under an overlay. An oid of 0 stands for one that is not known yet. `routines` and `schemas` are there besides those of the snapshot.
  */
 export function overlay(
 	snapshot: CatalogSnapshot,
 	relations: readonly Relation[],
 	gone: readonly Relation[] = [],
 	routines: readonly Routine[] = [],
+	schemas: readonly string[] = [],
 ): CatalogSnapshot {
-	if (relations.length === 0 && gone.length === 0 && routines.length === 0) return snapshot;
-	return new Overlay(snapshot, relations, gone, routines);
+	if (relations.length + gone.length + routines.length + schemas.length === 0) return snapshot;
+	return new Overlay(snapshot, relations, gone, routines, schemas);
 }
 
 /** The relation of that name that every session sees, whatever lies over the snapshot for one of them. */
@@ -139,12 +140,14 @@ class Overlay implements CatalogSnapshot {
 	readonly #byOid: ReadonlyMap<number, Relation>;
 	readonly #gone: ReadonlySet<Relation>;
 	readonly #routines: readonly Routine[];
+	readonly #schemas: ReadonlySet<string>;
 
 	constructor(
 		below: CatalogSnapshot,
 		relations: readonly Relation[],
 		gone: readonly Relation[],
 		routines: readonly Routine[],
+		schemas: readonly string[],
 	) {
 		this.revision = below.revision;
 		this.serverVersion = below.serverVersion;
@@ -157,14 +160,15 @@ class Overlay implements CatalogSnapshot {
 		this.#byOid = new Map(relations.filter(({ oid }) => oid !== 0).map((relation) => [relation.oid, relation]));
 		this.#gone = new Set(gone);
 		this.#routines = routines;
+		this.#schemas = new Set([...schemas, ...relations.map(({ schema }) => schema)]);
 	}
 
 	hasSchema(name: string): boolean {
-		return this.below.hasSchema(name) || this.#relations.some((relation) => relation.schema === name);
+		return this.#schemas.has(name) || this.below.hasSchema(name);
 	}
 
 	mayUseSchema(name: string): boolean {
-		return this.below.mayUseSchema(name) || this.#relations.some((relation) => relation.schema === name);
+		return this.#schemas.has(name) || this.below.mayUseSchema(name);
 	}
 
 	relation(schema: string, name: string): Relation | undefined {

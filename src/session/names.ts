@@ -18,6 +18,7 @@ export class SessionNames {
 	#stale: boolean;
 	#dirty = false;
 	#temporaryStale = false;
+	#schemas: readonly string[] = [];
 
 	/** `reported`: search_path as in the ParameterStatus messages of the login; undefined when there was none. */
 	constructor(reported: string | undefined) {
@@ -74,7 +75,9 @@ export class SessionNames {
 	ready(idle: boolean): void {
 		if (this.#reported !== undefined) this.#learn(this.#reported);
 		else this.touched();
-		if (idle) this.#dirty = false;
+		if (!idle) return;
+		this.#dirty = false;
+		this.#keepSchemas([]);
 	}
 
 	/** Another backend, on which the path that the client has not set is another: it has to be asked for. */
@@ -103,6 +106,19 @@ export class SessionNames {
 		this.#keepOwn(undefined);
 	}
 
+	/** The transaction under way has made it. Once that ends the catalogue tells of it, or it is not there. */
+	madeSchema(name: string): void {
+		if (!this.#schemas.includes(name)) this.#keepSchemas([...this.#schemas, name]);
+	}
+
+	#keepSchemas(schemas: readonly string[]): void {
+		if (schemas.length === 0 && this.#schemas.length === 0) return;
+		this.#schemas = schemas;
+		const { schemas: _before, ...names } = this.#current;
+		this.#current = schemas.length === 0 ? names : { ...names, schemas };
+		if (names.searchPath !== null) this.#latest = this.#current;
+	}
+
 	/** All temporary relations of the session, in place of what was known before. */
 	learnTemporary(relations: readonly Relation[]): void {
 		this.#temporaryStale = false;
@@ -126,7 +142,8 @@ export class SessionNames {
 		const { searchPath, tempSchema, own: before } = this.#current;
 		if (own === before) return;
 		const schema = own?.find((relation) => relation.temporary)?.schema ?? tempSchema;
-		this.#current = own === undefined ? { searchPath, tempSchema: schema } : { searchPath, tempSchema: schema, own };
+		const { own: _before, ...names } = { ...this.#current, searchPath, tempSchema: schema };
+		this.#current = own === undefined ? names : { ...names, own };
 		if (searchPath !== null) this.#latest = this.#current;
 	}
 

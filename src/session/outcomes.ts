@@ -165,6 +165,7 @@ function follow(conversation: Conversation, effect: SessionEffect, run: Run): vo
 		case 'ddl':
 			conversation.didDdl();
 			conversation.names.forgetOwn();
+			if (effect.schema !== undefined) conversation.names.madeSchema(effect.schema);
 			return;
 		case 'prepare':
 			learnPrepared(conversation, effect.name, run);

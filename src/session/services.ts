@@ -29,6 +29,8 @@ export interface Names {
 	readonly tempSchema: string | null;
 	/** Relations that only this session sees. The same array as long as nothing changed; missing: it has none that are known. */
 	readonly own?: readonly Relation[];
+	/** Schemas that its transaction makes. Missing: none. */
+	readonly schemas?: readonly string[];
 }
 
 /** Who asks, where, and under what circumstances. */

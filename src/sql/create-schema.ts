@@ -26,9 +26,10 @@ export function createSchema(
 	if (node.authrole !== undefined) requireSelf(walk, node.authrole, 'CREATE SCHEMA ... AUTHORIZATION');
 	const schema = node.schemaname ?? selfName(walk);
 	elements(walk, schema, node.schemaElts ?? [], element);
-	walk.effects.push({ type: 'ddl' });
 	// Where there is one already, it is not made, and what the catalogue says of it holds.
-	if (!walk.context.catalog.hasSchema(schema)) walk.madeSchemas.push(schema);
+	const isNew = !walk.context.catalog.hasSchema(schema);
+	if (isNew) walk.madeSchemas.push(schema);
+	walk.effects.push(isNew ? { type: 'ddl', schema } : { type: 'ddl' });
 }
 
 /** The server puts the new schema before all others while it makes what is in it, and later elements may name earlier ones. */
@@ -39,11 +40,10 @@ function elements(walk: Walk, schema: string, nodes: readonly Node[], element: (
 	const known = ORDER.flatMap((tag) => nodes.filter((candidate) => tag === tagOf(candidate)));
 	if (known.length < nodes.length) throw refuse(walk, 'CREATE SCHEMA with elements of this kind');
 	const searchPath = [schema, ...context.searchPath];
-	const madeSchemas = [...(context.madeSchemas ?? []), schema];
 	for (const one of known) {
 		const inner: Walk = {
 			...walk,
-			context: { ...context, searchPath, madeSchemas, catalog: overlay(context.catalog, [...walk.made]) },
+			context: { ...context, searchPath, catalog: overlay(context.catalog, [...walk.made], [], [], [schema]) },
 		};
 		element(inner, one);
 		takeNotes(walk, inner);

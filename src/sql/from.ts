@@ -119,8 +119,16 @@ function join(walk: Walk, node: NodeOf<'JoinExpr'>, scope: Scope): readonly Rang
 		noteAsked(walk, item, undefined);
 	}
 	// Whose column an alias of the join means is no longer told by its origin.
-	const columns = allColumns(items)?.map(({ name, type, masked }) => ({ name, type, masked })) ?? null;
+	const known = allColumns(items) !== null;
+	const columns = known
+		? items.flatMap((item) => (bareColumns(item) ?? []).map((column) => handedOn(item, column)))
+		: null;
 	return [computed(node.alias.aliasname ?? null, columns, node.alias)];
+}
+
+function handedOn(item: RangeItem, { name, type, masked, from, origin, behind }: ItemColumn): ItemColumn {
+	const own = behind ?? (origin === undefined ? undefined : { item: from ?? item, origin });
+	return { name, type, masked, ...(own === undefined ? {} : { behind: own }) };
 }
 
 type Items = readonly RangeItem[];

@@ -17,27 +17,46 @@ export function keepFunctionalDependency(walk: Walk, statement: SelectStmt, scop
 	if (groups.length === 0 || groups.some((node) => 'GroupingSet' in node)) return;
 	const added: string[] = [];
 	const dependents: Dependent[] = [];
-	for (const item of scope.items) {
-		const read = walk.reads.get(item);
-		if (read === undefined || read.relation.primaryKey.length === 0) continue;
+	for (const { item, read, shown } of keyed(walk, scope)) {
 		const grouped = groupedColumns(statement, groups, scope, item);
-		if (!keyColumns(read).every((name) => grouped.has(name))) continue;
-		const wanted = referenced(walk, statement, scope, item);
-		const unequal = withoutEquality(
-			walk,
-			item,
-			[...wanted].filter((name) => !grouped.has(name)),
-		);
-		showGroupedRows(walk, statement, item, read, unequal);
-		if (unequal.size > 0) dependents.push({ item, read, names: unequal });
+		if (!keyColumns(read).every((name) => grouped.has(shown.get(name) ?? '\0'))) continue;
+		const own = new Set(shown.values());
+		const wanted = [...referenced(walk, statement, scope, item)].filter((name) => own.has(name) && !grouped.has(name));
+		const unequal = withoutEquality(walk, item, wanted);
+		if (walk.reads.has(item)) {
+			showGroupedRows(walk, statement, item, read, unequal);
+			if (unequal.size > 0) dependents.push({ item, read, names: unequal });
+		}
 		for (const name of wanted)
-			if (!grouped.has(name) && !unequal.has(name))
-				added.push(`${quoteIdentifier(item.name ?? '')}.${quoteIdentifier(name)}`);
+			if (!unequal.has(name)) added.push(`${quoteIdentifier(item.name ?? '')}.${quoteIdentifier(name)}`);
 	}
 	if (dependents.length > 0) showDependent(walk, statement, scope, dependents);
 	if (added.length === 0) return;
 	const at = afterGroupBy(walk, groups);
 	if (at !== undefined) walk.edits.insert(at, ` ${added.join(', ')}, `);
+}
+
+interface Keyed {
+	readonly item: RangeItem;
+	readonly read: PendingRead;
+	/** Names that the relation's own columns have in the query, as columns of the item. */
+	readonly shown: ReadonlyMap<string, string>;
+}
+
+/** Replaced relations with a key, in FROM or in a join that has a name of its own. */
+function keyed(walk: Walk, { items }: Scope): readonly Keyed[] {
+	return items.flatMap((item) => {
+		const within = (item.columns ?? []).flatMap(({ behind }) => behind?.item ?? []);
+		return [...new Set([item, ...within])].flatMap((one) => {
+			const read = walk.reads.get(one);
+			if (read === undefined || read.relation.primaryKey.length === 0) return [];
+			const shown = (item.columns ?? []).flatMap(({ name, origin, behind }) => {
+				const own = one === item ? (origin ?? name) : behind?.item === one ? behind.origin : undefined;
+				return own === undefined ? [] : [[own, name] as const];
+			});
+			return [{ item, read, shown: new Map(shown) }];
+		});
+	});
 }
 
 /** Those of the names whose columns the server cannot group by. */

@@ -2,15 +2,7 @@
 import type { Node, RangeVar } from '@pgsql/types';
 import type { Relation } from '../catalog/snapshot.ts';
 import type { Action } from '../stages.ts';
-import {
-	displayRelation,
-	effectivePath,
-	isOwnTemporary,
-	isSchema,
-	resolveRelation,
-	stringsOf,
-	UnknownObject,
-} from './names.ts';
+import { displayRelation, effectivePath, isOwnTemporary, resolveRelation, stringsOf, UnknownObject } from './names.ts';
 import { as } from './nodes.ts';
 import { refuseByKin } from './kin.ts';
 import { protectionOf } from './protection.ts';
@@ -55,7 +47,7 @@ function creationSchema(walk: Walk): string {
 	const { catalog, searchPath } = walk.context;
 	const found = searchPath
 		.map((name) => (name === '$user' ? catalog.user : name))
-		.find((name) => isSchema(walk.context, name));
+		.find((name) => catalog.mayUseSchema(name));
 	if (found === undefined) throw refuse(walk, 'creating an object while search_path names no schema that exists');
 	return found;
 }

@@ -71,17 +71,12 @@ export function effectivePath(context: AnalysisContext, withTemporary: boolean):
 		const schema = name === '$user' ? catalog.user : name;
 		if (schema === 'pg_temp') {
 			if (withTemporary && context.tempSchema !== null) path.push(context.tempSchema);
-		} else if (isSchema(context, schema) && !path.includes(schema)) path.push(schema);
+		} else if (catalog.mayUseSchema(schema) && !path.includes(schema)) path.push(schema);
 	}
 	if (!path.includes('pg_catalog')) path.unshift('pg_catalog');
 	if (withTemporary && context.tempSchema !== null && !path.includes(context.tempSchema))
 		path.unshift(context.tempSchema);
 	return path;
-}
-
-/** The server looks into it for a name: it is there, or an earlier statement of the text makes it, and may be used. */
-export function isSchema({ catalog, madeSchemas }: AnalysisContext, name: string): boolean {
-	return catalog.mayUseSchema(name) || madeSchemas?.includes(name) === true;
 }
 
 /**

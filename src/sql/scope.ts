@@ -16,6 +16,8 @@ export interface ItemColumn {
 	readonly given?: readonly ExprInfo[];
 	/** For a column that USING made of two: the item whose column it is, value and type. */
 	readonly from?: RangeItem;
+	/** For a column of a join under a name of its own: the item whose column it is, and the relation's own name for it. */
+	readonly behind?: { readonly item: RangeItem; readonly origin: string };
 	/** For a column that a subquery or CTE hands on as it is: the column that it is there. */
 	readonly through?: { readonly item: RangeItem; readonly column: ItemColumn; readonly cte?: CteInfo };
 }

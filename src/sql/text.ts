@@ -77,9 +77,8 @@ function withMade(known: AnalysisContext, analysis: Analysis): AnalysisContext {
 	if (made.length + madeRoutines.length + madeSchemas.length + gone.length === 0) return known;
 	return {
 		...known,
-		catalog: overlay(known.catalog, made, gone, madeRoutines),
+		catalog: overlay(known.catalog, made, gone, madeRoutines, madeSchemas),
 		tempSchema: made.find(({ temporary }) => temporary)?.schema ?? known.tempSchema,
-		...(madeSchemas.length === 0 ? {} : { madeSchemas: [...(known.madeSchemas ?? []), ...madeSchemas] }),
 	};
 }
 

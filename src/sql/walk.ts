@@ -26,8 +26,6 @@ export interface AnalysisContext {
 	readonly touchesProtected?: (name: string) => boolean | undefined;
 	/** Types to which a user's cast may bring what EXECUTE of that name gives. */
 	readonly castTargets?: (name: string) => readonly number[];
-	/** Schemas that earlier statements of the text make. */
-	readonly madeSchemas?: readonly string[];
 	/** In how many places a statement may read protected relations: each makes the text longer. */
 	readonly readsMax?: number;
 	/** For a text that was written under another search_path (a view's definition) and may be spliced into a statement. */

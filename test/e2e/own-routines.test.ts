@@ -1,4 +1,4 @@
-/** Migrations in one transaction: functions that only it sees are called and put behind triggers, under the same rules as any. */
+/** Migrations in one transaction: functions that only it sees are called and put behind triggers, and its schemas are searched, under the same rules as any. */
 import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startGateway, type TestGateway } from '../support/gateway.ts';
@@ -6,6 +6,9 @@ import { startGateway, type TestGateway } from '../support/gateway.ts';
 const RULES = `
 p, *, shop, connect, allow
 p, role:writer, shop, do, allow
+p, role:writer, shop, create, allow
+p, role:writer, shop.fresh.*, *, allow
+p, role:writer, shop.public.*, *, allow
 p, role:writer, shop.sales.*, *, allow
 p, role:writer, shop.sales.fresh_*(*), *, allow
 p, role:writer, shop.hr.employees.ssn, select, mask, nothing
@@ -16,7 +19,8 @@ let client: pg.Client;
 beforeAll(async () => {
 	gateway = await startGateway({
 		policies: { 'policy.csv': RULES, 'masks.yaml': 'masks:\n  nothing: "null"\n' },
-		setup: 'grant create on schema sales to public; grant all on sales.orders to public',
+		setup: `grant create on schema sales to public; grant all on sales.orders to public;
+			do $$ begin execute format('grant create on database %I to public', current_database()); end $$`,
 	});
 	client = await gateway.connect('app');
 });
@@ -69,5 +73,30 @@ describe('a function of the transaction', () => {
 		expect(await transaction([MADE, 'select sales.fresh_one(1)'])).toBe(2);
 		expect(await transaction(['select sales.fresh_one(1)'])).toMatch(/^42883 /);
 		expect(await transaction([MADE, 'select sales.fresh_one(1, 2)'])).toMatch(/^42883 /);
+	});
+});
+
+describe('a schema of the transaction', () => {
+	const steps = [
+		'create schema fresh',
+		'set local search_path = fresh, sales',
+		'create table t (id serial, tenant text)',
+	];
+
+	test('is searched, and holds what is made', async () => {
+		const insert = "insert into t (tenant) select tenant from orders where tenant = 'acme' limit 1 returning tenant";
+		expect(await transaction([...steps, insert])).toBe('acme');
+		expect(await transaction([...steps, 'select id from fresh.t union all select 5'])).toBe(5);
+	});
+
+	test('needs its rule like any other', async () => {
+		const others = ['create schema other', ...steps.slice(1).map((sql) => sql.replace('fresh', 'other'))];
+		expect(await transaction(others)).toMatch(/^42501 permission denied for relation other\.t/);
+	});
+
+	test('is gone with it', async () => {
+		await transaction(steps);
+		const where = "select schemaname from pg_tables where tablename = 't'";
+		expect(await transaction([...steps.slice(1), where])).toBe('sales');
 	});
 });

@@ -180,6 +180,22 @@ describe('grouping by the primary key', () => {
 		},
 		{ sql: 'select p.*, count(*) from people p group by p.id order by 1 limit 0', want: { rows: [] } },
 		{
+			sql: 'select j.id, j.name, j.ssn from (people p join app.items i using (id)) as j group by j.id order by 1 limit 1',
+			want: { rows: [['1', 'p1', 'XXX-XX-1001']] },
+		},
+		{
+			sql: 'select k, n from people as p (k, t, n) group by k order by 1 limit 1',
+			want: { rows: [['1', 'p1']] },
+		},
+		{
+			sql: 'select x, v from (people p left join app.items i on i.id = p.id) as j (x, y, v) group by x order by 1 limit 1',
+			want: { rows: [['1', 'p1']] },
+		},
+		{
+			sql: 'select j.id, j.name from (people p right join app.items i using (id)) as j group by j.id',
+			want: { error: ['42803', /must appear in the GROUP BY clause/] },
+		},
+		{
 			sql: 'select p.id, p.name, t.title from people p join teams t on t.id = p.team group by p.id, t.id order by p.born limit 1',
 			want: { rows: [['1', 'p1', 'Dev']] },
 		},
