@@ -9,6 +9,7 @@ import type { CancelRequest } from '../wire/startup.ts';
 import { type CancelQuestion, cancel, cancelHere } from './cancelling.ts';
 import { internalError } from './conversation.ts';
 import { Crowds } from './crowds.ts';
+import { applicationName } from './application-name.ts';
 import { ClientGone, type Inbox } from './inbox.ts';
 import type { LiveSession } from './live.ts';
 import { LoginRefused, login, namesOf } from './login.ts';
@@ -67,6 +68,8 @@ export class Listener {
 	#crowdToldMs = Number.NEGATIVE_INFINITY;
 	readonly #records = new RecordBudget();
 	#closing: Promise<void> | null = null;
+	/** While it closes: somebody has gone. */
+	#less: () => void = () => undefined;
 
 	/** Listens. Rejects with GatewayError 55006 when the port is taken, 42501 when it may not be opened, else 58000. */
 	static async listen(options: ListenerOptions, services: SessionServices): Promise<Listener> {
@@ -145,7 +148,14 @@ export class Listener {
 				if (late || session.idle || session.streaming === true) session.terminate(shutdown(), 'shutdown');
 			}
 			if (this.#sessions.size + this.#connecting.size === 0) break;
-			await new Promise((resolve) => setTimeout(resolve, lookEveryMs));
+			// Nothing tells of a session that has become idle.
+			await new Promise<void>((resolve) => {
+				const timer = setTimeout(resolve, lookEveryMs);
+				this.#less = () => {
+					clearTimeout(timer);
+					resolve();
+				};
+			});
 		}
 		closed ??= this.#stopListening();
 		for (const connecting of this.#connecting) connecting.abort(shutdown());
@@ -219,12 +229,16 @@ export class Listener {
 		});
 		this.#connecting.add(connecting);
 		connecting
-			.run(this.#tls, (session) => this.#sessions.delete(session))
+			.run(this.#tls, (session) => {
+				this.#sessions.delete(session);
+				this.#less();
+			})
 			.finally(leave)
 			.then(
 				(session) => {
 					this.#connecting.delete(connecting);
 					if (session !== null && !session.ended) this.#sessions.add(session);
+					this.#less();
 				},
 				(error: unknown) => {
 					this.#connecting.delete(connecting);
@@ -302,7 +316,7 @@ class Connecting {
 		const { message, inbox } = opened;
 		const { user, database } = namesOf(message);
 		this.#user = withoutToken(user);
-		const application = withoutToken(message.params.get('application_name') ?? '');
+		const application = applicationName(withoutToken(message.params.get('application_name') ?? ''));
 		const clientTls = opened.tls === null ? null : { version: opened.tls.version, cipher: opened.tls.cipher };
 		this.#info = { ...this.#info, application, database: withoutToken(database), tls: clientTls };
 		if (this.#house.closing())

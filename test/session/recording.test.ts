@@ -251,6 +251,18 @@ describe('records and outcomes', () => {
 		expect(gateway.pipeline.recorded.at(-1)?.record.session.application).toBe('other');
 	});
 
+	it.each(['a\x1b[31mname\nof\ttwo lines', 'prüfung\u009b2J', 'x'.repeat(200), `${'x'.repeat(61)}€€`, '💧'.repeat(20)])(
+		'has the name of the application as the server does: %j',
+		async (name) => {
+			const named = await WireClient.open({ port: gateway.port, params: { application_name: name } });
+			const row = (await named.query('show application_name')).find((message) => message.type === 'DataRow');
+			named.destroy();
+			const said = row?.type === 'DataRow' ? String(row.values[0]) : '';
+			expect(said).toMatch(/^[\x20-\x7e]+$/);
+			expect(gateway.pipeline.recorded.at(-1)?.record.session.application).toBe(said);
+		},
+	);
+
 	it('of statements that were under way when the client vanished are unknown', async () => {
 		client.send(Query('select pg_sleep(0.3)'));
 		await until(() => gateway.pipeline.recorded.length === 1);
