@@ -68,8 +68,8 @@ export class Listener {
 	#crowdToldMs = Number.NEGATIVE_INFINITY;
 	readonly #records = new RecordBudget();
 	#closing: Promise<void> | null = null;
-	/** While it closes: somebody has gone. */
-	#less: () => void = () => undefined;
+	/** While it closes: the last one has gone. */
+	#emptied: () => void = () => undefined;
 
 	/** Listens. Rejects with GatewayError 55006 when the port is taken, 42501 when it may not be opened, else 58000. */
 	static async listen(options: ListenerOptions, services: SessionServices): Promise<Listener> {
@@ -151,7 +151,7 @@ export class Listener {
 			// Nothing tells of a session that has become idle.
 			await new Promise<void>((resolve) => {
 				const timer = setTimeout(resolve, lookEveryMs);
-				this.#less = () => {
+				this.#emptied = () => {
 					clearTimeout(timer);
 					resolve();
 				};
@@ -231,14 +231,14 @@ export class Listener {
 		connecting
 			.run(this.#tls, (session) => {
 				this.#sessions.delete(session);
-				this.#less();
+				if (this.#sessions.size === 0) this.#emptied();
 			})
 			.finally(leave)
 			.then(
 				(session) => {
 					this.#connecting.delete(connecting);
 					if (session !== null && !session.ended) this.#sessions.add(session);
-					this.#less();
+					else if (this.#sessions.size === 0) this.#emptied();
 				},
 				(error: unknown) => {
 					this.#connecting.delete(connecting);
