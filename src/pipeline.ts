@@ -409,11 +409,13 @@ export class Pipeline {
 }
 
 /** Null while nobody knows what names mean. */
-function inputsOf({ context, snapshot, parameterTypes }: Question, { readsMax }: SqlLimits): AnalysisContext | null {
+function inputsOf({ context, snapshot, parameterTypes }: Question, limits: SqlLimits): AnalysisContext | null {
+	const { readsMax, hiddenColumnsMax } = limits;
 	const { searchPath, tempSchema } = context.names;
 	if (searchPath === null) return null;
 	const names = { searchPath, tempSchema, parameterTypes };
-	return { catalog: snapshot, access: context.access, ...names, nonce, readsMax, ...prepared(context) };
+	const of = { catalog: snapshot, access: context.access };
+	return { ...of, ...names, nonce, readsMax, hiddenColumnsMax, ...prepared(context) };
 }
 
 /** What is asked of statements that the session has prepared. */

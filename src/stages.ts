@@ -112,6 +112,16 @@ export interface FilterAnswer {
 	readonly rules: readonly RuleRef[];
 }
 
+/** A `select` deny on columns, for finding those that it hides; `readColumn` says whether a column is hidden. */
+export interface HidingRule {
+	readonly isFor: (schema: string, relation: string) => boolean;
+	/** The one relation that it can be for; null with a wildcard. */
+	readonly relation: { readonly schema: string; readonly name: string } | null;
+	readonly covers: (column: string) => boolean;
+	/** The one name that it covers; null with a wildcard. */
+	readonly column: string | null;
+}
+
 /** What one identity may do in one database under one policy revision. Pure; every answer is cached inside. */
 export interface Access {
 	readonly database: string;
@@ -124,6 +134,8 @@ export interface Access {
 	 * masks, filters or denies anything: there is nothing that a statement of this identity could slip.
 	 */
 	readonly unrestricted: boolean;
+	/** Which rules may hide columns from this identity. Missing: asked of elsewhere, not of this object. */
+	readonly hiding?: readonly HidingRule[];
 	/** Actions on the database itself: connect, create, temp, set, listen, notify, do, replicate, ... */
 	onDatabase(action: Action): Answer;
 	/** Actions on a relation as a whole. For select: true if the relation as a whole is allowed (3-part rules). */

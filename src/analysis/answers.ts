@@ -1,6 +1,7 @@
 /** Answers what the thread asks of catalogue, policy and session, about the text at hand. */
 import type { CatalogSnapshot, Relation } from '../catalog/snapshot.ts';
 import { unreachable } from '../errors.ts';
+import { hiddenColumns } from '../sql/hidden-columns.ts';
 import type { Access, ColumnAnswer, FilterAnswer } from '../stages.ts';
 import type { AccessHead, CatalogHead, Question } from './messages.ts';
 import { plainExpression } from './plain.ts';
@@ -73,6 +74,8 @@ export class Answers {
 				const { touchesProtected, castTargets } = this.#knowledge;
 				return { touchesProtected: touchesProtected(question.name), castTargets: castTargets(question.name) };
 			}
+			case 'hidden':
+				return hiddenColumns(this.#knowledge.catalog, this.#knowledge.access, question.columnsMax);
 			default:
 				return unreachable(question);
 		}

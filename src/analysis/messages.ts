@@ -55,6 +55,8 @@ export type Question =
 	| { readonly of: 'relations'; readonly id: number; readonly from: number }
 	| { readonly of: 'access'; readonly method: AccessMethod; readonly args: readonly unknown[] }
 	| { readonly of: 'prepared'; readonly name: string }
+	/** Which columns of the database are hidden: HiddenColumns, or null. */
+	| { readonly of: 'hidden'; readonly columnsMax: number }
 	/** Takes a piece of the result. */
 	| { readonly of: 'part'; readonly part: Part };
 

@@ -3,6 +3,7 @@ import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_thread
 import { unreachable } from '../errors.ts';
 import type { Analysis } from '../sql/analyse.ts';
 import { applyEdits } from '../sql/edits.ts';
+import type { HiddenColumns } from '../sql/hidden-columns.ts';
 import { type AnalysedText, analysing, beginText, together } from '../sql/text.ts';
 import type { AnalysisContext } from '../sql/walk.ts';
 import type { FromThread, Job, Part, PreparedAnswer, Question, Reply, ThreadData } from './messages.ts';
@@ -77,8 +78,20 @@ class Thread {
 			...names,
 			nonce,
 			readsMax: limits.readsMax,
+			hiddenColumnsMax: limits.hiddenColumnsMax,
+			hiddenColumns: this.#hidden(limits.hiddenColumnsMax),
 			touchesProtected: (name) => prepared(name).touchesProtected,
 			castTargets: (name) => prepared(name).castTargets,
+		};
+	}
+
+	/** Asked once for a text. */
+	#hidden(columnsMax: number): () => HiddenColumns | null {
+		let hidden: HiddenColumns | null | undefined;
+		// The loop puts it so.
+		return () => {
+			if (hidden === undefined) hidden = this.#ask({ of: 'hidden', columnsMax }) as HiddenColumns | null;
+			return hidden;
 		};
 	}
 

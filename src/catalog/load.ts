@@ -15,6 +15,7 @@ import {
 	type Row,
 	text,
 } from './decode.ts';
+import { viewsOfColumns } from './data/views.ts';
 import { CATALOG_LIMITS } from './limits.ts';
 import { IndexedObjects, MemorySnapshot } from './memory.ts';
 import {
@@ -32,6 +33,7 @@ import {
 	routinesQuery,
 	schemasQuery,
 	sessionSetup,
+	systemDefinitionsQuery,
 	typesQuery,
 } from './queries.ts';
 import type { CatalogSnapshot } from './snapshot.ts';
@@ -71,13 +73,14 @@ export async function loadServer(connection: CatalogConnection): Promise<Server>
 	const collations = await loadCollations(connection, 'builtin');
 	const columnTypes = await loadColumnTypes(connection, 'builtin');
 	const objects = await loadObjects(connection, 'builtin', intern, false);
+	const definitions = await connection.query(systemDefinitionsQuery(viewsOfColumns));
 	return {
 		version: int(identity[0]),
 		user: text(identity[1]),
 		builtin: new IndexedObjects({
 			...objects,
 			columnNames: { types: columnTypes, collations },
-			definitions: new Map(),
+			definitions: new Map(definitions.map((row) => [int(row[0]), text(row[1])])),
 		}),
 		collations,
 		columnTypes,

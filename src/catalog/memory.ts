@@ -9,6 +9,7 @@ import type {
 	Routine,
 	SchemaObjects,
 	Type,
+	WantedRelations,
 } from './snapshot.ts';
 
 /** What one load gave of one part of the catalogue. */
@@ -103,8 +104,13 @@ export class IndexedObjects {
 	}
 
 	/** Unpacks without keeping: a walk over everything leaves no trace in memory. */
-	*relations(): Iterable<Relation> {
-		for (const packed of this.#packed.byOid.values()) yield this.#unpacked.get(packed.oid) ?? this.#unpack(packed);
+	*relations(wanted?: WantedRelations): Iterable<Relation> {
+		const columns = wanted?.columns?.map((name) => JSON.stringify(name));
+		for (const packed of this.#packed.byOid.values()) {
+			if (wanted?.isWanted(packed.schema, packed.name) === false) continue;
+			if (columns?.some((name) => packed.columns.includes(name)) === false) continue;
+			yield this.#unpacked.get(packed.oid) ?? this.#unpack(packed);
+		}
 	}
 
 	cast(source: number, target: number): Cast | undefined {
@@ -227,9 +233,9 @@ export class MemorySnapshot implements CatalogSnapshot {
 		};
 	}
 
-	*relations(): Iterable<Relation> {
-		yield* this.#builtin.relations();
-		yield* this.#made.relations();
+	*relations(wanted?: WantedRelations): Iterable<Relation> {
+		yield* this.#builtin.relations(wanted);
+		yield* this.#made.relations(wanted);
 	}
 }
 

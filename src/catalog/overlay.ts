@@ -3,7 +3,7 @@ import type { CatalogConnection } from './connection.ts';
 import { decodeRoutine, int, packRelation, type Row, text, unpackRelation } from './decode.ts';
 import { CATALOG_LIMITS } from './limits.ts';
 import { type RelationChoice, relationsQuery, routinesQuery, withDetails } from './queries.ts';
-import type { CatalogSnapshot, Relation, Routine, SchemaObjects, Type } from './snapshot.ts';
+import type { CatalogSnapshot, Relation, Routine, SchemaObjects, Type, WantedRelations } from './snapshot.ts';
 
 /** Which relations to look for: by schema (`pg_temp` stands for the session's own) and name, or all of its temporary ones. */
 export type RelationSearch = readonly { readonly schema: string; readonly name: string }[] | 'temporary';
@@ -186,10 +186,10 @@ class Overlay implements CatalogSnapshot {
 		return this.#byOid.get(oid) ?? this.below.relationByOid(oid);
 	}
 
-	*relations(): Iterable<Relation> {
+	*relations(wanted?: WantedRelations): Iterable<Relation> {
 		yield* this.#relations;
 		const names = new Set(this.#relations.map(({ schema, name }) => JSON.stringify([schema, name])));
-		for (const relation of this.below.relations()) {
+		for (const relation of this.below.relations(wanted)) {
 			if (this.#isHidden(relation) || names.has(JSON.stringify([relation.schema, relation.name]))) continue;
 			yield relation;
 		}

@@ -429,6 +429,12 @@ from pg_class c
 left join held h on h.view = c.oid
 where c.relkind in ('v', 'm') and c.relpersistence <> 't' and ${ofPart('user', 'c.oid')}`;
 
+/** Rows: oid and definition of views of the server's own; `names` are words of letters, digits and `_`, one with its schema. */
+export function systemDefinitionsQuery(names: readonly string[]): string {
+	const wanted = names.map((name) => `to_regclass('${name}')`).join(', ');
+	return `select c.oid, pg_get_viewdef(c.oid) from pg_class c where c.oid in (${wanted}) and c.relkind = 'v'`;
+}
+
 /**
  * One row: a text that changes with every change of what the other queries read, the milliseconds that the server took, and
  * whether Citus has a list of shards. Every row version of a catalogue has its own (oid, xmin). Temporary objects are left out: they belong to one

@@ -45,7 +45,7 @@ export interface Relation {
 	/** Attnums of the primary key, in key order; empty when there is none. */
 	readonly primaryKey: readonly number[];
 	/**
-	 * For views and materialized views outside pg_catalog and information_schema: pg_get_viewdef under an empty search_path.
+	 * For views and materialized views, of pg_catalog and information_schema only those that tell of columns: pg_get_viewdef under an empty search_path.
 	 * Null where it is not known (somebody is changing the view or what it reads): such a view must not be read.
 	 */
 	readonly definition: string | null;
@@ -157,6 +157,13 @@ export interface SchemaObjects {
 	readonly types: readonly Type[];
 }
 
+/** Which relations somebody looks for among all that there are. */
+export interface WantedRelations {
+	readonly isWanted: (schema: string, name: string) => boolean;
+	/** Those with a column of one of these names; null: with any columns. */
+	readonly columns: readonly string[] | null;
+}
+
 export interface CatalogSnapshot {
 	/** Grows by one with every change that was seen. */
 	readonly revision: number;
@@ -191,6 +198,6 @@ export interface CatalogSnapshot {
 	readonly operatorClasses: readonly OperatorClass[];
 	/** What users have made in a schema besides relations. Looks at all that there is: do not use per statement. */
 	objectsIn(schema: string): SchemaObjects;
-	/** All relations, for validation and for `explain`; do not use per statement. Made as they are asked for, not kept. */
-	relations(): Iterable<Relation>;
+	/** All relations, for validation and for `explain`; do not use per statement. Made as they are asked for, not kept. `wanted`: others may be left out. */
+	relations(wanted?: WantedRelations): Iterable<Relation>;
 }

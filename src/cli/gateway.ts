@@ -194,8 +194,13 @@ function keysElsewhere(
 }
 
 function sqlLimits({ limits }: Config): Partial<SqlLimits> {
-	const { sqlBytesMax, sqlStatementsMax, sqlReadsMax } = limits;
-	return { statementBytesMax: sqlBytesMax, statementsMax: sqlStatementsMax, readsMax: sqlReadsMax };
+	const { sqlBytesMax, sqlStatementsMax, sqlReadsMax, sqlHiddenColumnsMax } = limits;
+	return {
+		statementBytesMax: sqlBytesMax,
+		statementsMax: sqlStatementsMax,
+		readsMax: sqlReadsMax,
+		hiddenColumnsMax: sqlHiddenColumnsMax,
+	};
 }
 
 /** Catalogues and policy: each is checked against the other as soon as both are known, and whenever one changes. */

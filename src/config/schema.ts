@@ -370,6 +370,11 @@ const limits = z.strictObject({
 	sqlReadsMax: count(1)
 		.default(2_000)
 		.describe('Places in which one statement may read relations that the policy protects (54001).'),
+	sqlHiddenColumnsMax: count(1)
+		.default(100_000)
+		.describe(
+			'Hidden columns that the gateway keeps out of what one statement reads of the catalogues, each counted in each place (54001).',
+		),
 	statementsMax: count(1).default(10_000).describe('Prepared statements of one session.'),
 	statementBytesMax: count(1_024)
 		.default(64 * mib)

@@ -1,7 +1,16 @@
 /** What one identity may do in one database under one policy: each distinct question is put to Casbin once. */
 import { randomUUID } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
-import type { Access, Action, Answer, BoundExpression, ColumnAnswer, FilterAnswer, Identity } from '../stages.ts';
+import type {
+	Access,
+	Action,
+	Answer,
+	BoundExpression,
+	ColumnAnswer,
+	FilterAnswer,
+	HidingRule,
+	Identity,
+} from '../stages.ts';
 import type { Rule } from './csv.ts';
 import type { Engine, Verdict } from './engine.ts';
 import { bindExpression, type CompiledExpression } from './expression.ts';
@@ -51,6 +60,7 @@ export class PolicyAccess implements Access {
 	readonly #own: readonly Rule[];
 	readonly #prefix: string;
 	#unrestricted: boolean | undefined;
+	#hiding: readonly HidingRule[] | undefined;
 
 	constructor(parts: AccessParts) {
 		this.#parts = parts;
@@ -76,6 +86,11 @@ export class PolicyAccess implements Access {
 			EVERYTHING.relation.every((action) => this.onRelation(name, name, action).allowed) &&
 			EVERYTHING.function.every((action) => this.onFunction(name, name, [], action).allowed)
 		);
+	}
+
+	get hiding(): readonly HidingRule[] {
+		this.#hiding ??= this.#own.flatMap(hidingRules);
+		return this.#hiding;
 	}
 
 	onDatabase(action: Action): Answer {
@@ -204,6 +219,19 @@ function mayBeUnrestricted(rules: readonly Rule[]): boolean {
 		(object) => object.kind === 'function' && isAll(object.schema) && isAll(object.name) && object.types === null,
 	);
 	return relations && functions;
+}
+
+function hidingRules({ effect, action, object }: Rule): HidingRule[] {
+	if (effect !== 'deny' || (action !== 'select' && action !== '*') || object.kind !== 'column') return [];
+	const { schema, relation, column } = object;
+	return [
+		{
+			isFor: (inSchema, name) => matches(schema, inSchema) && matches(relation, name),
+			relation: schema.wild || relation.wild ? null : { schema: schema.text, name: relation.text },
+			covers: (name) => matches(column, name),
+			column: column.wild ? null : column.text,
+		},
+	];
 }
 
 function toAnswer(verdict: Verdict): Answer {

@@ -1,9 +1,9 @@
 /** Notes on a statement that a relation's masks, hidden columns and filters shape what it does. */
-import type { Protection } from './protection.ts';
+import { BUILT_IN, type Protection } from './protection.ts';
 import { addRules, type UseNote, type Walk } from './walk.ts';
 
 export function noteProtection(walk: Walk, note: UseNote, protection: Protection): void {
-	walk.touchesProtected = true;
+	if (keepsValues(note, protection)) walk.touchesProtected = true;
 	walk.masks = true;
 	for (const column of protection.columns) {
 		if (column.state === 'masked') {
@@ -19,4 +19,13 @@ export function noteProtection(walk: Walk, note: UseNote, protection: Protection
 		addRules(note, filter.rules);
 	}
 	if (protection.via.length > 0) note.via = protection.via.join(', ');
+}
+
+/** It keeps back more than names: where the relation is a catalogue, in a column that is read. */
+function keepsValues(note: UseNote, { ofNames, columns }: Protection): boolean {
+	if (ofNames === undefined) return true;
+	return columns.some(
+		(one) =>
+			one.state === 'masked' && one.mask === BUILT_IN && (note.columns.has(one.column.name) || note.columns.has('*')),
+	);
 }

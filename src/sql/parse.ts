@@ -17,6 +17,8 @@ export interface SqlLimits {
 	readonly statementsMax: number;
 	/** Places of one statement that read protected relations. */
 	readonly readsMax: number;
+	/** Hidden columns that the text for one statement lists, over all places in which it reads a catalogue that names columns. */
+	readonly hiddenColumnsMax: number;
 	/** Levels of nesting (brackets, chains of operators, joins); deeper ones would exhaust the parser's stack. */
 	readonly nestingMax: number;
 }
@@ -25,6 +27,7 @@ export const defaultSqlLimits: SqlLimits = Object.freeze({
 	statementBytesMax: 1024 * 1024,
 	statementsMax: 10_000,
 	readsMax: 2_000,
+	hiddenColumnsMax: 100_000,
 	nestingMax: 2_000,
 });
 

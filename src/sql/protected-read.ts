@@ -107,12 +107,17 @@ export function finishReads(walk: Walk): void {
 			continue;
 		}
 		if (read.onlyIfRead !== null) noteProtection(walk, read.onlyIfRead, read.protection);
-		const fence = walk.leaky && (read.protection.filters.length > 0 || read.definition !== null || read.open);
+		const fence = walk.leaky && isBarrier(read);
 		writeOutStars(walk, read);
 		const alias = read.needsAlias ? ` AS ${quoteIdentifier(read.relation.name)}` : '';
 		const text = `(${subquery(walk, read, fence)})${alias}`;
 		walk.edits.replace(read.span.start, read.span.end, read.span.table ? `SELECT * FROM ${text}` : text);
 	}
+}
+
+/** It holds rows or values that no condition of the statement's may run on. */
+function isBarrier({ protection, definition, open }: PendingRead): boolean {
+	return protection.ofNames === undefined && (protection.filters.length > 0 || definition !== null || open);
 }
 
 /** System columns are named beside a star: the star is written out, or the system columns are left out. */
@@ -178,6 +183,8 @@ function fromItem(read: Subquery): string {
 		return `(${read.definition}) AS ${INNER}(${names})`;
 	}
 	const sample = read.sample === '' ? '' : ` ${read.sample}`;
+	const replaced = read.protection.ofNames?.from?.(sample);
+	if (replaced !== undefined) return `${replaced} AS ${INNER}`;
 	return `${read.only ? 'ONLY ' : ''}${qualified(relation.schema, relation.name)} AS ${INNER}${sample}`;
 }
 

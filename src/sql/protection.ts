@@ -40,7 +40,15 @@ export interface Protection {
 	readonly byName: ReadonlyMap<string, ColumnProtection>;
 	/** Where an inherited part comes from. */
 	readonly via: readonly string[];
+	/** Of a catalogue: all that it keeps back are names of hidden columns, on which conditions of the statement may run. Missing: no. */
+	readonly ofNames?: {
+		/** What is read in place of the relation, with what TABLESAMPLE asks of it. */
+		readonly from: ((sample: string) => string) | null;
+	};
 }
+
+/** The name under which masks and filters are written down that hold for everybody. */
+export const BUILT_IN = 'built-in';
 
 /** A system relation with built-in masks (other sessions' statements and the like). */
 export function systemProtection(relation: Relation): Protection | 'harmless' | { readonly refused: string } {
@@ -51,20 +59,20 @@ export function systemProtection(relation: Relation): Protection | 'harmless' | 
 	const columns = relation.columns.map((column): ColumnProtection => {
 		const expression = safety.columns[column.name];
 		if (expression === undefined) return { column, state: 'plain' };
-		return { column, state: 'masked', mask: 'built-in', rules: [rule], render: () => castTo(column, expression) };
+		return { column, state: 'masked', mask: BUILT_IN, rules: [rule], render: () => castTo(column, expression) };
 	});
 	const { filter } = safety;
 	const filters: RowFilter[] =
 		filter === undefined
 			? []
-			: [{ name: 'built-in', rules: [rule], columns: [], readOnly: true, render: () => `(${filter})` }];
-	return make(columns, filters, []);
+			: [{ name: BUILT_IN, rules: [rule], columns: [], readOnly: true, render: () => `(${filter})` }];
+	return makeProtection(columns, filters, []);
 }
 
 /** Of a relation that no rule narrows: all of its columns as they are. */
 export function unprotected(relation: Relation): Protection {
 	const columns = relation.columns.map((column): ColumnProtection => ({ column, state: 'plain' }));
-	return make(columns, [], []);
+	return makeProtection(columns, [], []);
 }
 
 type Protections = WeakMap<Relation, { all?: Protection; only?: Protection }>;
@@ -84,19 +92,38 @@ export function protectionOf(catalog: CatalogSnapshot, access: Access, relation:
 	return (known.all ??= findProtection(catalog, access, relation, false));
 }
 
+/** The column looks as if it were not there. */
+export function isHidden(catalog: CatalogSnapshot, access: Access, relation: Relation, column: Column): boolean {
+	const ancestors = related(catalog, relation, 'parents');
+	const descendants = childrenRead(catalog, access, relation).descendants;
+	return columnProtection(catalog, access, relation, column, ancestors, descendants, []).state === 'hidden';
+}
+
+/** Children that a rule denies as a whole are left out of their parent. */
+function childrenRead(
+	catalog: CatalogSnapshot,
+	access: Access,
+	relation: Relation,
+): { readonly descendants: readonly Relation[]; readonly left: readonly Relation[] } {
+	const children = related(catalog, relation, 'children');
+	const left = children.filter(({ schema, name }) => access.onRelation(schema, name, 'select').denied);
+	const without = new Set(left.flatMap((child) => [child, ...related(catalog, child, 'children')]));
+	return { descendants: children.filter((child) => !without.has(child)), left };
+}
+
 function findProtection(catalog: CatalogSnapshot, access: Access, relation: Relation, only: boolean): Protection {
 	const ancestors = related(catalog, relation, 'parents');
-	const children = only ? [] : related(catalog, relation, 'children');
-	const isDenied = ({ schema, name }: Relation): boolean => access.onRelation(schema, name, 'select').denied;
-	const left = children.filter(isDenied);
-	const without = new Set(left.flatMap((child) => [child, ...related(catalog, child, 'children')]));
-	const descendants = children.filter((child) => !without.has(child));
+	const { descendants, left } = only ? { descendants: [], left: [] } : childrenRead(catalog, access, relation);
 	const via: string[] = [];
 	const columns = relation.columns.map((column) =>
 		columnProtection(catalog, access, relation, column, ancestors, descendants, via),
 	);
 	const filters = filtersFor(catalog, access, relation, ancestors, descendants, via);
-	return make(columns, [...filters, ...left.map((child) => absence(catalog, access, child))], [...new Set(via)]);
+	return makeProtection(
+		columns,
+		[...filters, ...left.map((child) => absence(catalog, access, child))],
+		[...new Set(via)],
+	);
 }
 
 /** Rows of a child that may not be read at all are left out of its parent. */
@@ -112,7 +139,11 @@ function isElsewhere(catalog: CatalogSnapshot, child: Relation, qualifier: strin
 	return `${qualifier}.tableoid::pg_catalog.int8 OPERATOR(pg_catalog.<>) ALL (ARRAY[${oids}]::pg_catalog.int8[])`;
 }
 
-function make(columns: readonly ColumnProtection[], filters: readonly RowFilter[], via: readonly string[]): Protection {
+export function makeProtection(
+	columns: readonly ColumnProtection[],
+	filters: readonly RowFilter[],
+	via: readonly string[],
+): Protection {
 	return {
 		columns,
 		filters,

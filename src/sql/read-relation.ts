@@ -3,6 +3,8 @@ import type { RangeVar } from '@pgsql/types';
 import { needsNamedRule } from '../catalog/safety.ts';
 import type { Relation } from '../catalog/snapshot.ts';
 import { GatewayError } from '../errors.ts';
+import { hiddenCatalogue } from './hidden-catalogue.ts';
+import { type HiddenColumns, hiddenColumns } from './hidden-columns.ts';
 import { displayRelation, isOwnTemporary, resolveRelation, stringsOf } from './names.ts';
 import {
 	MissingPolicyColumn,
@@ -13,6 +15,7 @@ import {
 	unprotected,
 } from './protection.ts';
 import { noteProtection } from './note-protection.ts';
+import { defaultSqlLimits } from './parse.ts';
 import { type PendingRead, type Span, spanOf, visible } from './protected-read.ts';
 import { quoteIdentifier } from './quote.ts';
 import type { ItemColumn, RangeItem } from './scope.ts';
@@ -70,7 +73,7 @@ export function readRelation(walk: Walk, range: RangeVar, sample: { text: string
 		systemColumns: new Set(),
 		stars: [],
 		unequal: new Map(),
-		onlyIfRead: isSystem(relation.schema) && reading.protection.filters.length === 0 ? reading.note : null,
+		onlyIfRead: isLeftUnlessRead(relation, reading) ? reading.note : null,
 		qualify: range.schemaname === undefined && range.catalogname === undefined,
 	};
 	if (sample !== null && reading.view !== null) throw refuse(walk, 'TABLESAMPLE on a protected view', range.location);
@@ -79,6 +82,11 @@ export function readRelation(walk: Walk, range: RangeVar, sample: { text: string
 	const made = item(relation, name, alias, rename(columns, aliases), reading.note, true);
 	walk.reads.set(made, plan);
 	return made;
+}
+
+/** Columns of the system's own may be masked, which matters only to who reads those. */
+function isLeftUnlessRead({ schema }: Relation, { protection, view }: Reading): boolean {
+	return isSystem(schema) && view === null && protection?.filters.length === 0;
 }
 
 /** Types that its values have; a relation of the text at hand may have columns of types that are not known. */
@@ -228,20 +236,63 @@ export function isSystem(schema: string): boolean {
 function readSystem(walk: Walk, relation: Relation, note: UseNote, location: number | undefined): Reading {
 	const { access } = walk.context;
 	const safety = systemProtection(relation);
-	if (safety === 'harmless') return { protection: null, view: null, note };
+	const hidden = hiddenFrom(walk);
+	if (safety === 'harmless' && hidden === null) return { protection: null, view: null, note };
 	const answer = access.onRelation(relation.schema, relation.name, 'select');
 	if (answer.allowed && answer.named) {
 		addRules(note, answer.rules);
 		return { protection: null, view: null, note };
 	}
-	if ('refused' in safety) {
+	if (safety !== 'harmless' && 'refused' in safety) {
 		throw new GatewayError('42501', `permission denied for relation ${displayRelation(relation)}: ${safety.refused}`, {
 			...positionAt(walk, location),
 			hint: `A rule that names ${access.database}.${displayRelation(relation)} without a wildcard would allow it.`,
 		});
 	}
+	const catalogue = hidden === null ? null : readCatalogue(walk, relation, hidden, safety, note);
+	if (catalogue !== null) return catalogue;
+	if (safety === 'harmless') return { protection: null, view: null, note };
 	if (safety.filters.length > 0) noteProtection(walk, note, safety);
 	return { protection: safety, view: null, note };
+}
+
+/** Null where it tells nothing of hidden columns. `safety`: what holds in it for everybody. */
+function readCatalogue(
+	walk: Walk,
+	relation: Relation,
+	hidden: HiddenColumns,
+	safety: Protection | 'harmless',
+	note: UseNote,
+): Reading | null {
+	if (relation.definition !== null) {
+		const view = inlineView(walk, relation);
+		if (view === null) return null;
+		return { protection: { ...unprotected(relation), ofNames: { from: null } }, view, note };
+	}
+	const { columns } = safety === 'harmless' ? unprotected(relation) : safety;
+	const protection = hiddenCatalogue(relation, hidden, columns);
+	if (protection === null) return null;
+	listHidden(walk, hidden);
+	if (protection.filters.length > 0) noteProtection(walk, note, protection);
+	return { protection, view: null, note };
+}
+
+function hiddenFrom(walk: Walk): HiddenColumns | null {
+	const { catalog, access, hiddenColumns: told, hiddenColumnsMax } = walk.context;
+	if (told !== undefined) return told();
+	return hiddenColumns(catalog, access, hiddenColumnsMax ?? defaultSqlLimits.hiddenColumnsMax);
+}
+
+/** The text grows with each place. */
+function listHidden(walk: Walk, hidden: HiddenColumns): void {
+	const max = walk.context.hiddenColumnsMax ?? defaultSqlLimits.hiddenColumnsMax;
+	walk.hiddenListed += hidden.keys.length;
+	if (!hidden.tooMany && walk.hiddenListed <= max) return;
+	throw new GatewayError(
+		'54001',
+		`the policy hides more columns than the gateway keeps out of the catalogues in one statement (${max})`,
+		{ hint: 'Raise limits.sqlHiddenColumnsMax, or read the catalogues in fewer places of the statement.' },
+	);
 }
 
 /** A mask or filter that no longer fits its relation denies the relation. */

@@ -41,9 +41,11 @@ export function inlineView(walk: Walk, relation: Relation): InlinedView | null {
 		throw error instanceof GatewayError ? throughView(error, relation) : error;
 	}
 	mergeUses(walk, inner, relation);
+	walk.hiddenListed += inner.hiddenListed;
 	if (!inner.masks || liftedByName(walk, inner, relation)) return null;
 	if (context.shadowing?.found !== undefined) throw throughView(context.shadowing.found, relation);
-	walk.touchesProtected = true;
+	// Of the catalogues for whom columns are hidden only names are kept back.
+	walk.touchesProtected ||= inner.touchesProtected;
 	walk.masks = true;
 	return {
 		definition: applyEdits(parsed.source.bytes, inner.edits.sorted(), statement.start, statement.end),

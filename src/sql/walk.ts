@@ -4,6 +4,7 @@ import type { Cast, CatalogSnapshot, Operator, Relation, Routine } from '../cata
 import { GatewayError } from '../errors.ts';
 import type { Guess } from './coercions.ts';
 import { EditList } from './edits.ts';
+import type { HiddenColumns } from './hidden-columns.ts';
 import type { RelationName } from './names.ts';
 import type { SourceText } from './source.ts';
 import type { ColumnRef, Node } from '@pgsql/types';
@@ -28,6 +29,10 @@ export interface AnalysisContext {
 	readonly castTargets?: (name: string) => readonly number[];
 	/** In how many places a statement may read protected relations: each makes the text longer. */
 	readonly readsMax?: number;
+	/** How many hidden columns the text for one statement may list, over all places in which a catalogue names columns. */
+	readonly hiddenColumnsMax?: number;
+	/** Which columns are hidden, where `access` itself does not know. */
+	readonly hiddenColumns?: () => HiddenColumns | null;
 	/** For a text that was written under another search_path (a view's definition) and may be spliced into a statement. */
 	readonly shadowing?: Shadowing;
 }
@@ -99,6 +104,8 @@ export interface Walk {
 	readonly views: readonly number[];
 	/** Analyses a query inside of this text; given, so that the files of the analysis need not import each other in a circle. */
 	readonly query: QueryWalker;
+	/** How many hidden columns the text lists so far. */
+	hiddenListed: number;
 	/** Something in a qual is not leakproof: filtered relations need a fence. */
 	leaky: boolean;
 	/** Columns that the condition under way reads, until it is known whether it is leakproof; null outside of one. */
@@ -172,6 +179,7 @@ export function newWalk(
 		effects: [],
 		mode,
 		views,
+		hiddenListed: 0,
 		leaky: false,
 		asked: null,
 		usersOperator: false,
