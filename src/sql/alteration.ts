@@ -1,5 +1,5 @@
 /** ALTER, DROP, RENAME, COMMENT and GRANT. */
-import type { Node } from '@pgsql/types';
+import type { AlterTableCmd, ColumnRef, Node } from '@pgsql/types';
 import type { Relation } from '../catalog/snapshot.ts';
 import { coerced } from './coercions.ts';
 import { boundExpressions, functionOption, stored, tableElement } from './definition.ts';
@@ -15,17 +15,18 @@ import {
 	schemaOf,
 } from './may.ts';
 import { mayLoseRoutines, mayMakeOperator, mayMakeType } from './new-code.ts';
-import { effectivePath, resolveType, stringsOf } from './names.ts';
+import { displayRelation, effectivePath, isOwnTemporary, resolveType, stringsOf } from './names.ts';
 import { as, type NodeOf } from './nodes.ts';
 import { constrainedBy, indexedBy } from './operator-class.ts';
 import { mayAlterIfThere } from './if-exists.ts';
 import { ObjectPlaces, writeSchemaAt } from './object-places.ts';
 import { isSystem } from './read-relation.ts';
-import { mayRenameRoutines, mayRenameSchema, renameColumn, renameRelation } from './renaming.ts';
+import { mayBecomeChild, mayRenameRoutines, mayRenameSchema, renameColumn, renameRelation } from './renaming.ts';
 import { noteMadeBeside } from './made.ts';
 import { requireSelf } from './owner.ts';
+import { displayIdentifier } from './quote.ts';
 import { columnsUnknown } from './scope.ts';
-import { refuse, type Walk } from './walk.ts';
+import { denied, refuse, type Walk } from './walk.ts';
 
 const RELATION_KINDS: ReadonlySet<string> = new Set([
 	'OBJECT_TABLE',
@@ -88,7 +89,8 @@ export function alterTable(walk: Walk, node: NodeOf<'AlterTableStmt'>): void {
 		if (subtype === 'AT_ChangeOwner') requireSelf(walk, command.newowner, 'OWNER TO');
 		const type = relation?.columns.find(({ name }) => name === command.name)?.typeOid ?? null;
 		if (subtype === 'AT_ColumnDefault' || subtype === 'AT_SetExpression') stored(walk, command.def, type);
-		else alterDefinition(walk, relation, command.def);
+		else alterDefinition(walk, relation, command);
+		if (relation !== undefined) mayCompute(walk, relation, command);
 		if (relation !== undefined && command.def !== undefined) noteMadeBeside(walk, relation, [command.def]);
 		const column = subtype === 'AT_AlterColumnType' ? as(command.def, 'ColumnDef') : undefined;
 		// An index on the column is made anew.
@@ -103,7 +105,7 @@ export function alterTable(walk: Walk, node: NodeOf<'AlterTableStmt'>): void {
 	walk.effects.push({ type: 'ddl' });
 }
 
-function alterDefinition(walk: Walk, relation: Relation | undefined, node: Node | undefined): void {
+function alterDefinition(walk: Walk, relation: Relation | undefined, { def: node, subtype }: AlterTableCmd): void {
 	if (
 		node === undefined ||
 		'DefElem' in node ||
@@ -119,17 +121,50 @@ function alterDefinition(walk: Walk, relation: Relation | undefined, node: Node 
 	}
 	const partition = as(node, 'PartitionCmd');
 	if (partition !== undefined) {
-		if (partition.name !== undefined) mayOnRelation(walk, partition.name, 'alter', true);
+		if (partition.name !== undefined) {
+			const child = mayOnRelation(walk, partition.name, 'alter', true);
+			if (relation !== undefined && partition.bound !== undefined) mayBecomeChild(walk, child, relation);
+		}
 		boundExpressions(walk, partition.bound, relation === undefined ? [] : [relation]);
 		return;
 	}
 	const parent = as(node, 'RangeVar');
 	if (parent !== undefined) {
-		mayOnRelation(walk, parent, 'alter', true);
+		const found = mayOnRelation(walk, parent, 'alter', true);
+		if (relation !== undefined && subtype !== 'AT_DropInherit') mayBecomeChild(walk, relation, found);
 		return;
 	}
 	if ('String' in node || 'Integer' in node || 'TypeName' in node) return;
 	expression(node, { walk, scope: columnsUnknown(), place: 'output', writing: false });
+}
+
+/** Throws where what one may read would come to be computed from what no rule lets one read: it would show that. */
+function mayCompute(walk: Walk, relation: Relation, { subtype, name, def }: AlterTableCmd): void {
+	const { access } = walk.context;
+	const column = as(def, 'ColumnDef');
+	const written = subtype === 'AT_SetExpression' || subtype === 'AT_AlterColumnType' ? name : column?.colname;
+	const computed = subtype === 'AT_SetExpression' ? def : (column?.raw_default ?? column?.constraints);
+	if (written === undefined || computed === undefined || isOwnTemporary(walk, relation)) return;
+	if (!access.readColumn(relation.schema, relation.name, written).allowed) return;
+	for (const { fields, location } of columnRefs(computed)) {
+		const last = fields?.at(-1);
+		const read = stringsOf(fields).at(-1);
+		const isRow = last !== undefined && ('A_Star' in last || read === relation.name);
+		for (const { name: from } of relation.columns) {
+			if (from === written || (!isRow && from !== read)) continue;
+			const answer = access.readColumn(relation.schema, relation.name, from);
+			const display = `${displayRelation(relation)}.${displayIdentifier(from)}`;
+			if (!answer.allowed)
+				throw denied(walk, `column ${display}`, answer, 'select', `${access.database}.${display}`, location);
+		}
+	}
+}
+
+function columnRefs(value: unknown): readonly ColumnRef[] {
+	if (typeof value !== 'object' || value === null) return [];
+	return Object.entries(value).flatMap(([tag, child]) =>
+		tag === 'ColumnRef' ? [child as ColumnRef] : columnRefs(child),
+	);
 }
 
 export function drop(walk: Walk, node: NodeOf<'DropStmt'>): void {

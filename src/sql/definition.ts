@@ -6,7 +6,7 @@ import { madeType, usedType } from './casts.ts';
 import { coerced } from './coercions.ts';
 import { expression, truth } from './expression.ts';
 import { type Making, mayCreateRelation, mayInSchema, mayOnRelation, objectNames, schemaOf } from './may.ts';
-import { effectivePath, resolveType, stringsOf, UnknownObject } from './names.ts';
+import { displayRelation, effectivePath, isOwnTemporary, resolveType, stringsOf, UnknownObject } from './names.ts';
 import { as, type NodeOf, tagOf } from './nodes.ts';
 import { argumentNames, fieldWritten, mayMakeOperator, mayMakeRoutine, mayMakeType, routineMade } from './new-code.ts';
 import { constrainedBy, indexedBy } from './operator-class.ts';
@@ -18,7 +18,7 @@ import { columnsUnknown, newScope, rowScope } from './scope.ts';
 import { select } from './select.ts';
 import { type MadeColumn, noteMade, noteMadeBeside, noteMadeIndex } from './made.ts';
 import { tableLike } from './table-like.ts';
-import { refuse, type Walk } from './walk.ts';
+import { denied, refuse, type Walk } from './walk.ts';
 
 export function createTable(walk: Walk, node: NodeOf<'CreateStmt'>): void {
 	const making = mayCreateRelation(walk, node.relation);
@@ -220,6 +220,13 @@ function viewName(walk: Walk, range: RangeVar | undefined): RangeVar | undefined
 export function createIndex(walk: Walk, node: NodeOf<'IndexStmt'>): void {
 	if (node.relation === undefined) throw refuse(walk, 'CREATE INDEX without a relation');
 	const relation = mayOnRelation(walk, node.relation, 'alter', true);
+	const isPlain = node.whereClause === undefined && (node.indexParams ?? []).every((param) => !isComputed(param));
+	// What it stored is as it was: whatever is computed of that would fail by values that the policy keeps back.
+	if (relation.kind === 'matview' && walk.masks && !isPlain)
+		throw refuse(
+			walk,
+			`an index of an expression on ${displayRelation(relation)}, which reads what the policy protects,`,
+		);
 	const around = { walk, scope: columnsUnknown(), place: 'output', writing: false } as const;
 	for (const param of node.indexParams ?? []) {
 		const element = as(param, 'IndexElem');
@@ -242,7 +249,10 @@ export function createStatistics(walk: Walk, node: NodeOf<'CreateStatsStmt'>): v
 	if (node.defnames !== undefined) mayInSchema(walk, schemaOf(walk, node.defnames), 'create', 'CREATE STATISTICS');
 	const around = { walk, scope: rowScope(relation), place: 'output', writing: false } as const;
 	for (const entry of node.exprs ?? []) expression(as(entry, 'StatsElem')?.expr, around);
-	walk.effects.push({ type: 'ddl' });
+}
+
+function isComputed(param: Node): boolean {
+	return as(param, 'IndexElem')?.expr !== undefined;
 }
 
 export function createSequence(walk: Walk, node: NodeOf<'CreateSeqStmt'>): void {
@@ -291,11 +301,26 @@ export function functionOption(walk: Walk, node: Node): void {
 
 export function createTrigger(walk: Walk, node: NodeOf<'CreateTrigStmt'>): void {
 	if (node.relation === undefined) throw refuse(walk, 'CREATE TRIGGER without a relation');
-	mayOnRelation(walk, node.relation, 'alter', true);
+	const relation = mayOnRelation(walk, node.relation, 'alter', true);
 	routineNamed(walk, stringsOf(node.funcname));
+	mayGather(walk, relation, node);
 	const around = { walk, scope: columnsUnknown(), place: 'output', writing: false } as const;
 	if (node.whenClause !== undefined) truth(node.whenClause, around);
 	walk.effects.push({ type: 'ddl' });
+}
+
+/** The server's own trigger that writes the words of some columns into another: no more into one that may be read than may be read of them. */
+function mayGather(walk: Walk, relation: Relation, node: NodeOf<'CreateTrigStmt'>): void {
+	if (stringsOf(node.funcname).at(-1)?.startsWith('tsvector_update_trigger') !== true) return;
+	const { access } = walk.context;
+	const [into, , ...from] = stringsOf(node.args);
+	if (into === undefined || !access.readColumn(relation.schema, relation.name, into).allowed) return;
+	for (const name of from) {
+		const answer = access.readColumn(relation.schema, relation.name, name);
+		const display = `${displayRelation(relation)}.${name}`;
+		if (!answer.allowed && !isOwnTemporary(walk, relation))
+			throw denied(walk, `column ${display}`, answer, 'select', `${access.database}.${display}`);
+	}
 }
 
 /** Types, domains, aggregates, operators, text search objects, collations: named in a schema. */

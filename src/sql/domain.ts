@@ -4,7 +4,7 @@ import { schemasMeant } from './alteration.ts';
 import { stored } from './definition.ts';
 import { truth } from './expression.ts';
 import { mayInSchema, mayOnFound } from './may.ts';
-import { stringsOf } from './names.ts';
+import { displayRelation, stringsOf } from './names.ts';
 import { as, type NodeOf } from './nodes.ts';
 import { columnsUnknown } from './scope.ts';
 import { refuse, type Walk } from './walk.ts';
@@ -43,6 +43,11 @@ function mayTryValues(walk: Walk, type: Type): void {
 		if (!STORES.has(relation.kind) || !relation.columns.some(({ typeOid }) => holds(walk, typeOid, type.oid, known)))
 			continue;
 		mayOnFound(walk, relation, 'alter', true);
+		if (relation.kind === 'matview' && walk.masks)
+			throw refuse(
+				walk,
+				`a constraint on values in ${displayRelation(relation)}, which reads what the policy protects,`,
+			);
 	}
 }
 

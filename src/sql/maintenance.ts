@@ -6,6 +6,7 @@ import { mayOnDatabase, mayOnRelation } from './may.ts';
 import { isOwnTemporary } from './names.ts';
 import { protectionOf } from './protection.ts';
 import { guarded } from './read-relation.ts';
+import { noteBeneath } from './view.ts';
 import { refuse, type Walk } from './walk.ts';
 import { noteTarget, writeTarget } from './write-target.ts';
 
@@ -59,6 +60,7 @@ function onOne(walk: Walk, range: RangeVar): void {
 	const { catalog, access } = walk.context;
 	const protection = guarded(walk, relation, () => protectionOf(catalog, access, relation, false));
 	if (!protection.none) walk.touchesProtected = true;
+	noteBeneath(walk, relation);
 }
 
 function onAll(walk: Walk, what: string): void {

@@ -8,6 +8,7 @@ import { refuseByKin } from './kin.ts';
 import { protectionOf } from './protection.ts';
 import { displayIdentifier, quoteIdentifier } from './quote.ts';
 import { guarded, isSystem, qualifyName } from './read-relation.ts';
+import { noteBeneath } from './view.ts';
 import { addRules, denied, noteUse, refuse, type Walk } from './walk.ts';
 
 /** An action on the database as a whole. */
@@ -133,6 +134,9 @@ export function mayOnFound(
 	refuseByKin(walk, relation, { action, only: false, location });
 	if (!unprotected) return;
 	const protection = guarded(walk, relation, () => protectionOf(catalog, access, relation, false));
+	// What is computed of all rows may fail, and the error quotes a value: of a column that no rule lets be read, too.
+	if (!protection.none) walk.touchesProtected = true;
+	noteBeneath(walk, relation);
 	const narrowed =
 		protection.filters.length > 0 ||
 		protection.columns.some((column) => column.state === 'masked' || column.state === 'hidden');

@@ -1,11 +1,12 @@
 /** New names for relations, columns, routines and schemas: the rules go by names, so a new one must not give more than the old one did. */
 import { committedRelation } from '../catalog/overlay.ts';
-import type { Relation, Routine } from '../catalog/snapshot.ts';
+import type { CatalogSnapshot, Column, Relation, Routine } from '../catalog/snapshot.ts';
 import type { Access, Action } from '../stages.ts';
 import { displayRelation, isOwnTemporary } from './names.ts';
+import { related } from './kin.ts';
 import { fieldOf, mayLoseRoutines, mayMakeRoutine, mayMakeType, mayMoveOperator } from './new-code.ts';
 import { protectionOf } from './protection.ts';
-import { displayIdentifier } from './quote.ts';
+import { displayIdentifier, quoteIdentifier } from './quote.ts';
 import { guarded } from './read-relation.ts';
 import { inlineView } from './view.ts';
 import { refuse, type Walk } from './walk.ts';
@@ -95,8 +96,53 @@ function mayRenameRoutine(walk: Walk, routine: Routine, to: Partial<Name>): void
 }
 
 function mayBecome(walk: Walk, from: Relation, to: Name): void {
+	const gained = gainedBy(walk, from, to);
+	if (gained !== undefined) throw gain(walk, `relation ${displayRelation(from)}`, displayRelation(to), gained);
+}
+
+/** Throws where rows of a child would be read or written by rights to its parents, or to views over these, that one has not to the child. */
+export function mayBecomeChild(walk: Walk, child: Relation, parent: Relation): void {
+	if (isOwnTemporary(walk, child)) return;
+	const { access, catalog } = walk.context;
+	const parents = [parent, ...related(catalog, parent, 'parents')];
+	const isThere = ({ name }: Column): boolean => parent.columns.some((column) => column.name === name);
+	const part = { ...child, columns: child.columns.filter(isThere) };
+	for (const over of parents) {
+		const gained = gainedBy(walk, part, over);
+		if (gained !== undefined) throw gainByParent(walk, child, over, gained);
+	}
+	if (part.columns.every(({ name }) => mayColumn(access, child, name, 'select'))) return;
+	const seen = viewsOver(catalog, parents).find(({ schema, name, columns }) =>
+		columns.some((column) => mayColumn(access, { schema, name }, column.name, 'select')),
+	);
+	if (seen !== undefined) throw gainByParent(walk, child, seen, 'select');
+}
+
+function gainByParent(walk: Walk, child: Relation, over: Relation, action: Action): Error {
+	const words = `making ${displayRelation(child)} a part of what ${displayRelation(over)} shows, by which a rule lets you ${action} it,`;
+	return refuse(walk, words, undefined, `A rule that allows ${action} on ${displayRelation(child)} would allow that.`);
+}
+
+/** Views in whose definitions the names of these relations stand, or those of such views: more than there are, never fewer. */
+function viewsOver(catalog: CatalogSnapshot, relations: readonly Relation[]): readonly Relation[] {
+	const views = [...catalog.relations()].filter(({ definition }) => definition !== null);
+	const found: Relation[] = [];
+	for (const over of relations) addViews(over);
+	return found;
+
+	function addViews({ name }: Relation): void {
+		for (const view of views) {
+			if (found.includes(view) || view.definition?.includes(quoteIdentifier(name).slice(1, -1)) !== true) continue;
+			found.push(view);
+			addViews(view);
+		}
+	}
+}
+
+/** What one may do under the other name, and not under the relation's own. */
+function gainedBy(walk: Walk, from: Relation, to: Name): Action | undefined {
 	const { access } = walk.context;
-	const gained =
+	return (
 		ON_RELATIONS.find(
 			(action) =>
 				access.onRelation(to.schema, to.name, action).allowed &&
@@ -104,8 +150,8 @@ function mayBecome(walk: Walk, from: Relation, to: Name): void {
 		) ??
 		(['select', ...ON_COLUMNS] as const).find((action) =>
 			from.columns.some(({ name }) => mayColumn(access, to, name, action) && !mayColumn(access, from, name, action)),
-		);
-	if (gained !== undefined) throw gain(walk, `relation ${displayRelation(from)}`, displayRelation(to), gained);
+		)
+	);
 }
 
 function mayColumn(access: Access, { schema, name }: Name, column: string, action: Action): boolean {

@@ -11,6 +11,8 @@ import { refuse, type Walk } from './walk.ts';
 export function rowPolicy(walk: Walk, node: NodeOf<'CreatePolicyStmt'> | NodeOf<'AlterPolicyStmt'>): void {
 	if (node.table === undefined) throw refuse(walk, 'a policy of row-level security without a table');
 	const relation = mayOnRelation(walk, node.table, 'alter', true);
+	// That no rule lets its maker read some of it matters to who may use the table, and then it holds as for any condition.
+	walk.touchesProtected = false;
 	const around = { walk, scope: rowScope(relation), place: 'output', writing: false } as const;
 	for (const condition of [node.qual, node.with_check]) if (condition !== undefined) truth(condition, around);
 	refuseProtected(walk, 'a policy of row-level security');

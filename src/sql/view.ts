@@ -53,6 +53,18 @@ export function inlineView(walk: Walk, relation: Relation): InlinedView | null {
 	};
 }
 
+/** What is done to a view or materialized view as such touches what it reads: the server works on that as it is. */
+export function noteBeneath(walk: Walk, relation: Relation): void {
+	if ((relation.kind !== 'view' && relation.kind !== 'matview') || relation.oid === 0) return;
+	try {
+		inlineView(walk, relation);
+	} catch (error) {
+		if (!(error instanceof GatewayError)) throw error;
+		walk.touchesProtected = true;
+		walk.masks = true;
+	}
+}
+
 function throughView(error: GatewayError, relation: Relation): GatewayError {
 	const message = `${error.message} (through ${relation.kind} ${displayRelation(relation)})`;
 	const fields = { ...(error.hint === undefined ? {} : { hint: error.hint }), cause: error };

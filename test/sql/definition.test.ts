@@ -30,6 +30,7 @@ beforeAll(async () => {
 p, role:analyst, db.hr.people, alter, allow
 p, role:analyst, db.hr.people, drop, allow
 p, role:analyst, db.hr.people, maintain, allow
+p, role:analyst, db.hr.snapshot, maintain, allow
 p, role:analyst, db.hr.people, lock, allow
 p, role:analyst, db.hr.people, truncate, allow
 p, role:analyst, db.hr.people, grant, allow
@@ -386,6 +387,7 @@ describe('owners, domains, statistics, policies, rules', () => {
 test.each([
 	['vacuum (verbose) app.notes', false],
 	['analyze verbose app.notes, hr.people', true],
+	['vacuum (verbose, analyze) hr.snapshot', true],
 	['cluster hr.people', true],
 	['reindex table app.items', false],
 ])('what %s says is withheld where something of a table is kept back: %s', async (sql, want) => {

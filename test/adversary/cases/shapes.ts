@@ -42,6 +42,79 @@ const counted = probes('barriers', {
 	},
 });
 
+const inTransaction = (...steps: readonly string[]): readonly string[] => ['begin', ...steps, 'rollback'];
+
+/** One may alter app.hulls, and read some of its columns. */
+const altered = attacks(
+	'views',
+	'no-secret',
+	{
+		'an index on what a column does not hold': 'create index on app.hulls ((line::int))',
+		'an index on some rows of what may not be read': 'create index on app.hulls (id) where line::int > 0',
+		'a check that fails': 'alter table app.hulls add check (line::int > 0)',
+		'another type for what may not be read': 'alter table app.hulls alter column line type int using line::int',
+		'a foreign key of what may not be read': inTransaction(
+			'create table lab.keys_of (line text primary key)',
+			'alter table app.hulls add foreign key (line) references lab.keys_of (line)',
+		),
+		'an index on what a materialized view does not show': 'create index on lab.report_mv ((ssn::int))',
+		'an index on some rows of a materialized view': 'create index on lab.report_mv (id) where ssn::int > 0',
+	},
+	{ protocols: ['simple', 'extended'] },
+);
+
+const joined = attacks(
+	'views',
+	'denied',
+	{
+		'a table that may not be read becomes a child': inTransaction(
+			'create table lab.over (line text)',
+			'alter table app.hulls inherit lab.over',
+			'select line from lab.over',
+		),
+		'a table that may not be read becomes a partition': inTransaction(
+			'create table lab.over (id int not null, line text, note text, words tsvector) partition by range (id)',
+			'alter table lab.over attach partition app.hulls default',
+			'select line from lab.over',
+		),
+		'a rule that keeps what is changed in a view': inTransaction(
+			'create table lab.kept (line text)',
+			'create rule keep as on update to lab.report do instead insert into lab.kept values (old.ssn)',
+			"update lab.report set name = 'x'",
+			'select line from lab.kept',
+		),
+		'a rule that keeps what may not be read': inTransaction(
+			'create table lab.kept (line text)',
+			'create rule keep as on update to app.hulls do also insert into lab.kept values (old.line)',
+			"update app.hulls set note = 'x'",
+			'select line from lab.kept',
+		),
+		'a table that may not be read becomes a child of what a view shows': inTransaction(
+			'alter table app.hulls inherit app.tubs',
+			'select line from app.tubs_v',
+		),
+		'words that may be read, gathered from what may not': inTransaction(
+			"create trigger gather before update on app.hulls for each row execute function tsvector_update_trigger(words, 'pg_catalog.simple', line)",
+			"update app.hulls set note = 'x'",
+			'select words from app.hulls',
+		),
+		'a column that may be read, computed from one that may not': inTransaction(
+			'alter table app.hulls drop column note',
+			'alter table app.hulls add column note text generated always as (line) stored',
+			'select note from app.hulls',
+		),
+		'a column that may be read, made of the whole row': inTransaction(
+			'alter table app.hulls alter column note type text using hulls::text',
+			'select note from app.hulls',
+		),
+		'a column that may be read, made of one that may not': inTransaction(
+			'alter table app.hulls alter column note type text using line',
+			'select note from app.hulls',
+		),
+	},
+	{ protocols: ['simple', 'extended'] },
+);
+
 const writes = attacks(
 	'writing',
 	'unwritten',
@@ -73,4 +146,12 @@ const writes = attacks(
 	{ as: 'wes', transaction: false, protocols: ['simple', 'extended'] },
 );
 
-export const shapes: readonly AttackCase[] = [...computed, ...domains, ...parents, ...counted, ...writes];
+export const shapes: readonly AttackCase[] = [
+	...computed,
+	...domains,
+	...parents,
+	...counted,
+	...altered,
+	...joined,
+	...writes,
+];
