@@ -437,7 +437,8 @@ describe('a pool that is full', () => {
 		await ask(one, 'begin');
 		two.send(Query('select 1'));
 		await waitsFor({ waiting: 1 });
-		two.destroy();
+		// One that only says no more may still read the answer.
+		two.socket.resetAndDestroy();
 		await waitsFor({ waiting: 0 });
 		await ask(one, 'commit');
 		await waitsFor({ leased: 0, idle: 1 });
@@ -521,7 +522,8 @@ describe('a host that takes connections and says nothing', () => {
 		silent = createServer((socket) => sockets.push(socket));
 		await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
 		const { port } = silent.address() as { port: number };
-		await start({ queueTimeoutMs: 30_000 }, 2, { target: { port, connectTimeoutMs: 50 } });
+		// It is tried again until then.
+		await start({ queueTimeoutMs: 2_000 }, 2, { target: { port, connectTimeoutMs: 50 } });
 		await expect(open()).rejects.toMatchObject({ code: '08001' });
 		expect(gateway.pool.stats).toMatchObject({ leased: 0, waiting: 0 });
 	});
