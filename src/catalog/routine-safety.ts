@@ -1,10 +1,11 @@
 /** Which of PostgreSQL's own routines are harmless: those on the list; a routine that nobody has looked at is not. */
+import { extensionRoutines } from './data/extension-routines.ts';
 import { routineList } from './data/routines.ts';
 import type { RoutineClass, RoutineSafety } from './safety.ts';
 import type { Routine } from './snapshot.ts';
 
 /** What a verdict depends on. */
-export type RoutineIdentity = Pick<Routine, 'schema' | 'name' | 'argNames' | 'builtin'>;
+export type RoutineIdentity = Pick<Routine, 'schema' | 'name' | 'argNames' | 'builtin' | 'ofExtension'>;
 
 const CLASSES: Readonly<Record<RoutineClass, true>> = {
 	sql: true,
@@ -44,15 +45,29 @@ const UNLISTED: RoutineSafety = Object.freeze({
 });
 
 const verdicts = readList(routineList);
+const ofExtensions: ReadonlyMap<string, RoutineSafety> = new Map(
+	extensionRoutines.flatMap(({ class: kind, reason, names: listed }) =>
+		listed
+			.split(/\s+/)
+			.filter((name) => name !== '')
+			.map((name) => [name, { safe: false, class: kind, reason }] as const),
+	),
+);
 const names = namesOf(verdicts);
 
 /**
  * What is known of a routine that comes with the server, or that an extension keeps among those (Citus, adminpack): such run SQL text,
- * read files and administer as the server's own do. Undefined for any other, which is a matter of the policy alone.
+ * read files and administer as the server's own do; so do some of the well-known extensions, wherever they are. Undefined for any
+ * other, which is a matter of the policy alone.
  */
 export function systemRoutineSafety(routine: RoutineIdentity): RoutineSafety | undefined {
 	if (routine.builtin) return routineSafety(routine);
-	return addedSchemas.has(routine.schema) ? ADDED : undefined;
+	return addedSchemas.has(routine.schema) ? ADDED : extensionRoutineSafety(routine);
+}
+
+/** Why a routine of a well-known extension is not harmless, in the schema that the extension was given; undefined for all others. */
+export function extensionRoutineSafety({ name, schema, ofExtension }: RoutineIdentity): RoutineSafety | undefined {
+	return ofExtension === true && !addedSchemas.has(schema) ? ofExtensions.get(name) : undefined;
 }
 
 /** Whether a call of the routine is harmless whatever its arguments; what is not on the list is not. */

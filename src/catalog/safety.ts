@@ -1,5 +1,10 @@
 /** The words in which the catalogue says what of PostgreSQL's own is harmless; the answers themselves are beside it. */
-export { isHarmlessFunctionName, routineSafety, systemRoutineSafety } from './routine-safety.ts';
+export {
+	extensionRoutineSafety,
+	isHarmlessFunctionName,
+	routineSafety,
+	systemRoutineSafety,
+} from './routine-safety.ts';
 export { needsNamedRule, relationSafety, schemasOfValues } from './relation-safety.ts';
 export { isSecretSetting, secretSettingNames, settingSafety } from './setting-safety.ts';
 

@@ -1,6 +1,7 @@
 /** For whoever may do everything: a statement that the analysis cannot follow passes as it is, unless something in it wants a rule of its own. */
 import type { Node, RangeVar } from '@pgsql/types';
 import {
+	extensionRoutineSafety,
 	needsNamedRule,
 	relationSafety,
 	type RoutineClass,
@@ -93,6 +94,8 @@ function isFree(
 	for (const routine of catalog.routinesNamed(word)) {
 		const safety = systemRoutineSafety(routine);
 		if (safety === undefined || safety.safe || ORDINARY.has(safety.class)) continue;
+		// Its installer could have made the same by hand.
+		if (extensionRoutineSafety(routine) !== undefined) continue;
 		// set_config: what it sets has to be read first.
 		if (safety.class === 'settings') return false;
 		if (!access.onFunction(routine.schema, routine.name, routine.argNames, 'execute').named) return false;

@@ -8,6 +8,10 @@ import { AUDITOR, MANAGER, openPeople, RULES, SETUP, STRANGER } from './people.t
 /** May change schemas, and not run what is in them. */
 const DEPLOYER = identityOf(['user:dep', 'role:deployer'], { tenant: 'acme' });
 
+/** May run whatever is in a schema, by a wildcard and by name. */
+const CALLER = identityOf(['user:cal', 'role:caller'], { tenant: 'acme' });
+const NAMER = identityOf(['user:nam', 'role:caller', 'role:namer'], { tenant: 'acme' });
+
 /** May make schemas, and nothing in them. */
 const MAKER = identityOf(['user:mak', 'role:maker'], {});
 
@@ -21,6 +25,7 @@ create function side_1.both(text, text) returns boolean language sql as 'select 
 create schema side_6; create operator side_6.~~~ (leftarg = text, rightarg = text, function = side_1.both);
 create schema side_7; create type side_7.pair as (a int); create table side_7.t (a int);
 create domain app.code as text; create domain app.codes as app.code[]; create type app.coded as (n int, codes app.codes);
+create schema side_8; create extension tablefunc schema side_8; create extension citext schema side_8; create extension pg_trgm schema side_8;
 create table hr.coded (id int, c app.coded); create domain app.free as int; create table app.freed (f app.free);
 `;
 
@@ -38,6 +43,11 @@ p, role:analyst, db.hr.mine, create, allow
 p, role:analyst, db.hr.mine_2, create, allow
 p, role:deployer, db, alter, allow
 p, role:maker, db, create, allow
+p, role:caller, db.side_8.*(*), execute, allow
+p, role:namer, db.side_8.crosstab(text), execute, allow
+p, role:caller, db.hr.people, select, allow
+p, role:caller, db.hr.people, select, filter, own_tenant
+p, role:caller, db.hr.people.ssn, select, mask, ssn_last4
 p, role:deployer, db.app.twice(*), execute, allow
 `;
 	bench = await openPeople({ setup: `${SETUP}${SIDES}`, rules, path: ['app', 'hr'] });
@@ -380,6 +390,36 @@ describe('owners, domains, statistics, policies, rules', () => {
 		same('alter text search dictionary app.dict (stopwords = english)'),
 		same('alter collation app.coll refresh version'),
 		denied('alter text search dictionary hr.dict (stopwords = english)', /alter on db\.hr/),
+	];
+	test.each(rows)('$sql', (row) => check(bench, row));
+});
+
+describe('what extensions bring', () => {
+	const SQL = "select * from side_8.crosstab('select 1, 2, 3') as c (a int, b int)";
+	const rows: readonly Row[] = [
+		// A wildcard opens what computes, and not what runs a text past the analysis.
+		{
+			sql: "select 'A'::side_8.citext operator(side_8.=) 'a', side_8.similarity('a', 'b')",
+			who: CALLER,
+			want: { rows: [['t', '0']] },
+		},
+		{
+			sql: "select id from hr.people where name operator(side_8.%) 'p1'",
+			who: CALLER,
+			want: { rows: [['1'], ['10'], ['11']] },
+		},
+		{
+			sql: "select id from hr.people where side_8.word_similarity(ssn, '1001') > 0.9",
+			who: CALLER,
+			want: { rows: [] },
+		},
+		denied("select id from hr.people where name operator(side_8.%) 'p1'", /execute on db\.side_8\.similarity_op/),
+		denied("select 'A'::side_8.citext operator(side_8.=) 'a'", /execute on db\.side_8\.citext_eq/),
+		denied(SQL, /runs SQL text/),
+		{ ...denied(SQL, /runs SQL text/), who: CALLER },
+		denied('select side_8.connectby($1, $2, $3, $4, 1)', /runs SQL text/, CALLER),
+		{ sql: SQL, who: NAMER, want: { same: true } },
+		{ sql: SQL, who: AUDITOR, want: { same: true } },
 	];
 	test.each(rows)('$sql', (row) => check(bench, row));
 });

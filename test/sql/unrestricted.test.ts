@@ -83,7 +83,7 @@ describe('runs as it was written', () => {
 		const effects = async (sql: string): Promise<readonly string[]> =>
 			(await bench.decide(sql, { who: AUDITOR })).statements[0]?.effects.map((effect) => effect.type) ?? [];
 		expect(await effects('create table made (a nothing_there)')).toContain('ddl');
-		expect(await effects('create policy p on people using (true)')).toContain('names-unknown');
+		expect(await effects('create event trigger e on ddl_command_end execute function f()')).toContain('names-unknown');
 		expect(await effects('prepare p as select nothing_there()')).toContain('prepare');
 		expect(await effects('copy nothing_there from stdin')).toContain('copy-in');
 		expect(await effects('copy nothing_there to stdout')).toContain('copy-out');
