@@ -1,6 +1,6 @@
 /** Bind parameters as they stand in a record: readable where the type is known, bounded, redacted where they must be. */
 import { isUtf8 } from 'node:buffer';
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { withoutConnectionSecrets } from '../secrets.ts';
 import type { AuditParameter } from './event.ts';
 import { toJson } from './json.ts';
@@ -84,7 +84,7 @@ export function renderParameter(parameter: AuditParameter, bytesMax: number): Re
 	return {
 		oid,
 		...(text === null ? { base64: shown.toString('base64') } : { value: withoutConnectionSecrets(text) }),
-		...(whole ? {} : { bytes: value.length, sha256: createHash('sha256').update(value).digest('hex') }),
+		...(whole ? {} : { bytes: value.length, sha256: hash('sha256', value, 'hex') }),
 	};
 }
 
