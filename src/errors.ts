@@ -6,7 +6,7 @@ export interface GatewayErrorFields {
 	readonly hint?: string;
 	/** 1-based character index into the text that the client sent, as in field `P`. */
 	readonly position?: number;
-	/** Where PostgreSQL raises the same: drivers know some errors by that (field `R`). */
+	/** Where PostgreSQL raises the same: drivers know some errors by that (field `R`, sent with `F` and `L`). */
 	readonly raisedBy?: string;
 	/** FATAL ends the session after it is sent; ERROR ends the statement. */
 	readonly severity?: 'ERROR' | 'FATAL';

@@ -67,6 +67,8 @@ export type SettingSafety =
 			readonly safe: false;
 			/** A `set` rule of the policy may allow it all the same. */
 			readonly grantable: boolean;
+			/** Whoever may do everything may set it: it shows nothing that they may not see. */
+			readonly unrestricted?: true;
 			/** A clause: "it decides ...". */
 			readonly reason: string;
 	  };

@@ -24,7 +24,7 @@ export function settingSafety(name: string, value?: string | null): SettingSafet
 	if (key === 'client_encoding') return encodingSafety(value);
 	const limited = own(harmlessValues, key);
 	if (limited !== undefined) {
-		return valueSafety(limited.values, limited.reason, value, limited.grantable === true);
+		return valueSafety(limited, value);
 	}
 	const refused = own(refusedSettings, key);
 	if (refused !== undefined) return { safe: false, grantable: false, reason: refused };
@@ -48,14 +48,17 @@ export function secretSettingNames(): readonly string[] {
 const UNKNOWN = 'it is not among the settings known to be harmless';
 
 function valueSafety(
-	values: readonly string[],
-	reason: string,
+	{ values, reason, grantable, unrestricted }: NonNullable<(typeof harmlessValues)[string]>,
 	value: string | null | undefined,
-	grantable: boolean,
 ): SettingSafety {
 	if (value === null) return SAFE;
 	if (value !== undefined && values.includes(lowerAscii(value))) return SAFE;
-	return { safe: false, grantable, reason };
+	return {
+		safe: false,
+		grantable: grantable === true,
+		reason,
+		...(unrestricted === undefined ? {} : { unrestricted }),
+	};
 }
 
 /** pg_encname_tbl of the server: names are compared by their letters and digits alone. */

@@ -416,7 +416,8 @@ function deny(
 
 /** As the server says it, and on record as a denial. */
 function severalStatements(decision: Decision): Decision {
-	const error = new GatewayError('42601', 'cannot insert multiple commands into a prepared statement');
+	const raisedBy = 'exec_parse_message';
+	const error = new GatewayError('42601', 'cannot insert multiple commands into a prepared statement', { raisedBy });
 	const statements = decision.statements.map((statement) => ({ ...statement, effect: 'deny', error }) as const);
 	return { ...decision, effect: 'deny', statements, error };
 }

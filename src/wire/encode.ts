@@ -150,7 +150,7 @@ export function encodeGatewayError(error: GatewayError): Buffer {
 	return encodeErrorResponse(errorFields(error));
 }
 
-/** Fields of a GatewayError as an ErrorResponse tells them: S, V, C, M and, where given, D, H, P, R. A NUL becomes U+FFFD. */
+/** Fields of a GatewayError as an ErrorResponse tells them: S, V, C, M and, where given, D, H, P, and R with F and L. A NUL becomes U+FFFD. */
 export function errorFields(error: GatewayError): ResponseFields {
 	const fields = new Map([
 		['S', error.severity],
@@ -161,7 +161,8 @@ export function errorFields(error: GatewayError): ResponseFields {
 	if (error.detail !== undefined) fields.set('D', error.detail);
 	if (error.hint !== undefined) fields.set('H', error.hint);
 	if (error.position !== undefined) fields.set('P', String(error.position));
-	if (error.raisedBy !== undefined) fields.set('R', error.raisedBy);
+	// A server tells all three or none.
+	if (error.raisedBy !== undefined) fields.set('F', 'portcullis').set('L', '0').set('R', error.raisedBy);
 	return fields;
 }
 

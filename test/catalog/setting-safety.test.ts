@@ -76,6 +76,8 @@ describe('verdicts', () => {
 			want: 'refused' as const,
 		})),
 		{ name: 'client_encoding', value: null, want: 'harmless' },
+		{ name: 'plperl.use_strict', value: 'on', want: 'harmless' },
+		{ name: 'plperl.on_init', value: 'x', want: 'refused' },
 		...['notice', 'WARNING', 'error', 'info'].map((value) => ({
 			name: 'client_min_messages',
 			value,

@@ -21,10 +21,10 @@ beforeAll(async () => {
 afterAll(() => gateway.stop());
 
 test.each([
-	{ database: 'shop', routine: 'exec_parse_message' },
+	{ database: 'shop', file: 'postgres.c' },
 	// What a pool keeps prepared for several clients is told apart before it is sent.
-	{ database: 'pooled', routine: undefined },
-])('several statements in one Parse, $database', async ({ database, routine }) => {
+	{ database: 'pooled', file: 'portcullis' },
+])('several statements in one Parse, $database', async ({ database, file }) => {
 	const client = await gateway.connect(SERVICE.name, { database });
 	onTestFinished(() => client.end());
 	for (const name of ['', 'named']) {
@@ -32,7 +32,9 @@ test.each([
 		await expect(both).rejects.toMatchObject({
 			code: '42601',
 			message: 'cannot insert multiple commands into a prepared statement',
-			routine,
+			file,
+			line: expect.stringMatching(/^\d+$/) as string,
+			routine: 'exec_parse_message',
 		});
 		expect((await client.query('select $1::int as one', [1])).rows).toEqual([{ one: 1 }]);
 	}
@@ -44,4 +46,15 @@ test.each([
 	await client.query('rollback');
 	const records = (await gateway.audit()).filter((record) => JSON.stringify(record).includes('42601'));
 	expect(records).not.toEqual([]);
+});
+
+test.each(['shop', 'pooled'])("the server's debug messages, as it sends them, %s", async (database) => {
+	const client = await gateway.connect(SERVICE.name, { database });
+	onTestFinished(() => client.end());
+	const said: string[] = [];
+	client.on('notice', ({ severity, message }) => said.push(`${severity}: ${message}`));
+	await client.query("set client_min_messages = 'debug1'");
+	await client.query('create temp table told (id int primary key)');
+	expect(said.join('\n')).toMatch(/^DEBUG: .*told_pkey/m);
+	await client.query("select set_config('client_min_messages', 'notice', false)");
 });

@@ -30,16 +30,25 @@ export const harmlessSettings = `
 	wal_sender_timeout wal_skip_threshold work_mem xmlbinary xmloption
 	hnsw.ef_search hnsw.iterative_scan hnsw.max_scan_tuples hnsw.scan_mem_multiplier ivfflat.iterative_scan
 	ivfflat.max_probes ivfflat.probes pg_trgm.similarity_threshold pg_trgm.strict_word_similarity_threshold
-	pg_trgm.word_similarity_threshold
+	pg_trgm.word_similarity_threshold plperl.use_strict
 	citus.enable_repartition_joins citus.executor_slow_start_interval citus.explain_all_tasks
 	citus.force_max_query_parallelization citus.local_table_join_policy citus.max_adaptive_executor_pool_size
 	citus.multi_shard_modify_mode citus.shard_count citus.task_assignment_policy`;
 
 /** Harmless with these values only (lower case), and where they go back to what the session began with. */
 export const harmlessValues: Readonly<
-	Record<string, { readonly values: readonly string[]; readonly reason: string; readonly grantable?: true }>
+	Record<
+		string,
+		{
+			readonly values: readonly string[];
+			readonly reason: string;
+			readonly grantable?: true;
+			readonly unrestricted?: true;
+		}
+	>
 > = {
 	client_min_messages: {
+		unrestricted: true,
 		values: ['info', 'notice', 'warning', 'error'],
 		reason: "it sends the server's log messages, plans and statements among them, to the client",
 	},
