@@ -97,6 +97,9 @@ async function readAll(port: number, topic: string): Promise<readonly Message[]>
 		'-J',
 		'-X',
 		'fetch.message.max.bytes=100000000',
+		// At the end of a topic the broker waits for more by half a second otherwise.
+		'-X',
+		'fetch.wait.max.ms=5',
 	];
 	const { stdout } = await promisify(execFile)('kcat', args, { maxBuffer: 1e9 });
 	return stdout
