@@ -60,6 +60,22 @@ export function applyEdits(bytes: Buffer, edits: readonly Edit[], start = 0, end
 	return out + bytes.toString('utf8', at, end);
 }
 
+/** What stands behind a 1-based character position of the rewritten text, where that is inside of a replacement: the rest of it. */
+export function replacementFrom(sql: string, edits: readonly Edit[], position: number): string | undefined {
+	const bytes = Buffer.from(sql, 'utf8');
+	let rest = position - 1;
+	let at = 0;
+	for (const edit of edits) {
+		rest -= [...bytes.toString('utf8', at, edit.start)].length;
+		if (rest < 0) return undefined;
+		const replaced = [...edit.text];
+		if (rest < replaced.length) return replaced.slice(rest).join('');
+		rest -= replaced.length;
+		at = edit.end;
+	}
+	return undefined;
+}
+
 /**
  * Maps a 1-based character position in the rewritten text to one in the client's text.
  * A position inside of a replacement maps to where the replaced text began.

@@ -2,6 +2,7 @@
 import type { GatewayError } from '../errors.ts';
 import type { Decision, StatementDecision } from '../stages.ts';
 import { mapPosition } from './edits.ts';
+import { misfit } from './mask-error.ts';
 
 /** Fields of an ErrorResponse or NoticeResponse by their letter (protocol, "Error and Notice Message Fields"). */
 export type Fields = ReadonlyMap<string, string>;
@@ -18,7 +19,11 @@ export function clientFields(fields: Fields, decision: Decision, statement: numb
 	if (decision.edits.length > 0 && Number.isInteger(position) && position > 0) {
 		result = new Map(fields).set('P', String(mapPosition(decision.sql, decision.edits, position)));
 	}
-	return own?.touchesProtected === true ? redactedFields(result) : result;
+	const told = own?.touchesProtected === true ? redactedFields(result) : result;
+	const mask = own === undefined ? undefined : misfit(fields, decision, own);
+	if (mask === undefined) return told;
+	const message = told.get('M') ?? '';
+	return new Map([...told, ['M', mask.sure ? `${mask.what} does not fit it: ${message}` : message], ['H', mask.hint]]);
 }
 
 function failedCheck(fields: Fields, statement: StatementDecision): GatewayError | undefined {

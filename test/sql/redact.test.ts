@@ -1,16 +1,29 @@
 /** Errors and notices of statements on protected relations lose what could carry a value, and point into the client's own text. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { clientFields, redactedFields } from '../../src/sql/redact.ts';
+import { identityOf, MASKS as POLICY_MASKS } from '../policy/support.ts';
 import type { Bench } from './bench.ts';
 import { openPeople, RULES, SETUP } from './people.ts';
 
 let bench: Bench;
 beforeAll(async () => {
-	bench = await openPeople({ setup: SETUP, rules: RULES });
+	bench = await openPeople({ setup: SETUP, rules: `${RULES}${CLERK_RULES}`, masks: MASKS });
 });
 afterAll(async () => {
 	await bench?.close();
 });
+
+/** Masks of text on columns of any type: a wildcard brings them to columns that they do not fit. */
+const CLERK_RULES = `
+p, role:clerk, db.app.*, select, allow
+p, role:clerk, db.app.items.*, select, mask, ssn_last4
+p, role:clerk, db.app.notes.body, select, mask, ssn_last4
+p, role:clerk, db.app.notes.n, select, mask, stars
+p, role:clerk, db.hr.teams, select, allow
+p, role:clerk, db.hr.teams.*, select, mask, word
+`;
+const MASKS = `${POLICY_MASKS.replace('masks:\n', `masks:\n  stars: "left(value::text, 1) || '***'"\n  word: "'hidden'"\n`)}`;
+const CLERK = identityOf(['user:cle', 'role:clerk'], { tenant: 'acme' });
 
 const SECRET = '123-45-1001';
 
@@ -151,6 +164,38 @@ describe('errors of the server', () => {
 		}
 		if (keeps !== undefined) expect(told.get('M')).toMatch(keeps);
 		expect([...told.values()].join('\n')).not.toMatch(/_p\b|OPERATOR|portcullis/);
+	});
+
+	const clerks: readonly { sql: string; message: RegExp; hint: RegExp }[] = [
+		{
+			sql: 'select label from items',
+			message:
+				/^the mask ssn_last4 \(policy\.csv:\d+\) of column app\.items\.id does not fit it: function pg_catalog\.right\(integer, integer\) does not exist$/,
+			hint: /policy has to be mended/,
+		},
+		{
+			sql: 'select x.title from (select 1) y, hr.teams x',
+			message:
+				/^the mask word \(policy\.csv:\d+\) of column hr\.teams\.id does not fit it: invalid input syntax for type integer: "\.\.\."$/,
+			hint: /policy has to be mended/,
+		},
+		{
+			sql: 'select n from notes',
+			message: /^invalid input syntax for type integer: "\.\.\."$/,
+			hint: /it is a mask that does not fit its column: .*stars \(policy\.csv:\d+\) of column app\.notes\.n\.$/,
+		},
+		{
+			sql: 'select body + 1 from notes',
+			message: /^operator does not exist/,
+			hint: /^No operator matches|^undefined$/,
+		},
+	];
+	test.each(clerks)('a mask that does not fit its column: $sql', async ({ sql, message, hint }) => {
+		const decision = await bench.decide(sql, { who: CLERK });
+		expect(decision.error?.message).toBeUndefined();
+		const told = clientFields(await errorOf(decision.rewritten), decision, 0);
+		expect(told.get('M')).toMatch(message);
+		expect(String(told.get('H'))).toMatch(hint);
 	});
 
 	test('a statement on nothing protected keeps all of its error', async () => {
