@@ -122,6 +122,10 @@ export class RemoteCatalog implements CatalogSnapshot {
 		return this.#get('objectsIn', schema);
 	}
 
+	mayBeField(name: string) {
+		return this.#get('mayBeField', name);
+	}
+
 	*relations(): Iterable<Relation> {
 		for (let from = 0; ; ) {
 			const some = this.#ask({ of: 'relations', id: this.#id, from }) as readonly Relation[];

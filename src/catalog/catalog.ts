@@ -248,7 +248,7 @@ export class Catalog {
 			if (fingerprint.text === last.fingerprint.text) return fingerprint.costMs * CATALOG_LIMITS.pollCostFactor;
 		}
 		const beganMs = this.#clock.now();
-		const load = await loadSnapshot(session, server, this.#nextRevision(), whenLocked);
+		const load = await loadSnapshot(session, server, this.#nextRevision(), whenLocked, last);
 		this.#loaded = { ...load, server };
 		return Math.max(
 			load.fingerprint.costMs * CATALOG_LIMITS.pollCostFactor,

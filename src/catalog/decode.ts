@@ -95,6 +95,11 @@ export function unpackRelation(
 	};
 }
 
+/** Of the columns of a packed relation. */
+export function columnNames(json: string): string[] {
+	return json === '' ? [] : (JSON.parse(json) as [number, string][]).map(([, name]) => name);
+}
+
 function decodeColumns(json: string, names: ColumnNames): Column[] {
 	if (json === '') return [];
 	const columns = JSON.parse(json) as [number, string, number, number, number, number, number[]?][];

@@ -25,6 +25,8 @@ export const CATALOG_LIMITS = {
 	 * there the last time, definitions of views are left out.
 	 */
 	racesMax: 5,
+	/** Names of fields that are gone and remembered; beyond that many, every name counts as one. */
+	lostFieldsMax: 20_000,
 	/** How long a statement waits for a catalogue that is not known, before it is refused. */
 	knownWaitMs: 5000,
 	/** How long the catalogue keeps away from a database that is to be dropped; the server waits for 5 s until nobody is in it. */

@@ -36,7 +36,6 @@ import {
 	systemDefinitionsQuery,
 	typesQuery,
 } from './queries.ts';
-import type { CatalogSnapshot } from './snapshot.ts';
 
 /** What stays the same as long as the connection does. */
 export interface Server {
@@ -58,7 +57,9 @@ export interface Fingerprint {
 }
 
 export interface Load {
-	readonly snapshot: CatalogSnapshot;
+	readonly snapshot: MemorySnapshot;
+	/** What was made since the server was. */
+	readonly made: IndexedObjects;
 	readonly fingerprint: Fingerprint;
 	/** False when definitions of views were left out because somebody holds what they read. */
 	readonly complete: boolean;
@@ -97,13 +98,15 @@ export async function loadFingerprint(connection: CatalogConnection): Promise<Fi
 /**
  * Loads everything made since the server was, as of one moment (a REPEATABLE READ transaction). The connection must be one
  * that `loadServer` prepared. Rejects with the connection's errors; the transaction may be left open then. `whenLocked`: what
- * becomes of definitions of views that it would have to wait for.
+ * becomes of definitions of views that it would have to wait for. `last`: the load before, of the same database, whose fields that
+ * are gone are remembered.
  */
 export async function loadSnapshot(
 	connection: CatalogConnection,
 	server: Server,
 	revision: number,
 	whenLocked: 'reject' | 'leave out' = 'leave out',
+	last: Load | null = null,
 ): Promise<Load> {
 	await connection.query('begin isolation level repeatable read read only');
 	const fingerprint = await loadFingerprint(connection);
@@ -125,9 +128,11 @@ export async function loadSnapshot(
 		user: server.user,
 		operatorClasses,
 		schemas: new Map(schemas.map((row) => [text(row[0]), bool(row[1])])),
+		...(last === null ? {} : { lostFields: last.snapshot.lostFields.with(last.made.fieldsGoneIn(made)) }),
 	};
 	return {
 		snapshot: new MemorySnapshot(head, server.builtin, made),
+		made,
 		fingerprint,
 		complete: definitions !== null && ![...definitions.values()].includes(null),
 	};

@@ -1,5 +1,6 @@
 /** A snapshot in memory: the objects that come with the server (shared by all snapshots of it) and those made since. */
-import { type ColumnNames, type PackedRelation, unpackRelation } from './decode.ts';
+import { type ColumnNames, columnNames, type PackedRelation, unpackRelation } from './decode.ts';
+import { type LostFields, NO_LOST_FIELDS } from './lost-fields.ts';
 import type {
 	Cast,
 	CatalogSnapshot,
@@ -117,6 +118,26 @@ export class IndexedObjects {
 		return this.#casts.get(`${source} ${target}`);
 	}
 
+	hasField(name: string): boolean {
+		const written = JSON.stringify(name);
+		for (const { columns } of this.#packed.byOid.values()) if (columns.includes(written)) return true;
+		for (const { outColumns } of this.routines.byOid.values()) if (outColumns.includes(name)) return true;
+		return false;
+	}
+
+	/** Names of columns that relations, types and functions of this part have not any more in `after`; others may have them. */
+	*fieldsGoneIn(after: IndexedObjects): Iterable<string> {
+		for (const { oid, columns } of this.#packed.byOid.values()) {
+			const now = after.#packed.byOid.get(oid)?.columns ?? '';
+			if (now === columns) continue;
+			for (const name of columnNames(columns)) if (!now.includes(JSON.stringify(name))) yield name;
+		}
+		for (const { oid, outColumns } of this.routines.byOid.values()) {
+			const now = after.routines.byOid.get(oid)?.outColumns;
+			for (const name of outColumns) if (now?.includes(name) !== true) yield name;
+		}
+	}
+
 	#keep(packed: PackedRelation | undefined): Relation | undefined {
 		if (packed === undefined) return undefined;
 		let relation = this.#unpacked.get(packed.oid);
@@ -147,6 +168,8 @@ export interface SnapshotHead {
 	readonly operatorClasses: readonly OperatorClass[];
 	/** Schema name to whether the gateway's role may use it. */
 	readonly schemas: ReadonlyMap<string, boolean>;
+	/** Of snapshots before; missing: none. */
+	readonly lostFields?: LostFields;
 }
 
 export class MemorySnapshot implements CatalogSnapshot {
@@ -156,6 +179,7 @@ export class MemorySnapshot implements CatalogSnapshot {
 	readonly userCasts: readonly Cast[];
 	readonly operatorClasses: readonly OperatorClass[];
 	readonly hasShards: boolean;
+	readonly lostFields: LostFields;
 	readonly #schemas: ReadonlyMap<string, boolean>;
 	readonly #builtin: IndexedObjects;
 	readonly #made: IndexedObjects;
@@ -166,6 +190,7 @@ export class MemorySnapshot implements CatalogSnapshot {
 		this.user = head.user;
 		this.userCasts = made.casts;
 		this.operatorClasses = head.operatorClasses;
+		this.lostFields = head.lostFields ?? NO_LOST_FIELDS;
 		this.#schemas = head.schemas;
 		this.#builtin = builtin;
 		this.#made = made;
@@ -222,6 +247,10 @@ export class MemorySnapshot implements CatalogSnapshot {
 
 	cast(source: number, target: number): Cast | undefined {
 		return this.#made.cast(source, target) ?? this.#builtin.cast(source, target);
+	}
+
+	mayBeField(name: string): boolean {
+		return this.lostFields.has(name) || this.#made.hasField(name) || this.#builtin.hasField(name);
 	}
 
 	objectsIn(schema: string): SchemaObjects {

@@ -244,4 +244,12 @@ class Overlay implements CatalogSnapshot {
 	cast(source: number, target: number) {
 		return this.below.cast(source, target);
 	}
+
+	mayBeField(name: string) {
+		return (
+			this.#relations.some(({ columns }) => columns.some((column) => column.name === name)) ||
+			this.#routines.some(({ outColumns }) => outColumns.includes(name)) ||
+			this.below.mayBeField(name)
+		);
+	}
 }

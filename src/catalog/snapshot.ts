@@ -193,6 +193,11 @@ export interface CatalogSnapshot {
 	/** pg_type.typarray's inverse is `element`; this finds the array type of an element type, or 0. */
 	arrayTypeOf(element: number): number;
 	cast(source: number, target: number): Cast | undefined;
+	/**
+	 * Whether a column of a relation or type, or what a function gives, has that name, or had it in a snapshot before: a statement
+	 * that was decided by that one may still wait. Looks at all that there is: do not use per statement.
+	 */
+	mayBeField(name: string): boolean;
 	/** Casts that are not built in (oid >= 16384). */
 	readonly userCasts: readonly Cast[];
 	readonly operatorClasses: readonly OperatorClass[];

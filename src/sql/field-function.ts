@@ -44,6 +44,11 @@ export function fieldFunction(
 		throw noField(walk, field, composite, location);
 	// Nor is anything known of a type that Parse has declared, and that the catalogue does not have.
 	if (composite === undefined && !isRow && mayMakeCode(walk)) throw unknownField(walk, field, location);
+	const row = SYSTEM_COLUMNS.has(field) ? undefined : rowTypeOf(walk, type);
+	if (row !== undefined) throw noColumn(walk, field, row, location);
+	// Nobody makes a function of a name that is a field's; a record that has no such field may be a text by then.
+	if (composite?.kind === 'p' && !isRow && mayMakeCode(walk) && !catalog.mayBeField(field))
+		throw unknownField(walk, field, location);
 	// A function that only the session sees yet is looked for through it.
 	if (composite !== undefined && composite.kind !== 'p' && !SYSTEM_COLUMNS.has(field)) walk.doubt = true;
 	walk.sought.push(field);
@@ -78,6 +83,12 @@ function noField(walk: Walk, field: string, type: Type, location: number | undef
 	const name = type.schema === 'pg_catalog' ? displayIdentifier(type.name) : displayRelation(type);
 	const words = `column notation .${field} applied to type ${name}, which is not a composite type`;
 	return new UnknownObject('42809', words, positionAt(walk, location), [], field);
+}
+
+/** The same of a row that has no such field; the session may see another state of its type. */
+function noColumn(walk: Walk, field: string, row: Relation, location: number | undefined): UnknownObject {
+	const words = `column "${field}" not found in data type ${displayRelation(row)}`;
+	return new UnknownObject('42703', words, positionAt(walk, location), [row], field);
 }
 
 /** `(t).f` of a row of FROM whose columns are known. Its own type is not. */

@@ -6,26 +6,34 @@ import type { A_Indirection, Node } from '@pgsql/types';
 import type { Relation } from '../catalog/snapshot.ts';
 import { mayMakeCode } from './field-function.ts';
 import { stringsOf } from './names.ts';
+import { mayBeForbiddenCall } from './new-code.ts';
 import { as } from './nodes.ts';
-import { quoteIdentifier } from './quote.ts';
+import { displayIdentifier, quoteIdentifier } from './quote.ts';
 import { isSystem } from './read-relation.ts';
 import { type RangeItem, resolveBare, resolveQualified, type Scope } from './scope.ts';
-import type { Walk } from './walk.ts';
+import { refuse, type Walk } from './walk.ts';
 
 /** A step of an indirection: the row type that has the field; undefined for a subscript or star. */
 export type FieldStep = Relation | undefined;
 
 /**
  * Writes `(SELECT "_f"."f" FROM (SELECT (x).*) AS "_f"("e", "f"))`. `steps`: what each step is of, none where one may be a call
- * already. Only what begins with a column of a relation that its reader may change.
+ * already. Only what begins with a column of a relation that its reader may change, or where a function of that name, which the reader
+ * may not run, is there already: x need only become what that takes. Throws 42501 where x is no column then.
  */
 export function fixFields(walk: Walk, node: A_Indirection, steps: readonly FieldStep[], scope: Scope): void {
-	if (walk.mode === 'view' || !mayMakeCode(walk)) return;
-	const item = itemOf(node, scope);
-	if (item === undefined || steps.length !== node.indirection?.length || !mayChange(walk, item)) return;
+	if (walk.mode === 'view' || steps.length !== node.indirection?.length) return;
 	if (steps.every((type) => type === undefined || isSystem(type.schema))) return;
-	const extent = extentOf(walk, node);
-	if (extent === undefined) return;
+	const behind = stringsOf(node.indirection).find((field) => mayBeForbiddenCall(walk, field));
+	if (behind === undefined && !mayMakeCode(walk)) return;
+	const item = itemOf(node, scope);
+	if (item !== undefined && behind === undefined && !mayChange(walk, item)) return;
+	const extent = item === undefined ? undefined : extentOf(walk, node);
+	if (extent === undefined) {
+		if (behind === undefined) return;
+		const words = `the field ${displayIdentifier(behind)} of a computed value, beside a function of that name,`;
+		throw refuse(walk, words, undefined, 'A rule that allows execute on that function would allow it.');
+	}
 	const { tokens } = walk.source;
 	let prefix = '';
 	for (const [i, type] of steps.entries()) {

@@ -2,6 +2,7 @@
 import type { FunctionParameter, Node, TypeName } from '@pgsql/types';
 import { routineSafety } from '../catalog/safety.ts';
 import type { Operator, Routine, Type } from '../catalog/snapshot.ts';
+import { SYSTEM_COLUMNS } from './field-function.ts';
 import { displayRelation, resolveType } from './names.ts';
 import { as } from './nodes.ts';
 import { displayIdentifier } from './quote.ts';
@@ -29,6 +30,7 @@ export interface NewRoutine extends Name {
 export function mayMakeRoutine(walk: Walk, made: NewRoutine): void {
 	const { access, catalog } = walk.context;
 	const { schema, name, args, action, field } = made;
+	if (access.onFunction(schema, name, args, action).allowed) return;
 	const before = catalog
 		.routines(schema, name)
 		.find((routine) => routine.schema === schema && routine.argNames.join('\0') === args.join('\0'));
@@ -38,7 +40,7 @@ export function mayMakeRoutine(walk: Walk, made: NewRoutine): void {
 		before === undefined &&
 		(catalog.routinesNamed(name).some((routine) => mayRun(walk, routine)) ||
 			['pg_catalog', schema].some((at) => catalog.type(at, name) !== undefined));
-	if ((!isTaken && !isField) || access.onFunction(schema, name, args, action).allowed) return;
+	if (!isTaken && !isField) return;
 	const what = isTaken ? 'another of its name' : `a field of a value, as in (x).${displayIdentifier(name)}`;
 	const words = `making ${displayRelation(made)}(${args.join(',')}), which could be taken for ${what},`;
 	throw refuse(walk, words, undefined, `A rule that allows ${action} on it would allow that.`);
@@ -90,16 +92,24 @@ export function routineMade(
 }
 
 /**
- * A text that was decided before may have `(x).name` in it: of a row that has no such field by then, or of a value whose type was
- * one with that field.
+ * A text that was decided before may have `(x).name` in it: of a row that has no such field by then, or of a value whose type is or
+ * was one with that field.
  */
 function mayBeField(walk: Walk, name: string, type: NewRoutine['field']): boolean {
 	const { catalog } = walk.context;
 	if (type === undefined) return false;
 	const base = type === 'unknown' ? undefined : catalog.typeByOid(baseType(catalog, type.oid) ?? 0);
 	if (base === undefined || base.kind === 'c' || base.kind === 'p') return true;
-	for (const { columns } of catalog.relations()) if (columns.some((column) => column.name === name)) return true;
-	return false;
+	// What another session has made or lost since the last look counts too.
+	walk.doubt = true;
+	return SYSTEM_COLUMNS.has(name) || catalog.mayBeField(name);
+}
+
+/** There is a function that `(x).name` could call, if x were what it takes, and that one may not run. */
+export function mayBeForbiddenCall(walk: Walk, name: string): boolean {
+	if (walk.context.access.unrestricted) return false;
+	const routines = walk.context.catalog.routinesNamed(name).filter(({ kind }) => kind === 'function');
+	return routines.some((routine) => !mayRun(walk, routine) && fieldOf(walk, routine) !== undefined);
 }
 
 /** Of a routine that can be called with one argument. */

@@ -4,6 +4,7 @@ import { Catalog, type CatalogState } from '../../src/catalog/catalog.ts';
 import type { Clock } from '../../src/catalog/clock.ts';
 import type { CatalogSession } from '../../src/catalog/connection.ts';
 import { CATALOG_LIMITS } from '../../src/catalog/limits.ts';
+import { definitionsQuery } from '../../src/catalog/queries.ts';
 import { GatewayError } from '../../src/errors.ts';
 import { createDatabase, type TestDatabase } from '../support/postgres.ts';
 import { openSession } from './support.ts';
@@ -73,7 +74,7 @@ class Way {
 			query: async (sql) => {
 				this.queries.push(sql);
 				const rows = await session.query(sql);
-				const failure = sql.includes('pg_get_viewdef') ? this.failures.shift() : undefined;
+				const failure = sql === definitionsQuery ? this.failures.shift() : undefined;
 				if (failure !== undefined) throw failure;
 				this.answered++;
 				await Promise.race([this.gate, ended]);
@@ -168,6 +169,30 @@ describe('a catalogue', () => {
 		expect(after.revision).toBe(before.revision + 1);
 		// What comes with the server is loaded once and shared.
 		expect(after.routinesNamed('lower')).toBe(before.routinesNamed('lower'));
+	});
+
+	it('knows the names of fields that are and that were, also over another connection', async () => {
+		const catalog = open();
+		await catalog.refresh();
+		onTestFinished(async () => {
+			await database.sql('drop table if exists homes; drop type if exists place; drop function if exists pair');
+		});
+		await database.sql(`create type place as (lane text, "Zip ""1""" text); create table homes (home place, street text, kept int);
+			create function pair(out left_one int, out right_one int) language sql as 'select 1, 2'`);
+		const names = ['lane', 'Zip "1"', 'street', 'kept', 'left_one', 'right_one'];
+		const fields = async (of: Catalog): Promise<string[]> => {
+			const snapshot = await of.refresh();
+			return [...names, 'nobody'].filter((name) => snapshot.mayBeField(name));
+		};
+		expect(await fields(catalog)).toEqual(names);
+		await database.sql(`alter type place rename attribute lane to other; alter table homes drop column street;
+			drop function pair; create function pair() returns int language sql as 'select 1'`);
+		expect(await fields(catalog)).toEqual(names);
+		await database.sql('drop function pair; drop table homes; drop type place');
+		await way.sessions.at(-1)?.close();
+		expect(await fields(catalog)).toEqual(names);
+		expect(catalog.snapshot().mayBeField('other')).toBe(true);
+		expect(await fields(open())).toEqual([]);
 	});
 
 	it('does not let a look that began earlier stand for DDL made since', async () => {
