@@ -11,7 +11,7 @@ import {
 import type { GatewayError } from '../errors.ts';
 import type { SessionEffect } from '../stages.ts';
 import { checkSetting, literalOf } from './call.ts';
-import { as, NODE_CLASSES, tagOf } from './nodes.ts';
+import { as, NODE_CLASSES, type NodeOf, tagOf } from './nodes.ts';
 import type { Parsed } from './parse.ts';
 import { type AnalysisContext, newWalk, type Walk } from './walk.ts';
 
@@ -165,13 +165,19 @@ function effectsOf(node: Node): readonly SessionEffect[] {
 /** Of DROP, RENAME, a move to another tablespace, and of a database that is the template of another. */
 function emptied(node: Node): readonly SessionEffect[] {
 	const rename = as(node, 'RenameStmt');
-	const template = as(node, 'CreatedbStmt')?.options?.map((option) => as(option, 'DefElem'));
 	const database =
 		as(node, 'DropdbStmt')?.dbname ??
 		as(node, 'AlterDatabaseStmt')?.dbname ??
 		(rename?.renameType === 'OBJECT_DATABASE' ? rename.subname : undefined) ??
-		template?.map((option) => (option?.defname === 'template' ? textOf(option.arg) : undefined)).find(Boolean);
+		templateOf(as(node, 'CreatedbStmt'));
 	return database === undefined ? [] : [{ type: 'alone', database }];
+}
+
+/** What the server copies: template1 where the statement names none, or DEFAULT. */
+function templateOf(node: NodeOf<'CreatedbStmt'> | undefined): string | undefined {
+	if (node === undefined) return undefined;
+	const named = node.options?.map((option) => as(option, 'DefElem')).find((option) => option?.defname === 'template');
+	return textOf(named?.arg) ?? 'template1';
 }
 
 function textOf(node: Node | undefined): string | undefined {

@@ -88,6 +88,18 @@ describe('runs as it was written', () => {
 		expect(await effects('copy nothing_there from stdin')).toContain('copy-in');
 		expect(await effects('copy nothing_there to stdout')).toContain('copy-out');
 	});
+
+	test.each([
+		['create database made', 'template1'],
+		['create database made template default owner joe', 'template1'],
+		['create database made template = other', 'other'],
+		['drop database made', 'made'],
+		['alter database made rename to other', 'made'],
+		['alter database made set tablespace pg_default', 'made'],
+	])('leaves the database that %s needs for itself', async (sql, database) => {
+		const { statements } = await bench.decide(sql, { who: AUDITOR });
+		expect(statements[0]?.effects.filter(({ type }) => type === 'alone')).toEqual([{ type: 'alone', database }]);
+	});
 });
 
 describe('is refused all the same', () => {
