@@ -16,6 +16,7 @@ export const captions: Readonly<Record<TargetKind, string>> = {
 	pgbouncer: 'PgBouncer',
 	demo: 'Portcullis, shipped policy',
 	'demo-workers': 'the same, two workers',
+	'demo-reuse': 'Portcullis, shipped policy',
 	open: 'Portcullis, allow-all',
 	'pgbouncer-pooled': 'PgBouncer',
 	'demo-pooled': 'Portcullis, shipped policy',

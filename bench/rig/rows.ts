@@ -23,7 +23,7 @@ export interface Row {
 	readonly title: string;
 	readonly unit: 'transactions' | 'connections' | 'thousand rows' | 'MB';
 	/** Which pooling it is about. */
-	readonly pooling: 'session' | 'transaction';
+	readonly pooling: 'session' | 'reuse' | 'transaction';
 	run(target: Target): Promise<Sample>;
 }
 
@@ -46,6 +46,7 @@ export interface RowOptions {
 /** Those that a row is run on. */
 export const targetsOf: Readonly<Record<Row['pooling'], readonly TargetKind[]>> = {
 	session: ['direct', 'pgbouncer', 'demo', 'demo-workers', 'open'],
+	reuse: ['direct', 'pgbouncer', 'demo-reuse'],
 	transaction: ['direct', 'pgbouncer-pooled', 'demo-pooled', 'demo-workers-pooled'],
 };
 
@@ -86,7 +87,8 @@ function pgbenchRows(stage: Stage, program: Program | null, { seconds, masked }:
 				return { units: transactions, rate, latency, cpuMicros: perTransaction, leaseMicros: lease };
 			},
 		});
-	return [...sessionRows(maker('session'), masked), ...pooledRows(maker('transaction'), masked)];
+	const reuse = connectRow(maker('reuse'), 'reuse-connect');
+	return [...sessionRows(maker('session'), masked), reuse, ...pooledRows(maker('transaction'), masked)];
 }
 
 function sessionRows(row: RowMaker, masked: RowOptions['masked']): Row[] {

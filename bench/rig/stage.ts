@@ -15,11 +15,11 @@ import { openPolicy, ownRules, ROLE, rowsSql, TENANT, viewsSql } from './tables.
 /**
  * direct: no proxy. demo: the policy of the repository, with the rules that the benchmark's tables need. open: allows all.
  * Those with `pooled` have transaction pooling on a few server connections; the others give each client one of its own.
- * `workers`: the demo with two of them, where the others have one process.
+ * `workers`: the demo with two of them, where the others have one process. `reuse`: the next client gets the connection, as from PgBouncer.
  */
 export type TargetKind = 'direct' | 'pgbouncer' | 'pgbouncer-pooled' | GatewayKind;
 
-type GatewayKind = 'demo' | 'open' | 'demo-workers' | 'demo-pooled' | 'demo-workers-pooled';
+type GatewayKind = 'demo' | 'open' | 'demo-workers' | 'demo-reuse' | 'demo-pooled' | 'demo-workers-pooled';
 
 export interface Target {
 	readonly kind: TargetKind;
@@ -200,7 +200,9 @@ async function startGateway(kind: GatewayKind, parts: Parts): Promise<Target> {
 				port: postgres.port,
 				user: ROLE,
 				password: { env: 'BENCH_PASSWORD' },
-				pool: kind.endsWith('-pooled') ? { mode: 'transaction', size: POOL_SIZE } : { size: CONNECTIONS_MAX },
+				pool: kind.endsWith('-pooled')
+					? { mode: 'transaction', size: POOL_SIZE }
+					: { size: CONNECTIONS_MAX, reuse: kind === 'demo-reuse' },
 			},
 		},
 		policies: './policies',
