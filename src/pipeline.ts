@@ -17,6 +17,7 @@ import { functionCall } from './sql/function-call.ts';
 import type { RelationName } from './sql/names.ts';
 import { defaultSqlLimits, type SqlLimits } from './sql/parse.ts';
 import { clientFields, type Fields, redactedFields } from './sql/redact.ts';
+import { hasOwn, type SessionNames, textOf, withOwn } from './sql/session-names.ts';
 import { ShapeCache, type Shaped } from './sql/shape-cache.ts';
 import { analysing, beginText, type RefusedText, type TextAnalysis, together } from './sql/text.ts';
 import type { AnalysisContext } from './sql/walk.ts';
@@ -26,17 +27,6 @@ export type { SqlLimits } from './sql/parse.ts';
 export { loadRelations, loadRoutines, type RelationSearch } from './catalog/overlay.ts';
 export { movedNames } from './sql/path-change.ts';
 export { sharedListen } from './sql/shared-listen.ts';
-
-/** What names mean to the session at this moment. */
-export interface SessionNames {
-	/** search_path as set, unquoted; null while nobody knows. */
-	readonly searchPath: readonly string[] | null;
-	readonly tempSchema: string | null;
-	/** Relations that only this session sees: of a transaction that has not ended. The same array as long as nothing changed. */
-	readonly own?: readonly Relation[];
-	/** Schemas that its transaction makes. */
-	readonly schemas?: readonly string[];
-}
 
 /** A statement that the session has prepared by PREPARE or Parse. */
 export interface PreparedBefore {
@@ -109,7 +99,12 @@ interface Answered {
 	readonly ownOnly: boolean;
 	readonly missing: readonly RelationName[];
 	readonly missingRoutines: readonly string[];
+	/** It executes a long text that has to be decided anew, beside the loop, or was. */
+	readonly late: boolean;
 }
+
+/** What was prepared as it would be decided now, by its text. */
+type Renewals = ReadonlyMap<string, Pick<Answered, 'decision' | 'doubt'>>;
 
 const CACHE_BYTES_MAX = 64 * 1024 * 1024;
 const SHAPES_BYTES_MAX = 16 * 1024 * 1024;
@@ -173,7 +168,7 @@ export class Pipeline {
 		const revision = revisionOf(context, snapshot);
 		const scope = `${context.access.database}\0${context.access.shape}\0${revision}\0${parameterTypes.join()}`;
 		// What only the session sees, or has prepared, is not in the scope: such decisions are not remembered.
-		if (hasOwn(context)) return this.#decideNew({ context, snapshot, sql, parameterTypes, revision });
+		if (hasOwn(context.names)) return this.#decideNew({ context, snapshot, sql, parameterTypes, revision });
 		const key = `${scope}\0${sql}`;
 		const known = this.#decisions.get(key);
 		if (known !== undefined) {
@@ -234,6 +229,7 @@ export class Pipeline {
 		this.#misses += 1;
 		if (sql.length > CACHED_TEXT_MAX || this.#isForAside(sql)) return this.#decideLong(question, key);
 		const first = this.#decideTimed(question);
+		if (first.late) return this.#decideLong(question, undefined);
 		if (first.doubt) return this.#decideAgain(context, sql, parameterTypes);
 		if (first.ownOnly || key === undefined) return first.decision;
 		const inputs = inputsOf(question, this.#limits);
@@ -270,8 +266,8 @@ export class Pipeline {
 	async #decideAgain(context: PipelineContext, sql: string, parameterTypes: readonly number[]): Promise<Decision> {
 		try {
 			for (let tries = 0; tries < TRIES_MAX; tries += 1) {
-				const { decision, revision } = await this.#look(context, sql, parameterTypes);
-				if (!this.#isForAside(sql) || revision === revisionNow(context)) return decision;
+				const { decision, revision, late } = await this.#look(context, sql, parameterTypes);
+				if ((!this.#isForAside(sql) && !late) || revision === revisionNow(context)) return decision;
 			}
 			return refusal(sql, 'Undecided', changing(), 'none');
 		} catch (error) {
@@ -285,11 +281,11 @@ export class Pipeline {
 		context: PipelineContext,
 		sql: string,
 		parameterTypes: readonly number[],
-	): Promise<{ readonly decision: Decision; readonly revision: string }> {
+	): Promise<{ readonly decision: Decision; readonly revision: string; readonly late: boolean }> {
 		this.#looks += 1;
 		const { catalog } = context;
 		const looked = catalog.state.type === 'current' ? catalog.refresh() : catalog.known();
-		const snapshot = withOwn(context, await looked);
+		const snapshot = withOwn(context.names, await looked);
 		const revision = revisionOf(context, snapshot);
 		let answered = await this.#decideSliced({ context, snapshot, sql, parameterTypes, revision });
 		const found: Relation[] = [];
@@ -310,7 +306,7 @@ export class Pipeline {
 			};
 			answered = await this.#decideSliced({ ...own, sql, parameterTypes, revision: '' });
 		}
-		return { decision: answered.decision, revision };
+		return { decision: answered.decision, revision, late: answered.late };
 	}
 
 	#decideTimed(question: Question): Answered {
@@ -332,7 +328,7 @@ export class Pipeline {
 		let answered: Answered;
 		try {
 			const analysis = this.#isForAside(question.sql) ? await this.#aside(question) : await this.#sliced(question);
-			answered = this.#answer(question, analysis);
+			answered = this.#answer(question, analysis, await this.#renewedAside(question, analysis));
 		} catch (error) {
 			if (!(error instanceof GatewayError)) throw error;
 			// Of the moment, as that nobody waits for it any more.
@@ -374,11 +370,33 @@ export class Pipeline {
 		return (await this.#analyst?.analyse(text)) ?? unanswered();
 	}
 
-	#answer(question: Question, analysis: TextAnalysis): Answered {
+	/** Long texts that are executed and were prepared under another policy, catalogue or search_path. */
+	async #renewedAside(question: Question, analysis: TextAnalysis): Promise<Renewals> {
+		const renewals = new Map<string, Answered>();
+		if (analysis.type === 'refused') return renewals;
+		for (const effect of analysis.statements.flatMap(({ effects }) => effects)) {
+			const before = effect.type === 'execute' ? question.context.prepared?.(effect.name) : undefined;
+			if (before === undefined || !this.#isLate(question, before) || renewals.has(before.statement.sql)) continue;
+			const then = { ...question, sql: before.statement.sql, parameterTypes: [] };
+			renewals.set(then.sql, this.#answer(then, await this.#aside(then)));
+		}
+		return renewals;
+	}
+
+	#isLate({ context }: Question, { decision, statement }: PreparedBefore): boolean {
+		return this.#isForAside(statement.sql) && !this.isCurrent(decision, context);
+	}
+
+	#answer(question: Question, analysis: TextAnalysis, renewals: Renewals = new Map()): Answered {
 		const { context, sql, revision } = question;
 		if (analysis.type === 'refused') return refusedText(question, analysis, false);
 		const { edits, doubt, missing, missingRoutines } = analysis;
-		const renew = (before: PreparedBefore): StatementDecision | undefined => this.#renewed(question, before);
+		let late = false;
+		const renew = (before: PreparedBefore): StatementDecision | undefined => {
+			const renewal = renewals.get(before.statement.sql);
+			late ||= renewal === undefined && this.#isLate(question, before);
+			return late ? undefined : this.#renewed(question, before, renewal);
+		};
 		const statements = analysis.statements.map((decision) => executed(decision, context.prepared, renew));
 		const seeking = missingRoutines.length > 0;
 		const executes = analysis.statements.some(({ effects }) => effects.some(({ type }) => type === 'execute'));
@@ -388,14 +406,20 @@ export class Pipeline {
 			ownOnly: seeking || executes,
 			missing,
 			missingRoutines,
+			late: late || renewals.size > 0,
 		};
 	}
 
 	/** What was prepared as it would be decided now; undefined where that is not one statement that is clear by itself. */
-	#renewed(question: Question, { decision, statement }: PreparedBefore): StatementDecision | undefined {
+	#renewed(
+		question: Question,
+		{ decision, statement }: PreparedBefore,
+		renewal?: Pick<Answered, 'decision' | 'doubt'>,
+	): StatementDecision | undefined {
 		if (this.isCurrent(decision, question.context)) return statement;
 		const { unrestricted } = question.context.access;
-		const { decision: now, doubt } = this.#decideFresh({ ...question, sql: statement.sql, parameterTypes: [] });
+		const then = { ...question, sql: statement.sql, parameterTypes: [] };
+		const { decision: now, doubt } = renewal ?? this.#decideFresh(then);
 		const [renewed] = now.statements;
 		// A name that is not known any more has to be looked up, which is for PREPARE to do.
 		return (doubt && !unrestricted) || now.statements.length !== 1 ? undefined : renewed;
@@ -433,7 +457,7 @@ function refusedText(
 	ownOnly: boolean,
 ): Answered {
 	const decision = refusal(sql, node, error, revision);
-	return { decision, doubt: false, ownOnly, missing: [], missingRoutines: [] };
+	return { decision, doubt: false, ownOnly, missing: [], missingRoutines: [], late: false };
 }
 
 function changing(): GatewayError {
@@ -447,20 +471,11 @@ function unanswered(): never {
 
 function snapshotOf(context: PipelineContext): CatalogSnapshot | GatewayError {
 	try {
-		return withOwn(context, context.catalog.snapshot());
+		return withOwn(context.names, context.catalog.snapshot());
 	} catch (error) {
 		if (error instanceof GatewayError) return error;
 		throw error;
 	}
-}
-
-/** Something is there that only its session sees. */
-function hasOwn({ names: { own, schemas } }: PipelineContext): boolean {
-	return own !== undefined || schemas !== undefined;
-}
-
-function withOwn({ names: { own = [], schemas = [] } }: PipelineContext, snapshot: CatalogSnapshot): CatalogSnapshot {
-	return overlay(snapshot, own, [], [], schemas);
 }
 
 /** Null while nobody knows the catalogue. */
@@ -469,14 +484,6 @@ function revisionNow(context: PipelineContext): string | null {
 	return snapshot instanceof GatewayError ? null : revisionOf(context, snapshot);
 }
 
-const joinedPaths = new WeakMap<readonly string[], string>();
-
-function revisionOf(context: PipelineContext, snapshot: CatalogSnapshot): string {
-	const { searchPath, tempSchema } = context.names;
-	let path = '?';
-	if (searchPath !== null) {
-		path = joinedPaths.get(searchPath) ?? JSON.stringify(searchPath);
-		joinedPaths.set(searchPath, path);
-	}
-	return `${context.access.revision}/${snapshot.revision}/${path}/${tempSchema ?? ''}`;
+function revisionOf({ access, names }: PipelineContext, snapshot: CatalogSnapshot): string {
+	return `${access.revision}/${snapshot.revision}/${textOf(names)}`;
 }

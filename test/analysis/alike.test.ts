@@ -4,7 +4,7 @@ import { Analyst } from '../../src/analysis/analyst.ts';
 import type { Relation } from '../../src/catalog/snapshot.ts';
 import { GatewayError } from '../../src/errors.ts';
 import { Pipeline, type PipelineContext } from '../../src/pipeline.ts';
-import type { Decision } from '../../src/stages.ts';
+import type { Decision, StatementDecision } from '../../src/stages.ts';
 import { policyOf } from '../policy/support.ts';
 import type { Bench } from '../sql/bench.ts';
 import { ANALYST, AUDITOR, MANAGER, openPeople, RULES, SETUP, STRANGER } from '../sql/people.ts';
@@ -157,6 +157,43 @@ describe('what changes meanwhile', () => {
 		const decision = await pipeline.decide(bench.context(), 'select ssn from people');
 		expect(decision.effect).toBe('mask');
 		expect(pipeline.isCurrent(decision, bench.context())).toBe(true);
+	});
+
+	it('the policy, under what was prepared: it is decided anew beside the loop, and again where the policy changes meanwhile', async () => {
+		const long = `prepare p as select ssn from people where id in (${'1, '.repeat(100)}2)`;
+		const asked: string[] = [];
+		let left = 0;
+		const pipeline = new Pipeline({
+			audit: null,
+			asideMin: 200,
+			analyst: {
+				analyse: async (text) => {
+					asked.push(text.sql);
+					const analysis = await analyst.analyse(text);
+					left -= 1;
+					if (left >= 0) await makes();
+					return analysis;
+				},
+			},
+		});
+		const decision = await pipeline.decide(bench.context(), long);
+		const statement = decision.statements[0] as StatementDecision;
+		const context = { ...bench.context(), prepared: () => ({ decision, statement }) };
+		expect((await pipeline.decide(context, 'execute p')).effect).toBe('mask');
+		expect(asked).toEqual([long]);
+		await makes();
+		expect((await pipeline.decide(context, 'execute p')).statements[0]).toMatchObject({
+			effect: 'mask',
+			touchesProtected: true,
+		});
+		expect(asked).toEqual([long, long]);
+		left = 1;
+		const renewed = await pipeline.decide(context, 'execute p');
+		expect(renewed.effect).toBe('mask');
+		expect(pipeline.isCurrent(renewed, context)).toBe(true);
+		expect(asked).toEqual([long, long, long, long]);
+		const other = { ...context, access: bench.context({ who: STRANGER }).access };
+		expect((await pipeline.decide(other, 'execute p')).error?.sqlstate).toBe('42501');
 	});
 
 	it('without an end: it is refused, and that is not remembered', async () => {
