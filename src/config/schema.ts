@@ -353,7 +353,7 @@ const limits = z.strictObject({
 	sqlBytesMax: count(1_024)
 		.default(mib)
 		.describe(
-			'Largest statement text that is analysed (54000); a megabyte takes some 0.1 to 0.6 s, up to 0.9 s if it is all short tokens and reads what the policy protects, in a thread of its own.',
+			'Largest statement text that is analysed (54000); a megabyte takes some 0.1 to 0.6 s, up to 0.9 s if it is all short tokens and reads what the policy protects, in a thread of its own. The definitions of the views that a text reads may be as long in all, or a megabyte.',
 		),
 	sqlThreadLengthMin: count(0)
 		.default(16_384)

@@ -12,7 +12,6 @@ import {
 	grant,
 	moveToSchema,
 	rename,
-	schemasMeant,
 } from './alteration.ts';
 import { usedType } from './casts.ts';
 import { coercedArguments } from './coercions.ts';
@@ -35,6 +34,7 @@ import {
 	selectInto,
 } from './definition.ts';
 import { alterDomain } from './domain.ts';
+import { alterEnum } from './enum.ts';
 import { expression } from './expression.ts';
 import { explain } from './explain.ts';
 import { extensionRoutines } from './extension-functions.ts';
@@ -42,7 +42,7 @@ import { noteMade } from './made.ts';
 import { merge } from './merge.ts';
 import { checkpoint, cluster, lock, refresh, reindex, truncate, vacuum } from './maintenance.ts';
 import { indexedBy } from './operator-class.ts';
-import { mayCreateRelation, mayInSchema, mayOnDatabase } from './may.ts';
+import { mayCreateRelation, mayOnDatabase } from './may.ts';
 import { stringsOf } from './names.ts';
 import { mayMakeType } from './new-code.ts';
 import { as, type NodeOf, type NodeTag, tagOf } from './nodes.ts';
@@ -151,11 +151,7 @@ const HANDLERS: Handlers = {
 	AlterTableStmt: alterTable,
 	AlterSeqStmt: alterSequence,
 	AlterFunctionStmt: alterFunction,
-	AlterEnumStmt: (walk, node) => {
-		for (const schema of schemasMeant(walk, 'OBJECT_TYPE', stringsOf(node.typeName)))
-			mayInSchema(walk, schema, 'alter', 'ALTER TYPE');
-		walk.effects.push({ type: 'ddl' });
-	},
+	AlterEnumStmt: alterEnum,
 	AlterDomainStmt: alterDomain,
 	AlterOwnerStmt: alterOwner,
 	AlterCollationStmt: (walk, node) => alterNamed(walk, 'OBJECT_COLLATION', node.collname),

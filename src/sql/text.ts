@@ -5,7 +5,7 @@ import type { Edit, StatementDecision } from '../stages.ts';
 import { type Analysis, analyse } from './analyse.ts';
 import type { RelationName } from './names.ts';
 import { asOlderServer } from './older-words.ts';
-import { type Parsed, parse, type SqlLimits } from './parse.ts';
+import { defaultSqlLimits, type Parsed, parse, type SqlLimits } from './parse.ts';
 import { pathChange, pathSet } from './path-change.ts';
 import type { AnalysisContext } from './walk.ts';
 
@@ -53,9 +53,11 @@ export function beginText(sql: string, limits: SqlLimits, inputs: AnalysisContex
 	}
 	if (inputs === null) return { type: 'refused', node: 'Undecided', error: namesUnknown() };
 	const followed = pathChange(parsed, inputs);
-	return followed === undefined
-		? { type: 'parsed', parsed, inputs }
-		: { type: 'refused', node: 'Undecided', error: followed };
+	if (followed !== undefined) return { type: 'refused', node: 'Undecided', error: followed };
+	// Short statements may read what is long.
+	const lengthMax = Math.max(limits.statementBytesMax, defaultSqlLimits.statementBytesMax);
+	const definitions = { length: 0, lengthMax };
+	return { type: 'parsed', parsed, inputs: { ...inputs, definitions } };
 }
 
 /** What one statement makes (relations, routines, schemas) is there for those after it, and a relation that it drops or renames is not. */

@@ -23,6 +23,7 @@ export function inlineView(walk: Walk, relation: Relation): InlinedView | null {
 	if (relation.definition === null || relation.definition.trim() === '') {
 		throw refuse(walk, `view ${displayRelation(relation)}, whose definition is not known,`);
 	}
+	countDefinition(walk, relation.definition);
 	if (walk.views.includes(relation.oid)) throw refuse(walk, `view ${displayRelation(relation)}, which reads itself,`);
 	const parsed = parse(relation.definition, { ...defaultSqlLimits, statementsMax: 1 });
 	const statement = parsed.statements[0];
@@ -51,6 +52,21 @@ export function inlineView(walk: Walk, relation: Relation): InlinedView | null {
 		definition: applyEdits(parsed.source.bytes, inner.edits.sorted(), statement.start, statement.end),
 		computed: relation.columns.map((_, i) => columns?.[i]?.masked !== false),
 	};
+}
+
+/** What a short definition takes beside its length. */
+const DEFINITION_WORK = 256;
+
+/** Views over views, and many of them, are a longer text than the one that names them: it is bounded as if they stood in it. */
+function countDefinition({ context: { definitions } }: Walk, definition: string): void {
+	if (definitions === undefined) return;
+	definitions.length += definition.length + DEFINITION_WORK;
+	if (definitions.length <= definitions.lengthMax) return;
+	throw new GatewayError(
+		'54000',
+		`a text that reads views with definitions of more than ${definitions.lengthMax} characters in all is more than the gateway analyses`,
+		{ hint: 'Raise limits.sqlBytesMax.' },
+	);
 }
 
 /** What is done to a view or materialized view as such touches what it reads: the server works on that as it is. */

@@ -33,6 +33,8 @@ export interface AnalysisContext {
 	readonly hiddenColumnsMax?: number;
 	/** Which columns are hidden, where `access` itself does not know. */
 	readonly hiddenColumns?: () => HiddenColumns | null;
+	/** Characters of views' definitions that were analysed for the whole text so far, and how many there may be. */
+	readonly definitions?: { length: number; readonly lengthMax: number };
 	/** For a text that was written under another search_path (a view's definition) and may be spliced into a statement. */
 	readonly shadowing?: Shadowing;
 }

@@ -7,7 +7,8 @@ import { openPeople, RULES, SETUP } from './people.ts';
 
 let bench: Bench;
 beforeAll(async () => {
-	bench = await openPeople({ setup: SETUP, rules: RULES });
+	const long = `create view app.long as select '${'x'.repeat(100_000)}'::text as x;`;
+	bench = await openPeople({ setup: `${SETUP}${long}`, rules: RULES });
 });
 afterAll(async () => {
 	await bench?.close();
@@ -32,6 +33,17 @@ describe('too much of', () => {
 			sql: `with ${ctes(2001)} select 1`,
 			want: { error: ['54001', 'a statement that reads protected'] },
 		},
+		{
+			name: 'definitions of views',
+			sql: `select 1 from ${Array.from({ length: 11 }, (_, i) => `app.long v${i}`).join(', ')}`,
+			want: { error: ['54000', 'a text that reads views'] },
+		},
+		{
+			name: 'definitions of views in several statements',
+			sql: 'table app.long;'.repeat(11),
+			want: { error: ['54000', 'a text that reads views'] },
+		},
+		{ name: 'definitions of views, just not', sql: 'table app.long;'.repeat(10), want: { same: true } },
 	];
 	test.each(rows)('$name', (row) => check(bench, row));
 });

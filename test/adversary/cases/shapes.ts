@@ -89,6 +89,11 @@ const joined = attacks(
 			"update app.hulls set note = 'x'",
 			'select line from lab.kept',
 		),
+		'a value that a filter asks for becomes the name of another': inTransaction(
+			"alter type lab.keg_kind rename value 'plain' to 'other'",
+			"alter type lab.keg_kind rename value 'kept' to 'plain'",
+			'select line from app.kegs',
+		),
 		'a table that may not be read becomes a child of what a view shows': inTransaction(
 			'alter table app.hulls inherit app.tubs',
 			'select line from app.tubs_v',
