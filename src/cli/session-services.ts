@@ -11,6 +11,7 @@ import type { ConsoleServices } from '../session/live.ts';
 import type { DatabaseServices, SessionLog, SessionServices } from '../session/services.ts';
 import { lookEveryMs } from '../session/watch.ts';
 import { backendRules, frontendRules } from '../wire/framer.ts';
+import { MessageBudget } from '../wire/message-budget.ts';
 import { clusterConfigs } from './clusters.ts';
 import type { Databases, OpenedGated, ServedDatabase } from './databases.ts';
 import { shardFor } from './shards.ts';
@@ -97,7 +98,7 @@ function sharding({ name, sharded }: DatabaseConfig, clusters: readonly ServedCl
 
 function sharedServices(parts: ServiceParts): SessionServices {
 	const { config, log, now, bridge, databases, store, audit, pipeline, meters, console } = parts;
-	const { queryBytesMax, bindBytesMax } = config.limits;
+	const { queryBytesMax, bindBytesMax, longMessagesBytesMax } = config.limits;
 	return {
 		limits: limitsOfAll(config),
 		clientRules: frontendRules({
@@ -106,6 +107,7 @@ function sharedServices(parts: ServiceParts): SessionServices {
 			Bind: bindBytesMax,
 			FunctionCall: bindBytesMax,
 		}),
+		longMessages: new MessageBudget(longMessagesBytesMax),
 		serverRules: backendRules(),
 		bridge,
 		database: (name) => databases.find(name)?.clusters[0],

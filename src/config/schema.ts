@@ -350,6 +350,11 @@ const limits = z.strictObject({
 	bindBytesMax: count(1_024)
 		.default(64 * mib)
 		.describe('Largest Bind or FunctionCall message, parameter values included.'),
+	longMessagesBytesMax: count(mib)
+		.default(1024 * mib)
+		.describe(
+			'What messages of more than 256 kB of all clients of a worker may take together until they are passed on (53200); one user may have half of it.',
+		),
 	sqlBytesMax: count(1_024)
 		.default(mib)
 		.describe(

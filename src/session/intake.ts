@@ -60,7 +60,8 @@ export class Intake {
 		this.#conversation = conversation;
 		this.#source = source;
 		this.#left = left;
-		this.#framer = new Framer(conversation.services.clientRules);
+		const { services, identity } = conversation;
+		this.#framer = new Framer(services.clientRules, services.longMessages?.shareOf(identity.name) ?? null);
 		conversation.pump = () => this.pump();
 	}
 
@@ -72,6 +73,11 @@ export class Intake {
 			this.#source.pause();
 		}
 		this.pump();
+	}
+
+	/** The session is over: what has come is nobody's any more. */
+	close(): void {
+		this.#framer.drop();
 	}
 
 	/** The client will send nothing more. */
@@ -299,8 +305,11 @@ export class Intake {
 	#fail(error: unknown): void {
 		const conversation = this.#conversation;
 		if (error instanceof GatewayError) {
-			const fatal = new GatewayError(error.sqlstate, error.message, { severity: 'FATAL', cause: error });
-			conversation.fail(fatal, 'protocol violation by the client');
+			const { sqlstate, message, severity } = error;
+			const fatal =
+				severity === 'FATAL' ? error : new GatewayError(sqlstate, message, { severity: 'FATAL', cause: error });
+			const reason = sqlstate === '53200' ? 'no room for a long message' : 'protocol violation by the client';
+			conversation.fail(fatal, reason);
 		} else conversation.fail(internalError(error), 'internal error');
 	}
 }

@@ -14,6 +14,7 @@ import type { PreparedBefore } from '../pipeline.ts';
 import type { Access, AuditReceipt, Decision, Identity, StatementDecision } from '../stages.ts';
 import type { ResponseFields, RowField } from '../wire/backend.ts';
 import type { FrameRules } from '../wire/framer.ts';
+import type { MessageBudget } from '../wire/message-budget.ts';
 import type { Admission } from './admission.ts';
 import type { KeysElsewhere } from './cancelling.ts';
 import type { PoolingRules } from './keepsakes.ts';
@@ -140,6 +141,8 @@ export interface SessionServices {
 	readonly limits: SessionLimits;
 	/** What clients may send once signed in (`frontendRules` with the configured sizes). Shared by all sessions. */
 	readonly clientRules: FrameRules;
+	/** Room for long messages of all clients; missing: it is not counted. */
+	readonly longMessages?: MessageBudget;
 	readonly serverRules: FrameRules;
 	readonly bridge: { begin(request: LoginRequest): Exchange };
 	/** Undefined: no such database (3D000). Throws GatewayError 55000 for one that an operator has disabled. */

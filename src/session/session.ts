@@ -240,6 +240,7 @@ export class Session implements LiveSession {
 		if (this.#lingering !== null) clearTimeout(this.#lingering);
 		const { audit, log } = services;
 		conversation.outbox.close();
+		this.#intake.close();
 		conversation.replies.abandon((expected) => expected.run?.endAll(audit, 'unknown', null));
 		for (const portal of conversation.portals.values()) {
 			portal.run.endAll(audit, portal.run.suspended ? 'success' : 'unknown', null);

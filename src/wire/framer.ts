@@ -5,6 +5,7 @@ import { backendCodes, frontendCodes } from './codes.ts';
 import { protocolViolation } from './errors.ts';
 import { frontendName } from './frontend.ts';
 import { backendLengthMax, frontendLengthMax } from './limits.ts';
+import { type MessageShare, uncountedBytesMax } from './message-budget.ts';
 
 const headerBytes = 5;
 
@@ -85,9 +86,14 @@ export class Framer {
 	/** Whole size of the held message; 0 until its header is complete. */
 	#heldTotal = 0;
 	#failure: GatewayError | null = null;
+	readonly #share: MessageShare | null;
+	/** Of the share, for the message that is held or was handed out last. */
+	#counted = 0;
 
-	constructor(frameRules: FrameRules) {
+	/** `share`: out of which long messages take their room; null: it is not counted. */
+	constructor(frameRules: FrameRules, share: MessageShare | null = null) {
 		this.#rules = frameRules;
+		this.#share = share;
 		this.#chunk = nothing;
 		this.#held = nothing;
 		this.buffer = nothing;
@@ -115,8 +121,14 @@ export class Framer {
 		const rest = this.#chunk.subarray(this.#position);
 		const all = this.#heldBytes === 0 ? rest : Buffer.concat([this.#held.subarray(0, this.#heldBytes), rest]);
 		this.#position = this.#chunk.length;
-		this.#release();
+		this.drop();
 		return all;
+	}
+
+	/** Forgets a message that is not whole, and gives back its room. Nothing is walked after that. */
+	drop(): void {
+		this.#release();
+		this.#giveBack();
 	}
 
 	/**
@@ -125,6 +137,8 @@ export class Framer {
 	 */
 	next(): boolean {
 		if (this.#failure !== null) throw this.#failure;
+		// Whoever goes on is done with the last one.
+		if (this.#counted > 0 && this.#heldBytes === 0) this.#giveBack();
 		if (this.#passing > 0) return this.#pass(this.#position, 0);
 		if (this.#heldBytes > 0) return this.#resume();
 		const chunk = this.#chunk;
@@ -231,13 +245,33 @@ export class Framer {
 		const needed = this.#heldBytes + length;
 		if (needed > this.#held.length) {
 			const wanted = Math.max(needed, 2 * this.#held.length, heldBytesFirst);
-			const larger = Buffer.allocUnsafeSlow(this.#heldTotal === 0 ? headerBytes : Math.min(wanted, this.#heldTotal));
+			const room = this.#heldTotal === 0 ? headerBytes : Math.min(wanted, this.#heldTotal);
+			this.#count(room);
+			const larger = Buffer.allocUnsafeSlow(room);
 			this.#held.copy(larger, 0, 0, this.#heldBytes);
 			this.#held = larger;
 		}
 		this.#chunk.copy(this.#held, this.#heldBytes, this.#position, this.#position + length);
 		this.#heldBytes = needed;
 		this.#position += length;
+	}
+
+	/** Takes room for a message that needs so much now. */
+	#count(bytes: number): void {
+		if (this.#share === null || bytes <= uncountedBytesMax) return;
+		try {
+			this.#share.take(bytes - this.#counted);
+			this.#counted = bytes;
+		} catch (error) {
+			this.#failure = error as GatewayError;
+			throw error;
+		}
+	}
+
+	#giveBack(): void {
+		if (this.#counted === 0) return;
+		this.#share?.give(this.#counted);
+		this.#counted = 0;
 	}
 
 	#release(): void {

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { connect, type Socket } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { encodeFrontend } from '../../src/wire/encode.ts';
+import { MessageBudget } from '../../src/wire/message-budget.ts';
 import { createDatabase, type TestDatabase } from '../support/postgres.ts';
 import { startTestGateway, type TestGateway } from './gateway.ts';
 import { until } from './until.ts';
@@ -181,4 +182,30 @@ describe('a client that connects and says nothing', () => {
 		for (const socket of sockets) socket.destroy();
 		await until(() => gateway.listener.stats.connecting === 0);
 	});
+});
+
+it('many long messages that are begun and not finished: one user has half of the room, and gives it back by leaving', async () => {
+	const longMessages = new MessageBudget(4 * mib);
+	const other = await startTestGateway(database, { longMessages });
+	const text = encodeFrontend(Query(`select '${'x'.repeat(1.5 * mib)}' as x`));
+	const open = (user: string): Promise<WireClient> => WireClient.open({ port: other.port, params: { user } });
+	const holder = await open('someone');
+	holder.socket.write(text.subarray(0, -1));
+	await until(() => longMessages.bytes === text.length);
+	const second = await open('someone');
+	second.socket.write(text.subarray(0, -1));
+	const told = await second.rest();
+	const [error] = told;
+	expect(error?.type === 'ErrorResponse' ? [error.fields.get('S'), error.fields.get('C')] : told).toEqual([
+		'FATAL',
+		'53200',
+	]);
+	const third = await open('another');
+	third.socket.write(text);
+	expect((await third.ready()).at(-1)?.type).toBe('ReadyForQuery');
+	expect(longMessages.bytes).toBe(text.length);
+	holder.destroy();
+	await until(() => longMessages.bytes === 0);
+	third.destroy();
+	await other.close();
 });

@@ -20,6 +20,7 @@ import type { ListenerTls, SessionServices } from '../../src/session/services.ts
 import type { Access, Answer, Identity } from '../../src/stages.ts';
 import { encodeAuthenticationOk } from '../../src/wire/encode.ts';
 import { backendRules, frontendRules } from '../../src/wire/framer.ts';
+import type { MessageBudget } from '../../src/wire/message-budget.ts';
 import type { TestDatabase } from '../support/postgres.ts';
 import { FakePipeline, someone } from './fake-pipeline.ts';
 
@@ -56,6 +57,8 @@ export interface TestGatewayOptions {
 	readonly cancels?: ConstructorParameters<typeof CancelRegistry>[0];
 	/** Asked each time: true once the policy allows nothing any more. */
 	readonly withdrawn?: () => boolean;
+	/** Room for long messages of all clients. */
+	readonly longMessages?: MessageBudget;
 	/** A login that answers these steps, one for each call. */
 	readonly steps?: () => (input: Buffer | null) => Step | Promise<Step>;
 }
@@ -131,6 +134,7 @@ export async function startTestGateway(database: TestDatabase, options: TestGate
 		admission: new Admission(options.admission ?? { perUser: () => 0, perDatabase: () => 0 }),
 		lookEveryMs: lookEveryMs(timesOf({ ...defaultSessionLimits, ...options.limits })),
 		...(options.console === undefined ? {} : { console: options.console }),
+		...(options.longMessages === undefined ? {} : { longMessages: options.longMessages }),
 		log: { info: log, warn: log, error: log },
 		now: options.now ?? Date.now,
 	};

@@ -6,6 +6,7 @@ import { backendCodes, frontendCodes } from '../../src/wire/codes.ts';
 import { encodeBackend, encodeDataRow, encodeFrontend, encodeQuery, encodeSync } from '../../src/wire/encode.ts';
 import { backendRules, Framer, type FrameRules, frontendRules, loginRules } from '../../src/wire/framer.ts';
 import { backendLengthMax, frontendLengthMax } from '../../src/wire/limits.ts';
+import { MessageBudget } from '../../src/wire/message-budget.ts';
 import { anyBackend, anyFrontend, backendKinds, frontendKinds } from './arbitraries.ts';
 import { cut, type Frames, walk } from './walk.ts';
 
@@ -285,6 +286,57 @@ describe('limits hold on the declared length, before any of the body', () => {
 		for (const framer of framers) walk(framer, [header]);
 		expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(8 << 20);
 		expect(framers.every((framer) => !framer.between)).toBe(true);
+	});
+});
+
+describe('room for long messages', () => {
+	const long = encodeQuery('x'.repeat(400_000));
+
+	/** A framer of that user that holds all of a long message but for the last byte. */
+	function half(budget: MessageBudget, user: string): Framer {
+		const framer = new Framer(frontendRules(), budget.shareOf(user));
+		framer.push(long.subarray(0, -1));
+		expect(framer.next()).toBe(false);
+		return framer;
+	}
+
+	it('is taken as bytes come, and given back when the next message is asked for', () => {
+		const budget = new MessageBudget(2_000_000);
+		const framer = half(budget, 'ana');
+		expect(budget.bytes).toBe(long.length - 1);
+		framer.push(long.subarray(-1));
+		expect(framer.next()).toBe(true);
+		expect(framer.buffer.subarray(framer.start, framer.end)).toEqual(long);
+		expect(budget.bytes).toBe(long.length);
+		expect(framer.next()).toBe(false);
+		expect(budget.bytes).toBe(0);
+	});
+
+	it.each([
+		{ name: 'of one user is half of it', bytesMax: 1_500_000, users: ['ana', 'ana'], other: 'bob' },
+		{ name: 'is for all together', bytesMax: 1_100_000, users: ['ana', 'bob'], other: null },
+	])('$name', ({ bytesMax, users, other }) => {
+		const budget = new MessageBudget(bytesMax);
+		const [first] = [...users.slice(0, -1).map((user) => half(budget, user))];
+		const framer = new Framer(frontendRules(), budget.shareOf(users.at(-1) ?? ''));
+		framer.push(encodeQuery('x'.repeat(760_000)).subarray(0, -1));
+		const refused = { sqlstate: '53200', severity: 'FATAL' };
+		expect(() => framer.next()).toThrow(expect.objectContaining(refused));
+		expect(() => framer.next()).toThrow(expect.objectContaining(refused));
+		if (other !== null) half(budget, other).drop();
+		first?.drop();
+		framer.drop();
+		expect(budget.bytes).toBe(0);
+		half(budget, 'ana');
+	});
+
+	it('is not asked for by what is short, however much of that there is', () => {
+		const budget = new MessageBudget(1);
+		const framers = Array.from({ length: 20 }, () => new Framer(frontendRules(), budget.shareOf('ana')));
+		for (const framer of framers) {
+			framer.push(encodeQuery('x'.repeat(200_000)).subarray(0, -1));
+			expect(framer.next()).toBe(false);
+		}
 	});
 });
 
