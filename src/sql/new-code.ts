@@ -6,6 +6,7 @@ import { SYSTEM_COLUMNS } from './field-function.ts';
 import { displayRelation, resolveType } from './names.ts';
 import { as } from './nodes.ts';
 import { displayIdentifier } from './quote.ts';
+import { displayType } from './type-display.ts';
 import { baseType } from './types.ts';
 import { refuse, type Walk } from './walk.ts';
 
@@ -192,30 +193,5 @@ function typeDisplay(walk: Walk, typeName: TypeName | undefined): string {
 	const { catalog } = walk.context;
 	const type = resolveType(walk, typeName);
 	if (type === undefined) return (typeName?.names ?? []).map((part) => as(part, 'String')?.sval ?? '').join('.');
-	const element =
-		type.element === 0 || catalog.arrayTypeOf(type.element) !== type.oid ? undefined : catalog.typeByOid(type.element);
-	return element === undefined ? display(type) : `${display(element)}[]`;
+	return displayType(catalog, type);
 }
-
-function display({ schema, name }: Type): string {
-	if (schema !== 'pg_catalog') return `${displayIdentifier(schema)}.${displayIdentifier(name)}`;
-	if (name === 'char') return '"char"';
-	return WORDS[name] ?? name;
-}
-
-/** Types of pg_catalog that the server prints by a word of SQL. */
-const WORDS: Readonly<Record<string, string>> = {
-	bool: 'boolean',
-	bpchar: 'character',
-	float4: 'real',
-	float8: 'double precision',
-	int2: 'smallint',
-	int4: 'integer',
-	int8: 'bigint',
-	time: 'time without time zone',
-	timestamp: 'timestamp without time zone',
-	timestamptz: 'timestamp with time zone',
-	timetz: 'time with time zone',
-	varbit: 'bit varying',
-	varchar: 'character varying',
-};

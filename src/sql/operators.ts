@@ -4,6 +4,7 @@ import { effectivePath, noteShadowed, TYPE, UnknownObject } from './names.ts';
 import { coerced } from './coercions.ts';
 import { checkRoutine } from './routines.ts';
 import { baseType, maybeCoercible, operatorType } from './types.ts';
+import { shownType } from './type-display.ts';
 import { type AnalysisContext, noteUse, positionAt, type Walk } from './walk.ts';
 
 export interface OperatorInfo {
@@ -73,6 +74,13 @@ export function operatorsMeant(walk: Walk, operation: Operation): readonly Opera
 	return meant;
 }
 
+/** As the server's error has it, where the types are known. */
+function signature(walk: Walk, { names, left, right }: Operation): string {
+	const types = [...(left === undefined ? [] : [left]), right].map((type) => shownType(walk, type));
+	if (types.includes(undefined)) return names.join('.');
+	return [...types.slice(0, -1), names.join('.'), types.at(-1)].join(' ');
+}
+
 function findOperators(walk: Walk, operation: Operation): readonly Operator[] {
 	const { context } = walk;
 	const { catalog } = context;
@@ -86,11 +94,10 @@ function findOperators(walk: Walk, operation: Operation): readonly Operator[] {
 	const prefix = operation.left === undefined;
 	// One that the catalogue does not know may be anything: it is looked for again, and never forwarded.
 	if (schemas.every((candidate) => catalog.operators(candidate, name).length === 0)) {
-		throw new UnknownObject(
-			'42883',
-			`operator does not exist: ${operation.names.join('.')}`,
-			positionAt(walk, operation.location),
-		);
+		throw new UnknownObject('42883', `operator does not exist: ${signature(walk, operation)}`, {
+			...positionAt(walk, operation.location),
+			hint: 'No operator matches the given name and argument types. You might need to add explicit type casts.',
+		});
 	}
 	const named = schemas
 		.flatMap((candidate) => [...catalog.operators(candidate, name)])

@@ -4,6 +4,7 @@ import type { Routine } from '../catalog/snapshot.ts';
 import { GatewayError } from '../errors.ts';
 import { effectivePath, noteShadowed, TYPE, UnknownObject } from './names.ts';
 import { displayIdentifier, quoteIdentifier } from './quote.ts';
+import { shownType } from './type-display.ts';
 import { maybeCoercible } from './types.ts';
 import { addRules, type AnalysisContext, denied, type ExprInfo, noteUse, positionAt, type Walk } from './walk.ts';
 
@@ -116,22 +117,27 @@ function fitsTypes(context: AnalysisContext, routine: Routine, args: readonly Ex
 export function checkCall(walk: Walk, call: Call): CallInfo {
 	const candidates = findRoutines(walk.context, call);
 	if (candidates.length === 0) {
-		throw new UnknownObject(
-			'42883',
-			`function ${call.names.map(displayIdentifier).join('.')} with ${call.args.length} argument(s) does not exist`,
-			{
-				...positionAt(walk, call.location),
-				hint: 'No function matches the given name and argument types. You might need to add explicit type casts.',
-			},
-			[],
-			call.names.at(-1),
-		);
+		const kind = call.action === 'call' ? 'procedure' : 'function';
+		const fields = {
+			...positionAt(walk, call.location),
+			hint: `No ${kind} matches the given name and argument types. You might need to add explicit type casts.`,
+		};
+		throw new UnknownObject('42883', `${kind} ${signature(walk, call)} does not exist`, fields, [], call.names.at(-1));
 	}
 	for (const routine of candidates) {
 		checkRoutine(walk, routine, call.action, call.location);
 		noteResult(walk, routine);
 	}
 	return summary(candidates);
+}
+
+/** As the server's error has it, where all types are known. */
+function signature(walk: Walk, { names, args, loose }: Call): string {
+	const name = names.join('.');
+	const types = args.map(({ type }) => shownType(walk, type));
+	return loose || types.includes(undefined)
+		? `${name} with ${args.length} argument(s)`
+		: `${name}(${types.join(', ')})`;
 }
 
 /** A call by a bare name of what users have made gets its schema: what was found is what runs, whatever else comes to be of that name. */

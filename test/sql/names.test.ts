@@ -14,8 +14,8 @@ create table other.shared (from_other int);
 create table app.shared (from_app int);
 create table locked.shared (from_locked int);
 insert into other.shared values (1); insert into app.shared values (2); insert into locked.shared values (3);
-create table app.pg_class (mine int);
-insert into app.pg_class values (7);
+create table app.pg_am (mine int);
+insert into app.pg_am values (7);
 create schema sql_bench;
 create table sql_bench.own (x int);
 insert into sql_bench.own values (4);
@@ -39,9 +39,9 @@ describe('a relation without a schema is the first of the path', () => {
 		{ path: ['nowhere', 'app'], sql: 'select * from shared', text: 'select * from "app".shared' },
 		{ path: ['locked', 'app'], sql: 'select * from shared', text: 'select * from "app".shared' },
 		{ path: ['$user', 'app'], sql: 'select * from own', text: 'select * from "sql_bench".own' },
-		{ path: ['app'], sql: 'select oid from pg_class', text: 'select oid from "pg_catalog".pg_class' },
-		{ path: ['app', 'pg_catalog'], sql: 'select * from pg_class', text: 'select * from "app".pg_class' },
-		{ path: [], sql: 'select relname from pg_class', text: 'select relname from "pg_catalog".pg_class' },
+		{ path: ['app'], sql: 'select oid from pg_am', text: 'select oid from "pg_catalog".pg_am' },
+		{ path: ['app', 'pg_catalog'], sql: 'select * from pg_am', text: 'select * from "app".pg_am' },
+		{ path: [], sql: 'select amname from pg_am', text: 'select amname from "pg_catalog".pg_am' },
 		{ path: ['app'], sql: 'select * from SHARED', text: 'select * from "app".SHARED' },
 		{ path: ['app'], sql: 'select * from "shared"', text: 'select * from "app"."shared"' },
 		{ path: ['app'], sql: 'select * from "MiXed"', text: 'select * from "app"."MiXed"' },
@@ -94,8 +94,17 @@ describe('what is not there', () => {
 			sql: 'select * from postgres.app.items',
 			want: { error: ['0A000', 'cross-database references are not implemented: "postgres.app.items"'] },
 		},
-		{ sql: 'select nosuch(1)', want: { error: ['42883', 'function nosuch'] } },
-		{ sql: 'select app.twice(1, 2)', want: { error: ['42883', 'function app.twice'] } },
+		{
+			sql: "select nosuch(1, 'x', 1.5::real, 'sad'::app.mood, array[1])",
+			want: { error: ['42883', 'function nosuch(integer, unknown, real, mood, integer[]) does not exist'] },
+		},
+		{
+			sql: 'select app.twice(1, 2)',
+			want: { error: ['42883', 'function app.twice(integer, integer) does not exist'] },
+		},
+		{ sql: 'call nosuch(1)', want: { error: ['42883', 'procedure nosuch(integer) does not exist'] } },
+		{ sql: "select 1 === 'x'::name", want: { error: ['42883', 'operator does not exist: integer === name'] } },
+		{ sql: 'select @@@ 5::bigint', want: { error: ['42883', 'operator does not exist: @@@ bigint'] } },
 		{ sql: 'select nosuch from items', want: { same: true } },
 		{ sql: 'select items.nosuch from items', want: { same: true } },
 		{ sql: 'select x.id from items', want: { same: true } },
