@@ -19,7 +19,7 @@ import { otherConfig, patience, type Served, serveProcess } from '../../support/
 vi.setConfig({ testTimeout: 300_000 });
 
 const size = 4;
-const rules = ['shop', 'shop_tx', 'shop_few'].flatMap((name) => [
+const rules = ['shop', 'shop_tx', 'shop_few', 'shop_again'].flatMap((name) => [
 	`p, *, ${name}, connect, allow`,
 	`p, *, ${name}.public.offices, select, allow`,
 ]);
@@ -44,6 +44,7 @@ beforeAll(async () => {
 		config.databases = {
 			shop: { ...shop, pool: { size } },
 			shop_tx: { ...shop, pool: { mode: 'transaction', size } },
+			shop_again: { ...shop, pool: { size, reuse: true } },
 			shop_few: { ...shop, pool: { size: 10 }, limits: { sessionsMax: 3 } },
 		};
 	});
@@ -364,4 +365,15 @@ test('another size holds in all workers after a reload', async () => {
 	expect(await mostDuring(work)).toBe(2);
 	await resize(6);
 	expect(await mostDuring(() => atOnce(clients.slice(0, 6)))).toBe(6);
+});
+
+// The last one: what is idle then stays, and would be counted.
+test('a worker that keeps connections for the next clients gives their places to another whose clients wait', async () => {
+	const [one, two, three, four] = (await inTurn(4, 'shop_again')) as [pg.Client, pg.Client, pg.Client, pg.Client];
+	await end(one, three);
+	// One of these is at the worker that has no place left.
+	const more = await inTurn(2, 'shop_again');
+	for (const client of [two, four, ...more]) expect((await client.query('select 1 as one')).rows).toHaveLength(1);
+	await end(two, four, ...more);
+	await end(...(await inTurn(4, 'shop_again')));
 });
