@@ -5,14 +5,18 @@ import { isHarmlessFunctionName } from '../catalog/safety.ts';
 import type { Config } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
 import { loadPolicy, type Policy } from '../policy/policy.ts';
-import { formatProblem } from '../policy/problem.ts';
+import { formatProblem, PolicyError, type PolicyProblem } from '../policy/problem.ts';
 import { redisClientProblem } from '../policy/watcher/redis.ts';
 import { authSettings } from './auth-settings.ts';
+import { catalogOf, openSession } from './backends.ts';
 import { CommandError, type CommandIo, paint } from './io.ts';
+import { maskMisfits } from './mask-fit.ts';
 import { shareOf } from './workers/place-messages.ts';
 
 export interface CheckOptions {
 	readonly config: string;
+	/** Asks the databases too: whether relations and columns are there, and masks fit. */
+	readonly connect?: boolean;
 }
 
 /** Exit status 0. Throws ConfigError or PolicyError with all mistakes of the first that has any. */
@@ -23,11 +27,40 @@ export async function check(io: CommandIo, options: CheckOptions): Promise<numbe
 	if (problems.length > 0)
 		throw new CommandError(problems.map((problem) => `${options.config}: ${problem}`).join('\n'));
 	const policy = await loadPolicy(config.policies, { isHarmlessFunction: isHarmlessFunctionName });
-	const warnings = [...config.warnings, ...policy.warnings.map(formatProblem), ...claimWarnings(config, policy)];
+	const found = options.connect === true ? await inDatabases(config, policy) : [];
+	const told = [...policy.warnings, ...found].map(formatProblem);
+	const warnings = [...config.warnings, ...told, ...claimWarnings(config, policy)];
 	for (const line of sharing(config)) io.out(`${line}\n`);
 	for (const warning of warnings) io.out(`${colors.yellow('warning')}  ${warning}\n`);
 	io.out(`${colors.green('ok')}  ${summary(config, policy)}\n`);
 	return 0;
+}
+
+/** What each database says of the policy. Throws PolicyError for what a running gateway would refuse, CommandError for one out of reach. */
+async function inDatabases(config: Config, policy: Policy): Promise<PolicyProblem[]> {
+	const problems: PolicyProblem[] = [];
+	for (const database of config.databases) {
+		const catalog = catalogOf(database, config);
+		try {
+			await catalog.start();
+			const snapshot = catalog.snapshot();
+			problems.push(...policy.problems(database.name, snapshot.relations()));
+			const session = await openSession(database, config);
+			try {
+				problems.push(...(await maskMisfits(policy.masksIn(database.name), snapshot, (sql) => session.query(sql))));
+			} finally {
+				await session.close();
+			}
+		} catch (error) {
+			const reason = catalog.stats.problem ?? (error instanceof Error ? error.message : String(error));
+			throw new CommandError(`${database.name}: the database cannot be asked: ${reason}`);
+		} finally {
+			await catalog.close();
+		}
+	}
+	const errors = problems.filter(({ severity }) => severity === 'error');
+	if (errors.length > 0) throw new PolicyError(errors);
+	return problems;
 }
 
 /** What the sinks and the watcher need beside their keys. */

@@ -20,10 +20,12 @@ import type { DatabaseServices, SessionLog } from '../session/services.ts';
 import type { Identity } from '../stages.ts';
 import { type FormerLogs, keepFormerLogs, openAudit, withFormer } from './audit-log.ts';
 import { authSettings } from './auth-settings.ts';
+import { openSession } from './backends.ts';
 import { clusterConfigs } from './clusters.ts';
 import { ConfigFollower, type ConfigFollowerParts } from './config-following.ts';
 import { Databases, type ServedDatabase } from './databases.ts';
 import { listenerTls } from './listener-tls.ts';
+import { MaskWatch } from './mask-watch.ts';
 import { operators } from './operators.ts';
 import { followPolicy, type PolicyFollower } from './policy-following.ts';
 import { startPolicyWatcher } from './policy-watcher.ts';
@@ -213,12 +215,20 @@ async function openDatabases(
 	let opened: PolicyStore | null = null;
 	const recheck = (): void => {
 		for (const problem of opened?.recheck() ?? []) log.warn({}, formatProblem(problem));
+		masks.look();
 	};
 	const rolesOf = (identity: Identity): ReadonlySet<string> => opened?.current().rolesOf(identity) ?? new Set();
 	const sessions = (): Iterable<LiveSession> => door.listener?.sessions ?? [];
 	const onGone = (name: string): void => meters.remove(name);
 	const databases = new Databases({ config, log, rolesOf, onCurrent: recheck, sessions, onGone, shares });
 	closers.push(() => databases.close());
+	const masks = new MaskWatch({
+		log,
+		policy: () => opened?.current() ?? null,
+		databases: () => databases.all,
+		open: (database) => openSession(database, config),
+	});
+	closers.push(() => masks.close());
 	await databases.open(config.databases);
 	const store = await PolicyStore.open(config.policies, {
 		isHarmlessFunction: isHarmlessFunctionName,
@@ -226,6 +236,7 @@ async function openDatabases(
 	});
 	closers.push(() => store.close());
 	opened = store;
+	store.onChange(() => masks.look());
 	for (const problem of store.current().warnings) log.warn({}, formatProblem(problem));
 	recheck();
 	return { databases, store };

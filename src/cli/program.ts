@@ -59,8 +59,11 @@ function addServe(program: Command, io: CommandIo, run: Run): void {
 function addCheck(program: Command, io: CommandIo, run: Run): void {
 	withConfig(program.command('check'))
 		.description('read configuration and policies as serve would, and say what is wrong; starts nothing')
-		.addHelpText('after', examples('portcullis check --config portcullis.yaml'))
-		.action((options: { config: string }) => run(async () => (await import('./check.ts')).check(io, options)));
+		.option('--connect', 'ask the databases too: whether what rules name is there, and masks fit their columns')
+		.addHelpText('after', examples('portcullis check --config portcullis.yaml --connect'))
+		.action((options: { config: string; connect?: boolean }) =>
+			run(async () => (await import('./check.ts')).check(io, options)),
+		);
 }
 
 function addPolicy(program: Command, io: CommandIo, run: Run): void {

@@ -10,6 +10,7 @@ import { Engine } from './engine.ts';
 import { prepareReading } from './expression-reading.ts';
 import { catalogProblems, type KnownRelation } from './catalog-problems.ts';
 import { POLICY_LIMITS } from './limits.ts';
+import { type MaskUse, maskUses } from './mask-uses.ts';
 import { type MaskFile, parseMasks } from './masks.ts';
 import { PolicyError, type PolicyProblem, ProblemList } from './problem.ts';
 
@@ -88,6 +89,11 @@ export class Policy {
 	/** Rules that name what the catalogue of a database does not have; see `catalogProblems`. */
 	problems(database: string, relations: Iterable<KnownRelation>): PolicyProblem[] {
 		return catalogProblems(this.rules, this.#expressions, database, relations);
+	}
+
+	/** Masks that rules put on columns of the database. */
+	masksIn(database: string): readonly MaskUse[] {
+		return maskUses(this.rules, this.#expressions.masks, database);
 	}
 
 	/** Every NAME of `role:NAME` that the identity has, by the configuration or by g lines. */

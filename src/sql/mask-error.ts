@@ -14,6 +14,11 @@ interface Misfit {
 const NO_SUCH: ReadonlySet<string> = new Set(['42883', '42846', '42804', '42725', '42P18']);
 const NO_VALUE: ReadonlySet<string> = new Set(['22P02', '22007', '22008', '22003']);
 
+/** Such an error may come of a mask that does not fit its column's type. */
+export function isMisfit(sqlstate: string): boolean {
+	return NO_SUCH.has(sqlstate) || NO_VALUE.has(sqlstate);
+}
+
 /** How many masks a hint names. */
 const NAMED_MAX = 3;
 
@@ -24,7 +29,7 @@ export function misfit(
 	statement: StatementDecision,
 ): Misfit | undefined {
 	const sqlstate = fields.get('C') ?? '';
-	if (!NO_SUCH.has(sqlstate) && !NO_VALUE.has(sqlstate)) return undefined;
+	if (!isMisfit(sqlstate)) return undefined;
 	const position = Number(fields.get('P') ?? 'NaN');
 	if (position > 0) {
 		const place = placeOf(replacementFrom(sql, edits, position) ?? '');

@@ -165,7 +165,7 @@ function columnProtection(
 	const own = access.readColumn(relation.schema, relation.name, column.name);
 	if (own.denied) return { column, state: 'hidden', rules: own.rules };
 	if (!own.allowed) return { column, state: 'refused', rules: own.rules };
-	if (own.mask !== undefined) return masked(relation, column, own.mask);
+	if (own.mask !== undefined) return maskedColumn(relation, column, own.mask);
 	if (own.protectionNamed) return { column, state: 'plain' };
 	const inherited = inheritedProtection(access, relation, column, ancestors, descendants, via);
 	return inherited ?? computedProtection(catalog, access, relation, column, descendants) ?? { column, state: 'plain' };
@@ -185,7 +185,7 @@ function inheritedProtection(
 		if (!answer.denied && answer.mask === undefined) continue;
 		via.push(`${other.schema}.${other.name}`);
 		if (answer.denied) return { column, state: 'hidden', rules: answer.rules };
-		if (answer.mask !== undefined) return masked(relation, column, answer.mask);
+		if (answer.mask !== undefined) return maskedColumn(relation, column, answer.mask);
 	}
 	return undefined;
 }
@@ -216,7 +216,8 @@ function computedProtection(
 	return undefined;
 }
 
-function masked(relation: Relation, column: Column, mask: BoundExpression): ColumnProtection {
+/** The column as a mask shows it. */
+export function maskedColumn(relation: Relation, column: Column, mask: BoundExpression): ColumnProtection {
 	const render = (qualifier: string): string =>
 		castTo(
 			column,
