@@ -459,6 +459,11 @@ describe('mistakes', () => {
 			],
 		},
 		{
+			name: 'a connection of one session that the next one is to have',
+			text: `${USERS}\ndatabases:\n  shop: { host: localhost, user: u, pool: { reuse: true }, tellUser: [setting] }`,
+			want: ['portcullis.yaml:3: databases.shop.pool.reuse: no connection is used again with `tellUser: [setting]`'],
+		},
+		{
 			name: 'a word that is none of the format',
 			text: `${USERS}\ndatabases:\n  shop: { host: localhost, user: u, pool: { mode: statement } }`,
 			want: ['portcullis.yaml:3: databases.shop.pool.mode: invalid option'],
@@ -582,6 +587,8 @@ describe('mistakes', () => {
 test.each([
 	{ name: 'session pooling', keys: '', want: ['setting'] },
 	{ name: 'transaction pooling', keys: ', pool: { mode: transaction }', want: ['user'] },
+	{ name: 'session pooling with reuse', keys: ', pool: { reuse: true }', want: ['user'] },
+	{ name: 'nobody', keys: ', pool: { reuse: true }, tellUser: []', want: [] },
 	{ name: 'what is asked for', keys: ', pool: { mode: transaction }, tellUser: [setting]', want: ['setting'] },
 ])('whose session it is, as the server is told: $name', async ({ keys, want }) => {
 	const databases = `databases: { shop: { host: localhost, user: gateway${keys} } }`;
