@@ -121,6 +121,11 @@ export class Catalog {
 		return this.#next;
 	}
 
+	/** Settles when the look that is under way has ended, and the one that waits for it; null: the database is not being read. */
+	get underWay(): Promise<unknown> | null {
+		return (this.#next ?? this.#looking)?.catch(() => undefined) ?? null;
+	}
+
 	/**
 	 * The same for a catalogue that is not known at the moment, which may be for a moment only: a database that was made just
 	 * now, a look that failed, system catalogues that somebody has locked. Rejects with GatewayError 57P03 after `knownWaitMs`,

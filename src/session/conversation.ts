@@ -146,6 +146,8 @@ export class Conversation {
 	#flushedAfter: Expected | undefined;
 	/** The catalogue is being looked at for what the latest transaction has done. */
 	#looked: Promise<unknown> | null = null;
+	/** The VACUUM that has waited for a look. */
+	#waitedFor: string | null = null;
 
 	constructor(parts: ConversationParts) {
 		this.services = parts.services;
@@ -210,6 +212,7 @@ export class Conversation {
 		const decision =
 			known ?? this.#await(sql, context.access, this.services.pipeline.decide(context, sql, parameterTypes));
 		if (decision?.effect === 'deny' && this.#cancelled !== null) return { ...decision, error: this.#cancelled };
+		if (decision !== null && this.#waitsForLook(sql, decision)) return null;
 		return decision !== null && this.loans?.subscriptions.shared === true ? sharedListen(decision) : decision;
 	}
 
@@ -426,6 +429,15 @@ export class Conversation {
 		if (this.#deciding === null) return false;
 		this.#deciding.abort(error());
 		return true;
+	}
+
+	/** VACUUM keeps what a look at the catalogue may still see. Waits once for each: others may look at any time. */
+	#waitsForLook(sql: string, { effect, statements }: Decision): boolean {
+		const clears = effect !== 'deny' && statements.some(({ node }) => node === 'VacuumStmt');
+		const look = clears && this.#waitedFor !== sql ? this.database.catalog.underWay : null;
+		this.#waitedFor = look === null ? null : sql;
+		if (look !== null) this.wait(look);
+		return look !== null;
 	}
 
 	/** A look that fails leaves the catalogue stale, and the decision says so to the client. */

@@ -209,11 +209,14 @@ describe('a catalogue', () => {
 		const late = [catalog.refresh(), catalog.refresh(), catalog.refresh()];
 		expect(late[0]).toBe(late[1]);
 		expect(late[0]).not.toBe(early);
+		const quiet = catalog.underWay;
 		way.gate = null;
 		release();
 		expect((await early).relation('public', name)).toBeUndefined();
 		const snapshots = await Promise.all(late);
 		expect(snapshots.every((snapshot) => snapshot.relation('public', name) !== undefined)).toBe(true);
+		await quiet;
+		expect(catalog.underWay).toBeNull();
 		// One look for the first and one for all the others together.
 		expect(way.loads).toBe(2);
 		expect(way.queries.slice(asked).filter((sql) => sql.includes('temporary_schemas')).length).toBe(3);

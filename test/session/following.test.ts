@@ -175,6 +175,24 @@ describe.each([undefined, ...otherVersions()])('PostgreSQL (%s)', (native) => {
 				await client.query(sql);
 			expect(gateway.refreshes.count).toBe(3);
 		});
+
+		it('is not being read when a VACUUM begins, if that look ends', async () => {
+			let ended = (): void => undefined;
+			gateway.looks.underWay = new Promise<void>((resolve) => {
+				ended = resolve;
+			});
+			await client.query('select 1');
+			const decided = gateway.pipeline.paths.length;
+			client.send(Query('vacuum pg_class'));
+			await until(() => gateway.pipeline.paths.length > decided);
+			expect(gateway.pipeline.recorded.length).toBe(1);
+			// Somebody else's look, which never ends.
+			gateway.looks.underWay = new Promise(() => undefined);
+			ended();
+			expect(kinds(await client.ready())).toEqual(['CommandComplete', 'ReadyForQuery']);
+			gateway.looks.underWay = null;
+			expect(kinds(await client.query('vacuum pg_class'))).toEqual(['CommandComplete', 'ReadyForQuery']);
+		});
 	});
 
 	describe('relations that only the session sees', () => {

@@ -33,6 +33,8 @@ export interface TestGateway {
 	readonly hearing: SharedListener | null;
 	/** How often the catalogue was looked at again. */
 	readonly refreshes: { count: number };
+	/** The look at the catalogue that is under way, as a test has it. */
+	readonly looks: { underWay: Promise<unknown> | null };
 	/** What went to the operator's log, by message. */
 	readonly logged: string[];
 	close(): Promise<void>;
@@ -104,7 +106,11 @@ export async function startTestGateway(database: TestDatabase, options: TestGate
 		...(hearing === null ? {} : { listener: hearing }),
 	};
 	const refreshes = { count: 0 };
+	const looks: TestGateway['looks'] = { underWay: null };
 	const catalog = {
+		get underWay() {
+			return looks.underWay;
+		},
 		refresh: () => {
 			refreshes.count += 1;
 			return Promise.resolve();
@@ -146,6 +152,7 @@ export async function startTestGateway(database: TestDatabase, options: TestGate
 		pool,
 		hearing,
 		refreshes,
+		looks,
 		logged,
 		close: async () => {
 			await listener.close({ deadlineMs: 0 });
