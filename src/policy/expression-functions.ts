@@ -12,6 +12,20 @@ export function refusedFunction(name: string, isHarmless: (name: string) => bool
 /** Waiting, locking, seeding and taking a transaction id, which a statement may do but a mask has no reason for. */
 const ACTS = /^(pg_sleep|pg_advisory_|pg_try_advisory_|setseed$|txid_current$|pg_current_xact_id$)/;
 
+/**
+ * Why a call would mean what the session chooses, or undefined: without the name of a configuration, or a dictionary, text search takes the
+ * session's default one, and a name without schema is looked for in its search_path. `first`: the first argument where it is a literal.
+ */
+export function sessionsChoice(name: string, first: string | undefined, count: number): string | undefined {
+	if (name === 'get_current_ts_config' || /^ts_match_t[qt]$/.test(name))
+		return `function ${name} takes the session's own text search configuration`;
+	if (!TEXT_SEARCH.test(name) || (count > 1 && first?.startsWith('pg_catalog.') === true)) return undefined;
+	return `function ${name} takes what the session chooses, unless the first argument names it with its schema: ${name}('pg_catalog.simple', ...)`;
+}
+
+const TEXT_SEARCH =
+	/^((plainto_|phraseto_|websearch_to_|to_)ts(query|vector)|jsonb?_to_tsvector|ts_headline|ts_lexize|ts_parse)$/;
+
 /** Aggregates, window functions and set-returning functions of pg_catalog: pg_proc of PostgreSQL 14 to 18, by name. */
 export const rowFunctions: ReadonlySet<string> = new Set(
 	`

@@ -13,7 +13,7 @@ import { unreachable } from '../errors.ts';
 import type { ValueUse } from '../stages.ts';
 import { quoteLiteral } from './claims.ts';
 import type { ExpressionRules, Piece } from './expression.ts';
-import { refusedFunction } from './expression-functions.ts';
+import { refusedFunction, sessionsChoice } from './expression-functions.ts';
 import { typeName } from './expression-types.ts';
 
 /**
@@ -303,6 +303,9 @@ class Printer {
 		if (call.distinct || call.orderBy || call.filter || call.withinGroup || call.over) {
 			throw new Error(`${name}: aggregates and window functions are not allowed`);
 		}
+		const [first] = call.args;
+		const chosen = sessionsChoice(name, first?.type === 'string' ? first.value : undefined, call.args.length);
+		if (chosen !== undefined) throw new Error(chosen);
 		const special = schema === undefined ? this.#special(name, call.args) : undefined;
 		return (
 			special ??
