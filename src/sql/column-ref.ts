@@ -3,7 +3,7 @@ import type { ColumnRef } from '@pgsql/types';
 import { GatewayError } from '../errors.ts';
 import { hasEquality } from './equality.ts';
 import { displayRelation, stringsOf } from './names.ts';
-import { fieldFunction, SYSTEM_COLUMNS } from './field-function.ts';
+import { fieldFunction, refuseUnknownField, SYSTEM_COLUMNS } from './field-function.ts';
 import type { InlineTarget } from './inline-target.ts';
 import { nameRow } from './named-row.ts';
 import {
@@ -135,6 +135,7 @@ function notAColumn(node: ColumnRef, name: string, item: RangeItem, around: Arou
 		stripSchema(node, stringsOf(node.fields), item, around.walk);
 		return OPAQUE;
 	}
+	if (item.isFunction === true) refuseUnknownField(around.walk, name, item.name ?? '', node.location);
 	if (item.columns !== null) walkDoubt(around.walk);
 	around.walk.named.add(item);
 	stripSchema(node, stringsOf(node.fields), item, around.walk);

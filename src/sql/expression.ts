@@ -12,7 +12,7 @@ import { fillRow } from './named-row.ts';
 import { sortedBy } from './operator-class.ts';
 import { checkOperator } from './operators.ts';
 import { givesRow } from './routines.ts';
-import { fieldFunction, isFieldOfRow, rowTypeOf } from './field-function.ts';
+import { fieldFunction, isFieldOfRow, refuseUnknownField, rowTypeOf } from './field-function.ts';
 import { type FieldStep, fixFields } from './fixed-field.ts';
 import { constantType } from './literal.ts';
 import { collectAsked } from './sampled.ts';
@@ -443,6 +443,8 @@ function indirection(node: NodeOf<'A_Indirection'>, around: Around): ExprInfo {
 		const indices = as(step, 'A_Indices');
 		if (field !== undefined) {
 			if (isFieldOfRow(node.arg, field, around.scope) && info.type === null) continue;
+			if (info.fields === null && node.arg !== undefined && 'FuncCall' in node.arg)
+				refuseUnknownField(around.walk, field, undefined, placeOf(node.arg));
 			const type = fieldFunction(around.walk, field, info.type, placeOf(node.arg), info.fields !== undefined);
 			const row = type === undefined ? undefined : rowTypeOf(around.walk, info.type);
 			if (row !== undefined) steps.push(row);

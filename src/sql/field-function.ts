@@ -44,10 +44,10 @@ export function fieldFunction(
 		throw noField(walk, field, composite, location);
 	// Nor is anything known of a type that Parse has declared, and that the catalogue does not have.
 	if (composite === undefined && !isRow && mayMakeCode(walk)) throw unknownField(walk, field, location);
-	const row = SYSTEM_COLUMNS.has(field) ? undefined : rowTypeOf(walk, type);
+	const row = isRow || SYSTEM_COLUMNS.has(field) ? undefined : rowTypeOf(walk, type);
 	if (row !== undefined) throw noColumn(walk, field, row, location);
 	// Nobody makes a function of a name that is a field's; a record that has no such field may be a text by then.
-	if (composite?.kind === 'p' && !isRow && mayMakeCode(walk) && !catalog.mayBeField(field))
+	if (composite?.kind === 'p' && mayMakeCode(walk) && !catalog.mayBeField(field))
 		throw unknownField(walk, field, location);
 	// A function that only the session sees yet is looked for through it.
 	if (composite !== undefined && composite.kind !== 'p' && !SYSTEM_COLUMNS.has(field)) walk.doubt = true;
@@ -83,6 +83,26 @@ function noField(walk: Walk, field: string, type: Type, location: number | undef
 	const name = type.schema === 'pg_catalog' ? displayIdentifier(type.name) : displayRelation(type);
 	const words = `column notation .${field} applied to type ${name}, which is not a composite type`;
 	return new UnknownObject('42809', words, positionAt(walk, location), [], field);
+}
+
+/**
+ * Throws 42703, as the server would, for a field that nothing has, of what a function gives: by the time that the text runs, it may
+ * give what another function by that name takes. `item`: the function's name in FROM; undefined for a call elsewhere.
+ */
+export function refuseUnknownField(
+	walk: Walk,
+	field: string,
+	item: string | undefined,
+	location: number | undefined,
+): void {
+	const { catalog } = walk.context;
+	if (walk.mode === 'view' || !mayMakeCode(walk)) return;
+	if (catalog.mayBeField(field) || catalog.routinesNamed(field).length > 0) return;
+	const words =
+		item === undefined
+			? `could not identify column "${field}" in record data type`
+			: `column ${item}.${field} does not exist`;
+	throw new UnknownObject('42703', words, positionAt(walk, location), [], field);
 }
 
 /** The same of a row that has no such field; the session may see another state of its type. */

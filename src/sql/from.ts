@@ -258,7 +258,7 @@ function rangeFunction(walk: Walk, node: NodeOf<'RangeFunction'>, scope: Scope):
 		columns = [...columns, { name: 'ordinality', type: TYPE.int8, masked: false }];
 	const name = node.alias?.aliasname ?? functionName(calls[0]?.[0]);
 	const maybeValue = alone && node.ordinality !== true && (columns === null || columns.length === 1);
-	return { ...computed(name, columns, node.alias), maybeValue };
+	return { ...computed(name, columns, node.alias), maybeValue, isFunction: true };
 }
 
 /** `unnest(a, b)` stands for ROWS FROM (unnest(a), unnest(b)) in FROM, and means the server's own unnest then. */

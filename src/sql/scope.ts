@@ -42,6 +42,8 @@ export interface RangeItem {
 	readonly rowType: number | null;
 	/** A function in FROM: its row may be a value that is no row. */
 	readonly maybeValue?: boolean;
+	/** A function in FROM: it may give something else by the time that the text runs. */
+	readonly isFunction?: boolean;
 	/** Names of its columns that a join has merged with others: a bare name or star means the join's column instead. */
 	merged?: ReadonlySet<string>;
 	/** An outer join may put nulls in place of its row. */
