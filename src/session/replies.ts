@@ -156,7 +156,10 @@ export class ReplyQueue {
 		let at = this.#head + 1;
 		this.#ignoredSyncs = 0;
 		while (at < items.length && items[at]?.kind !== 'copy-end') {
-			if (items[at]?.kind === 'sync') {
+			const ignored = items[at];
+			if (ignored?.kind === 'sync') {
+				// Nobody is to wait for what it would have ended: the Sync behind the data does.
+				if (ignored.unsettles) this.#unsettled -= 1;
 				items.splice(at, 1);
 				this.#ignoredSyncs += 1;
 			} else at += 1;

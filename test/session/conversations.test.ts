@@ -392,6 +392,22 @@ describe.each([undefined, ...otherVersions()])('PostgreSQL (%s)', (native) => {
 			],
 		},
 		{
+			// As libpq's PQexecParams sends it: the Sync that the server ignores had to end what the transaction changed.
+			name: 'COPY in by the extended protocol where the transaction has changed what names mean',
+			turns: [
+				{ send: [Query('begin')] },
+				{ send: [Query('create temp table changed_copy (a int)')] },
+				{ send: [Query('set local search_path to public')] },
+				{
+					send: [Parse('copy pg_temp.changed_copy from stdin'), Bind(), DescribePortal(), Execute(), Sync],
+					until: 'CopyInResponse',
+				},
+				{ send: [CopyData('1\n'), CopyDone, Sync] },
+				{ send: [Query('select count(*) from pg_temp.changed_copy')] },
+				{ send: [Query('rollback')] },
+			],
+		},
+		{
 			// The server ignores a Flush while it takes data: the one that was sent for the data brings no CommandComplete.
 			name: 'data behind the end of a COPY by the extended protocol',
 			turns: [
