@@ -25,6 +25,11 @@ create function app.by_trigger() returns trigger language plpgsql as $$ begin
 	perform set_config('app.by_trigger', 'planted', false);
 	return new;
 end $$;
+create function app.seeds() returns int language plpgsql as $$ begin
+	perform setseed(0.42);
+	return 1;
+end $$;
+create view app.seeding as select app.seeds() as s;
 create trigger t before insert on app.triggered for each row execute function app.by_trigger();
 create function pg_temp.marks(name text) returns text language sql as $$ select format('set_config(%L, %L, false) is not null', name, 'planted') $$;
 do $$ begin
@@ -62,6 +67,7 @@ p, *, ${database}, notify, allow
 p, *, ${database}, do, allow
 p, *, ${database}.app.*, *, allow
 p, *, ${database}.app.plant(), execute, allow
+p, *, ${database}.app.seeds(), execute, allow
 p, *, ${database}.pg_catalog.lo_open(oid,integer), execute, allow
 p, *, ${database}.pg_catalog.loread(integer,integer), execute, allow
 `;
@@ -118,7 +124,8 @@ async function open(user: (typeof people)[number], database: string): Promise<pg
 /** Rows as text, or the SQLSTATE. */
 async function outcome(client: pg.Client, sql: string): Promise<string> {
 	try {
-		const { rows } = await client.query<Record<string, unknown>>(sql);
+		// Of several statements the last.
+		const { rows = [] } = [await client.query<Record<string, unknown>>(sql)].flat().at(-1) ?? {};
 		return JSON.stringify(rows.map((row) => Object.values(row)));
 	} catch (error) {
 		return (error as { code?: string }).code ?? String(error);
@@ -392,8 +399,9 @@ describe('what a client of session mode leaves, with `reuse`', () => {
 		return seen;
 	}
 
-	test.each(reused)('$kind', { timeout: 60_000 }, async ({ kind, plant, look, isLeak }) => {
+	test.each(reused)('$kind', { timeout: 60_000 }, async ({ kind, plant, look, isLeak, ways: few }) => {
 		for (const way of ['a statement by itself', 'a transaction', 'a transaction that is left open'] as const) {
+			if (few?.includes(way) === false) continue;
 			const [before] = await visit('neighbour', [look]);
 			const owned = await visit('owner', [pid, ...ways[way](plant)]);
 			const [after, there] = await visit('neighbour', [look, pid]);
@@ -404,6 +412,43 @@ describe('what a client of session mode leaves, with `reuse`', () => {
 			const closes = way === 'a transaction that is left open' || closedBehind.some((one) => one.test(kind));
 			expect([way, isSame]).toEqual([way, !closes]);
 		}
+	});
+
+	// DISCARD ALL leaves the seed of random() as it is.
+	const called: readonly (readonly string[])[] = [
+		['select app.seeds()'],
+		['prepare p as select app.seeds()', 'execute p', 'deallocate p'],
+		['begin', 'declare c cursor for select app.seeds()', 'fetch c', 'commit'],
+		['declare c cursor with hold for select app.seeds()', 'fetch c', 'close c'],
+		['explain analyze select app.seeds()'],
+		['create temp table made as select app.seeds()'],
+		['prepare p as select app.seeds()', 'create temp table made as execute p'],
+		['select s from app.seeding'],
+		['create temp view own as select app.seeds() as s', 'select s from own'],
+		['select 1; select app.seeds(); select 1'],
+		["do 'begin perform app.seeds(); end'"],
+		['with s as (select app.seeds()) select 1 from s'],
+		['select 1 where exists (select from app.seeding where s = 1)', 'discard all'],
+		['values (setseed(0.42))'],
+	];
+
+	test.each(called.map((statements) => ({ sql: statements.join('; '), statements })))(
+		'the seed of $sql reaches nobody',
+		async ({ statements }) => {
+			const [pidOfOwner, ...answers] = await visit('owner', [pid, ...statements]);
+			expect(answers.filter((answer) => !answer.startsWith('['))).toEqual([]);
+			const [seen, there] = await visit('neighbour', ['select random()', pid]);
+			expect(seen).not.toBe(seeded);
+			expect(there).not.toBe(pidOfOwner);
+		},
+	);
+
+	test('what was prepared by the protocol, and run, counts as well', async () => {
+		const owner = await open('owner', 'reused');
+		const before = await outcome(owner, pid);
+		await owner.query({ name: 'seeding', text: 'select app.seeds()' });
+		await owner.end();
+		expect((await visit('neighbour', [pid]))[0]).not.toBe(before);
 	});
 
 	test('and most of it is reset', () => {
