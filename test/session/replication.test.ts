@@ -289,7 +289,8 @@ describe('a stream', () => {
 		const { client } = await streaming(gateway);
 		const words = lastWords(client);
 		await gateway.listener.close({ deadlineMs: 600_000 });
-		expect(await words).toBe('57P01');
+		// In the middle of a message nothing can be said, and other tests on the same server may have begun one.
+		expect(['57P01', 'CopyData']).toContain(await words);
 	});
 
 	it('is on record before it begins, and with its bytes when it is over', async () => {
