@@ -70,7 +70,12 @@ const ROUTINE_KINDS: ReadonlySet<string> = new Set([
 	'OBJECT_AGGREGATE',
 ]);
 
-const DATABASE_KINDS: ReadonlySet<string> = new Set(['OBJECT_SCHEMA', 'OBJECT_EXTENSION', 'OBJECT_CAST']);
+const DATABASE_KINDS: ReadonlySet<string> = new Set([
+	'OBJECT_SCHEMA',
+	'OBJECT_EXTENSION',
+	'OBJECT_CAST',
+	'OBJECT_PUBLICATION',
+]);
 
 /** Subcommands that need more than `alter`, or that nothing can vouch for. */
 const REFUSED_COMMANDS: ReadonlySet<string> = new Set([

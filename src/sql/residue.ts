@@ -22,6 +22,7 @@ const BY_STATEMENT: Readonly<Record<string, Residue | null>> = {
 		...['RenameStmt', 'AlterObjectSchemaStmt', 'DropStmt', 'CommentStmt', 'GrantStmt', 'AlterOwnerStmt'],
 		...['CreateStatsStmt', 'AlterStatsStmt', 'AlterCollationStmt', 'AlterTSDictionaryStmt', 'AlterTSConfigurationStmt'],
 		...['CreatePolicyStmt', 'AlterPolicyStmt', 'RuleStmt', 'AlterDefaultPrivilegesStmt'],
+		...['CreatePublicationStmt', 'AlterPublicationStmt'],
 	]),
 	...over('code', [
 		'DoStmt',

@@ -49,6 +49,7 @@ import { as, type NodeOf, type NodeTag, tagOf } from './nodes.ts';
 import { checkCall, qualifyCall } from './routines.ts';
 import { createSchema } from './create-schema.ts';
 import { newScope } from './scope.ts';
+import { alterPublication, createPublication } from './publication.ts';
 import { createRule, rowPolicy } from './row-policy.ts';
 import { select } from './select.ts';
 import {
@@ -117,6 +118,8 @@ const HANDLERS: Handlers = {
 	CreatePolicyStmt: rowPolicy,
 	AlterPolicyStmt: rowPolicy,
 	RuleStmt: createRule,
+	CreatePublicationStmt: createPublication,
+	AlterPublicationStmt: alterPublication,
 	CreateSchemaStmt: (walk, node) => createSchema(walk, node, statement),
 	CreateSeqStmt: createSequence,
 	CreateFunctionStmt: createFunction,
@@ -223,6 +226,8 @@ const KEEPING: ReadonlySet<string> = new Set<NodeTag>([
 	'CreatePolicyStmt',
 	'AlterPolicyStmt',
 	'RuleStmt',
+	'CreatePublicationStmt',
+	'AlterPublicationStmt',
 ]);
 
 /** `AlterTableStmt` reads as ALTER TABLE. */

@@ -218,6 +218,7 @@ export function takeNotes(walk: Walk, inner: Walk): void {
 	walk.doubt ||= inner.doubt;
 	walk.hidesRows ||= inner.hidesRows;
 	walk.anyType ||= inner.anyType;
+	walk.hiddenListed = inner.hiddenListed;
 }
 
 /** The note on an object under an action, made on first use. */

@@ -173,7 +173,7 @@ const message: fc.Arbitrary<readonly FrontendFields[]> = fc.oneof(
 				argFormats: fc.constantFrom<number[]>([], [1], [1, 1], [0], [1, 1, 1]),
 				resultFormat: fc.constantFrom<0 | 1>(0, 1),
 			})
-			.map((call) => [{ type: 'FunctionCall', ...call } as FrontendFields]),
+			.map((call): FrontendFields[] => [{ type: 'FunctionCall', ...call }]),
 	},
 	{ weight: 1, arbitrary: statementNames.map((name) => [DescribeStatement(name)]) },
 	{ weight: 1, arbitrary: portalNames.map((name) => [DescribePortal(name)]) },
