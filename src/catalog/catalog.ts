@@ -121,9 +121,21 @@ export class Catalog {
 		return this.#next;
 	}
 
-	/** Settles when the look that is under way has ended, and the one that waits for it; null: the database is not being read. */
-	get underWay(): Promise<unknown> | null {
-		return (this.#next ?? this.#looking)?.catch(() => undefined) ?? null;
+	/**
+	 * Settles when the look that is under way has ended, and the one that waits for it, or after `knownWaitMs`; null: the database
+	 * is not being read.
+	 */
+	get underWay(): Promise<void> | null {
+		const look = this.#next ?? this.#looking;
+		if (look === null) return null;
+		return new Promise((resolve) => {
+			const cancel = this.#clock.after(CATALOG_LIMITS.knownWaitMs, resolve);
+			const ended = (): void => {
+				cancel();
+				resolve();
+			};
+			look.then(ended, ended);
+		});
 	}
 
 	/**

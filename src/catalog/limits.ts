@@ -27,7 +27,7 @@ export const CATALOG_LIMITS = {
 	racesMax: 5,
 	/** Names of fields that are gone and remembered; beyond that many, every name counts as one. */
 	lostFieldsMax: 20_000,
-	/** How long a statement waits for a catalogue that is not known, before it is refused. */
+	/** How long a statement waits for a catalogue that is not known, before it is refused, and VACUUM for a look under way. */
 	knownWaitMs: 5000,
 	/** How long the catalogue keeps away from a database that is to be dropped; the server waits for 5 s until nobody is in it. */
 	restMs: 6000,

@@ -433,7 +433,7 @@ export class Conversation {
 
 	/** VACUUM keeps what a look at the catalogue may still see. Waits once for each: others may look at any time. */
 	#waitsForLook(sql: string, { effect, statements }: Decision): boolean {
-		const clears = effect !== 'deny' && statements.some(({ node }) => node === 'VacuumStmt');
+		const clears = effect !== 'deny' && !this.#inTransaction() && statements.some(({ node }) => node === 'VacuumStmt');
 		const look = clears && this.#waitedFor !== sql ? this.database.catalog.underWay : null;
 		this.#waitedFor = look === null ? null : sql;
 		if (look !== null) this.wait(look);

@@ -192,6 +192,9 @@ describe.each([undefined, ...otherVersions()])('PostgreSQL (%s)', (native) => {
 			expect(kinds(await client.ready())).toEqual(['CommandComplete', 'ReadyForQuery']);
 			gateway.looks.underWay = null;
 			expect(kinds(await client.query('vacuum pg_class'))).toEqual(['CommandComplete', 'ReadyForQuery']);
+			gateway.looks.underWay = new Promise(() => undefined);
+			await client.query('begin');
+			expect(kinds(await client.query('analyze pg_class'))).toEqual(['CommandComplete', 'ReadyForQuery']);
 		});
 	});
 
