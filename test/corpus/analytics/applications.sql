@@ -137,3 +137,23 @@ select e.id, e.salary, ntile(4) over (order by e.salary desc, e.id), e.salary::m
 select jsonb_object_agg(country, n) from (select country, count(*) n from crm.customers group by country) x;
 
 select p.id, r.color, r.weight from sales.products p, jsonb_to_record(p.attributes) as r(color text, weight int) order by p.id limit 3;
+
+with __local_0__ as (select to_json((json_build_object('__identifiers'::text, json_build_array(__local_1__."id"), 'id'::text, (__local_1__."id"), 'email'::text, (__local_1__."email")))) as "@nodes" from (select __local_1__.* from "crm"."customers" as __local_1__ where (TRUE) and (TRUE) order by __local_1__."id" ASC limit 3) __local_1__), __local_2__ as (select json_agg(to_json(__local_0__)) as data from __local_0__) select coalesce((select __local_2__.data from __local_2__), '[]'::json) as "data", (select json_build_object('totalCount'::text, count(1)) from "crm"."customers" as __local_1__ where 1 = 1) as "aggregates";
+
+WITH pgrst_source AS (SELECT "crm"."customers"."id", "crm"."customers"."email", row_to_json("customers_countries_1".*) AS "countries" FROM "crm"."customers" LEFT JOIN LATERAL (SELECT "countries_1"."name" FROM "crm"."countries" AS "countries_1" WHERE "countries_1"."code" = "crm"."customers"."country") AS "customers_countries_1" ON TRUE WHERE "crm"."customers"."id" >= 2 ORDER BY "crm"."customers"."id" LIMIT 3 OFFSET 0) SELECT null::bigint AS total_result_set, pg_catalog.count(_postgrest_t) AS page_total, coalesce(json_agg(_postgrest_t), '[]') AS body, nullif(current_setting('response.headers', true), '') AS response_headers, nullif(current_setting('response.status', true), '') AS response_status FROM (SELECT * FROM pgrst_source) _postgrest_t;
+
+SELECT coalesce(json_agg("root" ORDER BY "root.pg.id" ASC NULLS LAST), '[]') AS "root" FROM (SELECT row_to_json((SELECT "_e" FROM (SELECT "_root.base"."id" AS "id", "_root.base"."email" AS "email", "_root.ar.root.orders"."orders" AS "orders") AS "_e")) AS "root", "_root.base"."id" AS "root.pg.id" FROM (SELECT * FROM "crm"."customers" WHERE (("crm"."customers"."id") < (('5')::integer)) ORDER BY "id" ASC NULLS LAST) AS "_root.base" LEFT OUTER JOIN LATERAL (SELECT coalesce(json_agg("orders" ORDER BY "o.id"), '[]') AS "orders" FROM (SELECT row_to_json((SELECT "_e" FROM (SELECT "_root.ar.root.orders.base"."id" AS "id", "_root.ar.root.orders.base"."total" AS "total") AS "_e")) AS "orders", "_root.ar.root.orders.base"."id" AS "o.id" FROM (SELECT * FROM "sales"."orders" WHERE (("_root.base"."id") = ("customer_id"))) AS "_root.ar.root.orders.base") AS "_root.ar.root.orders") AS "_root.ar.root.orders" ON ('true') ORDER BY "root.pg.id" ASC NULLS LAST) AS "_root";
+
+SELECT "t0"."email" AS "email", SUM("t1"."total") AS "sum:total:ok", COUNT(DISTINCT "t1"."id") AS "ctd:id:ok" FROM "crm"."customers" "t0" INNER JOIN "sales"."orders" "t1" ON ("t0"."id" = "t1"."customer_id") WHERE ((EXTRACT(YEAR FROM "t1"."placed_at") = 2023) AND (CAST("t0"."country" AS TEXT) IN ('DE', 'FR'))) GROUP BY 1 HAVING (COUNT(1) > 0) ORDER BY 1;
+
+select t.* from crm.customers c, lateral (values ('email', c.email), ('card', c.card), ('phone', c.phone)) t(k, v) where c.id = 1 order by 1;
+
+select array_agg(x order by x.id) from (select id, email from crm.customers where id < 4) x;
+
+select jsonb_agg(row_to_json(x)) from (select c.id, c.email, (select jsonb_agg(o.id order by o.id) from sales.orders o where o.customer_id = c.id) os from crm.customers c where c.id < 4 order by c.id) x;
+
+select * from hr.employees e where e = (select x from hr.employees x where x.id = e.id) order by id limit 1;
+
+with s as (select customer_id, placed_at, sum(case when placed_at - prev > interval '30 days' or prev is null then 1 else 0 end) over (partition by customer_id order by placed_at) sess from (select customer_id, placed_at, lag(placed_at) over (partition by customer_id order by placed_at) prev from sales.orders) x) select customer_id, sess, count(*), min(placed_at), max(placed_at) from s group by 1, 2 order by 1, 2 limit 6;
+
+SELECT "crm"."customers"."id", "crm"."customers"."email", COALESCE("aggr_selection_0_Order"."_aggr_count_orders", 0) AS "_aggr_count_orders" FROM "crm"."customers" LEFT JOIN (SELECT "sales"."orders"."customer_id", COUNT(*) AS "_aggr_count_orders" FROM "sales"."orders" WHERE 1=1 GROUP BY "sales"."orders"."customer_id") AS "aggr_selection_0_Order" ON ("crm"."customers"."id" = "aggr_selection_0_Order"."customer_id") WHERE ("crm"."customers"."email"::text ILIKE '%MAIL1%' AND ("crm"."customers"."id") IN (SELECT "t1"."customer_id" FROM "sales"."orders" AS "t1" WHERE ("t1"."total" > 100 AND "t1"."customer_id" IS NOT NULL))) ORDER BY "crm"."customers"."email" ASC, "crm"."customers"."id" DESC LIMIT 5 OFFSET 0;
