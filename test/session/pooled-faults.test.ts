@@ -1,17 +1,18 @@
 /**
- * Transaction mode under faults at random: backends are killed, statements cancelled, clients cut off, while everybody checks
- * every answer. Nobody may get a wrong one, and at the end every counter is back at zero. Longer: PORTCULLIS_FAULTS_MS=600000.
+ * Connections that go from client to client, in transaction mode and in session mode with `reuse`, under faults at random: backends
+ * are killed, statements cancelled, clients cut off, while everybody checks every answer. Nobody may get a wrong one, and at the end
+ * every counter is back at zero. Longer: PORTCULLIS_FAULTS_MS=600000.
  */
 import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { encodeCancelRequest } from '../../src/wire/encode.ts';
 import { createDatabase, type TestDatabase } from '../support/postgres.ts';
 import { startTestGateway, type TestGateway } from './gateway.ts';
 import { until } from './until.ts';
 
-const lastsMs = Number(process.env['PORTCULLIS_FAULTS_MS'] ?? 3_000);
+const faultsMs = Number(process.env['PORTCULLIS_FAULTS_MS'] ?? 3_000);
 const clientsMax = 12;
 const size = 3;
 /** It goes on without faults until there were so many, however slow the machine is. */
@@ -28,16 +29,17 @@ let gateway: TestGateway;
 
 beforeAll(async () => {
 	database = await createDatabase({ setup: 'create table ledger (who text, n int)' });
-	gateway = await startTestGateway(database, {
-		poolSize: size,
-		pooled: { statementsMax: 5, queueTimeoutMs: 1_000, checkAfterMs: 50, lifetimeMs: 700 },
-	});
 });
 
-afterAll(async () => {
-	await gateway?.close();
-	await database?.drop();
-});
+afterEach(() => gateway?.close());
+
+afterAll(() => database?.drop());
+
+const times = { queueTimeoutMs: 1_000, checkAfterMs: 50, lifetimeMs: 700 };
+const modes = [
+	{ mode: 'transaction mode', lastsMs: faultsMs, options: { pooled: { statementsMax: 5, ...times } } },
+	{ mode: 'session mode with reuse', lastsMs: faultsMs / 2, options: { reusing: times } },
+];
 
 interface Counts {
 	answers: number;
@@ -134,7 +136,9 @@ async function session(name: string, counts: Counts): Promise<void> {
 	}
 }
 
-it('gives no wrong answer and loses nothing', { timeout: 60_000 + lastsMs * 2 }, async () => {
+it.each(modes)('$mode gives no wrong answer and loses nothing', { timeout: 60_000 + faultsMs * 2 }, async (row) => {
+	const { mode, lastsMs, options } = row;
+	gateway = await startTestGateway(database, { poolSize: size, ...options });
 	const counts: Counts = { answers: 0, excused: 0, sessions: 0 };
 	const endMs = performance.now() + lastsMs;
 	let killed = 0;
@@ -165,5 +169,5 @@ it('gives no wrong answer and loses nothing', { timeout: 60_000 + lastsMs * 2 },
 	const [{ n = -1, busy = -1, locks = -1 } = {}] = rows as { n?: number; busy?: number; locks?: number }[];
 	expect(n).toBeLessThanOrEqual(size);
 	expect([busy, locks]).toEqual([0, 0]);
-	process.stdout.write(`${JSON.stringify({ ms: lastsMs, killed, ...counts })}\n`);
+	process.stdout.write(`${JSON.stringify({ mode, ms: lastsMs, killed, ...counts })}\n`);
 });
