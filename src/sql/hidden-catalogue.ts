@@ -157,17 +157,16 @@ function conditionsOf({ keys, relations }: HiddenColumns): Conditions {
 		`(((CAST(${relation} AS pg_catalog.int8) OPERATOR(pg_catalog.*) ${KEY_FACTOR}) OPERATOR(pg_catalog.+) ${attnum}) OPERATOR(pg_catalog.=) ANY (${all}))`;
 	const isOneOf = (relation: string): string => `${relation} OPERATOR(pg_catalog.=) ANY (${some})`;
 	const over: Conditions['over'] = (relation, attnums, objects) => {
-		const ways = objects.map(
+		const numbers = objects.map(
 			([catalogue, oid]) =>
-				`EXISTS (SELECT FROM pg_catalog.pg_depend AS "_d" WHERE ${equals('"_d".classid', catalogue)} AND "_d".objid OPERATOR(pg_catalog.=) ${oid}` +
-				` AND ${equals('"_d".refclassid', CATALOGUE.class)} AND ${hidden('"_d".refobjid', '"_d".refobjsubid')})`,
+				`SELECT "_d".refobjsubid FROM pg_catalog.pg_depend AS "_d" WHERE ${equals('"_d".classid', catalogue)} AND "_d".objid OPERATOR(pg_catalog.=) ${oid}` +
+				` AND ${equals('"_d".refclassid', CATALOGUE.class)} AND "_d".refobjid OPERATOR(pg_catalog.=) ${relation}`,
 		);
-		if (attnums !== null) {
-			ways.push(
-				`EXISTS (SELECT FROM pg_catalog.unnest(CAST(${attnums} AS pg_catalog.int2[])) AS "_n"(n) WHERE ${hidden(relation, '"_n".n')})`,
-			);
-		}
-		return `(${isOneOf(relation)} AND (${ways.join(' OR ')}))`;
+		if (attnums !== null)
+			numbers.push(`SELECT pg_catalog.unnest(CAST(${attnums} AS pg_catalog.int2[]))::pg_catalog.int4`);
+		// The list of hidden columns stands there once.
+		const ways = `SELECT FROM (${numbers.join(' UNION ALL ')}) AS "_n"(n) WHERE ${hidden(relation, '"_n".n')}`;
+		return `(${isOneOf(relation)} AND EXISTS (${ways}))`;
 	};
 	const named: Conditions['named'] = (schema, relation, column) =>
 		`EXISTS (SELECT FROM pg_catalog.pg_attribute AS "_a" JOIN pg_catalog.pg_class AS "_r" ON "_r".oid OPERATOR(pg_catalog.=) "_a".attrelid` +
@@ -203,7 +202,7 @@ function constraintOn(is: Conditions, row: string): string {
 
 /** pg_dump counts the checks that it finds. */
 function checksOf(is: Conditions, row: string): string {
-	const gone = `SELECT pg_catalog.count(*) FROM pg_catalog.pg_constraint AS "_c" WHERE "_c".conrelid OPERATOR(pg_catalog.=) ${row}.oid AND "_c".contype OPERATOR(pg_catalog.=) 'c'::pg_catalog."char" AND (${constraintOn(is, '"_c"')})`;
+	const gone = `SELECT pg_catalog.count(*) FROM pg_catalog.pg_constraint AS "_c" WHERE "_c".conrelid OPERATOR(pg_catalog.=) ${row}.oid AND "_c".contype OPERATOR(pg_catalog.=) 'c'::pg_catalog."char" AND ${is.over('"_c".conrelid', '"_c".conkey', [])}`;
 	return `CASE WHEN ${row}.relchecks OPERATOR(pg_catalog.>) 0 AND ${is.isOneOf(`${row}.oid`)} THEN ${row}.relchecks OPERATOR(pg_catalog.-) (${gone}) ELSE ${row}.relchecks END`;
 }
 

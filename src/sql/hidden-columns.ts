@@ -53,7 +53,8 @@ function find(
 				const key = one.oid * KEY_FACTOR + column.attnum;
 				if (looked.has(key)) continue;
 				looked.add(key);
-				if (isHidden(catalog, access, one, column)) keys.add(key);
+				// A denial has the last word: whoever's rule it is need not be asked for again.
+				if (one === relation || isHidden(catalog, access, one, column)) keys.add(key);
 			}
 		}
 	}
