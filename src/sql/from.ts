@@ -338,7 +338,8 @@ function tableSample(walk: Walk, node: NodeOf<'RangeTableSample'>, scope: Scope)
 	const text = { text: walk.source.slice(extent.start, extent.end) };
 	const item = readRelation(walk, range, text);
 	if (item.replaced) {
-		if (![...(node.args ?? [])].every((arg) => 'A_Const' in arg || 'ParamRef' in arg)) {
+		const args = [...(node.args ?? []), ...(node.repeatable === undefined ? [] : [node.repeatable])];
+		if (!args.every((arg) => 'A_Const' in arg || 'ParamRef' in arg)) {
 			throw refuse(
 				walk,
 				`TABLESAMPLE with a computed argument on ${displayRelation(resolveRelation(walk, range))}`,

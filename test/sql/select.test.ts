@@ -151,6 +151,10 @@ describe('clauses', () => {
 			sql: 'select count(*) from people p tablesample bernoulli (100) repeatable (3) where p.id > 5',
 			want: { rows: [['4']] },
 		},
+		{
+			sql: 'select id from people tablesample bernoulli (100) repeatable ((select min(id) from people))',
+			want: { error: ['42501', 'TABLESAMPLE with a computed argument'] },
+		},
 		{ sql: 'select id from people where id = 1 for update', want: { rows: [['1']] } },
 		{
 			sql: "select p.id from people p join teams t on t.id = p.team where p.ssn = 'XXX-XX-1001' for no key update of p nowait",
