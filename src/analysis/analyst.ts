@@ -255,7 +255,7 @@ function take({ statements, edits }: Current, part: Part): void {
 
 function full(): GatewayError {
 	return new GatewayError('53400', 'too many long statements wait for their analysis', {
-		hint: 'Try again, send the data with COPY or as parameters, or raise limits.sqlWaitingBytesMax.',
+		hint: 'Try again, send the data with COPY or as parameters, or raise limits.sqlWaitingLengthMax.',
 	});
 }
 

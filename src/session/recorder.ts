@@ -47,6 +47,7 @@ export function record(
 	const { transaction, info: session, services, place: backend } = conversation;
 	const { policyRevision } = conversation;
 	const text = decision.sql;
+	if (decision.error?.cause !== undefined) tellFault(conversation, decision.error);
 	const accept = (statement: StatementDecision): void => {
 		conversation.statement += 1;
 		const number = conversation.statement;
@@ -66,6 +67,12 @@ export function record(
 	if (statements.length <= AT_ONCE_MAX) for (const statement of statements) accept(statement);
 	else conversation.wait(inParts(statements, accept));
 	return run;
+}
+
+/** The client learns that its statement could not be analysed, and the operator why. */
+function tellFault({ services, info }: Conversation, error: GatewayError): void {
+	const level = error.sqlstate === 'XX000' ? 'error' : 'warn';
+	services.log[level]({ session: info.id, error }, 'a statement could not be analysed and was refused');
 }
 
 /** The session's next message waits until all are handed over, so that its records come behind these. */

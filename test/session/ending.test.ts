@@ -415,4 +415,20 @@ describe('an error inside of the gateway', () => {
 		expect(fatalOf(await other.rest())).toEqual(['FATAL XX000']);
 		await gone(gateway);
 	});
+
+	it('is told to the operator where it only kept a statement from being analysed', async () => {
+		const gateway = await start();
+		const client = await WireClient.open({ port: gateway.port });
+		const decide = gateway.pipeline.decide.bind(gateway.pipeline);
+		gateway.pipeline.decide = async (context, sql) => {
+			const error = new GatewayError('XX000', 'refused', { cause: new TypeError('secret detail') });
+			return { ...(await decide(context, sql)), error };
+		};
+		const heard = await client.query('select deny_me');
+		expect(heard.map(({ type }) => type)).toEqual(['ErrorResponse', 'ReadyForQuery']);
+		expect(JSON.stringify(heard.map((message) => message.raw.toString()))).not.toContain('secret');
+		expect(gateway.logged).toEqual(['a statement could not be analysed and was refused']);
+		client.send(Terminate);
+		await gone(gateway);
+	});
 });
