@@ -61,7 +61,8 @@ p, *, shop.*.*(*), execute, allow
 **One pool for a database**, not one for each pair of user and database: \`pool.size\` is what the server sees at most.
 
 **Sessions.** In session mode each session has a server connection of its own, started with its own parameters and closed at its
-end. So there is no reset query, no check query, and no state that could be left over; a connection costs a login.
+end. So there is no reset query, no check query, and no state that could be left over; a connection costs a login. With
+\`pool.reuse: true\` the next client gets it behind \`DISCARD ALL\`, as from PgBouncer, where the gateway knows that this takes all of it.
 
 **Transactions.** \`pool.mode: transaction\` is what \`pool_mode = transaction\` is, and more: settings and prepared statements go along
 with each client, and one that leaves a temporary table, a session lock or the like keeps its connection until that is gone, in
