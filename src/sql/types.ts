@@ -36,6 +36,10 @@ export function operatorType(catalog: CatalogSnapshot, oid: number | null): numb
 	return base === TYPE.varchar ? TYPE.text : base;
 }
 
+/** anyrange, anymultirange, anycompatiblemultirange, anycompatiblerange: no cast makes a range for them. */
+const ANY_RANGE: ReadonlySet<number> = new Set([3831, 4537, 4538, 5080]);
+const NO_RANGES: ReadonlySet<string> = new Set(['b', 'c', 'e']);
+
 /**
  * False only where the server certainly would not coerce `from` to `to` implicitly. Unknown types and pseudo-types count
  * as coercible, so a caller that asks "can this overload be meant" errs towards yes.
@@ -43,8 +47,9 @@ export function operatorType(catalog: CatalogSnapshot, oid: number | null): numb
 export function maybeCoercible(catalog: CatalogSnapshot, from: number | null, to: number): boolean {
 	if (from === null || from === TYPE.unknown || from === to) return true;
 	const target = catalog.typeByOid(to);
-	if (target === undefined || target.kind === 'p') return true;
+	if (target === undefined || (target.kind === 'p' && !ANY_RANGE.has(to))) return true;
 	const source = baseType(catalog, from) ?? from;
+	if (target.kind === 'p') return !NO_RANGES.has(catalog.typeByOid(source)?.kind ?? '');
 	if (source === to || baseType(catalog, to) === source) return true;
 	const sourceType = catalog.typeByOid(source);
 	if (sourceType === undefined) return true;

@@ -75,6 +75,7 @@ const QUERIES: readonly string[] = [
 	'select percentile_cont(0.5) within group (order by id), mode() within group (order by label), percentile_disc(0.5) within group (order by id) from app.items',
 	"select array_append('{1}', 2), array_append(null, 1), array_position('{1}'::int[], 1), array_cat('{1}'::int[], '{2}'), array_to_string('{1}'::int[], ','), array_length('{1}'::int[], 1), array_remove(array[1], 1), array_fill(1, '{2}'), unnest('{1}'::int[])",
 	"select lower(int4range(1, 2)), int4range(1, 2) * int4range(1, 3), range_merge(int4range(1, 2), int4range(3, 4)), multirange(int4range(1, 2)), enum_first(null::app.mood), enum_range('sad'::app.mood), isempty('empty'::int4range)",
+	"select unnest('{a}'::text[]), unnest('{[1,2)}'::int4multirange), unnest('a:1'::tsvector), upper(int4range(1, 2)), upper('{[1,2)}'::int4multirange), upper('a'::text)",
 	"select to_json(1), to_jsonb('a'::text), row_to_json(i) from app.items i limit 1",
 	"select json_build_object('a', 1), jsonb_path_query('{}', '$'), json_array_length('[]'), json_value('{}', '$'), json_query('{}', '$'), json_exists('{}', '$'), json_object('a': 1), json_array(1), json('{}'), json_scalar(1), json_serialize('{}')",
 	"select twice(1), twice('a'), twice(1::smallint), twice('a'::varchar), pair(), (pair()).a, (pair()).b, 1 ~~~ 2, several(1)",
@@ -243,6 +244,8 @@ const FORBIDDEN: readonly string[] = [
 	"select 'a'::varchar |< 'b'::text",
 	'select 1::app.small + 1::app.small',
 	"select 1::app.small + '1'",
+	"select 'a' || unnest('{a}'::varchar[])",
+	"select g(unnest('{1.5}'::numeric[]))",
 	'select row(1)::app.cash::text',
 	'select (array[row(1)::app.cash])::text[]',
 	'select text(row(1)::app.cash)',
@@ -270,6 +273,9 @@ describe('an overload that no rule allows', () => {
 		"select 'a'::text |< 'b'::text",
 		"select 'a' |< 'b'",
 		'select 1::app.small + 1',
+		"select 'toast.' || x from unnest('{a}'::text[]) x",
+		"select 'toast.' || unnest('{a}'::text[])",
+		"select g(unnest('{1}'::int[]))",
 	];
 	test.each(allowed)('but %s', async (sql) => {
 		const answer = await bench.run(sql);
