@@ -25,7 +25,7 @@ import { mayBecomeChild, mayRenameRoutines, mayRenameSchema, renameColumn, renam
 import { noteMadeBeside } from './made.ts';
 import { requireSelf } from './owner.ts';
 import { displayIdentifier } from './quote.ts';
-import { columnsUnknown } from './scope.ts';
+import { columnsUnknown, rowScope, type Scope } from './scope.ts';
 import { denied, refuse, type Walk } from './walk.ts';
 
 const RELATION_KINDS: ReadonlySet<string> = new Set([
@@ -84,17 +84,23 @@ const REFUSED_COMMANDS: ReadonlySet<string> = new Set([
 	'AT_SetTableSpace',
 ]);
 
+/** Subcommands that change no column. */
+const TELLING: ReadonlySet<string> = new Set(['AT_AddConstraint', 'AT_DropConstraint', 'AT_ValidateConstraint']);
+
 export function alterTable(walk: Walk, node: NodeOf<'AlterTableStmt'>): void {
 	if (node.relation === undefined) throw refuse(walk, 'ALTER TABLE without a relation');
 	const relation = mayAlterIfThere(walk, node.relation, node.missing_ok === true);
-	for (const entry of node.cmds ?? []) {
-		const command = as(entry, 'AlterTableCmd');
+	const commands = (node.cmds ?? []).map((entry) => as(entry, 'AlterTableCmd'));
+	// What else is done to it may give its columns other types.
+	const isOnlyTold = commands.every((command) => TELLING.has(command?.subtype ?? ''));
+	const scope = relation !== undefined && isOnlyTold ? rowScope(relation) : columnsUnknown();
+	for (const command of commands) {
 		const subtype = command?.subtype ?? '';
 		if (command === undefined || REFUSED_COMMANDS.has(subtype)) throw refuse(walk, `ALTER TABLE of kind ${subtype}`);
 		if (subtype === 'AT_ChangeOwner') requireSelf(walk, command.newowner, 'OWNER TO');
 		const type = relation?.columns.find(({ name }) => name === command.name)?.typeOid ?? null;
-		if (subtype === 'AT_ColumnDefault' || subtype === 'AT_SetExpression') stored(walk, command.def, type);
-		else alterDefinition(walk, relation, command);
+		if (subtype === 'AT_ColumnDefault' || subtype === 'AT_SetExpression') stored(walk, command.def, type, scope);
+		else alterDefinition(walk, relation, command, scope);
 		if (relation !== undefined) mayCompute(walk, relation, command);
 		if (relation !== undefined && command.def !== undefined) noteMadeBeside(walk, relation, [command.def]);
 		const column = subtype === 'AT_AlterColumnType' ? as(command.def, 'ColumnDef') : undefined;
@@ -110,7 +116,12 @@ export function alterTable(walk: Walk, node: NodeOf<'AlterTableStmt'>): void {
 	walk.effects.push({ type: 'ddl' });
 }
 
-function alterDefinition(walk: Walk, relation: Relation | undefined, { def: node, subtype }: AlterTableCmd): void {
+function alterDefinition(
+	walk: Walk,
+	relation: Relation | undefined,
+	{ def: node, subtype }: AlterTableCmd,
+	scope: Scope,
+): void {
 	if (
 		node === undefined ||
 		'DefElem' in node ||
@@ -120,7 +131,7 @@ function alterDefinition(walk: Walk, relation: Relation | undefined, { def: node
 	)
 		return;
 	if ('ColumnDef' in node || 'Constraint' in node) {
-		tableElement(walk, node);
+		tableElement(walk, node, scope);
 		constrainedBy(walk, as(node, 'Constraint') ?? {}, relation?.columns.map(({ typeOid }) => typeOid) ?? []);
 		return;
 	}

@@ -4,6 +4,7 @@ import { GatewayError } from '../errors.ts';
 import { hasEquality } from './equality.ts';
 import { displayRelation, stringsOf } from './names.ts';
 import { fieldFunction, refuseUnknownField, SYSTEM_COLUMNS } from './field-function.ts';
+import { fieldOfItem } from './fixed-field.ts';
 import type { InlineTarget } from './inline-target.ts';
 import { nameRow } from './named-row.ts';
 import {
@@ -39,6 +40,7 @@ export function columnRef(node: ColumnRef, around: Around): ExprInfo {
 	const schema = names.length > 2 ? (names.at(-3) ?? null) : null;
 	const found = resolveQualified(around.scope, schema, itemName, name);
 	if (found.kind === 'column') {
+		fieldOfItem(around.walk, found.item, name);
 		stripSchema(node, names, found.item, around.walk);
 		return column(node, found.item, found.column, around);
 	}

@@ -14,7 +14,7 @@ import { quoteIdentifier } from './quote.ts';
 import { readRelation } from './read-relation.ts';
 import { checkRoutine } from './routines.ts';
 import { execute } from './session-statements.ts';
-import { columnsUnknown, newScope, rowScope } from './scope.ts';
+import { columnsUnknown, madeScope, newScope, rowScope, type Scope } from './scope.ts';
 import { select } from './select.ts';
 import { type MadeColumn, noteMade, noteMadeBeside, noteMadeIndex } from './made.ts';
 import { tableLike } from './table-like.ts';
@@ -32,7 +32,11 @@ export function createTable(walk: Walk, node: NodeOf<'CreateStmt'>): void {
 		columns.push(...columnsOf(walk, relation, range.location));
 	}
 	columns.push(...typedColumns(walk, node.ofTypename));
-	for (const element of node.tableElts ?? []) columns.push(...tableElement(walk, element, making));
+	const own = (node.tableElts ?? []).map((element) => elementColumns(walk, element));
+	columns.push(...own.flat());
+	const scope = columnsScope(making, columns);
+	for (const [i, element] of (node.tableElts ?? []).entries())
+		elementExpressions(walk, element, own[i]?.[0]?.type ?? null, scope, making);
 	const types = columns.map(({ type }) => type);
 	// A foreign key to the table itself compares columns of it.
 	if (node.tableElts?.some((element) => hasForeignKey(element, making.name)) === true) {
@@ -41,7 +45,7 @@ export function createTable(walk: Walk, node: NodeOf<'CreateStmt'>): void {
 	for (const element of node.tableElts ?? []) constrainedBy(walk, as(element, 'Constraint') ?? {}, types);
 	for (const param of node.partspec?.partParams ?? []) {
 		const element = as(param, 'PartitionElem');
-		const { type } = expression(element?.expr, { walk, scope: columnsUnknown(), place: 'output', writing: false });
+		const { type } = expression(element?.expr, { walk, scope, place: 'output', writing: false });
 		const key = element?.expr === undefined ? columns.find(({ name }) => name === element?.name)?.type : type;
 		indexedBy(walk, element?.opclass, typeof key === 'number' ? [key] : null);
 	}
@@ -83,40 +87,67 @@ export function boundExpressions(
 	}
 }
 
-/** A column, constraint or LIKE clause of CREATE TABLE (of `making`), or what ALTER TABLE adds. Gives the columns that it makes. */
-export function tableElement(walk: Walk, node: Node | undefined, making?: Making): readonly MadeColumn[] {
+/** What ALTER TABLE adds: a column, or a constraint. `scope`: what its expressions see. */
+export function tableElement(walk: Walk, node: Node, scope: Scope): void {
+	const [column] = elementColumns(walk, node);
+	elementExpressions(walk, node, column?.type ?? null, scope);
+}
+
+/** The columns that a column, constraint or LIKE clause of CREATE TABLE makes. */
+function elementColumns(walk: Walk, node: Node): readonly MadeColumn[] {
+	const column = as(node, 'ColumnDef');
+	const like = as(node, 'TableLikeClause');
+	if (like !== undefined) return tableLike(walk, like);
+	// A partition's column, or that of a table of a type, may go without one.
+	if (column?.typeName === undefined) return [];
+	return [{ name: column.colname ?? '', type: usedType(walk, column.typeName, column.location)?.oid ?? null }];
+}
+
+/** Default, computation and constraints. `type`: of the column that they stand at. */
+function elementExpressions(walk: Walk, node: Node, type: number | null, scope: Scope, making?: Making): void {
 	const column = as(node, 'ColumnDef');
 	const constraint = as(node, 'Constraint');
-	const like = as(node, 'TableLikeClause');
 	if (column !== undefined) {
-		const type = usedType(walk, column.typeName, column.location)?.oid ?? null;
-		stored(walk, column.raw_default, type);
+		stored(walk, column.raw_default, type, scope);
 		for (const entry of column.constraints ?? []) {
-			constraintOf(walk, as(entry, 'Constraint') ?? {}, type, making);
+			constraintOf(walk, as(entry, 'Constraint') ?? {}, type, scope, making);
 			constrainedBy(walk, as(entry, 'Constraint') ?? {}, [type]);
 		}
-		return [{ name: column.colname ?? '', type }];
+	} else if (constraint !== undefined) constraintOf(walk, constraint, null, scope, making);
+	else if (!('TableLikeClause' in node)) throw refuse(walk, `a table element of kind ${tagOf(node)}`);
+}
+
+/** The columns of a table that is being made; one that comes from several places has the type that all of them agree on. */
+function columnsScope(making: Making, columns: readonly MadeColumn[]): Scope {
+	const types = new Map<string, number | null>();
+	for (const { name, type } of columns) {
+		const before = types.get(name);
+		types.set(name, before === undefined || before === type ? type : null);
 	}
-	if (constraint !== undefined) {
-		constraintOf(walk, constraint, null, making);
-		return [];
-	}
-	if (like === undefined) throw refuse(walk, `a table element of kind ${node === undefined ? 'nothing' : tagOf(node)}`);
-	return tableLike(walk, like);
+	return madeScope(
+		making,
+		[...types].map(([name, type]) => ({ name, type })),
+	);
 }
 
 /** A default, or what is computed in its place: cast to the type of its column, each time that a row is stored. */
-export function stored(walk: Walk, node: Node | undefined, type: number | null): void {
+export function stored(walk: Walk, node: Node | undefined, type: number | null, scope: Scope): void {
 	if (node === undefined) return;
-	const info = expression(node, { walk, scope: columnsUnknown(), place: 'output', writing: false });
+	const info = expression(node, { walk, scope, place: 'output', writing: false });
 	coerced(walk, info, { type, assignment: true, location: undefined });
 }
 
 /** `type`: of the column that it stands at. */
-function constraintOf(walk: Walk, constraint: NodeOf<'Constraint'>, type: number | null, making?: Making): void {
-	const around = { walk, scope: columnsUnknown(), place: 'output', writing: false } as const;
+function constraintOf(
+	walk: Walk,
+	constraint: NodeOf<'Constraint'>,
+	type: number | null,
+	scope: Scope,
+	making?: Making,
+): void {
+	const around = { walk, scope, place: 'output', writing: false } as const;
 	if (constraint.contype === 'CONSTR_CHECK') truth(constraint.raw_expr, around);
-	else stored(walk, constraint.raw_expr, type);
+	else stored(walk, constraint.raw_expr, type, scope);
 	if (constraint.where_clause !== undefined) truth(constraint.where_clause, around);
 	for (const exclusion of constraint.exclusions ?? []) {
 		const element = as(as(exclusion, 'List')?.items?.[0], 'IndexElem');
@@ -227,7 +258,7 @@ export function createIndex(walk: Walk, node: NodeOf<'IndexStmt'>): void {
 			walk,
 			`an index of an expression on ${displayRelation(relation)}, which reads what the policy protects,`,
 		);
-	const around = { walk, scope: columnsUnknown(), place: 'output', writing: false } as const;
+	const around = { walk, scope: rowScope(relation), place: 'output', writing: false } as const;
 	for (const param of node.indexParams ?? []) {
 		const element = as(param, 'IndexElem');
 		const { type } = expression(element?.expr, around);
@@ -411,6 +442,7 @@ export function routineNamed(walk: Walk, names: readonly string[]): void {
 
 export function createDomain(walk: Walk, node: NodeOf<'CreateDomainStmt'>): void {
 	const type = usedType(walk, node.typeName, undefined)?.oid ?? null;
-	for (const constraint of node.constraints ?? []) constraintOf(walk, as(constraint, 'Constraint') ?? {}, type);
+	for (const constraint of node.constraints ?? [])
+		constraintOf(walk, as(constraint, 'Constraint') ?? {}, type, columnsUnknown());
 	createNamed(walk, node.domainname, 'CREATE DOMAIN');
 }

@@ -31,7 +31,7 @@ export function alterDomain(walk: Walk, node: NodeOf<'AlterDomainStmt'>): void {
 	const around = { walk, scope: columnsUnknown(), place: 'output', writing: false } as const;
 	if (constraint?.raw_expr !== undefined) truth(constraint.raw_expr, around);
 	else if (node.subtype === DEFAULT && node.def !== undefined)
-		stored(walk, node.def, types.length === 1 ? (types[0]?.base ?? null) : null);
+		stored(walk, node.def, types.length === 1 ? (types[0]?.base ?? null) : null, columnsUnknown());
 	walk.effects.push({ type: 'ddl' });
 }
 

@@ -31,8 +31,7 @@ export function fixFields(walk: Walk, node: A_Indirection, steps: readonly Field
 	const extent = item === undefined ? undefined : extentOf(walk, node);
 	if (extent === undefined) {
 		if (behind === undefined) return;
-		const words = `the field ${displayIdentifier(behind)} of a computed value, beside a function of that name,`;
-		throw refuse(walk, words, undefined, 'A rule that allows execute on that function would allow it.');
+		refuseBesideCall(walk, behind);
 	}
 	const { tokens } = walk.source;
 	let prefix = '';
@@ -45,6 +44,17 @@ export function fixFields(walk: Walk, node: A_Indirection, steps: readonly Field
 		walk.edits.replace(first.start, last.end, `).*) AS "_f"(${columns}))`);
 	}
 	walk.edits.insert(tokens[extent.first]?.start ?? 0, prefix);
+}
+
+/** Throws 42501: by the time that the text runs, the value may be what the function takes. */
+function refuseBesideCall(walk: Walk, field: string): never {
+	const words = `the field ${displayIdentifier(field)} of a computed value, beside a function of that name,`;
+	throw refuse(walk, words, undefined, 'A rule that allows execute on that function would allow it.');
+}
+
+/** `x.f` of a function x in FROM that gives rows: as `(x).f` of any computed value. */
+export function fieldOfItem(walk: Walk, { ofRow }: RangeItem, field: string): void {
+	if (ofRow === true && walk.mode !== 'view' && mayBeForbiddenCall(walk, field)) refuseBesideCall(walk, field);
 }
 
 /** What the column at the root of it belongs to. */

@@ -3,6 +3,7 @@ import type { Alias, Node } from '@pgsql/types';
 import { checkUserCasts, usedType } from './casts.ts';
 import { coerced, coercedTogether } from './coercions.ts';
 import { condition, expression, wanted } from './expression.ts';
+import { rowTypeOf } from './field-function.ts';
 import { displayRelation, resolveRelation, stringsOf, TYPE } from './names.ts';
 import { as, NODE_SINCE, type NodeOf, tagOf } from './nodes.ts';
 import { checkOperator } from './operators.ts';
@@ -241,6 +242,7 @@ function rangeFunction(walk: Walk, node: NodeOf<'RangeFunction'>, scope: Scope):
 	const calls = (node.functions ?? []).flatMap((entry) => separateUnnest(as(entry, 'List')?.items ?? []));
 	const alone = calls.length === 1;
 	let columns: Columns = [];
+	let ofRow = false;
 	for (const [call, definitions] of calls) {
 		const info = expression(call, { walk, scope, place: 'qual', writing: false });
 		if (!info.safe && !info.constant) walk.leaky = true;
@@ -248,17 +250,16 @@ function rangeFunction(walk: Walk, node: NodeOf<'RangeFunction'>, scope: Scope):
 		const defined =
 			definitionNames(walk, definitions, computedPerRow) ??
 			definitionNames(walk, { List: { items: node.coldeflist ?? [] } }, computedPerRow);
-		const own =
-			defined ??
-			declaredColumns(walk, call, computedPerRow) ??
-			functionColumns(walk, call, info.type, alone ? node.alias : undefined, computedPerRow);
+		const declared = defined ?? declaredColumns(walk, call, computedPerRow);
+		ofRow ||= declared === null && rowTypeOf(walk, info.type) !== undefined;
+		const own = declared ?? functionColumns(walk, call, info.type, alone ? node.alias : undefined, computedPerRow);
 		columns = columns === null || own === null ? null : [...columns, ...own];
 	}
 	if (columns !== null && node.ordinality === true)
 		columns = [...columns, { name: 'ordinality', type: TYPE.int8, masked: false }];
 	const name = node.alias?.aliasname ?? functionName(calls[0]?.[0]);
 	const maybeValue = alone && node.ordinality !== true && (columns === null || columns.length === 1);
-	return { ...computed(name, columns, node.alias), maybeValue, isFunction: true };
+	return { ...computed(name, columns, node.alias), maybeValue, isFunction: true, ofRow };
 }
 
 /** `unnest(a, b)` stands for ROWS FROM (unnest(a), unnest(b)) in FROM, and means the server's own unnest then. */

@@ -44,6 +44,8 @@ export interface RangeItem {
 	readonly maybeValue?: boolean;
 	/** A function in FROM: it may give something else by the time that the text runs. */
 	readonly isFunction?: boolean;
+	/** Of a function in FROM: its columns are the fields of a row type, and what is no row has functions in their place. */
+	readonly ofRow?: boolean;
 	/** Names of its columns that a join has merged with others: a bare name or star means the join's column instead. */
 	merged?: ReadonlySet<string>;
 	/** An outer join may put nulls in place of its row. */
@@ -102,6 +104,18 @@ export function rowScope(relation: Relation, ...names: readonly string[]): Scope
 		rowType: relation.rowType,
 	});
 	return { ...newScope(null), items: (names.length === 0 ? [relation.name] : names).map(item) };
+}
+
+/** As rowScope, of a relation that is being made. */
+export function madeScope(
+	{ schema, name }: { readonly schema: string; readonly name: string },
+	columns: readonly { readonly name: string; readonly type: number | null }[],
+): Scope {
+	const item: RangeItem = {
+		...{ name, schema, replaced: false, qualifiedOnly: false, rowType: null },
+		columns: columns.map((column) => ({ ...column, masked: false, origin: column.name })),
+	};
+	return { ...newScope(null), items: [item] };
 }
 
 export function findCte(scope: Scope | null, name: string): CteInfo | undefined {

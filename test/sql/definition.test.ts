@@ -437,6 +437,25 @@ describe('what extensions bring', () => {
 		{ sql: SQL, who: AUDITOR, want: { same: true } },
 	];
 	test.each(rows)('$sql', (row) => check(bench, row));
+
+	// By the types of the columns, which are those of the table that is being made.
+	const PATH = 'set search_path to app, side_8;';
+	const allowed: readonly string[] = [
+		"create table app.fresh (x text check (x like 'a%'), check (x = 'b' and fresh.x <> 'c'), y int generated always as (length(x)) stored)",
+		"create table app.fresh (x text) partition by list (upper(x)); create table app.of_fresh partition of app.fresh (x check (x like 'a%')) default",
+		"create index on app.items (label) where label like 'a%' or label = 'b'",
+		"alter table app.items add check (label like 'a%')",
+	];
+	test.each(allowed)('%s', (sql) => check(bench, { sql: `${PATH} ${sql}`, want: { text: /^set search_path/ } }));
+	const unruled: readonly string[] = [
+		"create table app.fresh (x citext check (x like 'a%'))",
+		"create table app.fresh (x citext, y text, check (y = 'a' and x = 'b'))",
+		"create table app.fresh (x citext); create index on app.fresh (x) where x = 'a'",
+		"alter table app.items alter label type citext, add check (label = 'a')",
+		"alter table app.items add extra citext, add check (extra = 'a')",
+		"create table app.fresh (like app.items, check (id = 1 and label::citext = 'a'))",
+	];
+	test.each(unruled)('not %s', (sql) => check(bench, denied(`${PATH} ${sql}`, /execute on db\.side_8\./)));
 });
 
 test.each([
