@@ -3,6 +3,7 @@ import { GatewayError } from '../errors.ts';
 import { type Clock, systemClock } from './clock.ts';
 import type { CatalogSession } from './connection.ts';
 import { CATALOG_LIMITS } from './limits.ts';
+import { ANY_LOST_FIELDS, NO_LOST_FIELDS } from './lost-fields.ts';
 import { isRace, type Load, loadFingerprint, loadServer, loadSnapshot, type Server } from './load.ts';
 import type { CatalogSnapshot } from './snapshot.ts';
 import { withDeadline } from './deadline.ts';
@@ -22,6 +23,8 @@ export interface CatalogOptions {
 	readonly clock?: Clock;
 	/** Numbers the snapshots. Catalogues whose decisions are remembered together share one; default: 1, 2, 3. */
 	readonly nextRevision?: () => number;
+	/** False: sessions of the same database are decided by other catalogues too, and what those saw in between is not known here. */
+	readonly alone?: boolean;
 }
 
 export type CatalogState =
@@ -265,7 +268,8 @@ export class Catalog {
 			if (fingerprint.text === last.fingerprint.text) return fingerprint.costMs * CATALOG_LIMITS.pollCostFactor;
 		}
 		const beganMs = this.#clock.now();
-		const load = await loadSnapshot(session, server, this.#nextRevision(), whenLocked, last);
+		const before = last ?? (this.#options.alone === false ? ANY_LOST_FIELDS : NO_LOST_FIELDS);
+		const load = await loadSnapshot(session, server, this.#nextRevision(), whenLocked, before);
 		this.#loaded = { ...load, server };
 		return Math.max(
 			load.fingerprint.costMs * CATALOG_LIMITS.pollCostFactor,

@@ -17,6 +17,7 @@ import {
 } from './decode.ts';
 import { viewsOfColumns } from './data/views.ts';
 import { CATALOG_LIMITS } from './limits.ts';
+import { LostFields, NO_LOST_FIELDS } from './lost-fields.ts';
 import { IndexedObjects, MemorySnapshot } from './memory.ts';
 import {
 	castsQuery,
@@ -98,15 +99,15 @@ export async function loadFingerprint(connection: CatalogConnection): Promise<Fi
 /**
  * Loads everything made since the server was, as of one moment (a REPEATABLE READ transaction). The connection must be one
  * that `loadServer` prepared. Rejects with the connection's errors; the transaction may be left open then. `whenLocked`: what
- * becomes of definitions of views that it would have to wait for. `last`: the load before, of the same database, whose fields that
- * are gone are remembered.
+ * becomes of definitions of views that it would have to wait for. `before`: the load before, of the same database, whose fields that
+ * are gone are remembered, or which fields were lost before there was any.
  */
 export async function loadSnapshot(
 	connection: CatalogConnection,
 	server: Server,
 	revision: number,
 	whenLocked: 'reject' | 'leave out' = 'leave out',
-	last: Load | null = null,
+	before: Load | LostFields = NO_LOST_FIELDS,
 ): Promise<Load> {
 	await connection.query('begin isolation level repeatable read read only');
 	const fingerprint = await loadFingerprint(connection);
@@ -128,7 +129,7 @@ export async function loadSnapshot(
 		user: server.user,
 		operatorClasses,
 		schemas: new Map(schemas.map((row) => [text(row[0]), bool(row[1])])),
-		...(last === null ? {} : { lostFields: last.snapshot.lostFields.with(last.made.fieldsGoneIn(made)) }),
+		lostFields: before instanceof LostFields ? before : before.snapshot.lostFields.with(before.made.fieldsGoneIn(made)),
 	};
 	return {
 		snapshot: new MemorySnapshot(head, server.builtin, made),

@@ -28,3 +28,6 @@ export class LostFields {
 }
 
 export const NO_LOST_FIELDS = new LostFields();
+
+/** For who cannot know what others saw. */
+export const ANY_LOST_FIELDS = new LostFields(null);

@@ -101,8 +101,9 @@ export function databaseServices(
 	const { name, user, users, tellUser, physicalReplication } = database;
 	const own = targetOf(database, config);
 	const cluster = clusterOf(database, own, config, clusterLog(name, shard, hooks.log));
-	const catalogFor = (target: BackendTarget): Catalog => liveCatalog(target, { name, cluster, config, hooks });
 	const targets = new Map(Object.entries(users).map(([role, one]) => [role, targetOf(database, config, one)]));
+	const alone = targets.size === 0 && hooks.shares === undefined && config.listen.peers.length === 0;
+	const catalogFor = (target: BackendTarget): Catalog => liveCatalog(target, { name, cluster, config, hooks, alone });
 	const pool = poolOf({ database, shard }, own, {
 		config,
 		shares: hooks.shares,
@@ -226,10 +227,12 @@ interface CatalogParts {
 	readonly cluster: Cluster | null;
 	readonly config: Config;
 	readonly hooks: DatabaseHooks;
+	/** There is no other catalogue of the database, of another role, worker or gateway. */
+	readonly alone: boolean;
 }
 
 /** The catalogue of a running gateway: it waits for a failover, but not for the first host, which may be away for long. */
-function liveCatalog(target: BackendTarget, { name, cluster, config, hooks }: CatalogParts): Catalog {
+function liveCatalog(target: BackendTarget, { name, cluster, config, hooks, alone }: CatalogParts): Catalog {
 	const { hostTimeoutMs, failoverWaitMs } = config.limits;
 	let known = false;
 	const connect = async (): Promise<QuerySession> => {
@@ -239,7 +242,7 @@ function liveCatalog(target: BackendTarget, { name, cluster, config, hooks }: Ca
 	};
 	const onState = follower(name, target.user, hooks);
 	const away = cluster === null ? {} : { away: () => !cluster.available };
-	return new Catalog({ database: name, connect, onState, nextRevision: hooks.nextRevision, ...away });
+	return new Catalog({ database: name, connect, onState, nextRevision: hooks.nextRevision, alone, ...away });
 }
 
 function follower(database: string, role: string, { log, onCurrent }: DatabaseHooks): (state: CatalogState) => void {

@@ -27,6 +27,7 @@ const SETUP = `
 
 const POLICY = `p, *, shop, connect, allow
 p, *, shop.*.mine, select, allow
+p, *, shop.public.*, create, allow
 g, group:data-team, role:analyst
 g, user:ana, role:auditor
 `;
@@ -105,6 +106,18 @@ test('the same text means to each what it means on the server, also when it was 
 test('what the server refuses the role is refused, whatever the policy allows', async () => {
 	const writer = await client('app');
 	await expect(writer.query(`select whose from ${READER}.mine`)).rejects.toMatchObject({ code: '42501' });
+});
+
+test('a function that could be a field is made only by who may run it, as each role has a catalogue of its own', async () => {
+	const writer = await client('app');
+	const make = (args: string): Promise<unknown> =>
+		writer.query(`create function public.nearest(${args}) returns text language sql as $$select 'a'$$`);
+	await expect(make('x text')).rejects.toMatchObject({
+		code: '42501',
+		message: expect.stringMatching(/taken for a field/),
+	});
+	// The server has not given the role that right.
+	await expect(make('x text, y text')).rejects.toMatchObject({ message: 'permission denied for schema public' });
 });
 
 test('a role that cannot sign in there keeps its people out, and says so to the operator only', async () => {

@@ -19,15 +19,18 @@ import { otherConfig, patience, type Served, serveProcess } from '../../support/
 vi.setConfig({ testTimeout: 300_000 });
 
 const size = 4;
-const rules = ['shop', 'shop_tx', 'shop_few', 'shop_again'].flatMap((name) => [
-	`p, *, ${name}, connect, allow`,
-	`p, *, ${name}.public.offices, select, allow`,
-]);
+const rules = [
+	'p, *, shop.public.*, create, allow',
+	...['shop', 'shop_tx', 'shop_few', 'shop_again'].flatMap((name) => [
+		`p, *, ${name}, connect, allow`,
+		`p, *, ${name}.public.offices, select, allow`,
+	]),
+];
 rules.push(
 	'p, *, shop_tx.public.ledger, insert, allow',
 	...['connect', 'alter'].map((action) => `p, user:app, portcullis, ${action}, allow`),
 );
-const ledger = `create table public.ledger (who int); grant select, insert on public.ledger to ${GATEWAY_ROLE}`;
+const ledger = `grant create on schema public to ${GATEWAY_ROLE}; create table public.ledger (who int); grant select, insert on public.ledger to ${GATEWAY_ROLE}`;
 
 let world: TestGateway;
 let served: Served;
@@ -81,6 +84,20 @@ async function inTurn(count: number, database: string): Promise<pg.Client[]> {
 	while (clients.length < count) clients.push(await connect(database));
 	return clients;
 }
+
+test('a function that could be a field is made only by who may run it, as each worker knows what it has seen itself', async () => {
+	const make = "create function public.nearest(x text) returns text language sql as $$select 'a'$$";
+	const shared = await connect('shop');
+	await expect(shared.query(make)).rejects.toMatchObject({
+		code: '42501',
+		message: expect.stringMatching(/taken for a field/),
+	});
+	await end(shared);
+	const alone = new pg.Client(await world.credentials('app'));
+	await alone.connect();
+	await alone.query(make);
+	await alone.end();
+});
 
 /** Server connections of pools, those of the gateway's own questions left out. */
 const pooled = `select count(*)::int as n from pg_stat_activity
