@@ -22,18 +22,27 @@ export function alterEnum(walk: Walk, node: NodeOf<'AlterEnumStmt'>): void {
 }
 
 function mayRenameValue(walk: Walk, type: Type): void {
-	const { catalog } = walk.context;
-	const isOfType = (oid: number): boolean => {
-		const own = catalog.typeByOid(oid);
-		return oid === type.oid || own?.base === type.oid || own?.element === type.oid;
-	};
-	for (const relation of catalog.relations()) {
-		if (relation.columns.some(({ typeOid }) => isOfType(typeOid)) && isNarrowed(walk, relation))
+	for (const relation of walk.context.catalog.relations()) {
+		if (relation.columns.some(({ typeOid }) => holds(walk, typeOid, type.oid)) && isNarrowed(walk, relation))
 			throw refuse(
 				walk,
 				`renaming a value of a type that ${displayRelation(relation)} has, which the policy protects from you,`,
 			);
 	}
+}
+
+/** Its values are of the enum, or made of some: domains, arrays, rows and ranges. */
+function holds({ context: { catalog } }: Walk, oid: number, wanted: number): boolean {
+	const types = new Set([oid]);
+	for (const one of types) {
+		if (one === wanted) return true;
+		const type = catalog.typeByOid(one);
+		if (type === undefined) continue;
+		const fields = type.relation === 0 ? [] : (catalog.relationByOid(type.relation)?.columns ?? []);
+		for (const part of [type.base, type.element, ...(type.makes ?? []), ...fields.map(({ typeOid }) => typeOid)])
+			if (part !== 0) types.add(part);
+	}
+	return false;
 }
 
 function isNarrowed(walk: Walk, relation: Relation): boolean {

@@ -89,6 +89,11 @@ const joined = attacks(
 			"update app.hulls set note = 'x'",
 			'select line from lab.kept',
 		),
+		'the same of a value inside a row': inTransaction(
+			"alter type lab.wood rename value 'plain' to 'other'",
+			"alter type lab.wood rename value 'kept' to 'plain'",
+			'select line from app.pallets',
+		),
 		'a value that a filter asks for becomes the name of another': inTransaction(
 			"alter type lab.keg_kind rename value 'plain' to 'other'",
 			"alter type lab.keg_kind rename value 'kept' to 'plain'",
