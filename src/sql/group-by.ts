@@ -14,17 +14,21 @@ import type { Walk } from './walk.ts';
 /** Adds to GROUP BY the columns that the server would have known to depend on the key. */
 export function keepFunctionalDependency(walk: Walk, statement: SelectStmt, scope: Scope): void {
 	const groups = statement.groupClause ?? [];
-	if (groups.length === 0 || groups.some((node) => 'GroupingSet' in node)) return;
+	if (groups.length === 0) return;
 	const added: string[] = [];
 	const dependents: Dependent[] = [];
 	for (const { item, read, shown } of keyed(walk, scope)) {
 		const grouped = groupedColumns(statement, groups, scope, item);
-		if (!keyColumns(read).every((name) => grouped.has(shown.get(name) ?? '\0'))) continue;
+		if (!keyColumns(read).every((name) => grouped.always.has(shown.get(name) ?? '\0'))) continue;
 		const own = new Set(shown.values());
-		const wanted = [...referenced(walk, statement, scope, item)].filter((name) => own.has(name) && !grouped.has(name));
+		const wanted = [...referenced(walk, statement, scope, item)].filter(
+			(name) => own.has(name) && !grouped.ever.has(name),
+		);
 		const unequal = withoutEquality(walk, item, wanted);
 		if (walk.reads.has(item)) {
-			showGroupedRows(walk, statement, item, read, unequal);
+			// What only some of the sets group by is null in the others, but not in the row as a whole.
+			const partly = [...grouped.ever].filter((name) => !grouped.always.has(name));
+			showGroupedRows(walk, statement, item, read, new Set([...unequal, ...partly]));
 			if (unequal.size > 0) dependents.push({ item, read, names: unequal });
 		}
 		for (const name of wanted)
@@ -105,18 +109,40 @@ function groupedExpression(statement: SelectStmt, node: Node, scope: Scope): Nod
 	return target === undefined ? node : as(target, 'ResTarget')?.val;
 }
 
-function groupedColumns(
-	statement: SelectStmt,
-	groups: readonly Node[],
-	scope: Scope,
-	item: RangeItem,
-): ReadonlySet<string> {
-	const grouped = new Set<string>();
-	for (const node of groups) {
+/** Columns of an item that are grouped by: in each of the grouping sets, and in any of them. */
+interface Grouped {
+	readonly always: ReadonlySet<string>;
+	readonly ever: ReadonlySet<string>;
+}
+
+function groupedColumns(statement: SelectStmt, groups: readonly Node[], scope: Scope, item: RangeItem): Grouped {
+	return together(groups.map((node) => groupedBy(statement, node, scope, item)));
+}
+
+/** Items beside each other: each set of the one with each of the other. */
+function together(parts: readonly Grouped[]): Grouped {
+	return {
+		always: new Set(parts.flatMap(({ always }) => [...always])),
+		ever: new Set(parts.flatMap(({ ever }) => [...ever])),
+	};
+}
+
+function groupedBy(statement: SelectStmt, node: Node, scope: Scope, item: RangeItem): Grouped {
+	const set = as(node, 'GroupingSet');
+	const row = as(node, 'RowExpr');
+	// `(a, b)` is no row here but both of them.
+	const within = set?.content ?? (row?.row_format === 'COERCE_IMPLICIT_CAST' ? row.args : undefined);
+	if (within === undefined && set === undefined) {
 		const name = own(scope, item, groupedExpression(statement, node, scope));
-		if (name !== undefined) grouped.add(name);
+		const names = new Set(name === undefined ? [] : [name]);
+		return { always: names, ever: names };
 	}
-	return grouped;
+	const parts = (within ?? []).map((part) => groupedBy(statement, part, scope, item));
+	const all = together(parts);
+	if (set === undefined || set.kind === 'GROUPING_SET_SIMPLE') return all;
+	if (set.kind !== 'GROUPING_SET_SETS') return { always: new Set(), ever: all.ever };
+	const always = [...all.always].filter((name) => parts.every((part) => part.always.has(name)));
+	return { always: new Set(always), ever: all.ever };
 }
 
 /** Columns of the item that the clauses after GROUP BY may name; a star means all of them. */

@@ -23,6 +23,10 @@ const inside = attacks('reading', 'masked', {
 		'with recursive a as (select * from b), b as (select ssn from app.people) select * from a',
 	'SEARCH and CYCLE together':
 		'with recursive r as (select id, manager_id, ssn from app.people where manager_id is null union all select p.id, p.manager_id, p.ssn from r join app.people p on p.manager_id = r.id) search breadth first by id set o cycle id set c using path select * from r',
+	'what depends on the key of each grouping set':
+		'select id, ssn, email, salary, row_to_json(p), grouping(name) from app.people p group by grouping sets ((id, name), (1)) order by ssn',
+	'what depends on the key beside a rollup, by the name of a join':
+		'select j.id, j.ssn, j.tags, max(j.email) from (app.people p join app.depts d (x) on d.x = p.dept_id) as j group by (j.id), rollup(j.dept_id)',
 	'an array as variadic arguments': 'select concat(variadic array_agg(ssn)) from app.people',
 	'COPY in binary': 'copy app.people to stdout (format binary)',
 	'COPY with options of every kind':

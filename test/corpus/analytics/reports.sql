@@ -97,3 +97,15 @@ select country, n, n * 100.0 / sum(n) over () as share from (select country, cou
 select o.id, o.status, o.status >= 'paid' as later, array_position(enum_range(null::sales.order_status), o.status) from sales.orders o order by o.id limit 4;
 
 select name, regexp_replace(name, '^(\w+)\s+(\d+)$', '\2-\1'), regexp_match(email, '@(.+)$') from crm.customers order by id limit 3;
+
+select c.id, c.name, c.email, c.birth_date, o.status, count(*), grouping(o.status) from crm.customers c join sales.orders o on o.customer_id = c.id group by c.id, rollup(o.status) having c.name <> 'Customer 1' order by c.email, 5 nulls last;
+
+select c.id, c.name, c.city, c.profile, count(*), row_to_json(c) from crm.customers c join sales.orders o on o.customer_id = c.id group by grouping sets ((c.id, c.city), (1)) order by c.id, c.city;
+
+select c.*, o.status, count(*), rank() over (order by c.birth_date) from crm.customers c join sales.orders o on o.customer_id = c.id group by (c.id, o.status), (), grouping sets ((c.city), (o.status)) order by c.card, 14, c.city;
+
+select distinct on (country) id, country, email, max(total) from crm.customers join (select customer_id as id, total, status from sales.orders) o using (id) group by distinct cube(o.status), grouping sets ((id), (id)) order by country, email, 4 limit 9;
+
+select l.order_id, l.line_no, l.price, o.total, o.comment, o.status from sales.orders o join sales.order_lines l on l.order_id = o.id group by grouping sets ((l.order_id, l.line_no, o.id), (o.id, l.line_no, l.order_id, o.status)) order by 1, 2, 6 limit 20;
+
+select j.id, j.email, j.status, sum(j.total) from (crm.customers c join sales.orders o (oid) on o.customer_id = c.id) as j(id, tenant, name, email) group by j.id, rollup(j.status) order by 1, 3 limit 20;
