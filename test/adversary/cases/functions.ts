@@ -345,6 +345,11 @@ const typed = conversations('functions', 'no-secret', {
 		client.send(functionCall(2597, ['x', oid, '-1']));
 		await client.waitFor('ReadyForQuery');
 	},
+	'FunctionCall of array_in': async (client) => {
+		const oid = textRows(await client.run("select 'app.stealing'::regtype::oid"))[0]?.[0] ?? '';
+		client.send(functionCall(750, ['{x}', oid, '-1']));
+		await client.waitFor('ReadyForQuery');
+	},
 });
 
 const calls = conversations('functions', 'no-secret', {
