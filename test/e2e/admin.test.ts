@@ -2,7 +2,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { rm } from 'node:fs/promises';
-import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import { afterEach, expect, test } from 'vitest';
 import { readExposition } from '../admin/exposition.ts';
@@ -13,6 +12,7 @@ import {
 	type TestGateway,
 	type TestGatewayOptions,
 } from '../support/gateway.ts';
+import { compiledProgram } from '../support/program.ts';
 
 let gateway: TestGateway | undefined;
 afterEach(async () => {
@@ -170,9 +170,9 @@ test('SIGTERM does all that to the real program, which ends with status 0', asyn
 	const parts = await start();
 	// The same configuration for another process: the one of this test goes first, the audit log has one writer.
 	await parts.gateway.close(0);
-	const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 	await rm(`${parts.folder}/audit`, { recursive: true });
-	const program = spawn(process.execPath, ['--import', 'tsx', main, 'serve', '--config', parts.configFile], {
+	const [node, main] = await compiledProgram();
+	const program = spawn(node, [main, 'serve', '--config', parts.configFile], {
 		env: { ...process.env, SHOP_PASSWORD: 'gateway-password' },
 		stdio: ['ignore', 'pipe', 'pipe'],
 	});

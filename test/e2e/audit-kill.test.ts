@@ -9,6 +9,7 @@ import { searchLog } from '../../src/audit/search.ts';
 import { verifyLog } from '../../src/audit/verify.ts';
 import { GATEWAY_ROLE } from '../../src/cli/demo/shop.ts';
 import { type ClientOptions, startGateway, type TestGateway } from '../support/gateway.ts';
+import { compiledProgram } from '../support/program.ts';
 
 /** More for a night: PORTCULLIS_KILLS=100. */
 const kills = Number(process.env.PORTCULLIS_KILLS ?? 3);
@@ -37,7 +38,8 @@ beforeAll(async () => {
 afterAll(() => world.stop());
 
 async function serve(): Promise<{ child: ChildProcess; port: number }> {
-	const child = spawn(process.execPath, ['--import', 'tsx', 'src/cli/main.ts', 'serve', '--config', configFile], {
+	const [node, program] = await compiledProgram();
+	const child = spawn(node, [program, 'serve', '--config', configFile], {
 		cwd: project,
 		env: { ...process.env, SHOP_PASSWORD: 'gateway-password' },
 		stdio: ['ignore', 'pipe', 'ignore'],

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
+import { compiledProgram } from '../support/program.ts';
 import { hasPsql } from '../support/psql.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -19,8 +20,9 @@ interface Demo {
 }
 
 /** With a home that is empty, as on a new machine, and without a terminal. */
-function startDemo(...args: readonly string[]): Demo {
-	const child = spawn(process.execPath, ['--import', 'tsx', 'src/cli/main.ts', 'demo', ...args], {
+async function startDemo(...args: readonly string[]): Promise<Demo> {
+	const [node, program] = await compiledProgram();
+	const child = spawn(node, [program, 'demo', ...args], {
 		cwd: ROOT,
 		env: { PATH: process.env['PATH'] ?? '', HOME: '/nonexistent' },
 		stdio: ['ignore', 'pipe', 'pipe'],
@@ -56,7 +58,7 @@ test('--once: shows the tour with its usual ports taken, ends with 0, leaves not
 	timeout: DEADLINE_MS,
 }, async () => {
 	const taken = await takePorts();
-	const demo = startDemo('--once');
+	const demo = await startDemo('--once');
 	const status = await demo.ended;
 	for (const server of taken) server.close();
 	const text = demo.text();
@@ -86,7 +88,7 @@ test('--once: shows the tour with its usual ports taken, ends with 0, leaves not
 });
 
 test('every printed line works; Ctrl-C ends all of it', { timeout: DEADLINE_MS }, async () => {
-	const demo = startDemo();
+	const demo = await startDemo();
 	try {
 		await expect.poll(() => demo.text(), { timeout: DEADLINE_MS / 2 }).toContain('Running until Ctrl-C');
 		const lines = copied(demo.text());
@@ -114,7 +116,7 @@ test('every printed line works; Ctrl-C ends all of it', { timeout: DEADLINE_MS }
 
 test('interrupted while it starts, it ends and leaves nothing', { timeout: DEADLINE_MS }, async () => {
 	const before = new Set(readdirSync(tmpdir()));
-	const demo = startDemo();
+	const demo = await startDemo();
 	await expect.poll(() => demo.text(), { timeout: DEADLINE_MS / 2 }).toContain('Portcullis');
 	demo.child.kill('SIGTERM');
 	expect(await demo.ended).toBe(130);

@@ -54,7 +54,7 @@ beforeAll(async () => {
 				config.listen['peers'] = cables.map(({ port }) => ({ host: '127.0.0.1', port }));
 				config.databases = { shop: { ...shop }, shop_tx: { ...shop, pool: { mode: 'transaction', size: 6 } } };
 			});
-			const served = serveProcess(file);
+			const served = await serveProcess(file);
 			gateways.push(served);
 			await served.listening;
 			return served;

@@ -36,7 +36,7 @@ async function serve(workers: number): Promise<Served> {
 		// What a test holds back it holds back for as long as it takes.
 		config['limits'] = { poolWaitMs: 120_000 };
 	});
-	const started = serveProcess(file);
+	const started = await serveProcess(file);
 	served = started;
 	await started.listening;
 	return started;

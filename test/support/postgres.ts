@@ -26,7 +26,7 @@ export interface TestDatabase extends TestPostgres {
 /** The shared server, started by the first caller of the run. `native`: the `native` folder of another version's package. */
 export async function startPostgres(options: { readonly native?: string } = {}): Promise<TestPostgres> {
 	const query = options.native === undefined ? '' : `?native=${encodeURIComponent(options.native)}`;
-	const response = await fetch(`${inject('postgresBroker')}/${query}`);
+	const response = await fetch(`${inject('testBroker')}/${query}`);
 	const body = await response.text();
 	if (!response.ok) throw new Error(body);
 	return JSON.parse(body) as TestPostgres;

@@ -1,4 +1,4 @@
-/** `portcullis serve` as a process of its own, from the sources, for tests of what only processes have: signals, workers, deaths. */
+/** `portcullis serve` as a process of its own, for tests of what only processes have: signals, workers, deaths. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFile, writeFile } from 'node:fs/promises';
@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { vi } from 'vitest';
 import { parse, stringify } from 'yaml';
 import type { TestConfig, TestGateway } from './gateway.ts';
+import { compiledProgram } from './program.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -58,8 +59,9 @@ export async function otherConfig(
 }
 
 /** Starts it; `listening` is what to wait for where it is expected to come up. */
-export function serveProcess(configFile: string): Served & { readonly listening: Promise<void> } {
-	const child = spawn(process.execPath, ['--import', 'tsx', 'src/cli/main.ts', 'serve', '--config', configFile], {
+export async function serveProcess(configFile: string): Promise<Served & { readonly listening: Promise<void> }> {
+	const [node, program] = await compiledProgram();
+	const child = spawn(node, [program, 'serve', '--config', configFile], {
 		cwd: root,
 		env: { ...process.env, SHOP_PASSWORD: 'gateway-password' },
 		stdio: ['ignore', 'pipe', 'pipe'],

@@ -9,6 +9,7 @@ import { type LoginOptions, login, logout, token } from '../../../src/cli/person
 import { readProfile, writeProfile } from '../../../src/cli/person/profile.ts';
 import { startGateway, type TestGateway } from '../../support/gateway.ts';
 import { type IdentityProvider, startOidc } from '../../support/oidc.ts';
+import { compiledProgram } from '../../support/program.ts';
 import { hasPsql } from '../../support/psql.ts';
 import { arrive, type TestPerson } from './person.ts';
 
@@ -317,11 +318,14 @@ describe.runIf(hasPsql())('psql', () => {
 	});
 
 	/** The command as it is installed, in a process of its own. */
-	function run(person: TestPerson, ...args: readonly string[]): Promise<{ status: number; out: string; err: string }> {
+	async function run(
+		person: TestPerson,
+		...args: readonly string[]
+	): Promise<{ status: number; out: string; err: string }> {
+		const [node, program] = await compiledProgram();
 		return new Promise((resolve) => {
 			const { env } = person.io;
-			const tsx = ['--import', 'tsx', 'src/cli/main.ts', ...args];
-			const child = execFile(process.execPath, tsx, { env, timeout: 30_000 }, (error, out, err) => {
+			const child = execFile(node, [program, ...args], { env, timeout: 30_000 }, (error, out, err) => {
 				resolve({ status: error === null ? 0 : Number(error.code ?? -1), out, err });
 			});
 			child.stdin?.end();

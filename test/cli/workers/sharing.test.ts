@@ -51,7 +51,7 @@ beforeAll(async () => {
 			shop_few: { ...shop, pool: { size: 10 }, limits: { sessionsMax: 3 } },
 		};
 	});
-	const started = serveProcess(file);
+	const started = await serveProcess(file);
 	served = started;
 	await started.listening;
 }, 180_000);
