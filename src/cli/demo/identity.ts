@@ -83,6 +83,8 @@ const KEY_ID = 'demo';
 const WORKLOAD = 'reporting';
 /** How long a sign-in lasts at the provider, however short its tokens live. */
 const SIGN_IN_S = 12 * 3600;
+/** How often a client of the device flow asks whether somebody has signed in. */
+const POLL_S = 1;
 const SCOPES = ['openid', 'email', 'profile', 'groups'];
 
 /** Starts the provider. Its keys live as long as it does. */
@@ -104,6 +106,12 @@ export async function startIdentityProvider(options: IdentityOptions): Promise<I
 	const provider = await quietly(async () => {
 		const oidc = await import('oidc-provider');
 		return new oidc.Provider(issuer, configure(settings, jwk));
+	});
+	provider.use(async (ctx, next) => {
+		await next();
+		// Without it clients ask every five seconds (RFC 8628, section 3.2), and somebody waits for that at the screen.
+		if (ctx.oidc?.route === 'device_authorization' && ctx.status === 200)
+			Object.assign(ctx.body as object, { interval: POLL_S });
 	});
 	const server = createServer(handler(provider, settings.people));
 	const grants: string[] = [];
