@@ -213,6 +213,10 @@ export type SessionEffect =
 	/** EXECUTE of a prepared statement by name: its own decision has to be current. */
 	| { readonly type: 'execute'; readonly name: string }
 	| { readonly type: 'deallocate'; readonly name: string | null }
+	/** DECLARE. `holds`: WITH HOLD, it outlives its transaction. */
+	| { readonly type: 'declare'; readonly name: string; readonly holds: boolean }
+	/** CLOSE; null: of all cursors. */
+	| { readonly type: 'close'; readonly name: string | null }
 	/** The server does it only while nobody else is in that database. */
 	| { readonly type: 'alone'; readonly database: string }
 	| { readonly type: 'copy-in' }

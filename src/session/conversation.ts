@@ -10,6 +10,7 @@ import { encodeFlush, encodeParse } from '../wire/encode.ts';
 import { type Frontend, statementName } from '../wire/frontend.ts';
 import type { Relation, Routine } from '../catalog/snapshot.ts';
 import { type PreparedBefore, type RelationSearch, sharedListen } from '../pipeline.ts';
+import { Cursors } from './cursors.ts';
 import { type LoanParts, Loans } from './loans.ts';
 import { SessionNames } from './names.ts';
 import { Outbox } from './outbox.ts';
@@ -82,6 +83,8 @@ export class Conversation {
 	readonly replies = new ReplyQueue();
 	readonly statements = new PendingMap<Prepared>(statementWeight);
 	readonly portals = new PendingMap<Portal>(() => 0);
+	/** Those of DECLARE. */
+	readonly cursors: Cursors;
 	readonly names: SessionNames;
 	/** In transaction mode `place` says which connection it is. */
 	info: SessionInfo;
@@ -160,6 +163,7 @@ export class Conversation {
 		this.standing = parts.standing;
 		this.replication = parts.replication ?? null;
 		this.outbox = new Outbox(this.connection?.socket ?? null);
+		this.cursors = new Cursors(parts.services.limits.portalsMax);
 		const { loan } = parts;
 		const reported = loan?.told ?? this.connection?.parameters;
 		this.names = new SessionNames(reported?.get('search_path'));

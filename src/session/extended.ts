@@ -4,6 +4,7 @@ import type { Decision } from '../stages.ts';
 import { encodeClose, encodeDescribe, encodeExecute, encodeParse } from '../wire/encode.ts';
 import type { Bind, Close, Describe, Execute, Parse, PortalName, StatementName, Sync } from '../wire/frontend.ts';
 import { type Conversation, type Progress, refusedStatement, refusedText } from './conversation.ts';
+import { fetchable } from './cursors.ts';
 import type { Held } from './outbox.ts';
 import type { Loans } from './loans.ts';
 import { afterPrepare, hidesRows, movesNames, type Portal, type Prepared, statementOf, unplaced } from './prepared.ts';
@@ -100,6 +101,8 @@ export function handleBind(conversation: Conversation, message: Bind, unrecorded
 	const prepared = found.value;
 	const outstanding = unrecorded === null ? renew(conversation, prepared) : null;
 	if (outstanding !== null) return outstanding;
+	const unfetchable = refuseFetch(conversation, prepared.decision, unrecorded);
+	if (unfetchable !== null) return unfetchable;
 	if (portals.size >= services.limits.portalsMax && !portals.has(message.portal)) {
 		if (unrecorded !== null) recordParse(conversation, unrecorded);
 		return conversation.refuse(
@@ -109,6 +112,7 @@ export function handleBind(conversation: Conversation, message: Bind, unrecorded
 	const { loans } = conversation;
 	if (loans !== null) return bindVirtual(conversation, loans, message, prepared, unrecorded);
 	conversation.remains?.note(prepared.decision);
+	conversation.cursors.note(prepared.decision, prepared.paramTypes, conversation.policyRevision);
 	conversation.segmentOpen = true;
 	forwardBind(conversation, message, onServer(conversation, prepared), unrecorded);
 	return 'done';
@@ -149,6 +153,7 @@ function bindVirtual(
 	const real = makeReal(conversation, loans, decision);
 	if (real instanceof GatewayError) return refuseBind(conversation, real, unrecorded);
 	loans.note(decision);
+	conversation.cursors.note(decision, prepared.paramTypes, conversation.policyRevision);
 	const renamed = withStatement(message, placed.name);
 	const before = [...placed.before, ...real];
 	forwardBind(conversation, message, { prepared, before, renamed }, unrecorded);
@@ -204,9 +209,12 @@ export function handleExecute(conversation: Conversation, message: Execute): Pro
 	// What a RESET before it has taken away has to be there again.
 	if (conversation.loans !== null && !conversation.settled()) return 'again';
 	const portal = found.value;
-	if (portal.segment !== conversation.segment) {
+	const policy = conversation.context().access.revision;
+	// A segment lasts until the client sends a Sync, so the policy may be another by now.
+	if (portal.segment !== conversation.segment || portal.shown.policy !== policy) {
 		const checked = recheck(conversation, portal);
 		if (checked !== null) return checked;
+		portal.shown.policy = policy;
 	}
 	const { decision } = portal;
 	const unheard = conversation.loans?.subscriptions.prepare(decision) ?? null;
@@ -324,7 +332,10 @@ function forwardBind(
 	const bytes = before.length === 0 ? bind : Buffer.concat([...before, bind]);
 	const run = recordBind(conversation, message, prepared, bytes, unrecorded);
 	const expected = new Expected('bind', conversation.segment);
-	const portal: Portal = { name: message.portal, prepared, decision, segment: conversation.segment, run };
+	const { sql, paramTypes } = prepared;
+	const rewritten = statementOf(decision)?.rewritten ?? '';
+	const shown = { sql, paramTypes, rewritten, policy: conversation.policyRevision, refusedUnder: null };
+	const portal: Portal = { name: message.portal, prepared, decision, segment: conversation.segment, run, shown };
 	expected.run = run;
 	expected.portal = portal;
 	expected.prepared = prepared;
@@ -363,9 +374,23 @@ function recordBind(
 	});
 }
 
-/** A portal of an earlier segment runs only while the policy still says what it said at Bind; null: it does. */
+/** What a FETCH would show is refused by now, or has to be waited for; null: neither. `unrecorded`: of its Parse. */
+function refuseFetch(
+	conversation: Conversation,
+	decision: Decision,
+	unrecorded: UnrecordedParse | null,
+): Progress | null {
+	const error = fetchable(conversation, decision);
+	if (error === null) return null;
+	if (unrecorded !== null) recordParse(conversation, unrecorded);
+	return error === 'again' ? 'again' : deny(conversation, deniedWhole(decision, error), 'execute', null);
+}
+
+/** A portal of an earlier segment or policy runs only while the policy still says what it said at Bind; null: it does. */
 function recheck(conversation: Conversation, portal: Portal): Progress | null {
 	const { pipeline } = conversation.services;
+	const unfetchable = refuseFetch(conversation, portal.decision, null);
+	if (unfetchable !== null) return unfetchable;
 	if (pipeline.isCurrent(portal.decision, conversation.context())) return null;
 	if (!conversation.settled()) return 'again';
 	const decision = conversation.decide(portal.prepared.sql, portal.prepared.paramTypes);
@@ -418,6 +443,10 @@ function deny(
 function severalStatements(decision: Decision): Decision {
 	const raisedBy = 'exec_parse_message';
 	const error = new GatewayError('42601', 'cannot insert multiple commands into a prepared statement', { raisedBy });
+	return deniedWhole(decision, error);
+}
+
+function deniedWhole(decision: Decision, error: GatewayError): Decision {
 	const statements = decision.statements.map((statement) => ({ ...statement, effect: 'deny', error }) as const);
 	return { ...decision, effect: 'deny', statements, error };
 }

@@ -75,6 +75,7 @@ export function ready(conversation: Conversation, expected: Expected | null, sta
 	conversation.loans?.subscriptions.readyForQuery(status);
 	if (replies.length > 0) return;
 	conversation.inBlock = !idle;
+	if (idle && !conversation.segmentOpen && conversation.outbox.empty) conversation.cursors.rest();
 	if (idle && !conversation.segmentOpen && conversation.outbox.empty) conversation.touchedProtected = false;
 }
 
@@ -176,6 +177,9 @@ function follow(conversation: Conversation, effect: SessionEffect, run: Run): vo
 				statements.clear();
 				deallocatedAll(conversation, run);
 			} else if (statements.has(effect.name)) statements.confirm(statements.change(effect.name, undefined, segment));
+			return;
+		case 'close':
+			if (run.statement !== undefined) conversation.cursors.closed(effect.name, run.statement);
 			return;
 		default:
 	}

@@ -2,6 +2,7 @@
 import type { SharedStatement } from '../backend/shared-statements.ts';
 import type { Decision, SessionEffect, StatementDecision } from '../stages.ts';
 import type { PortalName, StatementName } from '../wire/frontend.ts';
+import type { Shown } from './cursors.ts';
 import type { Run } from './run.ts';
 
 /** One prepared statement. A Parse of the same name makes a new one. */
@@ -55,6 +56,7 @@ export interface Portal {
 	readonly decision: Decision;
 	readonly segment: number;
 	readonly run: Run;
+	readonly shown: Shown;
 }
 
 /** What EXECUTE or Bind runs of a PREPARE: the statement by itself, with all that it does but for being prepared. */

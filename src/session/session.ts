@@ -154,7 +154,7 @@ export class Session implements LiveSession {
 	}
 
 	look(nowMs: number): void {
-		const { replies, status, transaction, loans } = this.#conversation;
+		const { replies, status, segmentOpen, transaction, loans } = this.#conversation;
 		const { head } = replies;
 		// A backup takes as long as it takes, and a stream has no end.
 		if (head?.kind === 'replication') return;
@@ -162,7 +162,8 @@ export class Session implements LiveSession {
 			{
 				head,
 				index: head?.run?.index ?? 0,
-				inTransaction: status !== 'I' || head !== undefined,
+				// What came before the Sync is in a transaction, with all its locks.
+				inTransaction: status !== 'I' || head !== undefined || segmentOpen,
 				transaction,
 				heardMs: this.#lastHeardMs,
 				leasedMs: loans === null ? (this.#parts.lease?.bornMs ?? this.#begunMs) : loans.pinnedSinceMs(nowMs),

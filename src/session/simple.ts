@@ -5,6 +5,7 @@ import type { AuditReceipt, Decision } from '../stages.ts';
 import { encodeGatewayError, encodeQuery, encodeReadyForQuery } from '../wire/encode.ts';
 import type { FunctionCall, Query } from '../wire/frontend.ts';
 import { type Conversation, type Progress, refusedText } from './conversation.ts';
+import { fetchable } from './cursors.ts';
 import { formatOf, type Protocol, record } from './recorder.ts';
 import type { AuditParameter } from '../audit/event.ts';
 import { Expected } from './replies.ts';
@@ -28,7 +29,9 @@ export function handleQuery(conversation: Conversation, message: Query): Progres
 	if (command === null && !conversation.settled()) return 'again';
 	const decided = command ?? conversation.decide(message.sql, noTypes);
 	if (decided === null) return 'again';
-	const decision = withNamesThatHold(conversation, decided);
+	const error = decided.effect === 'deny' ? null : fetchable(conversation, decided);
+	if (error === 'again') return 'again';
+	const decision = error === null ? withNamesThatHold(conversation, decided) : denied(decided, error);
 	if (conversation.loans !== null && !namesSettled(conversation, decision)) {
 		conversation.drain();
 		return 'again';
@@ -53,7 +56,11 @@ function withNamesThatHold(conversation: Conversation, decision: Decision): Deci
 	if (decision.effect === 'deny' || decision.statements.length < 2) return decision;
 	if (conversation.context().access.unrestricted) return decision;
 	const error = movedNames(decision, conversation.names.dirty);
-	return error === undefined ? decision : { ...decision, effect: 'deny', rewritten: decision.sql, edits: [], error };
+	return error === undefined ? decision : denied(decision, error);
+}
+
+function denied(decision: Decision, error: GatewayError): Decision {
+	return { ...decision, effect: 'deny', rewritten: decision.sql, edits: [], error };
 }
 
 /** The decision on what is no SQL on a replication connection. Null: it is SQL. */
@@ -127,6 +134,7 @@ function send(conversation: Conversation, recording: Recording, bytes: Buffer, e
 	}
 	conversation.followBlocks(decision);
 	(conversation.loans ?? conversation.remains)?.note(decision);
+	conversation.cursors.note(decision, noTypes, conversation.policyRevision);
 	conversation.loans?.subscriptions.note(decision);
 	conversation.replies.push(expected);
 }

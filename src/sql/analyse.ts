@@ -5,7 +5,7 @@ import type { Edit, ObjectUse, RuleRef, SessionEffect, StatementDecision } from 
 import { checkParameterTypes } from './casts.ts';
 import { castTargets, finishCoercions } from './coercions.ts';
 import type { Relation, Routine } from '../catalog/snapshot.ts';
-import { cursorOf } from './cursor.ts';
+import { cursorEffects, cursorOf } from './cursor.ts';
 import { applyEdits } from './edits.ts';
 import { fingerprintOf } from './fingerprint.ts';
 import { MissingPolicyColumn } from './protection.ts';
@@ -133,7 +133,7 @@ function allowed(walk: Walk, parsed: Node, sql: string, rewritten: string): Stat
 		touchesProtected: walk.touchesProtected && !isUntouched(walk),
 		checks: walk.checks,
 		hidesRows: walk.hidesRows,
-		effects: [...walk.effects, ...residueOf(walk.context.catalog, parsed, objects)],
+		effects: [...walk.effects, ...cursorEffects(parsed), ...residueOf(walk.context.catalog, parsed, objects)],
 	};
 }
 

@@ -4,7 +4,7 @@ import type { SessionLimits } from '../../src/session/limits.ts';
 import type { Backend } from '../../src/wire/backend.ts';
 import { createDatabase, type TestDatabase } from '../support/postgres.ts';
 import { startTestGateway, type TestGateway, type TestGatewayOptions } from './gateway.ts';
-import { Bind, Execute, Parse, Query, Sync, WireClient } from './wire-client.ts';
+import { Bind, Execute, Flush, Parse, Query, Sync, WireClient } from './wire-client.ts';
 
 let database: TestDatabase;
 beforeAll(async () => {
@@ -98,6 +98,14 @@ test('a client that is silent inside of a transaction is ended, one outside is n
 	await silent.query('begin');
 	expect(words(await silent.rest())).toEqual(['FATAL 25P03 terminating connection due to idle-in-transaction timeout']);
 	expect(words(await outside.query('select 1'))).toEqual(['SELECT 1', 'Ready I']);
+});
+
+test('a pipeline without its Sync is a transaction', async () => {
+	await start({ idleTransactionTimeoutMs: 200 });
+	const client = await connect();
+	client.send(Parse('select 1'), Bind(), Execute(), Flush);
+	await client.until('CommandComplete');
+	expect(words(await client.rest())).toEqual(['FATAL 25P03 terminating connection due to idle-in-transaction timeout']);
 });
 
 test('a long statement is not silence', async () => {

@@ -165,8 +165,17 @@ describe('effects on the session', () => {
 		{ sql: 'unlisten *', want: [{ type: 'unlisten', channel: null }] },
 		{
 			sql: 'discard all',
-			want: [{ type: 'deallocate', name: null }, { type: 'names-unknown' }, { type: 'unlisten', channel: null }],
+			want: [
+				{ type: 'deallocate', name: null },
+				{ type: 'names-unknown' },
+				{ type: 'unlisten', channel: null },
+				{ type: 'close', name: null },
+			],
 		},
+		{ sql: 'declare C cursor for select 1', want: [{ type: 'declare', name: 'c', holds: false }] },
+		{ sql: 'declare "C" scroll cursor with hold for select 1', want: [{ type: 'declare', name: 'C', holds: true }] },
+		{ sql: 'close c', want: [{ type: 'close', name: 'c' }] },
+		{ sql: 'close all', want: [{ type: 'close', name: null }] },
 		{ sql: 'discard plans', want: [] },
 		{ sql: 'set search_path = app', want: [{ type: 'set', name: 'search_path', local: false }] },
 		{ sql: 'set local search_path = app', want: [{ type: 'set', name: 'search_path', local: true }] },
