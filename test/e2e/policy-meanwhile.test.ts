@@ -55,7 +55,7 @@ const select = 'select n from numbers order by n desc';
 const waits: readonly {
 	readonly name: string;
 	readonly first: readonly (readonly FrontendFields[])[];
-	readonly until?: 'BindComplete' | 'PortalSuspended';
+	readonly until?: 'BindComplete' | 'PortalSuspended' | 'ReadyForQuery';
 	readonly then: readonly FrontendFields[];
 }[] = [
 	{
