@@ -78,6 +78,9 @@ export const refusedSettings: Readonly<Record<string, string>> = {
 	shared_preload_libraries: 'it loads code into the server',
 	dynamic_library_path: 'it loads code into the server',
 	extension_control_path: 'it loads code into the server',
+	// Debian's own, and of its later 15.
+	extension_destdir: 'it loads code into the server',
+	output_plugin_libraries: 'it loads code into the server',
 	jit_provider: 'it loads code into the server',
 	session_replication_role: 'it switches off triggers, rules and foreign keys',
 	allow_system_table_mods: 'it lets the system catalogues be changed',
