@@ -5,6 +5,10 @@ export const port = (least: number) => z.int().min(least).max(65_535);
 export const text = z.string().min(1);
 export const count = (least: number) => z.int().min(least);
 
+/** Milliseconds that a timer waits: one of more than 2^31 would fire at once, so less is taken, with room for what is added. */
+export const wait = (least: number) => z.int().min(least).max(waitMax, `must be at most ${waitMax} (23 days)`);
+const waitMax = 2_000_000_000;
+
 export const secretFile = z.strictObject({
 	file: text.describe('Path of a file that holds it; a line feed at its end is dropped.'),
 });

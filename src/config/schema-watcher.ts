@@ -1,6 +1,6 @@
 /** The section `policyWatcher` of the schema: how gateways tell each other that the policy has changed. */
 import { z } from 'zod';
-import { count, port, secret, serverTls, text } from './schema-parts.ts';
+import { port, secret, serverTls, text, wait } from './schema-parts.ts';
 
 const postgres = z.strictObject({
 	database: text
@@ -37,7 +37,7 @@ export const watcherSchema = z.strictObject({
 		.regex(/^[a-z_][a-z0-9_]{0,62}$/, 'must be small letters, digits and underscores, 63 at most')
 		.default('portcullis_policy')
 		.describe('Channel that they talk on: one for all gateways that have the same policy.'),
-	differAfterMs: count(1_000)
+	differAfterMs: wait(1_000)
 		.default(60_000)
 		.describe('How long others may have another policy in force before the log warns.'),
 	postgres: postgres.optional().describe('They talk by LISTEN and NOTIFY of a PostgreSQL.'),

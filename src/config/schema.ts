@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { auditSchema } from './schema-audit.ts';
 import { hasHost, hostKeys, shardKeys } from './schema-hosts.ts';
-import { count, port, secret, secretEnv, secretFile, serverTls, text } from './schema-parts.ts';
+import { count, port, secret, secretEnv, secretFile, serverTls, text, wait } from './schema-parts.ts';
 import { watcherSchema } from './schema-watcher.ts';
 
 const VERIFIER = /^SCRAM-SHA-256\$[1-9][0-9]*:[A-Za-z0-9+/=]+\$[A-Za-z0-9+/=]+:[A-Za-z0-9+/=]+$/;
@@ -235,7 +235,7 @@ const database = z
 				reserve: count(0)
 					.default(0)
 					.describe('Transaction mode: so many more, for clients that have waited for `reserveAfterMs`.'),
-				reserveAfterMs: count(0).default(1_000).describe('How long a client waits before the reserve is for it too.'),
+				reserveAfterMs: wait(0).default(1_000).describe('How long a client waits before the reserve is for it too.'),
 				statementsMax: count(1)
 					.default(500)
 					.describe('Transaction mode: prepared statements that a server connection keeps, whoever prepared them.'),
@@ -311,8 +311,8 @@ const limits = z.strictObject({
 		.describe(
 			'Connections of one address (/64 for IPv6) that have not signed in, at a time; further ones are cut, so that nobody can use up `sessionsMax` without signing in. 0: as many as there is room for.',
 		),
-	loginTimeoutMs: count(1).default(60_000).describe('From the first byte of a client until it has signed in.'),
-	loginWaitMs: count(1).default(900_000).describe('The same while a person approves the login in a browser.'),
+	loginTimeoutMs: wait(1).default(60_000).describe('From the first byte of a client until it has signed in.'),
+	loginWaitMs: wait(1).default(900_000).describe('The same while a person approves the login in a browser.'),
 	idleTimeoutMs: count(0)
 		.default(0)
 		.describe('How long a client may be silent outside of a transaction; 0 switches it off.'),
@@ -333,15 +333,15 @@ const limits = z.strictObject({
 	backendLifetimeMs: count(0)
 		.default(0)
 		.describe('Age of a server connection at which a session that is idle is ended to give it up (57P01); 0: none.'),
-	drainNoticeMs: count(0)
+	drainNoticeMs: wait(0)
 		.default(0)
 		.describe('At the end: how long clients are still let in after readiness has gone down, so that balancers notice.'),
-	workerPatienceMs: count(0)
+	workerPatienceMs: wait(0)
 		.default(30_000)
 		.describe(
 			'With several workers: how long one may not answer the supervisor before it is killed and started again; 0: for ever.',
 		),
-	drainTimeoutMs: count(0)
+	drainTimeoutMs: wait(0)
 		.default(20_000)
 		.describe('At the end: how long transactions under way may take to finish before they are cut off (57P01).'),
 	queryBytesMax: count(1_024)
@@ -368,9 +368,7 @@ const limits = z.strictObject({
 	sqlWaitingLengthMax: count(1)
 		.default(256 * mib)
 		.describe('Characters of all texts that wait for that thread (53400); one user may have half of it.'),
-	sqlAnalysisMs: count(1)
-		.default(30_000)
-		.describe('How long the analysis of one text may take in that thread (54001).'),
+	sqlAnalysisMs: wait(1).default(30_000).describe('How long the analysis of one text may take in that thread (54001).'),
 	sqlStatementsMax: count(1).default(10_000).describe('Statements in the text of one Query (54000).'),
 	sqlReadsMax: count(1)
 		.default(2_000)
@@ -396,13 +394,15 @@ const limits = z.strictObject({
 	pendingRepliesMax: count(1)
 		.default(10_000)
 		.describe('Messages of a client that wait for their answers before it is read no further.'),
+	// TCP_KEEPIDLE is at most 32767 seconds.
 	keepAliveMs: count(0)
+		.max(32_767_000, 'must be at most 32767000 (9 hours)')
 		.default(60_000)
 		.describe(
 			'Silence of a connection, to a client or to a server, after which TCP asks whether the other side is there: ten times, a second apart, then it is lost. 0: when the system does, after hours.',
 		),
-	connectTimeoutMs: count(1).default(10_000).describe('Connecting and signing in to a server.'),
-	poolWaitMs: count(1).default(5_000).describe('Waiting for a free server connection.'),
+	connectTimeoutMs: wait(1).default(10_000).describe('Connecting and signing in to a server.'),
+	poolWaitMs: wait(1).default(5_000).describe('Waiting for a free server connection.'),
 	channelsMax: count(1)
 		.default(10_000)
 		.describe('Channels that one session of a pool in transaction mode may listen to (54000).'),
@@ -412,14 +412,14 @@ const limits = z.strictObject({
 			'Notifications that wait for one client of a pool in transaction mode, because it does not read or is in a transaction, before its session is ended (54000).',
 		),
 	poolWaitersMax: count(0).default(1_000).describe('Clients that may wait for one pool; the next is refused at once.'),
-	hostCheckMs: count(100).default(1_000).describe('Between two questions to each of several hosts what it is.'),
-	hostTimeoutMs: count(100)
+	hostCheckMs: wait(100).default(1_000).describe('Between two questions to each of several hosts what it is.'),
+	hostTimeoutMs: wait(100)
 		.default(3_000)
 		.describe('A host that has not answered such a question after this time is down.'),
-	failoverWaitMs: count(0)
+	failoverWaitMs: wait(0)
 		.default(60_000)
 		.describe('How long clients wait while none of several hosts is what they need (57P03); 0: not at all.'),
-	lingerMs: count(0).default(60_000).describe('How long a server may go on with the query of a client that has left.'),
+	lingerMs: wait(0).default(60_000).describe('How long a server may go on with the query of a client that has left.'),
 });
 
 /** What portcullis.yaml holds. Unknown keys are errors at every level. */

@@ -74,3 +74,20 @@ test.each(['queryTimeoutMs: -1', 'queryTimeoutMs: 1.5', 'sessionsMax: many', 'po
 		);
 	},
 );
+
+// A timer of more than 2^31 milliseconds fires at once: nobody could sign in, and nothing would be drained.
+test.each(['loginTimeoutMs', 'connectTimeoutMs', 'poolWaitMs', 'drainTimeoutMs', 'lingerMs', 'keepAliveMs'])(
+	'%s of more than a timer can wait is refused',
+	async (key) => {
+		const database = '  shop: { host: localhost, user: u }\n';
+		await expect(load(`${database}limits: { ${key}: 2592000000 }\n`)).rejects.toThrow(
+			new RegExp(`limits\\.${key}: must be at most`),
+		);
+	},
+);
+
+test('what is compared with a clock may be as long as it likes', async () => {
+	const limits = 'limits: { backendLifetimeMs: 2592000000, idleTransactionTimeoutMs: 2592000000 }';
+	const { databases } = await load(`  shop: { host: localhost, user: u }\n${limits}\n`);
+	expect(databases[0]?.limits.backendLifetimeMs).toBe(2_592_000_000);
+});
