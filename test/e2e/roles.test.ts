@@ -37,6 +37,8 @@ beforeAll(async () => {
 		setup: SETUP,
 		policies: { 'policy.csv': POLICY, 'masks.yaml': 'masks: {}\nfilters: {}\n' },
 		configure: (config) => {
+			// What the one without a place waits for.
+			config['limits'] = { poolWaitMs: 2_000 };
 			const secret = { env: 'ROLE_PASSWORD' };
 			Object.assign(config.databases['shop'] ?? {}, {
 				users: {

@@ -26,7 +26,7 @@ import {
 } from './wire-client.ts';
 
 /** More are run by hand: PORTCULLIS_RUNS=5000. */
-const runs = Number(process.env['PORTCULLIS_RUNS'] ?? 100);
+const runs = Number(process.env['PORTCULLIS_RUNS'] ?? 60);
 
 const statementNames = fc.constantFrom('', '', 'a', 'b');
 const portalNames = fc.constantFrom('', '', 'p', 'q', 'walk');
