@@ -35,13 +35,16 @@ export function columnAt(
 	return found?.kind === 'column' ? { item: found.item, column: found.column } : undefined;
 }
 
+/** Steps that are gone through: each of a chain of queries would go through all of those below it. */
+const STEPS_MAX = 200;
+
 export function leafOfColumn(from: RangeItem, of: ItemColumn): Leaf | undefined {
 	let item = from;
 	let column = of;
 	const path: RangeItem[] = [];
 	const ctes: CteInfo[] = [];
 	for (;;) {
-		if (column.masked) return undefined;
+		if (column.masked || path.length >= STEPS_MAX) return undefined;
 		item = column.from ?? item;
 		path.push(item);
 		const { origin, through } = column;

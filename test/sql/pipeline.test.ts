@@ -340,6 +340,7 @@ describe('whatever is sent', () => {
 		'ten thousand rows': `insert into notes (body) values ${"('x'),".repeat(10_000)}('y')`,
 		'ten thousand columns': `select ${'id,'.repeat(10_000)}id from people`,
 		'a thousand unions': `select 1${' union select 1'.repeat(1000)}`,
+		'two thousand queries, each of the one before': `with c0 as (select id, ssn from people) ${Array.from({ length: 2000 }, (_, i) => `, c${i + 1} as (select id, ssn from c${i} where id > ${i})`).join('')} select * from c2000`,
 		'a thousand statements': 'select id from people;'.repeat(1000),
 	};
 	test.each(Object.keys(towers))('%s take no more than a moment', async (name) => {
