@@ -178,6 +178,7 @@ export function decodeType(row: Row, intern: Intern): { type: Type; array: numbe
 		relation: int(row[8]),
 		routines: oids(text(row[10])),
 		...(row[11] === '' ? {} : { makes: oids(text(row[11])) }),
+		...(row[12] === '' ? {} : { defaultRoutines: oids(text(row[12])) }),
 	};
 	return { type, array: int(row[9]) };
 }

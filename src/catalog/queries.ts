@@ -349,17 +349,17 @@ where o.oprcode <> 0 and ${ofPart(part, 'o.oid')}`;
 
 /**
  * Rows: oid, schema, name, typtype, category, preferred, element of a true array or 0, base of a domain or 0, relation of
- * a composite or 0, array type or 0, oids of the routines that making a value of it runs, and of the types of which it makes
- * values. Types of temporary relations are left out.
+ * a composite or 0, array type or 0, oids of the routines that making a value of it runs, of the types of which it makes
+ * values, and of the routines that its default runs. Types of temporary relations are left out.
  */
 export function typesQuery(part: Part): string {
 	return `
 select t.oid, n.nspname, t.typname, t.typtype::text, t.typcategory::text, t.typispreferred,
 	case when t.typsubscript = 'pg_catalog.array_subscript_handler'::regproc then t.typelem else 0 end,
-	t.typbasetype, t.typrelid, t.typarray, ${part === 'user' ? `coalesce(w.routines, ''), coalesce(w.parts, '')` : `'', ''`}
+	t.typbasetype, t.typrelid, t.typarray, ${part === 'user' ? `coalesce(w.routines, ''), coalesce(w.parts, ''), coalesce(v.routines, '')` : `'', '', ''`}
 from pg_type t
 join pg_namespace n on n.oid = t.typnamespace
-${part === 'user' ? `left join (${MADE_WITH}) w on w.type = t.oid` : ''}
+${part === 'user' ? `left join (${MADE_WITH}) w on w.type = t.oid left join (${DEFAULTED_WITH}) v on v.type = t.oid` : ''}
 where ${ofPart(part, 't.oid')} and n.nspname !~ '^pg_(toast_)?temp_' and t.typisdefined`;
 }
 
@@ -389,6 +389,17 @@ const MADE_WITH = `
 		select r.rngmultitypid, null, r.rngtypid from pg_range r
 	) made_with
 	group by type`;
+
+/** What the default of a domain calls, where a column of it has none of its own; a domain needs the functions that write its values, too. */
+const DEFAULTED_WITH = `
+	select y.oid as type, string_agg(distinct f.routine::text, ' ') as routines from pg_type y
+	join pg_depend d on d.classid = 'pg_type'::regclass and d.objid = y.oid
+		and d.refclassid in ('pg_proc'::regclass, 'pg_operator'::regclass)
+	left join pg_operator o on d.refclassid = 'pg_operator'::regclass and o.oid = d.refobjid
+	cross join lateral (select case when d.refclassid = 'pg_proc'::regclass then d.refobjid else o.oprcode::oid end) f (routine)
+	where y.typtype = 'd' and y.typdefaultbin is not null
+		and f.routine not in (y.typinput, y.typoutput, y.typreceive, y.typsend, y.typmodin, y.typmodout, y.typanalyze)
+	group by y.oid`;
 
 /** Rows: source, target, routine, context; casts with a domain or through a binary-coercible or I/O way have routine 0. */
 export function castsQuery(part: Part): string {

@@ -127,6 +127,8 @@ export interface Type {
 	readonly routines: readonly number[];
 	/** Other types of which making a value makes values, besides those above: what a domain's checks cast to, what a range is of. Missing: none. */
 	readonly makes?: readonly number[];
+	/** Users' routines that the default of a domain runs, where nothing is written to a column of it. Missing: none. */
+	readonly defaultRoutines?: readonly number[];
 }
 
 export interface Cast {

@@ -59,6 +59,14 @@ export function usedType(walk: Walk, typeName: TypeName | undefined, location: n
 	return type;
 }
 
+/** The same of a column that is made: where nothing is written to it, a domain's default is computed. */
+export function columnType(walk: Walk, typeName: TypeName, location: number | undefined): Type | undefined {
+	const type = usedType(walk, typeName, location);
+	if (type === undefined) return undefined;
+	for (const each of [type, ...typesBehind(walk, typeName, type)]) checkDefault(walk, each, location);
+	return type;
+}
+
 /** Types of that name further on in search_path: once the one that is meant is dropped or renamed, one of them is. */
 function typesBehind(walk: Walk, typeName: TypeName | undefined, { schema }: Type): readonly Type[] {
 	const [name, ...more] = stringsOf(typeName?.names);
@@ -81,6 +89,20 @@ export function checkParameterTypes(walk: Walk): void {
 export function madeType(walk: Walk, oid: number | null, location: number | undefined): void {
 	const type = oid === null ? undefined : walk.context.catalog.typeByOid(oid);
 	if (type !== undefined) checkTypeRoutines(walk, type, location, new Set());
+}
+
+/** The same of a column that is made. */
+export function madeColumn(walk: Walk, oid: number | null, location: number | undefined): void {
+	madeType(walk, oid, location);
+	const type = oid === null ? undefined : walk.context.catalog.typeByOid(oid);
+	if (type !== undefined) checkDefault(walk, type, location);
+}
+
+function checkDefault(walk: Walk, type: Type, location: number | undefined): void {
+	for (const oid of type.defaultRoutines ?? []) {
+		const routine = walk.context.catalog.routineByOid(oid);
+		if (routine !== undefined) checkRoutine(walk, routine, 'execute', location);
+	}
 }
 
 function checkTypeRoutines(walk: Walk, type: Type, location: number | undefined, seen: Set<number>): void {

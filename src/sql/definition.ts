@@ -2,7 +2,7 @@
 import type { Node, RangeVar, SelectStmt } from '@pgsql/types';
 import { checkSetting, literalOf } from './call.ts';
 import type { Relation } from '../catalog/snapshot.ts';
-import { madeType, usedType } from './casts.ts';
+import { columnType, madeColumn } from './casts.ts';
 import { coerced } from './coercions.ts';
 import { expression, truth } from './expression.ts';
 import { type Making, mayCreateRelation, mayInSchema, mayOnRelation, objectNames, schemaOf } from './may.ts';
@@ -58,7 +58,7 @@ export function createTable(walk: Walk, node: NodeOf<'CreateStmt'>): void {
 /** Columns that come from another relation. */
 function columnsOf(walk: Walk, relation: Relation, location: number | undefined): readonly MadeColumn[] {
 	return relation.columns.map(({ name, typeOid }) => {
-		madeType(walk, typeOid, location);
+		madeColumn(walk, typeOid, location);
 		return { name, type: typeOid };
 	});
 }
@@ -100,7 +100,7 @@ function elementColumns(walk: Walk, node: Node): readonly MadeColumn[] {
 	if (like !== undefined) return tableLike(walk, like);
 	// A partition's column, or that of a table of a type, may go without one.
 	if (column?.typeName === undefined) return [];
-	return [{ name: column.colname ?? '', type: usedType(walk, column.typeName, column.location)?.oid ?? null }];
+	return [{ name: column.colname ?? '', type: columnType(walk, column.typeName, column.location)?.oid ?? null }];
 }
 
 /** Default, computation and constraints. `type`: of the column that they stand at. */
@@ -203,7 +203,7 @@ function madeOf(
 	aliases: readonly Node[] | undefined,
 ): void {
 	const names = stringsOf(aliases);
-	for (const { type } of columns ?? []) madeType(walk, type, undefined);
+	for (const { type } of columns ?? []) madeColumn(walk, type, undefined);
 	noteMade(walk, making, 'table', columns?.map(({ name, type }, i) => ({ name: names[i] ?? name, type })) ?? null);
 }
 
@@ -441,7 +441,8 @@ export function routineNamed(walk: Walk, names: readonly string[]): void {
 }
 
 export function createDomain(walk: Walk, node: NodeOf<'CreateDomainStmt'>): void {
-	const type = usedType(walk, node.typeName, undefined)?.oid ?? null;
+	// Without a default of its own it takes that of what it is over.
+	const type = node.typeName === undefined ? null : (columnType(walk, node.typeName, undefined)?.oid ?? null);
 	for (const constraint of node.constraints ?? [])
 		constraintOf(walk, as(constraint, 'Constraint') ?? {}, type, columnsUnknown());
 	createNamed(walk, node.domainname, 'CREATE DOMAIN');

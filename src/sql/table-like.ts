@@ -1,5 +1,5 @@
 /** LIKE in CREATE TABLE: the columns of another relation, as many of them as may be seen. No row of it is read. */
-import { madeType } from './casts.ts';
+import { madeColumn } from './casts.ts';
 import { displayRelation, isOwnTemporary, resolveRelation } from './names.ts';
 import type { NodeOf } from './nodes.ts';
 import { type PendingRead, spanOf, visible } from './protected-read.ts';
@@ -25,7 +25,7 @@ export function tableLike(walk: Walk, like: NodeOf<'TableLikeClause'>): readonly
 		if (read.protection.columns.every((column) => visible(walk, column))) qualifyName(walk, range, relation);
 		else writeOut(walk, like, read);
 	}
-	for (const { type } of item.columns ?? []) madeType(walk, type, range.location);
+	for (const { type } of item.columns ?? []) madeColumn(walk, type, range.location);
 	return item.columns ?? [];
 }
 

@@ -61,4 +61,37 @@ const copied = attacks(
 	{ transaction: true, protocols: ['simple', 'extended'] },
 );
 
-export const unnamed: readonly AttackCase[] = [...classes, ...sorted, ...copied];
+/** What the default of a domain calls, where nothing is written to a column of it. */
+const defaulted = attacks(
+	'functions',
+	'no-secret',
+	{
+		'a column of a domain with a default': [
+			'create temporary table forms (n int, made app.told_by_default)',
+			'insert into forms (n) values (1) returning made',
+		],
+		'a column of a domain with a default that is added': [
+			'alter table lab.numbers add made app.told_by_default',
+			'select made from lab.numbers',
+		],
+		'a column that becomes one of a domain with a default': [
+			'create temporary table forms (n int, made text)',
+			'alter table forms alter made type app.told_by_default',
+			'insert into forms (n) values (1) returning made',
+		],
+		'a column of a domain with a default, made by a query': [
+			'create table lab.forms as select 1 as n, null::app.told_by_default as made',
+			'insert into lab.forms (n) values (1) returning made',
+		],
+		'a domain over one with a default': [
+			'create domain lab.by_default as app.told_by_default',
+			'create table lab.forms (n int, made lab.by_default)',
+			'insert into lab.forms (n) values (1) returning made',
+		],
+		'everything in one text':
+			'create temporary table forms (n int, made app.told_by_default); insert into forms (n) values (1) returning made',
+	},
+	{ transaction: true, protocols: ['simple'] },
+);
+
+export const unnamed: readonly AttackCase[] = [...classes, ...sorted, ...copied, ...defaulted];
