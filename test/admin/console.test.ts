@@ -58,9 +58,9 @@ class LateSink {
 /** `answers`: what the policy says of actions on the console; those not listed are allowed. */
 async function start(
 	answers: Readonly<Record<string, Answer>> = {},
-	options: TestGatewayOptions & { readonly pauseWaitMs?: number } = {},
+	options: TestGatewayOptions & { readonly pauseWaitMs?: number; readonly sessions?: number } = {},
 ): Promise<void> {
-	view = testView({ sessions: [testSession()] });
+	view = testView({ sessions: Array.from({ length: options.sessions ?? 1 }, () => testSession()) });
 	const sink = new LateSink();
 	const access = (_identity: Identity): Access =>
 		({ revision: 'p1', onDatabase: (action: string) => answers[action] ?? yes }) as unknown as Access;
@@ -353,6 +353,24 @@ describe('PAUSE', () => {
 		expect(paused()).toBe(true);
 		await lease.release('clean');
 	});
+});
+
+test('answers wait for a client that does not read them, and are not made meanwhile', async () => {
+	await start({}, { sessions: 1_000 });
+	const client = await connect();
+	client.socket.pause();
+	// Some 20 MB of answers: more than the system takes of what is on its way.
+	const [texts, commands] = [2, 40];
+	for (let text = 0; text < texts; text += 1) client.send(Query('show clients;'.repeat(commands)));
+	const done = (): number => gateway?.pipeline.recorded.length ?? 0;
+	for (let [before, still] = [-1, 0]; still < 10; await new Promise((resolve) => setTimeout(resolve, 20))) {
+		still = before === done() && before > 0 ? still + 1 : 0;
+		before = done();
+	}
+	expect(done()).toBeLessThan(texts * commands);
+	client.socket.resume();
+	await client.ready(texts);
+	expect(done()).toBe(texts * commands);
 });
 
 describe('the end', () => {

@@ -81,7 +81,9 @@ async function type(hand: Hand | undefined, sql: string): Promise<Result> {
 		number: 1,
 		signal: new AbortController().signal,
 	} as never;
-	await hand?.console.run(parseCommands(sql), asking, (result) => results.push(result));
+	await hand?.console.run(parseCommands(sql), asking, (result) => {
+		results.push(result);
+	});
 	const [only] = results;
 	if (only === undefined) throw new Error('no result');
 	return only;

@@ -84,10 +84,14 @@ export class Console implements ConsoleServices {
 
 	/**
 	 * Decides about each of the commands before any of them is done: the first that is not allowed refuses all of them. Then
-	 * each is done, once it is on record. `each` gets the results in order.
+	 * each is done, once it is on record. `each` gets the results in order; the next command waits until it has taken one.
 	 * Rejects with GatewayError: 42501 not allowed, 3D000 no such database, 53100 or 58030 (FATAL) no record can be written.
 	 */
-	async run(texts: readonly CommandText[], asking: Asking, each: (result: Result) => void): Promise<void> {
+	async run(
+		texts: readonly CommandText[],
+		asking: Asking,
+		each: (result: Result) => Promise<void> | void,
+	): Promise<void> {
 		const access = this.#options.accessFor(asking.identity);
 		const decisions = texts.map((text) => decide(text, access));
 		const denied = decisions.find(({ effect }) => effect === 'deny');
@@ -127,7 +131,7 @@ export class Console implements ConsoleServices {
 	async #perform(
 		{ command }: CommandText,
 		{ receipt, signal }: { readonly receipt: AuditReceipt; readonly signal: AbortSignal },
-		each: (result: Result) => void,
+		each: (result: Result) => Promise<void> | void,
 	): Promise<void> {
 		const begunMs = performance.now();
 		const outcome = (status: 'success' | 'failure', sqlstate: string | null, result: Result | null): void => {
@@ -138,7 +142,7 @@ export class Console implements ConsoleServices {
 		try {
 			const result = await this.#do(command, signal);
 			outcome('success', null, result);
-			each(result);
+			await each(result);
 		} catch (error) {
 			outcome('failure', error instanceof GatewayError ? error.sqlstate : 'XX000', null);
 			throw error;

@@ -71,6 +71,8 @@ export class ConsoleSession implements LiveSession {
 	#heardMs = performance.now();
 	#busy = false;
 	#work: Promise<void> = Promise.resolve();
+	/** Chunks of the client that are at work or wait for that. */
+	#chunks = 0;
 	#ended = false;
 	/** Aborted when nobody waits for what was asked last. */
 	#asked: AbortController | null = null;
@@ -146,9 +148,11 @@ export class ConsoleSession implements LiveSession {
 	/** One after the other: nothing more is read from the client meanwhile. */
 	#then(step: () => Promise<void> | void): void {
 		const { socket } = this.#parts;
+		this.#chunks += 1;
 		this.#work = this.#work.then(step).then(
 			() => {
-				socket.resume();
+				this.#chunks -= 1;
+				if (this.#chunks === 0) socket.resume();
 			},
 			(error: unknown) => this.#fail(error),
 		);
@@ -162,6 +166,7 @@ export class ConsoleSession implements LiveSession {
 			const { buffer, start, end } = this.#framer;
 			this.#busy = true;
 			await this.#handle(decodeFrontend(buffer.subarray(start, end)));
+			await this.#drained();
 			this.#busy = false;
 		}
 	}
@@ -213,7 +218,10 @@ export class ConsoleSession implements LiveSession {
 		const texts = await this.#read(sql, 'simple');
 		if (texts.length === 0) this.#write(encodeEmptyQueryResponse());
 		const asking = this.#asking('simple', texts.length);
-		await this.#console.run(texts, asking, (result) => this.#tell(result));
+		await this.#console.run(texts, asking, (result) => {
+			this.#tell(result);
+			return this.#drained();
+		});
 		this.#write(encodeReadyForQuery('I'));
 	}
 
@@ -236,8 +244,8 @@ export class ConsoleSession implements LiveSession {
 	#asking(protocol: Asking['protocol'], commands: number): Asking {
 		this.#asked = new AbortController();
 		const { signal } = this.#asked;
-		// So that the end of the client is noticed; what it sends meanwhile waits for its turn.
-		this.#parts.socket.resume();
+		// So that the end of the client is noticed; what it sends meanwhile waits for its turn, one chunk of it.
+		if (this.#chunks === 1) this.#parts.socket.resume();
 		const { identity } = this.#parts;
 		const number = this.#count + 1;
 		this.#count += commands;
@@ -337,6 +345,19 @@ export class ConsoleSession implements LiveSession {
 
 	#write(bytes: Buffer): void {
 		if (!this.#ended) this.#parts.socket.write(bytes);
+	}
+
+	/** A client that does not read is asked for nothing more: answers do not pile up here. */
+	#drained(): Promise<void> | void {
+		const { socket } = this.#parts;
+		if (this.#ended || !socket.writableNeedDrain) return;
+		return new Promise((resolve) => {
+			const done = (): void => {
+				socket.off('drain', done).off('close', done);
+				resolve();
+			};
+			socket.once('drain', done).once('close', done);
+		});
 	}
 
 	#fail(error: unknown): void {
