@@ -21,7 +21,7 @@ const shared = SHARED.map((part) => `test/${part}/**/*.test.ts`);
 const common = {
 	pool: 'forks',
 	// What hangs is found a little later, so that a busy machine finds nothing that does not.
-	testTimeout: 60_000,
+	testTimeout: 120_000,
 	hookTimeout: 180_000,
 	teardownTimeout: 20_000,
 	expect: { poll: { timeout: 30_000, interval: 20 } },

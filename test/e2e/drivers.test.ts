@@ -162,7 +162,7 @@ function run(driver: Driver, attempt: Attempt): Promise<string> {
 		const child = execFile(
 			driver.program ?? '',
 			commandOf(driver, attempt),
-			{ env, timeout: 30_000 },
+			{ env, timeout: 100_000 },
 			(_error, out, err) => resolve(out.trim() === '' ? err : out.trim()),
 		);
 		let said = '';

@@ -23,7 +23,7 @@ const rules = [
 const ends: (() => Promise<unknown>)[] = [];
 afterEach(async () => {
 	for (const end of ends.splice(0).toReversed()) await end();
-}, 60_000);
+});
 
 type At = { readonly host: string; readonly port: number };
 

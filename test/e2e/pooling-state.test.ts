@@ -93,7 +93,7 @@ beforeAll(async () => {
 			config['limits'] = { poolWaitMs: 40 };
 		},
 	});
-}, 60_000);
+});
 
 afterAll(async () => {
 	await gateway?.stop();
@@ -365,7 +365,7 @@ describe('state of a session', () => {
 		process.stdout.write(`${['kind | tried | leaked | pinned | kept by its owner', ...table].join('\n')}\n`);
 	});
 
-	test.each(kinds)('$kind', { timeout: 60_000 }, async (one) => {
+	test.each(kinds)('$kind', async (one) => {
 		const trials: Trial[] = [];
 		for (const way of one.ways ?? (Object.keys(ways) as Way[])) trials.push(await trial(one, way, 'politely'));
 		trials.push(await trial(one, 'a statement by itself', 'cut'));
@@ -399,7 +399,7 @@ describe('what a client of session mode leaves, with `reuse`', () => {
 		return seen;
 	}
 
-	test.each(reused)('$kind', { timeout: 60_000 }, async ({ kind, plant, look, isLeak, ways: few }) => {
+	test.each(reused)('$kind', async ({ kind, plant, look, isLeak, ways: few }) => {
 		for (const way of ['a statement by itself', 'a transaction', 'a transaction that is left open'] as const) {
 			if (few?.includes(way) === false) continue;
 			const [before] = await visit('neighbour', [look]);

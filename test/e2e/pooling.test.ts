@@ -54,7 +54,7 @@ async function connectionsOf(): Promise<number> {
 }
 
 describe('many clients on few connections', () => {
-	test('pg, with named statements and transactions', { timeout: 60_000 }, async () => {
+	test('pg, with named statements and transactions', async () => {
 		const clients = Array.from({ length: 24 }, (_, n) => new pg.Client(target(n % 2 === 0 ? 'app' : 'other')));
 		await Promise.all(clients.map((client) => client.connect()));
 		await Promise.all(
@@ -78,7 +78,7 @@ describe('many clients on few connections', () => {
 		await Promise.all(clients.map((client) => client.end()));
 	});
 
-	test('postgres.js', { timeout: 60_000 }, async () => {
+	test('postgres.js', async () => {
 		const sql = postgres({ ...target(), max: 12 });
 		const sums = await Promise.all(
 			Array.from({ length: 100 }, (_, n) =>
@@ -128,9 +128,9 @@ begin; declare c cursor for select generate_series(1, 5); fetch 2 from c; commit
 		beforeAll(async () => {
 			const ended = await runProgram(`${programs?.bin}/pgbench`, [...at(), '-i', '-q', 'pooled'], { env });
 			expect(ended).toMatchObject({ status: 0 });
-		}, 60_000);
+		});
 
-		test.each(['simple', 'extended', 'prepared'])('%s', { timeout: 90_000 }, async (mode) => {
+		test.each(['simple', 'extended', 'prepared'])('%s', async (mode) => {
 			const before = await database.sql('select sum(delta)::int as sum, count(*)::int as n from pgbench_history');
 			// A thread for each client: pgbench waits in the one that prepares, while others of its thread hold transactions.
 			const run = ['-M', mode, '-n', '-c', '12', '-j', '12', '-t', '25', 'pooled'];

@@ -53,7 +53,7 @@ beforeAll(async () => {
 			databases['plain'] = { ...own, host, port, dbname: eu.database };
 		},
 	});
-}, 60_000);
+});
 afterAll(async () => {
 	await gateway?.stop();
 	await Promise.all([eu?.drop(), us?.drop()]);

@@ -236,7 +236,7 @@ describe.each(runsOn)('PostgreSQL ($native), $mode mode', ({ native, mode }) => 
 			denied: (sql: string) => sql.replaceAll('nonsense', "select 'deny_me'"),
 			without: 'SVCMP',
 		},
-	])('$name', { timeout: 60_000 + 300 * runs }, async ({ denied, without }) => {
+	])('$name', { timeout: 120_000 + 300 * runs }, async ({ denied, without }) => {
 		const property = fc.asyncProperty(
 			fc.array(message, { minLength: 1, maxLength: 14 }).map((lists) => lists.flat()),
 			fc.array(cut, { maxLength: 6 }),

@@ -128,7 +128,7 @@ describe('a client', () => {
 	it.each([
 		['before it is signed in', (damages: readonly Damage[]) => damaged(startup, damages)],
 		['once it is signed in', (damages: readonly Damage[]) => Buffer.concat([startup, damaged(messages, damages)])],
-	])('%s', { timeout: 60_000 + 300 * runs }, async (_, make) => {
+	])('%s', { timeout: 120_000 + 300 * runs }, async (_, make) => {
 		await fc.assert(
 			fc.asyncProperty(fc.array(damage, { minLength: 1, maxLength: 4 }), async (damages) => {
 				await pour(gateway.port, make(damages), true);
@@ -208,7 +208,7 @@ describe('a server', () => {
 	});
 
 	it('that is not ends its session, and shows no rows of anything that was not asked', {
-		timeout: 60_000 + 300 * runs,
+		timeout: 120_000 + 300 * runs,
 	}, async () => {
 		await fc.assert(
 			fc.asyncProperty(fc.array(damage, { minLength: 1, maxLength: 3 }), async (damages) => {

@@ -1,6 +1,7 @@
 /** The first packets: encryption in all its forms, cancel requests, versions, refusals, and clients that send rubbish. */
 import { connect as connectTcp, type Socket } from 'node:net';
 import { connect as connectTls, createSecureContext, type TLSSocket } from 'node:tls';
+import pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { GatewayError } from '../../src/errors.ts';
 import type { ListenerTls } from '../../src/session/services.ts';
@@ -410,11 +411,15 @@ describe('CancelRequest', () => {
 			sessions.push({ client, data });
 		}
 		const [one, other] = sessions as [(typeof sessions)[0], (typeof sessions)[0]];
-		one.client.send(Query('select pg_sleep(30)'));
-		other.client.send(Query('select pg_sleep(1)'));
+		const { host, port, user, password, database: name } = database;
+		const holder = new pg.Client({ host, port, user, password, database: name });
+		await holder.connect();
+		await holder.query('select pg_advisory_lock(6432)');
+		one.client.send(Query('select pg_sleep(3000)'));
+		other.client.send(Query('select pg_advisory_lock(6432)'));
 		// A CancelRequest that comes before the statement does nothing, as on a direct connection.
-		const running = `select pid from pg_stat_activity where state = 'active' and query like 'select pg_sleep(%'
-				and datname = current_database()`;
+		const running = `select pid from pg_stat_activity where state = 'active' and datname = current_database()
+				and (query like 'select pg_sleep(%' or wait_event = 'advisory')`;
 		while ((await database.sql(running)).length < 2);
 		const closed = drains === '' ? null : gateway.listener.close({ deadlineMs: 60_000 });
 		const wrong = Buffer.from(one.data.key);
@@ -424,6 +429,7 @@ describe('CancelRequest', () => {
 		await cancel(gateway, encodeCancelRequest(one.data.pid, one.data.key));
 		const error = (await one.client.ready()).find((message) => message.type === 'ErrorResponse');
 		expect(error?.fields.get('C')).toBe('57014');
+		await holder.end();
 		expect((await other.client.ready()).map(({ type }) => type)).not.toContain('ErrorResponse');
 		const cancels = gateway.pipeline.events.filter((event) => event.type === 'cancel');
 		expect(cancels.map(({ session }) => session?.backendPid ?? null)).toEqual([null, null, one.data.pid]);

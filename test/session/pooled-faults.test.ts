@@ -136,7 +136,7 @@ async function session(name: string, counts: Counts): Promise<void> {
 	}
 }
 
-it.each(modes)('$mode gives no wrong answer and loses nothing', { timeout: 60_000 + faultsMs * 2 }, async (row) => {
+it.each(modes)('$mode gives no wrong answer and loses nothing', { timeout: 120_000 + faultsMs * 2 }, async (row) => {
 	const { mode, lastsMs, options } = row;
 	gateway = await startTestGateway(database, { poolSize: size, ...options });
 	const counts: Counts = { answers: 0, excused: 0, sessions: 0 };

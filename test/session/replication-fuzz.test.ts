@@ -81,7 +81,7 @@ describe('a client', () => {
 		await database?.drop();
 	});
 
-	it.each(['true', 'database'])('of replication=%s', { timeout: 60_000 + 300 * runs }, async (kind) => {
+	it.each(['true', 'database'])('of replication=%s', { timeout: 120_000 + 300 * runs }, async (kind) => {
 		const [row] = await database.sql('select pg_current_wal_flush_lsn()::text as at');
 		const messages = Buffer.concat(
 			[
@@ -155,7 +155,7 @@ describe('a server', () => {
 		expect(Buffer.concat(heard.map(({ raw }) => raw)).subarray(0, replies.length)).toEqual(replies);
 	});
 
-	it('that is not ends its session at the latest', { timeout: 60_000 + 300 * runs }, async () => {
+	it('that is not ends its session at the latest', { timeout: 120_000 + 300 * runs }, async () => {
 		await fc.assert(
 			fc.asyncProperty(fc.array(damage, { minLength: 1, maxLength: 3 }), async (damages) => {
 				server.answer = damaged(replies, damages);

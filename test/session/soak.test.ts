@@ -103,7 +103,7 @@ async function nothingLeft(): Promise<void> {
 }
 
 describe('sessions that are dropped at random', () => {
-	it('leave nothing behind', { timeout: 60_000 + 300 * runs }, async () => {
+	it('leave nothing behind', { timeout: 120_000 + 300 * runs }, async () => {
 		setFlagsFromString('--expose_gc');
 		const gc = runInNewContext('gc') as () => void;
 		const used = (): number => {

@@ -202,7 +202,7 @@ test('the types and names of random queries', async () => {
 	);
 	await world.close();
 	expect(told).toBeGreaterThan(150);
-}, 60_000);
+});
 
 /** Null for what the server refuses; the rows are not asked for. */
 async function fieldsOf(client: pg.Client, sql: string, values: readonly string[]): Promise<pg.FieldDef[] | null> {

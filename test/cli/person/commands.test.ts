@@ -325,7 +325,7 @@ describe.runIf(hasPsql())('psql', () => {
 		const [node, program] = await compiledProgram();
 		return new Promise((resolve) => {
 			const { env } = person.io;
-			const child = execFile(node, [program, ...args], { env, timeout: 30_000 }, (error, out, err) => {
+			const child = execFile(node, [program, ...args], { env, timeout: 100_000 }, (error, out, err) => {
 				resolve({ status: error === null ? 0 : Number(error.code ?? -1), out, err });
 			});
 			child.stdin?.end();
