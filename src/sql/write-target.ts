@@ -55,7 +55,7 @@ export function writeTarget(walk: Walk, range: RangeVar | undefined, action: Act
 		const some =
 			!answer.denied &&
 			relation.columns.some((column) => access.onColumn(relation.schema, relation.name, column.name, action).allowed);
-		if (!answer.allowed && (!some || action === 'delete')) {
+		if (!answer.allowed && !(some && (action === 'insert' || action === 'update'))) {
 			throw denied(
 				walk,
 				`relation ${displayRelation(relation)}`,

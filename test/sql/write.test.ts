@@ -30,6 +30,7 @@ p, role:clerk, db.app.notes.body, insert, allow
 p, role:clerk, db.app.notes.body, update, allow
 p, role:clerk, db.app.notes, delete, allow
 p, role:clerk, db.app.notes.id, select, allow
+p, role:clerk, db.hr.teams.title, *, allow
 p, role:analyst, db.hr.directory, update, allow
 p, role:analyst, db.app.cheap, update, allow
 `;
@@ -118,6 +119,8 @@ describe('rules for writing', () => {
 		},
 		{ sql: 'truncate people', want: { error: ['42501', /truncate/] } },
 		{ sql: 'truncate notes', want: { same: true } },
+		// A rule on a column is none on its table.
+		{ sql: 'truncate teams', who: CLERK, want: { error: ['42501', /no rule of the policy allows truncate/] } },
 		{
 			sql: 'update people set boss = 1 where id = 1',
 			want: { error: ['42501', /column hr\.people\.boss: denied by policy\.csv:\d+/] },
