@@ -356,9 +356,9 @@ const limits = z.strictObject({
 			'What messages of more than 256 kB of all clients of a worker may take together until they are passed on (53200); one user may have half of it.',
 		),
 	sqlBytesMax: count(1_024)
-		.default(mib)
+		.default(4 * mib)
 		.describe(
-			'Largest statement text that is analysed (54000); a megabyte takes some 0.1 to 0.6 s, up to 0.9 s if it is all short tokens and reads what the policy protects, in a thread of its own. The definitions of the views that a text reads may be as long in all, or a megabyte.',
+			'Largest statement text that is analysed (54000); a megabyte takes some 0.1 to 0.6 s, up to 0.9 s if it is all short tokens and reads what the policy protects, in a thread of its own. It may have a quarter as many words and signs, or a million, and the definitions of the views that it reads may be as long as that in all.',
 		),
 	sqlThreadLengthMin: count(0)
 		.default(16_384)

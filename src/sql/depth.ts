@@ -1,4 +1,4 @@
-/** Bounds how deep the parser may have to recurse, from the bytes alone and before it runs: an overflow inside WASM can't be recovered from. */
+/** Bounds how deep the parser may have to recurse, and how many tokens there are for it, from the bytes alone and before it runs: an overflow inside WASM can't be recovered from. */
 
 const QUOTE = 0x27;
 const DOUBLE = 0x22;
@@ -53,17 +53,32 @@ interface Frame {
 	height: number;
 }
 
+/** What the parser will have to do, as upper bounds. */
+export interface TextBounds {
+	/** Levels of the parse tree. */
+	readonly height: number;
+	/** Words, numbers, strings, quoted names, comments, and single characters of everything else. */
+	readonly tokens: number;
+}
+
+/** Height of the parse tree alone. */
+export function nestingBound(bytes: Buffer): number {
+	return textBounds(bytes).height;
+}
+
 /**
  * An upper bound of the height of the parse tree: brackets, chains of operators, CASE, joins and set operations, each of
  * which may hold the others on its left and on its right. Lexes as the server does under standard_conforming_strings = on.
  */
-export function nestingBound(bytes: Buffer): number {
+export function textBounds(bytes: Buffer): TextBounds {
 	const frames = new Frames();
+	let tokens = 0;
 	/** The last word, where it may change what the next one is; '.' after a dot. */
 	let before = '';
 	let at = 0;
 	while (at < bytes.length) {
 		const byte = bytes[at] ?? 0;
+		if (!isSpace(byte)) tokens += 1;
 		if (isWordStart(byte)) {
 			const end = wordEnd(bytes, at);
 			const word = end - at <= 9 ? bytes.toString('latin1', at, end).toLowerCase() : '';
@@ -92,7 +107,7 @@ export function nestingBound(bytes: Buffer): number {
 		}
 		at += 1;
 	}
-	return frames.total();
+	return { height: frames.total(), tokens };
 }
 
 class Frames {

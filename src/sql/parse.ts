@@ -3,7 +3,7 @@ import { hasSqlDetails, loadModule, parseSync, scanSync } from 'libpg-query';
 import type { Node, ParseResult } from '@pgsql/types';
 import { GatewayError } from '../errors.ts';
 import { commentWork } from './comments.ts';
-import { nestingBound } from './depth.ts';
+import { textBounds } from './depth.ts';
 import { SourceText } from './source.ts';
 
 // The parser is WASM that loads in some tens of milliseconds; whoever imports this file may parse at once.
@@ -11,7 +11,7 @@ await loadModule();
 
 /** Limits on what is analysed; a text beyond them is refused with 54000 before it is parsed. */
 export interface SqlLimits {
-	/** UTF-8 bytes of one Query or Parse. */
+	/** UTF-8 bytes of one Query or Parse. Its tokens, and the definitions of views that it reads, are bounded by it too: `weightMax`. */
 	readonly statementBytesMax: number;
 	/** Statements of one Query. */
 	readonly statementsMax: number;
@@ -24,12 +24,22 @@ export interface SqlLimits {
 }
 
 export const defaultSqlLimits: SqlLimits = Object.freeze({
-	statementBytesMax: 1024 * 1024,
+	statementBytesMax: 4 * 1024 * 1024,
 	statementsMax: 10_000,
 	readsMax: 2_000,
 	hiddenColumnsMax: 100_000,
 	nestingMax: 2_000,
 });
+
+const WEIGHT_MIN = 1024 * 1024;
+
+/**
+ * Tokens of a text, and characters of the definitions of the views that it reads. What a text costs goes by its tokens: rows of an INSERT
+ * and long strings may be four times as long as a text of the shortest tokens.
+ */
+export function weightMax({ statementBytesMax }: Pick<SqlLimits, 'statementBytesMax'>): number {
+	return Math.max(WEIGHT_MIN, Math.floor(statementBytesMax / 4));
+}
 
 /** One statement of a text: its tree and the byte range of its own text, without the semicolon. */
 export interface ParsedStatement {
@@ -43,6 +53,8 @@ export interface Parsed {
 	readonly statements: readonly ParsedStatement[];
 }
 
+const LONGER = 'Raise limits.sqlBytesMax, or send the data as parameters or with COPY.';
+
 /**
  * Parses the whole text of a Query or Parse message.
  * Throws GatewayError: 42601 and the like with position where the server would; 54000 or 54001 beyond the limits.
@@ -53,7 +65,7 @@ export function parse(sql: string, limits: SqlLimits): Parsed {
 		throw new GatewayError(
 			'54000',
 			`statement of ${source.bytes.length} bytes is longer than the gateway analyses (${limits.statementBytesMax} bytes)`,
-			{ hint: 'Raise limits.sqlBytesMax, or send the data as parameters or with COPY.' },
+			{ hint: LONGER },
 		);
 	}
 	checkNesting(source.bytes, limits);
@@ -113,7 +125,13 @@ function checkNesting(bytes: Buffer, limits: SqlLimits): void {
 	if (bytes.length > limits.nestingMax && commentWork(bytes) > COMMENT_WORK_MAX) {
 		throw new GatewayError('54001', 'statement has more comments in a row, without blanks, than the gateway analyses');
 	}
-	if (bytes.length <= limits.nestingMax || nestingBound(bytes) <= limits.nestingMax) return;
+	if (bytes.length <= limits.nestingMax) return;
+	const { height, tokens } = textBounds(bytes);
+	if (tokens > weightMax(limits)) {
+		const words = `statement of more than ${weightMax(limits)} words and signs is more than the gateway analyses`;
+		throw new GatewayError('54000', words, { hint: LONGER });
+	}
+	if (height <= limits.nestingMax) return;
 	throw new GatewayError(
 		'54001',
 		`statement nests brackets or chains operators deeper than the gateway analyses (${limits.nestingMax})`,

@@ -5,7 +5,7 @@ import type { Edit, StatementDecision } from '../stages.ts';
 import { type Analysis, analyse } from './analyse.ts';
 import type { RelationName } from './names.ts';
 import { asOlderServer } from './older-words.ts';
-import { defaultSqlLimits, type Parsed, parse, type SqlLimits } from './parse.ts';
+import { type Parsed, parse, type SqlLimits, weightMax } from './parse.ts';
 import { pathChange, pathSet } from './path-change.ts';
 import type { AnalysisContext } from './walk.ts';
 
@@ -55,8 +55,7 @@ export function beginText(sql: string, limits: SqlLimits, inputs: AnalysisContex
 	const followed = pathChange(parsed, inputs);
 	if (followed !== undefined) return { type: 'refused', node: 'Undecided', error: followed };
 	// Short statements may read what is long.
-	const lengthMax = Math.max(limits.statementBytesMax, defaultSqlLimits.statementBytesMax);
-	const definitions = { length: 0, lengthMax };
+	const definitions = { length: 0, lengthMax: weightMax(limits) };
 	return { type: 'parsed', parsed, inputs: { ...inputs, definitions } };
 }
 

@@ -62,6 +62,15 @@ test("limits are the operator's", async () => {
 	expect(await asked('select 1; select 2; select 3; select 4')).toMatch(/54000 .*limits.sqlStatementsMax/);
 });
 
+test('a text may be long, and have fewer tokens for its length', async () => {
+	const asked = async (sql: string): Promise<string> => (await bench.decide(sql)).error?.sqlstate ?? 'allowed';
+	const rows = (length: number): string =>
+		`insert into notes (body) values ${`('${'x'.repeat(400)}'),`.repeat(length / 407)}('y')`;
+	expect(await asked(rows(3_000_000))).toBe('allowed');
+	expect(await asked(rows(5_000_000))).toBe('54000');
+	expect(await asked(`select 1 from people where id in (${'1,'.repeat(600_000)}2)`)).toBe('54000');
+});
+
 test('a long text is looked at in slices', async () => {
 	const sql = 'select ssn from people where id = 1;'.repeat(4_000);
 	let turns = 0;
