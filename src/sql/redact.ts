@@ -47,31 +47,43 @@ function checkFields(fields: Fields, error: GatewayError): Fields {
 export function redactedFields(fields: Fields): Fields {
 	const result = new Map(fields);
 	for (const letter of ['D', 'W', 'q', 'p']) result.delete(letter);
-	const sqlstate = fields.get('C') ?? '';
-	const message = fields.get('M') ?? '';
-	switch (treatment(sqlstate)) {
-		case 'keep':
-			break;
-		case 'quotes':
-			result.set('M', message.replaceAll(/"(?:[^"]|"")*"/g, '"..."'));
-			result.delete('H');
-			break;
-		default:
-			result.set('M', WITHHELD);
-			result.delete('H');
-	}
+	const how = treatment(fields.get('C') ?? '', fields.has('P'));
+	if (how === 'keep') return result;
+	result.set('M', how === 'blank' ? blanked(fields.get('M') ?? '') : WITHHELD);
+	result.delete('H');
 	return result;
 }
 
-/** Classes whose messages speak of names only; those that quote values; and those of users' own code, which may say anything. */
-function treatment(sqlstate: string): 'keep' | 'quotes' | 'withhold' {
+/** A value may have quotes in it, and servers quote as their language does. */
+const QUOTED = /["«»„“”‟‹›「」『』].*["«»„“”‟‹›「」『』]/s;
+/** No part of a type's name. */
+const NUMBER = /(?<![\p{L}_])-?\d[\w.]*/gu;
+
+function blanked(message: string): string {
+	return message.replace(QUOTED, '"..."').replace(NUMBER, '...');
+}
+
+/** Of these classes messages speak of names that no value comes to be: of constraints, savepoints, locks. */
+const NAMES_ONLY: ReadonlySet<string> = new Set(['08', '21', '23', '25', '26', '34', '3B', '40', '44', '53', '57']);
+/** The same of single errors: too long for a type, what is in use, and what is there already. */
+const NAMES_ONLY_STATES: ReadonlySet<string> = new Set([
+	...['22001', '55006', '55P03'],
+	...['42611', '428C9', '42701', '42710', '42723', '42P03', '42P05', '42P06', '42P07', '42P10', '42P16'],
+]);
+/**
+ * Where the server reads a text it says where in it, and then these speak of what stands there. Where a statement runs, they speak
+ * of values, as `value::regclass` and `current_setting(value)` do.
+ */
+const OF_TEXTS: ReadonlySet<string> = new Set(['0A', '28', '3D', '3F', '42', '54', '55']);
+/** `operator does not exist: value`, `too many dotted names: value`: without quotes. */
+const UNQUOTED: ReadonlySet<string> = new Set(['42601', '42602', '42725', '42883']);
+
+/** blank: what is in quotes goes, and so do numbers. withhold: users' own code among others, which may say anything. */
+function treatment(sqlstate: string, isPlaced: boolean): 'keep' | 'blank' | 'withhold' {
 	const kind = sqlstate.slice(0, 2);
-	if (kind === 'P0' || kind === '00' || kind === '01' || kind === '02') return 'withhold';
-	if (
-		['08', '0A', '21', '23', '25', '26', '28', '34', '3B', '3D', '3F', '40', '42', '53', '54', '55', '57'].includes(
-			kind,
-		)
-	)
-		return 'keep';
-	return kind === '22' ? 'quotes' : 'withhold';
+	if (NAMES_ONLY.has(kind) || NAMES_ONLY_STATES.has(sqlstate)) return 'keep';
+	if (kind === '22') return 'blank';
+	if (!OF_TEXTS.has(kind)) return 'withhold';
+	if (isPlaced) return 'keep';
+	return UNQUOTED.has(sqlstate) ? 'withhold' : 'blank';
 }

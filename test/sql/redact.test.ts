@@ -67,6 +67,29 @@ describe('fields', () => {
 			message: `invalid input syntax for type integer: "a""${SECRET}"`,
 			want: /^invalid input syntax for type integer: "\.\.\."$/,
 		},
+		{
+			sqlstate: '22P02',
+			message: `invalid input syntax for type integer: "{"ssn": "${SECRET}"}"`,
+			want: /^invalid input syntax for type integer: "\.\.\."$/,
+		},
+		{
+			// lc_messages = de_DE
+			sqlstate: '22P02',
+			message: `ungültige Eingabesyntax für Typ integer: »${SECRET}«`,
+			want: /^ungültige Eingabesyntax für Typ integer: "\.\.\."$/,
+		},
+		{
+			sqlstate: '22021',
+			message: 'invalid byte sequence for encoding "UTF8": 0xe4 0x31',
+			want: /"\.\.\.": \.\.\. \.\.\.$/,
+		},
+		{
+			sqlstate: '2202E',
+			message: 'index 777 out of valid range, 0..7',
+			want: /^index \.\.\. out of valid range, \.\.\.$/,
+		},
+		{ sqlstate: '22P02', message: 'invalid input syntax for type int2vector: "x"', want: /type int2vector: "\.\.\."$/ },
+		{ sqlstate: '22001', message: 'value too long for type character varying(3)', want: /varying\(3\)$/ },
 		{ sqlstate: '22008', message: 'date/time field value out of range: "x"', want: /: "\.\.\."$/ },
 		{ sqlstate: '22012', message: 'division by zero', want: /^division by zero$/ },
 		{ sqlstate: 'P0001', message: SECRET, want: /withheld/ },
@@ -77,13 +100,36 @@ describe('fields', () => {
 		{ sqlstate: '38000', message: SECRET, want: /withheld/ },
 		{ sqlstate: '', message: SECRET, want: /withheld/ },
 	];
+	// What a statement says while it runs; where a text is read, the server says where in it.
+	const running: readonly { sqlstate: string; message: string; want: RegExp }[] = [
+		{ sqlstate: '42P01', message: `relation "${SECRET}" does not exist`, want: /^relation "\.\.\." does not exist$/ },
+		{ sqlstate: '42704', message: `unrecognized configuration parameter "${SECRET}"`, want: /parameter "\.\.\."$/ },
+		{ sqlstate: '3F000', message: `schema "${SECRET}" does not exist`, want: /^schema "\.\.\." does not exist$/ },
+		{ sqlstate: '3D000', message: `database "${SECRET}" does not exist`, want: /^database "\.\.\." does not exist$/ },
+		{ sqlstate: '42601', message: `improper relation name (too many dotted names): ${SECRET}`, want: /withheld/ },
+		{ sqlstate: '42883', message: `operator does not exist: ${SECRET}`, want: /withheld/ },
+		{ sqlstate: '54000', message: 'requested character too large for encoding: 1200777', want: /encoding: \.\.\.$/ },
+		{ sqlstate: '55P04', message: `unsafe use of new value "${SECRET}" of enum type mood`, want: /value "\.\.\." of/ },
+		{ sqlstate: '42P07', message: 'relation "people" already exists', want: /"people"/ },
+		{ sqlstate: '55P03', message: 'could not obtain lock on row in relation "people"', want: /"people"/ },
+		{ sqlstate: '42501', message: 'permission denied for table people', want: /table people$/ },
+	];
+	test.each(running)('$sqlstate $message, without a place', ({ sqlstate, message, want }) => {
+		const fields = all(sqlstate, message);
+		fields.delete('P');
+		const told = redactedFields(fields);
+		expect(told.get('M')).toMatch(want);
+		const isKept = told.get('M') === message;
+		expect([...told.values()].filter((value) => !isKept || value !== told.get('H')).join('\n')).not.toContain(SECRET);
+	});
+
 	test.each(rows)('$sqlstate $message', ({ sqlstate, message, want }) => {
 		const told = redactedFields(all(sqlstate, message));
 		expect(told.get('M')).toMatch(want);
 		expect(told.get('C')).toBe(sqlstate);
 		for (const letter of ['D', 'W', 'q', 'p']) expect(told.has(letter)).toBe(false);
 		expect([...told.values()].join('\n').replace(told.get('H') ?? '', '')).not.toContain(SECRET);
-		if (!['23', '42'].includes(sqlstate.slice(0, 2))) expect([...told.values()].join('\n')).not.toContain(SECRET);
+		if (told.get('M') !== message || sqlstate === '22012') expect([...told.values()].join('\n')).not.toContain(SECRET);
 		expect(told.get('n')).toBe('people_check');
 	});
 });

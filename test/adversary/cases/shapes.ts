@@ -52,6 +52,15 @@ const altered = attacks(
 		'an index on what a column does not hold': 'create index on app.hulls ((line::int))',
 		'an index on some rows of what may not be read': 'create index on app.hulls (id) where line::int > 0',
 		'a check that fails': 'alter table app.hulls add check (line::int > 0)',
+		'a check that takes a value for the name of a relation':
+			'alter table app.hulls add check (quote_ident(line)::regclass is null)',
+		'a check that takes a value for a part of one':
+			"alter table app.hulls add check ((quote_ident(line) || '.a.b.c')::regclass is null)",
+		'a check that takes a value for the name of a setting':
+			'alter table app.hulls add check (current_setting(line) is null)',
+		'a value that has quotes in it': `alter table app.hulls add check (('x" ' || line)::int > 0)`,
+		'another type that takes a value for a name':
+			'alter table app.hulls alter column line type regrole using quote_ident(line)::regrole',
 		'another type for what may not be read': 'alter table app.hulls alter column line type int using line::int',
 		'a foreign key of what may not be read': inTransaction(
 			'create table lab.keys_of (line text primary key)',
