@@ -49,7 +49,7 @@ function buildProgram(io: CommandIo, run: Run): Command {
 /** The modules of a command are loaded when it runs: `--help` needs none of them. */
 function addServe(program: Command, io: CommandIo, run: Run): void {
 	withConfig(program.command('serve'))
-		.description('run the gateway; SIGHUP reads the policy again, SIGTERM and SIGINT stop it')
+		.description('run the gateway; SIGHUP reads configuration and policy again, SIGTERM and SIGINT stop it')
 		.addHelpText('after', examples('portcullis serve --config portcullis.yaml'))
 		.action((options: { config: string }) =>
 			run(async () => (await import('./serve.ts')).serve(io, { ...options, signals: process })),
@@ -133,7 +133,8 @@ function addDemo(program: Command, io: CommandIo, run: Run): void {
 }
 
 async function demo(io: CommandIo, once: boolean): Promise<number> {
-	const { runDemo } = await import('./demo/command.ts').catch(withoutDevelopmentPackages);
+	requireDevelopmentPackages();
+	const { runDemo } = await import('./demo/command.ts');
 	const ending = new AbortController();
 	const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 	// The second one does not wait for an orderly end.
@@ -146,12 +147,15 @@ async function demo(io: CommandIo, once: boolean): Promise<number> {
 	}
 }
 
-/** The demo's database, identity provider and client are not among the packages that a gateway in production has. */
-function withoutDevelopmentPackages(error: unknown): never {
-	if (!(error instanceof Error) || !('code' in error) || error.code !== 'ERR_MODULE_NOT_FOUND') throw error;
-	throw new CommandError(
-		'the demo needs the development packages: run npm ci && npm run demo in a clone of the repository',
-	);
+/** The demo's database and identity provider are not among the packages that a gateway in production has. */
+function requireDevelopmentPackages(): void {
+	try {
+		import.meta.resolve('oidc-provider');
+	} catch {
+		throw new CommandError(
+			'the demo needs the development packages: run npm ci && npm run demo in a clone of the repository',
+		);
+	}
 }
 
 function withConfig(command: Command): Command {

@@ -1,11 +1,12 @@
 /** The demo as people run it: the tour, lines to copy that work, a clean end, free ports, and nothing left behind. */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
+import { cp, mkdir, mkdtemp, readFile, rm, symlink } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import { compiledProgram } from '../support/program.ts';
 import { hasPsql } from '../support/psql.ts';
 
@@ -122,6 +123,29 @@ test('interrupted while it starts, it ends and leaves nothing', { timeout: DEADL
 	expect(await demo.ended).toBe(130);
 	const left = readdirSync(tmpdir()).filter((name) => !before.has(name) && name.startsWith('portcullis-demo-'));
 	expect(left.map((name) => join(tmpdir(), name))).toEqual([]);
+});
+
+test('where only the packages of a gateway in production are, one line says what to do', async () => {
+	const [node, program] = await compiledProgram();
+	const compiled = join(dirname(program), '..');
+	const folder = await mkdtemp(join(tmpdir(), 'portcullis-test-'));
+	onTestFinished(() => rm(folder, { recursive: true, force: true }));
+	for (const name of ['bin', 'dist', 'package.json'])
+		await cp(join(compiled, name), join(folder, name), { recursive: true });
+	const { dependencies } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8')) as { dependencies: object };
+	for (const name of Object.keys(dependencies)) {
+		const link = join(folder, 'node_modules', name);
+		await mkdir(dirname(link), { recursive: true });
+		await symlink(join(ROOT, 'node_modules', name), link);
+	}
+	const words = await new Promise((resolve) => {
+		execFile(node, [join(folder, 'bin', 'portcullis.js'), 'demo', '--once'], (_error, stdout, stderr) =>
+			resolve(stdout + stderr),
+		);
+	});
+	expect(words).toBe(
+		'portcullis: the demo needs the development packages: run npm ci && npm run demo in a clone of the repository\n',
+	);
 });
 
 /** The commands that the demo prints to be copied, continuation lines included. */
