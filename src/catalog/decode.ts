@@ -87,6 +87,7 @@ export function unpackRelation(
 		hasRules: packed.flags.includes('r'),
 		hasTriggers: packed.flags.includes('g'),
 		hasInsertTriggers: packed.flags.includes('i'),
+		instead: INSTEAD.flatMap(([flag, action]) => (packed.flags.includes(flag) ? [action] : [])),
 		readRunsCode: packed.flags.includes('u'),
 		writeRunsCode: packed.flags.includes('w'),
 		copiesCode: packed.flags.includes('l'),
@@ -94,6 +95,12 @@ export function unpackRelation(
 		rowType: packed.rowType,
 	};
 }
+
+const INSTEAD = [
+	['I', 'insert'],
+	['U', 'update'],
+	['D', 'delete'],
+] as const;
 
 /** Of the columns of a packed relation. */
 export function columnNames(json: string): string[] {

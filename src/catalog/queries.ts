@@ -1,4 +1,5 @@
 /** The SQL with which the catalogue is read, for PostgreSQL 14 to 18, under an empty search_path. No I/O. */
+import { INSTEAD } from './instead-query.ts';
 
 /** Objects below this oid come with the server (FirstNormalObjectId, access/transam.h). */
 const FIRST_NORMAL_OID = 16_384;
@@ -231,7 +232,8 @@ const SHARDS = `
 
 /**
  * Rows, one a relation: oid, schema, name, relkind, reltype, flags (letters: t temporary, r rules, g triggers, i on INSERT, u and w: a
- * user's code runs when it is read and when it is written, l: LIKE copies a user's code, s: writing it may take a number from a sequence), primary key
+ * user's code runs when it is read and when it is written, l: LIKE copies a user's code, s: writing it may take a number from a sequence,
+ * I, U and D: a trigger or rule does something in place of INSERT, UPDATE, DELETE), primary key
  * (attnums), parents (oids), columns as JSON [attnum, name, type, typmod, flags, collation] with flags 1 not null,
  * 2 default, 4 stored, 8 virtual and collation 0 where it is the type's own; of a generated column also the attnums that it is
  * computed from. Columns of indexes are left out. `shards`: Citus is there, and tables that are shards have the table that they are of among
@@ -242,7 +244,8 @@ export function relationsQuery({ where, attributes }: RelationChoice, shards: bo
 select c.oid, n.nspname, c.relname, c.relkind::text, c.reltype,
 	case when c.relpersistence = 't' then 't' else '' end
 		|| case when r.ev_class is null then '' else 'r' end || case when g.tgrelid is null then '' when g.on_insert then 'gi' else 'g' end
-		|| case when u.rel is null then '' when u.on_read then 'uw' else 'w' end || case when u.copied then 'l' else '' end || case when s.rel is null then '' else 's' end,
+		|| case when u.rel is null then '' when u.on_read then 'uw' else 'w' end || case when u.copied then 'l' else '' end || case when s.rel is null then '' else 's' end
+		|| coalesce(o.instead, ''),
 	(select string_agg(k::text, ' ' order by o) from unnest(i.indkey) with ordinality x(k, o) where o <= i.indnkeyatts),
 	h.parents, a.columns
 from pg_class c
@@ -272,6 +275,7 @@ left join (
 	where not tgisinternal and tgenabled <> 'D' and (tgtype & 1) <> 0 and (tgtype & 66) <> 0 and (tgtype & 20) <> 0
 	group by tgrelid
 ) g on g.tgrelid = c.oid
+left join (${INSTEAD}) o on o.rel = c.oid
 left join (${USERS_CODE}) u on u.rel = c.oid
 left join (${NUMBERED}) s on s.rel = c.oid
 where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S', 'c', 'i', 'I') and n.nspname !~ '^pg_toast' and ${where}`;

@@ -55,6 +55,8 @@ export interface Relation {
 	readonly hasTriggers: boolean;
 	/** Those on INSERT. Missing: as `hasTriggers`. */
 	readonly hasInsertTriggers?: boolean;
+	/** Of a view: what INSTEAD OF triggers and unconditional DO INSTEAD rules do in place of writing through it. Missing: none of it. */
+	readonly instead?: readonly ('insert' | 'update' | 'delete')[];
 	/** Code that is not PostgreSQL's own runs when it is read: of a policy, a view, a virtual column. Missing: no. */
 	readonly readRunsCode?: boolean;
 	/** The same when it is written: of triggers, checks, defaults, indexes, domains, and of tables that refer to it. */

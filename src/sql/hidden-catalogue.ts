@@ -5,7 +5,14 @@
 import type { Column, Relation } from '../catalog/snapshot.ts';
 import type { RuleRef } from '../stages.ts';
 import { type HiddenColumns, KEY_FACTOR } from './hidden-columns.ts';
-import { castTo, type ColumnProtection, makeProtection, type Protection, type RowFilter } from './protection.ts';
+import {
+	castTo,
+	type ColumnProtection,
+	makeProtection,
+	type Protection,
+	type RowFilter,
+	type RowName,
+} from './protection.ts';
 
 /** How one relation is shown. */
 interface Substitution {
@@ -46,7 +53,7 @@ function protectionFor(name: string, hidden: HiddenColumns, columns: readonly Co
 	if (leavesOut === undefined && Object.keys(replaced).length === 0) return null;
 	const filter: RowFilter = {
 		...{ name: NAME, rules: [RULE], columns: [], readOnly: true },
-		render: (row) => (leavesOut === undefined ? 'true' : `NOT (${leavesOut(row)})`),
+		render: (row) => (leavesOut === undefined ? 'true' : `NOT (${leavesOut(nameOf(row))})`),
 	};
 	const shown = columns.map((own) => shownColumn(own, replaced[own.column.name]));
 	const made = makeProtection(shown, leavesOut === undefined ? [] : [filter], []);
@@ -56,7 +63,19 @@ function protectionFor(name: string, hidden: HiddenColumns, columns: readonly Co
 function shownColumn(own: ColumnProtection, replacement: ((row: string) => string) | undefined): ColumnProtection {
 	if (replacement === undefined || own.state !== 'plain') return own;
 	const column: Column = own.column;
-	return { column, state: 'masked', mask: NAME, rules: [RULE], render: (row) => castTo(column, replacement(row)) };
+	return {
+		column,
+		state: 'masked',
+		mask: NAME,
+		rules: [RULE],
+		render: (row) => castTo(column, replacement(nameOf(row))),
+	};
+}
+
+/** What is written through a view is no catalogue: its row has a name. */
+function nameOf(row: RowName): string {
+	if (typeof row !== 'string') throw new Error('a row of a catalogue without a name');
+	return row;
 }
 
 /** Oids of catalogues that pg_depend, pg_description and others name; fixed for all versions (their BKI entries). */

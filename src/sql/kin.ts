@@ -1,10 +1,8 @@
-/** Denials that a relation takes over from its parents, its children and the tables under a view, for what is done to it. */
+/** Denials that a relation takes over from its parents and its children, for what is done to it. */
 import type { CatalogSnapshot, Relation } from '../catalog/snapshot.ts';
 import type { Access, Action, Answer } from '../stages.ts';
 import { displayRelation } from './names.ts';
-import { as } from './nodes.ts';
-import { defaultSqlLimits, parse } from './parse.ts';
-import { addRules, denied, noteUse, type Walk } from './walk.ts';
+import { denied, type Walk } from './walk.ts';
 
 /** Relations that are reached by inheritance and partitioning, the nearest first. */
 export function related(
@@ -40,7 +38,8 @@ export function refuseByKin(walk: Walk, relation: Relation, deed: Deed): void {
 	if (found !== undefined) throw deniedThere(walk, found.relation, found.answer, deed);
 }
 
-function deniedThere(walk: Walk, relation: Relation, answer: Answer, { action, column, location }: Deed): Error {
+/** 42501 for a deed that is not allowed on the relation. */
+export function deniedThere(walk: Walk, relation: Relation, answer: Answer, { action, column, location }: Deed): Error {
 	const display = displayRelation(relation) + (column === undefined ? '' : `.${column}`);
 	const what = column === undefined ? 'relation' : 'column';
 	return denied(walk, `${what} ${display}`, answer, action, `${walk.context.access.database}.${display}`, location);
@@ -88,56 +87,8 @@ function firstDenial(
 	return undefined;
 }
 
-function answerOf(access: Access, { schema, name, columns }: Relation, action: Action, column?: string): Answer {
+/** Of the column where there is one, else of the relation. */
+export function answerOf(access: Access, { schema, name, columns }: Relation, action: Action, column?: string): Answer {
 	const isThere = column !== undefined && columns.some((candidate) => candidate.name === column);
 	return isThere ? access.onColumn(schema, name, column, action) : access.onRelation(schema, name, action);
-}
-
-/**
- * A write to a view is one to its table. A rule that names the view is its author's word for that; a wildcard, or the session's
- * own view, is not, so the table is asked for as well. What a rule denies for the table is denied either way.
- */
-export function requireBase(walk: Walk, view: Relation, isNamed: boolean, deed: Deed): void {
-	// What its own triggers and rules do is their author's choice.
-	if (isNamed && (view.hasTriggers || view.hasRules)) return;
-	const base = baseOf(walk, view);
-	if (base === undefined) return;
-	const { relation } = base;
-	const column = deed.column === undefined ? undefined : base.columns.get(deed.column);
-	if (deed.column !== undefined && column === undefined) return;
-	const there: Deed = column === undefined ? deed : { ...deed, column };
-	const own = relation.schema === walk.context.tempSchema;
-	const answer = own ? undefined : answerOf(walk.context.access, relation, deed.action, column);
-	if (answer !== undefined) {
-		addRules(noteUse(walk, 'relation', relation.schema, relation.name, deed.action), answer.rules);
-		if (answer.denied || !(isNamed || answer.allowed)) throw deniedThere(walk, relation, answer, there);
-		refuseByKin(walk, relation, there);
-	}
-	if (relation.kind === 'view') requireBase(walk, relation, isNamed || answer?.named === true, there);
-}
-
-interface Base {
-	readonly relation: Relation;
-	/** The base's columns by the view's. */
-	readonly columns: ReadonlyMap<string, string>;
-}
-
-/** The one relation in FROM of a view that the server writes through by itself. */
-function baseOf(walk: Walk, view: Relation): Base | undefined {
-	if (view.kind !== 'view') return undefined;
-	const parsed = parse(view.definition ?? '', { ...defaultSqlLimits, statementsMax: 1 });
-	const query = as(parsed.statements[0]?.node, 'SelectStmt');
-	// With a WITH clause the server writes through none, and the name in FROM may be the clause's.
-	const from = query?.withClause === undefined ? (query?.fromClause ?? []) : [];
-	const range = from.length === 1 ? as(from[0], 'RangeVar') : undefined;
-	const schema = range?.schemaname ?? walk.context.tempSchema ?? 'pg_catalog';
-	const relation = range === undefined ? undefined : walk.context.catalog.relation(schema, range.relname ?? '');
-	if (relation === undefined) return undefined;
-	const columns = new Map<string, string>();
-	for (const [at, target] of (query?.targetList ?? []).entries()) {
-		const field = as(as(as(target, 'ResTarget')?.val, 'ColumnRef')?.fields?.at(-1), 'String')?.sval;
-		const column = view.columns[at];
-		if (field !== undefined && column !== undefined) columns.set(column.name, field);
-	}
-	return { relation, columns };
 }

@@ -7,6 +7,9 @@ import { related } from './kin.ts';
 import { baseType } from './types.ts';
 import { castType, qualified, quoteIdentifier } from './quote.ts';
 
+/** How the columns of a row are called: qualified by a name, or each by SQL of its own (those of a table in terms of a view over it). */
+export type RowName = string | ((column: string) => string);
+
 export type ColumnProtection =
 	| { readonly column: Column; readonly state: 'plain' }
 	| { readonly column: Column; readonly state: 'hidden'; readonly rules: readonly RuleRef[] }
@@ -16,8 +19,8 @@ export type ColumnProtection =
 			readonly state: 'masked';
 			readonly mask: string;
 			readonly rules: readonly RuleRef[];
-			/** SQL of the masked value when the row is qualified by `qualifier`; it has the column's type. */
-			readonly render: (qualifier: string) => string;
+			/** SQL of the masked value in a row of that name; it has the column's type. */
+			readonly render: (row: RowName) => string;
 	  };
 
 export interface RowFilter {
@@ -28,7 +31,7 @@ export interface RowFilter {
 	readonly readOnly: boolean;
 	/** It holds for rows of one child, to which an update may move a row. Missing: for all rows. */
 	readonly ofChild?: boolean;
-	readonly render: (qualifier: string) => string;
+	readonly render: (row: RowName) => string;
 }
 
 export interface Protection {
@@ -129,14 +132,14 @@ function findProtection(catalog: CatalogSnapshot, access: Access, relation: Rela
 /** Rows of a child that may not be read at all are left out of its parent. */
 function absence(catalog: CatalogSnapshot, access: Access, child: Relation): RowFilter {
 	const { rules } = access.onRelation(child.schema, child.name, 'select');
-	const render = (qualifier: string): string => `(${isElsewhere(catalog, child, qualifier)})`;
+	const render = (row: RowName): string => `(${isElsewhere(catalog, child, row)})`;
 	return { name: `not ${child.schema}.${child.name}`, rules, columns: [], readOnly: false, ofChild: true, render };
 }
 
 /** SQL: the row is in another relation than the child and those that belong to it. */
-function isElsewhere(catalog: CatalogSnapshot, child: Relation, qualifier: string): string {
+function isElsewhere(catalog: CatalogSnapshot, child: Relation, row: RowName): string {
 	const oids = [child, ...related(catalog, child, 'children')].map((one) => `${one.oid}`).join(', ');
-	return `${qualifier}.tableoid::pg_catalog.int8 OPERATOR(pg_catalog.<>) ALL (ARRAY[${oids}]::pg_catalog.int8[])`;
+	return `${systemColumnOf(row, 'tableoid')}::pg_catalog.int8 OPERATOR(pg_catalog.<>) ALL (ARRAY[${oids}]::pg_catalog.int8[])`;
 }
 
 export function makeProtection(
@@ -218,13 +221,13 @@ function computedProtection(
 
 /** The column as a mask shows it. */
 export function maskedColumn(relation: Relation, column: Column, mask: BoundExpression): ColumnProtection {
-	const render = (qualifier: string): string =>
+	const render = (row: RowName): string =>
 		castTo(
 			column,
 			mask.render({
-				value: columnOf(qualifier, column.name),
-				valueAs: (as) => usedAs(columnOf(qualifier, column.name), column, as),
-				column: columnFinder(relation, qualifier, mask.rule),
+				value: columnOf(row, column.name),
+				valueAs: (as) => usedAs(columnOf(row, column.name), column, as),
+				column: columnFinder(relation, row, mask.rule),
 			}),
 		);
 	return { column, state: 'masked', mask: mask.name, rules: [mask.rule], render };
@@ -262,8 +265,7 @@ function filtersFor(
 }
 
 function rowFilter(relation: Relation, filter: BoundExpression): RowFilter {
-	const render = (qualifier: string): string =>
-		`(${filter.render({ column: columnFinder(relation, qualifier, filter.rule) })})`;
+	const render = (row: RowName): string => `(${filter.render({ column: columnFinder(relation, row, filter.rule) })})`;
 	return { name: filter.name, rules: [filter.rule], columns: filter.columns, readOnly: false, render };
 }
 
@@ -275,12 +277,13 @@ function childFilter(
 	child: Relation,
 ): RowFilter {
 	const known = filter.columns.every((name) => relation.columns.some((column) => column.name === name));
-	const render = (qualifier: string): string => {
-		const elsewhere = isElsewhere(catalog, child, qualifier);
-		if (known) return `(${elsewhere} OR ${filter.render({ column: columnFinder(relation, qualifier, filter.rule) })})`;
+	const render = (row: RowName): string => {
+		const elsewhere = isElsewhere(catalog, child, row);
+		if (known) return `(${elsewhere} OR ${filter.render({ column: columnFinder(relation, row, filter.rule) })})`;
 		// The filter names a column that only the child has: the row is looked at there.
 		const condition = filter.render({ column: columnFinder(child, CHILD, filter.rule) });
-		const same = `${CHILD}.tableoid OPERATOR(pg_catalog.=) ${qualifier}.tableoid AND ${CHILD}.ctid OPERATOR(pg_catalog.=) ${qualifier}.ctid`;
+		const [table, place] = [systemColumnOf(row, 'tableoid'), systemColumnOf(row, 'ctid')];
+		const same = `${CHILD}.tableoid OPERATOR(pg_catalog.=) ${table} AND ${CHILD}.ctid OPERATOR(pg_catalog.=) ${place}`;
 		return `(${elsewhere} OR EXISTS (SELECT FROM ${qualified(child.schema, child.name)} AS ${CHILD} WHERE ${same} AND ${condition}))`;
 	};
 	return { name: filter.name, rules: [filter.rule], columns: filter.columns, readOnly: !known, ofChild: true, render };
@@ -289,11 +292,11 @@ function childFilter(
 /** The name of the child's row in a filter that is looked up in the child. */
 const CHILD = '"_k"';
 
-function columnFinder(relation: Relation, qualifier: string, rule: RuleRef): Rendering['column'] {
+function columnFinder(relation: Relation, row: RowName, rule: RuleRef): Rendering['column'] {
 	return (name, as) => {
 		const found = relation.columns.find((column) => column.name === name);
 		if (found === undefined) throw new MissingPolicyColumn(relation, name, rule);
-		return usedAs(columnOf(qualifier, name), found, as);
+		return usedAs(columnOf(row, name), found, as);
 	};
 }
 
@@ -312,8 +315,13 @@ export class MissingPolicyColumn extends Error {
 	}
 }
 
-function columnOf(qualifier: string, name: string): string {
-	return `${qualifier}.${quoteIdentifier(name)}`;
+/** SQL of a column of the row. */
+export function columnOf(row: RowName, name: string): string {
+	return typeof row === 'string' ? `${row}.${quoteIdentifier(name)}` : row(name);
+}
+
+function systemColumnOf(row: RowName, name: 'tableoid' | 'ctid'): string {
+	return typeof row === 'string' ? `${row}.${name}` : row(name);
 }
 
 /** The column keeps its type and its collation; a domain that checks its values gives way to its base type, as in what the client is told of it. */

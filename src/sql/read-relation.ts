@@ -19,7 +19,7 @@ import { defaultSqlLimits } from './parse.ts';
 import { type PendingRead, type Span, spanOf, visible } from './protected-read.ts';
 import { quoteIdentifier } from './quote.ts';
 import type { ItemColumn, RangeItem } from './scope.ts';
-import { type InlinedView, inlineView } from './view.ts';
+import { type InlinedView, inlineView, isComputed } from './view.ts';
 import { addRules, denied, noteUse, positionAt, refuse, type UseNote, type Walk } from './walk.ts';
 
 /** What reading a relation comes to. */
@@ -51,10 +51,10 @@ export function readRelation(walk: Walk, range: RangeVar, sample: { text: string
 	const name = alias ?? relation.name;
 	if (reading.protection === null) {
 		qualifyName(walk, range, relation);
-		const columns = relation.columns.map((column) => ({
+		const columns = relation.columns.map((column, i) => ({
 			name: column.name,
 			type: column.typeOid,
-			masked: false,
+			masked: walk.mode === 'view' && !isSystem(relation.schema) && isComputed(relation, i),
 			origin: column.name,
 		}));
 		return item(relation, name, alias, rename(columns, aliases), reading.note, false);
@@ -78,7 +78,7 @@ export function readRelation(walk: Walk, range: RangeVar, sample: { text: string
 	};
 	if (sample !== null && reading.view !== null) throw refuse(walk, 'TABLESAMPLE on a protected view', range.location);
 	walk.pending.push(plan);
-	const columns = seenColumns(walk, reading.protection, reading);
+	const columns = seenColumns(walk, relation, reading.protection, reading);
 	const made = item(relation, name, alias, rename(columns, aliases), reading.note, true);
 	walk.reads.set(made, plan);
 	return made;
@@ -118,10 +118,16 @@ function item(
 }
 
 /** Columns as the subquery shows them. */
-function seenColumns(walk: Walk, protection: Protection, { view, open }: Reading): readonly ItemColumn[] {
+function seenColumns(
+	walk: Walk,
+	relation: Relation,
+	protection: Protection,
+	{ view, open }: Reading,
+): readonly ItemColumn[] {
+	const isFiltered = protection.filters.length > 0 && !isSystem(relation.schema);
 	const columns = protection.columns.map((column, i) => ({
 		column,
-		computed: open === true || (view !== null && view.computed[i] !== false),
+		computed: open === true || (view === null ? isFiltered && isComputed(relation, i) : view.computed[i] !== false),
 	}));
 	return columns
 		.filter(({ column }) => visible(walk, column))

@@ -13,6 +13,8 @@ export interface InlinedView {
 	readonly definition: string;
 	/** For each column of the view: it is computed or masked, not a plain column that may meet any row. */
 	readonly computed: readonly boolean[];
+	/** What it reads that is protected, once for each place; below the views that it reads it is not looked for. */
+	readonly reads: readonly Relation[];
 }
 
 /**
@@ -43,6 +45,8 @@ export function inlineView(walk: Walk, relation: Relation): InlinedView | null {
 	}
 	mergeUses(walk, inner, relation);
 	walk.hiddenListed += inner.hiddenListed;
+	const computed = relation.columns.map((_, i) => columns?.[i]?.masked !== false);
+	computedIn.set(relation, computed);
 	if (!inner.masks || liftedByName(walk, inner, relation)) return null;
 	if (context.shadowing?.found !== undefined) throw throughView(context.shadowing.found, relation);
 	// Of the catalogues for whom columns are hidden only names are kept back.
@@ -50,8 +54,17 @@ export function inlineView(walk: Walk, relation: Relation): InlinedView | null {
 	walk.masks = true;
 	return {
 		definition: applyEdits(parsed.source.bytes, inner.edits.sorted(), statement.start, statement.end),
-		computed: relation.columns.map((_, i) => columns?.[i]?.masked !== false),
+		computed,
+		reads: inner.pending.map((read) => read.relation),
 	};
+}
+
+/** Of views that stay as they are; kept as long as the snapshot's relation lives, which is replaced and never changed. */
+const computedIn = new WeakMap<Relation, readonly boolean[]>();
+
+/** Is the column of a view more than a plain one: then the view's own expression runs in a condition on it, before a filter of the view. */
+export function isComputed(view: Relation, at: number): boolean {
+	return view.kind === 'view' && computedIn.get(view)?.[at] !== false;
 }
 
 /** What a short definition takes beside its length. */

@@ -6,14 +6,15 @@ import { GatewayError } from '../errors.ts';
 import type { InlineTarget } from './inline-target.ts';
 import { displayRelation, isOwnTemporary, resolveRelation } from './names.ts';
 import { as, type NodeOf } from './nodes.ts';
-import { type Deed, refuseByKin, requireBase } from './kin.ts';
+import { type Deed, refuseByKin } from './kin.ts';
 import { coerced, type Given } from './coercions.ts';
 import { type Protection, protectionOf, shownType } from './protection.ts';
 import { qualified, quoteIdentifier } from './quote.ts';
 import { noteProtection } from './note-protection.ts';
 import { guarded, isSystem, noteTypes, qualifyName } from './read-relation.ts';
 import type { RangeItem } from './scope.ts';
-import { inlineView } from './view.ts';
+import { requireBase } from './view-base.ts';
+import { type ViewProtection, viewProtection } from './view-target.ts';
 import { addRules, denied, type ExprInfo, noteUse, positionAt, refuse, type UseNote, type Walk } from './walk.ts';
 
 /** A write's target with what protects it. */
@@ -36,7 +37,6 @@ const NOTHING: Protection = { columns: [], filters: [], none: true, byName: new 
 export function writeTarget(walk: Walk, range: RangeVar | undefined, action: Action): WriteTarget {
 	if (range === undefined) throw refuse(walk, 'a write without a target');
 	const relation = resolveRelation(walk, range);
-	const { access } = walk.context;
 	const { location } = range;
 	const note = noteUse(walk, 'relation', relation.schema, relation.name, action);
 	const own = isOwnTemporary(walk, relation);
@@ -44,36 +44,15 @@ export function writeTarget(walk: Walk, range: RangeVar | undefined, action: Act
 		throw refuse(walk, `another session's temporary relation ${displayRelation(relation)}`, location);
 	if (isSystem(relation.schema))
 		throw refuse(walk, `writing to the system catalogue ${displayRelation(relation)}`, location);
-	const protection = own
-		? NOTHING
-		: guarded(walk, relation, () => protectionOf(walk.context.catalog, access, relation, range.inh !== true));
-	if (own) {
-		refuseProtectedView(walk, relation, protection, location);
-	} else {
-		const answer = access.onRelation(relation.schema, relation.name, action);
-		addRules(note, answer.rules);
-		const some =
-			!answer.denied &&
-			relation.columns.some((column) => access.onColumn(relation.schema, relation.name, column.name, action).allowed);
-		if (!answer.allowed && !(some && (action === 'insert' || action === 'update'))) {
-			throw denied(
-				walk,
-				`relation ${displayRelation(relation)}`,
-				answer,
-				action,
-				`${access.database}.${displayRelation(relation)}`,
-				location,
-			);
-		}
-		refuseProtectedView(walk, relation, protection, location);
-		const unwritable = protection.filters.find((filter) => filter.readOnly);
-		if (unwritable !== undefined)
-			throw refuse(
-				walk,
-				`writing to ${displayRelation(relation)}, whose filter ${unwritable.name} rests on a column of a child of it,`,
-				location,
-			);
-	}
+	if (!own) requireWrite(walk, relation, note, action, location);
+	const { protection, computed } = protectedBy(walk, relation, range, own);
+	const unwritable = protection.filters.find((filter) => filter.readOnly);
+	if (unwritable !== undefined)
+		throw refuse(
+			walk,
+			`writing to ${displayRelation(relation)}, whose filter ${unwritable.name} rests on a column of a child of it,`,
+			location,
+		);
 	const only = range.inh !== true;
 	requireKin(walk, relation, { action, only, location });
 	qualifyName(walk, range, relation);
@@ -89,34 +68,42 @@ export function writeTarget(walk: Walk, range: RangeVar | undefined, action: Act
 		note,
 		only,
 		location,
-		item: targetItem(walk, relation, protection, inline, name, range),
+		item: targetItem(walk, { inline, computed, name }, range),
 	};
 }
 
-/** A view over something protected can't be written through: the server would work on raw rows. */
-function refuseProtectedView(
+function requireWrite(
 	walk: Walk,
 	relation: Relation,
-	protection: Protection,
+	note: UseNote,
+	action: Action,
 	location: number | undefined,
 ): void {
-	if (relation.kind !== 'view') return;
-	if (protection.none && inlineView(walk, relation) === null) return;
-	throw refuse(
-		walk,
-		`writing through the view ${displayRelation(relation)}, which the policy protects or which reads what it protects,`,
-		location,
-	);
+	const { access } = walk.context;
+	const answer = access.onRelation(relation.schema, relation.name, action);
+	addRules(note, answer.rules);
+	const some =
+		!answer.denied &&
+		relation.columns.some((column) => access.onColumn(relation.schema, relation.name, column.name, action).allowed);
+	if (answer.allowed || (some && (action === 'insert' || action === 'update'))) return;
+	const object = `${access.database}.${displayRelation(relation)}`;
+	throw denied(walk, `relation ${displayRelation(relation)}`, answer, action, object, location);
+}
+
+function protectedBy(walk: Walk, relation: Relation, range: RangeVar, own: boolean): ViewProtection {
+	if (relation.kind === 'view') return viewProtection(walk, relation, range.location);
+	if (own) return { protection: NOTHING, computed: new Set() };
+	const { catalog, access } = walk.context;
+	const protection = guarded(walk, relation, () => protectionOf(catalog, access, relation, range.inh !== true));
+	return { protection, computed: new Set() };
 }
 
 function targetItem(
 	walk: Walk,
-	relation: Relation,
-	protection: Protection,
-	inline: InlineTarget,
-	name: string,
+	{ inline, computed, name }: { inline: InlineTarget; computed: ReadonlySet<string>; name: string },
 	range: RangeVar,
 ): RangeItem {
+	const { relation, protection } = inline;
 	// Columns without a rule stay in sight, so that a reference to one is answered with its reason.
 	const columns = relation.columns
 		.map((column) => protection.byName.get(column.name) ?? ({ column, state: 'plain' } as const))
@@ -124,10 +111,10 @@ function targetItem(
 		.map((shown) => ({
 			name: shown.column.name,
 			type: shownType(walk.context.catalog, shown),
-			masked: shown.state !== 'plain',
+			masked: shown.state !== 'plain' || computed.has(shown.column.name),
 			origin: shown.column.name,
 		}));
-	const protectedTarget = relation.temporary ? {} : { inline };
+	const protectedTarget = relation.temporary && protection.none ? {} : { inline };
 	return {
 		name,
 		schema: range.alias === undefined ? relation.schema : null,

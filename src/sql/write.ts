@@ -143,6 +143,7 @@ export function update(walk: Walk, statement: UpdateStmt, parent: Scope | null, 
 	const moves =
 		target.protection.filters.length > 0 &&
 		(target.relation.hasTriggers ||
+			target.relation.kind === 'view' ||
 			written.some(({ name }) => filtered.has(name)) ||
 			target.protection.filters.some(({ ofChild }) => ofChild === true));
 	return returning(walk, statement.returningClause, rows, target, moves, nested);

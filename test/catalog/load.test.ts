@@ -41,6 +41,10 @@ const SETUP = `
 	create trigger t before insert on hr.triggered for each row execute function hr.change();
 	create table hr.stamped (a int);
 	create trigger t before update on hr.stamped for each row execute function hr.change();
+	create view hr.instead as select * from hr.stamped;
+	create trigger t instead of update on hr.instead for each row execute function hr.change();
+	create rule r as on insert to hr.instead do instead nothing;
+	create rule d as on delete to hr.instead where old.a > 1 do instead nothing;
 	create trigger t after insert on hr.untouched for each row execute function hr.change();
 	create function hr.f(a integer, b hr.mood[] default null, variadic c text[] default '{}') returns setof hr.employees
 		language sql stable as 'select * from hr.employees';
@@ -176,7 +180,8 @@ describe.each([undefined, ...otherVersions()])('a database (%s)', (native) => {
 		{ name: 'ruled', want: { hasRules: true, hasTriggers: false } },
 		{ name: 'triggered', want: { hasRules: false, hasTriggers: true, hasInsertTriggers: true } },
 		{ name: 'stamped', want: { hasRules: false, hasTriggers: true, hasInsertTriggers: false } },
-		{ name: 'untouched', want: { hasRules: false, hasTriggers: false } },
+		{ name: 'instead', want: { hasRules: true, instead: ['insert', 'update'] } },
+		{ name: 'untouched', want: { hasRules: false, hasTriggers: false, instead: [] } },
 		{ name: 'directory', want: { hasRules: false, hasTriggers: false } },
 	])('knows rules and triggers that change what is written: $name', ({ name, want }) => {
 		expect(snapshot.relation('hr', name)).toMatchObject(want);

@@ -17,6 +17,7 @@ import { session } from './session.ts';
 import { shapes } from './shapes.ts';
 import { twists } from './twists.ts';
 import { unnamed } from './unnamed.ts';
+import { viewWrites } from './view-writes.ts';
 import { views } from './views.ts';
 import { writing } from './writing.ts';
 
@@ -29,6 +30,7 @@ export const allCases: readonly AttackCase[] = [
 	...coercions,
 	...metadata,
 	...writing,
+	...viewWrites,
 	...session,
 	...protocol,
 	...moving,
