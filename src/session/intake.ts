@@ -7,6 +7,7 @@ import { Framer } from '../wire/framer.ts';
 import { decodeFrontend, type Frontend } from '../wire/frontend.ts';
 import { type Conversation, internalError, type Progress } from './conversation.ts';
 import * as extended from './extended.ts';
+import { cutOff } from './outlived.ts';
 import { Expected } from './replies.ts';
 import { refusedInReplication } from './replication.ts';
 import * as simple from './simple.ts';
@@ -168,6 +169,7 @@ export class Intake {
 	#copyData(data: DataSlice): boolean {
 		const { replies, loans } = this.#conversation;
 		if (data.first) {
+			if (cutOff(this.#conversation)) return false;
 			const dropped = this.#ignored(code.CopyData) || loans?.ready === false;
 			if (!dropped && !replies.copyIn && replies.length > 0) return this.#conversation.drain();
 			// Outside of a COPY the server would drop it.

@@ -10,6 +10,7 @@ import { type Conversation, internalError } from './conversation.ts';
 import { Gather } from './gather.ts';
 import type { Prepared } from './prepared.ts';
 import type { Expected, ExpectedKind } from './replies.ts';
+import { cutOff } from './outlived.ts';
 import { afterCommand, closePortal, confirm, fail, followParameter, ready } from './outcomes.ts';
 import { ReplicationReplies, StreamRevoked } from './replication-replies.ts';
 import { errorForClient, noticeForClient, type ServerError } from './responses.ts';
@@ -71,7 +72,7 @@ export class Relay implements ByteSink {
 	data(chunk: Buffer): void {
 		const conversation = this.#conversation;
 		const framer = this.#framer;
-		if (conversation.ended) return;
+		if (conversation.ended || cutOff(conversation)) return;
 		try {
 			framer.push(chunk);
 			while (!conversation.ended && framer.next()) if (this.#frame()) this.#pass();

@@ -5,6 +5,7 @@ import type { Decision, StatementDecision } from '../stages.ts';
 import type { TransactionStatus } from '../wire/backend.ts';
 import { encodeCommandComplete } from '../wire/encode.ts';
 import type { Conversation } from './conversation.ts';
+import { cutOff } from './outlived.ts';
 
 /** What a transaction has done so far. `channel` null: UNLISTEN *. */
 type Action =
@@ -214,6 +215,7 @@ export class Subscriptions implements Hearer {
 			conversation.fail(this.#end.error, this.#end.reason);
 			return;
 		}
+		if (cutOff(conversation)) return;
 		if ((client.writableLength ?? 0) <= socketBytesMax) this.tell((bytes) => client.write(bytes));
 	}
 
