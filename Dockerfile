@@ -1,4 +1,4 @@
-# The gateway as an image: compiled, with production dependencies only, as a user without rights.
+# The gateway as an image: compiled, with production dependencies only, as a user without rights. docs/operating.md says how to run it.
 FROM node:24-slim AS build
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
@@ -17,6 +17,6 @@ COPY bin bin
 COPY policies policies
 USER node
 EXPOSE 6432
-# SIGTERM ends sessions in order, SIGHUP reloads the policies; node is process 1 and gets both.
+# SIGTERM ends sessions in order, SIGHUP reads configuration and policy again; node is process 1 and gets both.
 ENTRYPOINT ["node", "/app/bin/portcullis.js"]
 CMD ["serve", "--config", "/etc/portcullis/portcullis.yaml"]
