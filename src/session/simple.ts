@@ -55,7 +55,11 @@ export function handleQuery(conversation: Conversation, message: Query): Progres
 function withNamesThatHold(conversation: Conversation, decision: Decision): Decision {
 	if (decision.effect === 'deny' || decision.statements.length < 2) return decision;
 	if (conversation.context().access.unrestricted) return decision;
-	const error = movedNames(decision, conversation.names.dirty);
+	const { names, inBlock, status, segmentOpen } = conversation;
+	const error = movedNames(decision, {
+		dirty: names.dirty,
+		inTransaction: inBlock || status !== 'I' || segmentOpen,
+	});
 	return error === undefined ? decision : denied(decision, error);
 }
 

@@ -12,33 +12,54 @@ export function pathChange(parsed: Parsed, inputs: AnalysisContext): GatewayErro
 	if (parsed.statements.length < 2 || isUnguardedText(inputs, parsed)) return undefined;
 	// Without the word in it a text calls no set_config; U&"" may hide it.
 	const mayCall = /set_config|u&"/i.test(parsed.source.sql);
+	const mayDo = inputs.access.onDatabase('do').allowed;
 	const lastNaming = parsed.statements.findLastIndex(({ node }) => !('TransactionStmt' in node));
+	const savepoints: string[] = [];
 	const changing = parsed.statements.find(({ node }, i) => {
 		if (pathSet(node) !== undefined) return false;
 		// A rollback may undo a SET of search_path; more transaction control after it names nothing.
-		if ('TransactionStmt' in node) return i < lastNaming && node.TransactionStmt.kind?.includes('ROLLBACK') === true;
-		return i < parsed.statements.length - 1 && changesNames(node, mayCall);
+		if ('TransactionStmt' in node) return !isFollowed(savepoints, node.TransactionStmt) && i < lastNaming;
+		return i < parsed.statements.length - 1 && changesNames(node, mayCall, mayDo);
 	});
 	if (changing === undefined) return undefined;
 	return mayChangePath({ position: parsed.source.position(changing.start) });
 }
 
+/** False for a ROLLBACK TO a savepoint that is not of this text: nobody knows what names meant there. `savepoints`: those up to here. */
+function isFollowed(savepoints: string[], { kind, savepoint_name: name = '' }: NodeOf<'TransactionStmt'>): boolean {
+	const index = savepoints.lastIndexOf(name);
+	if (kind === 'TRANS_STMT_SAVEPOINT') savepoints.push(name);
+	else if (kind === 'TRANS_STMT_COMMIT' || kind === 'TRANS_STMT_ROLLBACK') savepoints.length = 0;
+	else if (kind === 'TRANS_STMT_RELEASE') savepoints.length = Math.max(0, index);
+	else if (kind === 'TRANS_STMT_ROLLBACK_TO') {
+		savepoints.length = index + 1;
+		return index !== -1;
+	}
+	return true;
+}
+
 /** Longest name in bytes; the server cuts what is longer. */
 const NAME_BYTES_MAX = 63;
 
+/** `local`: to the end of the transaction, and of the text at the latest. */
+export interface PathSet {
+	readonly path: readonly string[];
+	readonly local: boolean;
+}
+
 /**
- * The search_path of the statements after this one, where it says so in so many words and to the end of the session: SET with
- * constants, or the set_config('search_path', '', false) that dumps begin with.
+ * The search_path of the statements after this one, where it says so in so many words: SET and SET LOCAL with constants, or the
+ * set_config('search_path', '', false) that dumps begin with.
  */
-export function pathSet(node: Node): readonly string[] | undefined {
+export function pathSet(node: Node): PathSet | undefined {
 	const set = as(node, 'VariableSetStmt');
-	if (set?.kind === 'VAR_SET_VALUE' && set.name === 'search_path' && set.is_local !== true) {
+	if (set?.kind === 'VAR_SET_VALUE' && set.name === 'search_path') {
 		const names = (set.args ?? []).map((arg) => as(arg, 'A_Const')?.sval?.sval);
 		const isPlain = (name: string | undefined): name is string =>
 			name !== undefined && Buffer.byteLength(name) <= NAME_BYTES_MAX;
-		return names.every(isPlain) ? names : undefined;
+		return names.every(isPlain) ? { path: names, local: set.is_local === true } : undefined;
 	}
-	return isEmptying(as(node, 'SelectStmt')) ? [] : undefined;
+	return isEmptying(as(node, 'SelectStmt')) ? { path: [], local: false } : undefined;
 }
 
 /** What the tree says of a call with nothing but arguments. */
@@ -67,9 +88,9 @@ function isEmptying(select: NodeOf<'SelectStmt'> | undefined): boolean {
  */
 const MOVES_PATH = /search_path|set_config|\b(?:reset|discard|rollback|abort)\b/i;
 
-/** SET search_path, set_config, ROLLBACK (which may undo one), DISCARD, RESET ALL, and code that may do so. */
-function changesNames(node: object, mayCall: boolean): boolean {
-	if ('CallStmt' in node || 'DiscardStmt' in node) return true;
+/** SET search_path, set_config, DISCARD, RESET ALL, and code that may do so: a procedure of somebody who may not DO the same. */
+function changesNames(node: object, mayCall: boolean, mayDo: boolean): boolean {
+	if ('DiscardStmt' in node || ('CallStmt' in node && !mayDo)) return true;
 	if ('DoStmt' in node) return MOVES_PATH.test(JSON.stringify(node));
 	if ('VariableSetStmt' in node) return /"name":"search_path"|VAR_RESET_ALL/i.test(JSON.stringify(node));
 	return mayCall && JSON.stringify(node).includes('"set_config"');
@@ -83,14 +104,24 @@ function mayChangePath(fields: { readonly position?: number }): GatewayError {
 	);
 }
 
+/** What is known of a session at the moment in which a text of several statements is sent. */
+export interface TextMoment {
+	/** The transaction under way has changed search_path, or has a cursor whose rows do. */
+	readonly dirty: boolean;
+	/** A transaction is under way, or may be: what a ROLLBACK takes back is not of the text alone. */
+	readonly inTransaction: boolean;
+}
+
 /**
- * The same by what the statements were found to do: EXECUTE of what sets search_path, and with `dirty` (the transaction under
- * way has changed the path, or has a cursor whose rows do) what ends the transaction or fetches. Undefined: nothing moves.
+ * The same by what the statements were found to do: EXECUTE of what sets search_path; in a dirty transaction what ends it or fetches;
+ * and what takes back a transaction in which the text was sent. Undefined: nothing moves.
  */
-export function movedNames({ statements }: Decision, dirty: boolean): GatewayError | undefined {
+export function movedNames({ statements }: Decision, moment: TextMoment): GatewayError | undefined {
 	const lastNaming = statements.findLastIndex(({ node }) => !NAMELESS.has(node));
-	const moves = statements.some((statement, i) => i < lastNaming && movesNames(statement, dirty));
-	return moves ? mayChangePath({}) : undefined;
+	const moves = statements.some((statement, i) => i < lastNaming && movesNames(statement, moment.dirty));
+	const end = statements.findIndex(({ effects }) => effects.some(({ type }) => type === 'commit' || type === 'rollback'));
+	const takesBack = statements[end]?.effects.some(({ type }) => type === 'rollback') === true;
+	return moves || (moment.inTransaction && takesBack && end < lastNaming) ? mayChangePath({}) : undefined;
 }
 
 /** They name nothing that search_path is looked through for. */

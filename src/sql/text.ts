@@ -6,7 +6,8 @@ import { type Analysis, analyse } from './analyse.ts';
 import type { RelationName } from './names.ts';
 import { asOlderServer } from './older-words.ts';
 import { type Parsed, parse, type SqlLimits, weightMax } from './parse.ts';
-import { pathChange, pathSet } from './path-change.ts';
+import { pathChange } from './path-change.ts';
+import { courseFrom, following, withKnown } from './text-course.ts';
 import type { AnalysisContext } from './walk.ts';
 
 /** What was found of a whole text. */
@@ -61,15 +62,14 @@ export function beginText(sql: string, limits: SqlLimits, inputs: AnalysisContex
 
 /** What one statement makes (relations, routines, schemas) is there for those after it, and a relation that it drops or renames is not. */
 export function* analysing({ inputs, parsed }: BegunText): Generator<Analysis> {
-	let known = inputs;
+	let course = courseFrom(inputs);
 	let afterBlock = false;
 	for (const statement of parsed.statements) {
+		const { known } = course.at;
 		const analysis = analyse(known, parsed.source, statement);
 		yield afterBlock ? hinted(analysis) : analysis;
-		afterBlock ||= 'DoStmt' in statement.node;
-		const searchPath = pathSet(statement.node);
-		if (searchPath !== undefined) known = { ...known, searchPath };
-		known = withMade(known, analysis);
+		afterBlock ||= 'DoStmt' in statement.node || 'CallStmt' in statement.node;
+		course = following(withKnown(course, withMade(known, analysis)), statement.node);
 	}
 }
 
@@ -83,12 +83,12 @@ function withMade(known: AnalysisContext, analysis: Analysis): AnalysisContext {
 	};
 }
 
-/** A name that nothing has may be what the code of a DO block before it makes, which nobody can read out of it. */
+/** A name that nothing has may be what the code of a DO block or procedure before it makes, which nobody can read out of it. */
 function hinted(analysis: Analysis): Analysis {
 	const { error } = analysis.decision;
 	if (error === undefined || !['42P01', '42883'].includes(error.sqlstate)) return analysis;
 	const { position } = error;
-	const hint = 'What a DO block makes can be used by the next Query, not by the rest of its own.';
+	const hint = 'What a DO block or a procedure makes can be used by the next Query, not by the rest of its own.';
 	const told = new GatewayError(error.sqlstate, error.message, {
 		...(position === undefined ? {} : { position }),
 		hint,

@@ -37,6 +37,33 @@ const inOneText = attacks(
 			'select 1/0',
 			`commit; ${CAPTURED}`,
 		],
+		'a SET that is taken back, and a call': [
+			'set search_path = lab, pg_catalog',
+			'begin',
+			'set search_path = app',
+			`rollback; ${CAPTURED}`,
+		],
+		'a SET that is taken back in one text, and a call': [
+			'set search_path = lab, pg_catalog',
+			`begin; set search_path = app; rollback; ${CAPTURED}`,
+		],
+		'a SET that is taken back to a savepoint, and a call': [
+			'set search_path = lab, pg_catalog',
+			`begin; savepoint a; savepoint a; set search_path = app; release a; rollback to a; ${CAPTURED}; rollback`,
+		],
+		'SET LOCAL for the text, and a call': `set local search_path = lab, pg_catalog; ${CAPTURED}`,
+		'SET LOCAL that ends in one text, and a call': [
+			'set search_path = lab, pg_catalog',
+			`set local search_path = app; commit; ${CAPTURED}`,
+		],
+		'a table before a protected one that is taken back': [
+			'set search_path = app',
+			'begin; create temp table people (ssn text); rollback; select ssn from people',
+		],
+		'a table before a protected one that is taken back in parts': [
+			'set search_path = app',
+			'begin; savepoint a; create temp table people (ssn text); rollback to a; select ssn from people; rollback',
+		],
 		'a row of a cursor that sets the path, and a call': [
 			'begin',
 			`declare c cursor for select ${SET_IT}`,
