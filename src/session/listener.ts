@@ -7,6 +7,7 @@ import { withoutToken } from '../auth/jwt.ts';
 import { GatewayError } from '../errors.ts';
 import type { CancelRequest } from '../wire/startup.ts';
 import { type CancelQuestion, cancel, cancelHere } from './cancelling.ts';
+import { readBytes, readingInto } from './client-socket.ts';
 import { internalError } from './conversation.ts';
 import { Crowds } from './crowds.ts';
 import { applicationName } from './application-name.ts';
@@ -67,6 +68,8 @@ export class Listener {
 	readonly #crowds: Crowds;
 	#crowdToldMs = Number.NEGATIVE_INFINITY;
 	readonly #records = new RecordBudget();
+	/** What clients send is read into this. */
+	readonly #shared = Buffer.allocUnsafeSlow(readBytes);
 	#closing: Promise<void> | null = null;
 	/** While it closes: the last one has gone. */
 	#emptied: () => void = () => undefined;
@@ -89,7 +92,10 @@ export class Listener {
 		this.#crowds = new Crowds(services.limits.connectingPerAddressMax);
 		// The client may half-close and still read the rest.
 		const { keepAliveMs: keepAliveInitialDelay } = services.limits;
-		const options = { allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay };
+		const options = {
+			...{ allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay },
+			pauseOnConnect: true,
+		};
 		this.#server = createServer(options, (socket) => this.#accept(socket));
 		this.#every(tellEveryMs, () => this.#tellOfUnrecorded());
 		const { idleTimeoutMs } = services.limits;
@@ -206,7 +212,8 @@ export class Listener {
 		this.#services.log.warn({ address, limit }, 'connections are cut: too many of one address have not signed in');
 	}
 
-	#accept(socket: Socket): void {
+	#accept(accepted: Socket): void {
+		const socket = readingInto(this.#shared, accepted);
 		socket.on('error', () => undefined);
 		const { sessionsMax } = this.#services.limits;
 		const count = this.#sessions.size + this.#connecting.size + this.#services.admission.elsewhere;
