@@ -70,6 +70,8 @@ export class Catalog {
 	#looking: Promise<CatalogSnapshot> | null = null;
 	/** The look that begins when the one under way has ended. */
 	#next: Promise<CatalogSnapshot> | null = null;
+	/** The latest look for DDL that a client has committed. */
+	#following: Promise<CatalogSnapshot> | null = null;
 	#polling = false;
 	#cancelPoll: (() => void) | null = null;
 	#reconnectMs: number = CATALOG_LIMITS.reconnectMinMs;
@@ -124,13 +126,32 @@ export class Catalog {
 		return this.#next;
 	}
 
+	/** The same for DDL that a client has committed just now: `following` tells others of it until the look has ended. */
+	follow(): Promise<CatalogSnapshot> {
+		const look = this.refresh();
+		this.#following = look;
+		const ended = () => {
+			if (this.#following === look) this.#following = null;
+		};
+		look.then(ended, ended);
+		return look;
+	}
+
+	/** Settles when the snapshot has all DDL in it that clients have committed, or after `knownWaitMs`; null: it has. */
+	get following(): Promise<void> | null {
+		return this.#following === null ? null : this.#ended(this.#following);
+	}
+
 	/**
 	 * Settles when the look that is under way has ended, and the one that waits for it, or after `knownWaitMs`; null: the database
 	 * is not being read.
 	 */
 	get underWay(): Promise<void> | null {
 		const look = this.#next ?? this.#looking;
-		if (look === null) return null;
+		return look === null ? null : this.#ended(look);
+	}
+
+	#ended(look: Promise<CatalogSnapshot>): Promise<void> {
 		return new Promise((resolve) => {
 			const cancel = this.#clock.after(CATALOG_LIMITS.knownWaitMs, resolve);
 			const ended = (): void => {

@@ -273,7 +273,7 @@ export class Conversation {
 	committedDdl(): void {
 		this.catalogDirty = false;
 		this.catalogStale = true;
-		this.#looked = this.#look();
+		this.#looked = this.database.catalog.follow().catch(() => undefined);
 	}
 
 	/** Nothing of the session is on a backend: whatever comes next is decided by the catalogue there. */
@@ -435,10 +435,13 @@ export class Conversation {
 		return true;
 	}
 
-	/** VACUUM keeps what a look at the catalogue may still see. Waits once for each: others may look at any time. */
+	/** VACUUM keeps what a look may still see; masks and refusals follow what others have just changed. Waits once for each. */
 	#waitsForLook(sql: string, { effect, statements }: Decision): boolean {
+		const { catalog } = this.database;
 		const clears = effect !== 'deny' && !this.#inTransaction() && statements.some(({ node }) => node === 'VacuumStmt');
-		const look = clears && this.#waitedFor !== sql ? this.database.catalog.underWay : null;
+		const follows = effect === 'deny' || statements.some(({ touchesProtected }) => touchesProtected);
+		const awaited = clears ? catalog.underWay : follows ? catalog.following : null;
+		const look = this.#waitedFor === sql ? null : awaited;
 		this.#waitedFor = look === null ? null : sql;
 		if (look !== null) this.wait(look);
 		return look !== null;

@@ -121,7 +121,9 @@ export function handleBind(conversation: Conversation, message: Bind, unrecorded
 /** Sees to it that what was prepared is decided as it would be now. Null: it is. */
 function renew(conversation: Conversation, prepared: Prepared): Progress | null {
 	if (!conversation.settled()) return 'again';
-	if (conversation.services.pipeline.isCurrent(prepared.decision, conversation.context())) return null;
+	const { services, database } = conversation;
+	const follows = database.catalog.following !== null;
+	if (!follows && services.pipeline.isCurrent(prepared.decision, conversation.context())) return null;
 	const decision = conversation.decide(prepared.sql, prepared.paramTypes);
 	if (decision === null) return 'again';
 	if (decision.effect === 'deny') return deny(conversation, decision, 'execute', null);

@@ -217,9 +217,14 @@ describe('a catalogue', () => {
 		expect(snapshots.every((snapshot) => snapshot.relation('public', name) !== undefined)).toBe(true);
 		await quiet;
 		expect(catalog.underWay).toBeNull();
+		expect(catalog.following).toBeNull();
+		const followed = catalog.follow();
+		expect(catalog.following).toBeInstanceOf(Promise);
+		await followed;
+		expect(catalog.following).toBeNull();
 		// One look for the first and one for all the others together.
 		expect(way.loads).toBe(2);
-		expect(way.queries.slice(asked).filter((sql) => sql.includes('temporary_schemas')).length).toBe(3);
+		expect(way.queries.slice(asked).filter((sql) => sql.includes('temporary_schemas')).length).toBe(4);
 	});
 
 	it('sees DDL made elsewhere within a second on a small database', async () => {

@@ -198,6 +198,37 @@ describe.each([undefined, ...otherVersions()])('PostgreSQL (%s)', (native) => {
 		});
 	});
 
+	describe('a catalogue that others have just changed', () => {
+		const cases = [
+			{ name: 'is waited for by what reads protected relations', sql: "select 'protect_me'", waits: true },
+			{ name: 'is waited for by what is refused', sql: "select 'deny_me'", waits: true },
+			{ name: 'is not waited for by anything else', sql: "select 'all the same'", waits: false },
+		];
+
+		it.each(cases)('$name', async ({ sql, waits }) => {
+			client.send(Parse(sql, 'early'), Sync);
+			await client.ready();
+			const early = sql.includes('deny_me') ? [Query(sql)] : [Bind([], 'early'), Execute(), Sync];
+			for (const messages of [[Query(sql)], [Parse(sql), Bind(), Execute(), Sync], early]) {
+				let ended = (): void => undefined;
+				gateway.looks.following = new Promise<void>((resolve) => {
+					ended = resolve;
+				});
+				const decided = gateway.pipeline.paths.length;
+				const recorded = gateway.pipeline.recorded.length;
+				client.send(...messages);
+				await until(() => gateway.pipeline.paths.length > decided);
+				if (waits) expect(gateway.pipeline.recorded.length).toBe(recorded);
+				// Somebody else's DDL, which never ends.
+				gateway.looks.following = new Promise(() => undefined);
+				if (waits) ended();
+				await client.ready();
+				expect(gateway.pipeline.recorded.length).toBeGreaterThan(recorded);
+				gateway.looks.following = null;
+			}
+		});
+	});
+
 	describe('relations that only the session sees', () => {
 		const setup = ['begin', 'create temp table mine (a int)', 'create table fresh (a int)'];
 

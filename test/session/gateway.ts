@@ -34,7 +34,7 @@ export interface TestGateway {
 	/** How often the catalogue was looked at again. */
 	readonly refreshes: { count: number };
 	/** The look at the catalogue that is under way, as a test has it. */
-	readonly looks: { underWay: Promise<unknown> | null };
+	readonly looks: { underWay: Promise<unknown> | null; following: Promise<unknown> | null };
 	/** What went to the operator's log, by message. */
 	readonly logged: string[];
 	close(): Promise<void>;
@@ -106,15 +106,19 @@ export async function startTestGateway(database: TestDatabase, options: TestGate
 		...(hearing === null ? {} : { listener: hearing }),
 	};
 	const refreshes = { count: 0 };
-	const looks: TestGateway['looks'] = { underWay: null };
+	const looks: TestGateway['looks'] = { underWay: null, following: null };
 	const catalog = {
 		get underWay() {
 			return looks.underWay;
+		},
+		get following() {
+			return looks.following;
 		},
 		refresh: () => {
 			refreshes.count += 1;
 			return Promise.resolve();
 		},
+		follow: () => catalog.refresh(),
 		// What asks for the session's own relations asks it whether there are shards.
 		snapshot: () => ({ hasShards: false }),
 	} as unknown as Catalog;
