@@ -119,7 +119,9 @@ export interface TextMoment {
 export function movedNames({ statements }: Decision, moment: TextMoment): GatewayError | undefined {
 	const lastNaming = statements.findLastIndex(({ node }) => !NAMELESS.has(node));
 	const moves = statements.some((statement, i) => i < lastNaming && movesNames(statement, moment.dirty));
-	const end = statements.findIndex(({ effects }) => effects.some(({ type }) => type === 'commit' || type === 'rollback'));
+	const end = statements.findIndex(({ effects }) =>
+		effects.some(({ type }) => type === 'commit' || type === 'rollback'),
+	);
 	const takesBack = statements[end]?.effects.some(({ type }) => type === 'rollback') === true;
 	return moves || (moment.inTransaction && takesBack && end < lastNaming) ? mayChangePath({}) : undefined;
 }
