@@ -12,6 +12,7 @@ import { argumentNames, fieldWritten, mayMakeOperator, mayMakeRoutine, mayMakeTy
 import { constrainedBy, indexedBy } from './operator-class.ts';
 import { quoteIdentifier } from './quote.ts';
 import { readRelation } from './read-relation.ts';
+import { mayReplaceRoutine, mayReplaceView } from './replacing.ts';
 import { checkRoutine } from './routines.ts';
 import { execute } from './session-statements.ts';
 import { columnsUnknown, madeScope, newScope, rowScope, type Scope } from './scope.ts';
@@ -235,6 +236,7 @@ export function createView(walk: Walk, node: NodeOf<'ViewStmt'>): void {
 	if (node.query === undefined) throw refuse(walk, 'CREATE VIEW without a query');
 	const columns = walk.query(walk, node.query, null, 'output');
 	const making = mayCreateRelation(walk, viewName(walk, node.view));
+	if (node.replace === true) mayReplaceView(walk, making);
 	const names = stringsOf(node.aliases);
 	noteMade(walk, making, 'view', columns?.map(({ name, type }, i) => ({ name: names[i] ?? name, type })) ?? null);
 	if (walk.masks) walk.made.push(...walk.made.splice(0).map((view) => ({ ...view, madeOverProtected: true })));
@@ -304,6 +306,7 @@ export function createFunction(walk: Walk, node: NodeOf<'CreateFunctionStmt'>): 
 	const args = argumentNames(walk, node.parameters);
 	const routine = { ...name, args, action, field: fieldWritten(walk, node.parameters) } as const;
 	mayMakeRoutine(walk, routine);
+	if (node.replace === true) mayReplaceRoutine(walk, routine);
 	walk.madeRoutines.push(...routineMade(walk, routine, node));
 	for (const option of node.options ?? []) functionOption(walk, option);
 	for (const parameter of node.parameters ?? []) {
@@ -424,7 +427,9 @@ export function define(walk: Walk, node: NodeOf<'DefineStmt'>): void {
 		const parameters = ofOld === undefined ? written : [{ FunctionParameter: { argType: ofOld } }];
 		const args = argumentNames(walk, parameters);
 		const field = fieldWritten(walk, parameters);
-		mayMakeRoutine(walk, { schema: schemaOf(walk, node.defnames), name, args, action: 'execute', field });
+		const made = { schema: schemaOf(walk, node.defnames), name, args, action: 'execute', field } as const;
+		mayMakeRoutine(walk, made);
+		if (node.replace === true) mayReplaceRoutine(walk, made);
 	} else if (node.kind === 'OBJECT_OPERATOR') mayMakeOperator(walk, name, typesOf('leftarg', 'rightarg'));
 	createNamed(walk, node.defnames, node.kind === 'OBJECT_TYPE' ? 'CREATE TYPE' : 'CREATE');
 }

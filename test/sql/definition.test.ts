@@ -15,7 +15,11 @@ const NAMER = identityOf(['user:nam', 'role:caller', 'role:namer'], { tenant: 'a
 /** May make schemas, and nothing in them. */
 const MAKER = identityOf(['user:mak', 'role:maker'], {});
 
+/** May make what is not there yet in one schema, and run what is in it. */
+const ADDER = identityOf(['user:add', 'role:adder'], {});
+
 const SIDES = `
+create aggregate app.total(int) (sfunc = int4pl, stype = int);
 create schema side_1; create function side_1.now(varchar) returns text language sql as 'select null::text';
 create schema side_2; create function side_2.fresh(int, int) returns int language sql as 'select 1';
 create schema side_3; create function side_3.fresh(anyelement) returns int language sql as 'select 1';
@@ -43,6 +47,9 @@ p, role:analyst, db.hr.mine, create, allow
 p, role:analyst, db.hr.mine_2, create, allow
 p, role:deployer, db, alter, allow
 p, role:maker, db, create, allow
+p, role:adder, db.app.*, create, allow
+p, role:adder, db.app.*, select, allow
+p, role:adder, db.app.*(*), execute, allow
 p, role:caller, db.side_8.*(*), execute, allow
 p, role:namer, db.side_8.crosstab(text), execute, allow
 p, role:caller, db.hr.people, select, allow
@@ -101,6 +108,27 @@ describe('making code by the name of other code', () => {
 		denied('create operator app.- (rightarg = int, function = int4abs)', /an operator -/),
 	];
 	test.each(rows)('$sql', (row) => check(bench, row));
+});
+
+describe('taking the place of what is there', () => {
+	const body = "language sql as 'select 1'";
+	const passes = (sql: string, who?: Row['who']): Row => ({ ...text(sql, /./), ...(who === undefined ? {} : { who }) });
+	test.each([
+		passes('create or replace view app.cheap as select id, label from app.items'),
+		passes('create or replace view app.dear as select id, label from app.items', ADDER),
+		denied('create or replace view app.cheap as select id, label from app.items', /alter on db\.app\.cheap/, ADDER),
+		passes('create view app.dear as select 1 as a; create or replace view app.dear as select 2 as a', ADDER),
+		passes('create or replace temp view cheap as select 1 as a'),
+		passes(`create or replace function app.twice(int) returns int ${body}`),
+		passes(`create or replace function app.thrice(int) returns int ${body}`, ADDER),
+		denied(`create or replace function app.twice(integer) returns int ${body}`, /alter on db\.app\.\*/, ADDER),
+		denied(`create or replace function app.twice(n int4) returns int ${body}`, /alter on db\.app\.\*/, ADDER),
+		denied(`create or replace procedure app.tidy(int) ${body}`, /alter on db\.app\.\*/, ADDER),
+		denied('create or replace aggregate app.total(int) (sfunc = int4mi, stype = int)', /alter on db\.app\.\*/, ADDER),
+		// Whatever calls it, a trigger or a default, would call this.
+		denied(`create or replace function app.forbidden(int) returns int ${body}`, /execute on db\.app\.forbidden/),
+		denied('create or replace aggregate app.total(int) (sfunc = int4mi, stype = int)', /execute on db\.app\.total/),
+	])('$sql', (row) => check(bench, row));
 });
 
 describe('giving a schema another name', () => {
