@@ -34,6 +34,9 @@ export interface RuleFile {
 /** Longest line of policy.csv, in characters. */
 const LINE_LENGTH_MAX = 10_000;
 
+/** A name with one of them is another name that looks the same. Joiners are letters' own in some languages. */
+const INVISIBLE = /(?![\t\u200c\u200d])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u;
+
 /** Every mistake goes to `problems`; what is returned leaves those lines out. `file` is the name shown with each line. */
 export function parseRules(text: string, file: string, problems: ProblemList): RuleFile {
 	const rules: Rule[] = [];
@@ -46,6 +49,11 @@ export function parseRules(text: string, file: string, problems: ProblemList): R
 		const ref: RuleRef = { file, line: index + 1, text: line };
 		try {
 			if (line.length > LINE_LENGTH_MAX) throw new Error(`the line is longer than ${LINE_LENGTH_MAX} characters`);
+			const invisible = INVISIBLE.exec(trimmed)?.[0].codePointAt(0);
+			if (invisible !== undefined)
+				throw new Error(
+					`the line has an invisible character, U+${invisible.toString(16).toUpperCase().padStart(4, '0')}`,
+				);
 			const fields = splitFields(trimmed);
 			const type = fields[0]?.text;
 			if (type === 'p') rules.push(parseRule(ref, fields, problems));

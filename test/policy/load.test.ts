@@ -23,6 +23,24 @@ function check(cases: readonly Case[]): void {
 describe('policy.csv', () => {
 	check([
 		{
+			name: 'what would not hold for a system relation is said, and a deny of the whole of it is fine',
+			rules: [
+				'p, *, shop.pg_catalog.pg_roles, select, deny',
+				'p, *, shop.information_schema.*, select, deny',
+				'p, *, shop.*.*.rolname, select, deny',
+				'p, *, shop.pg_catalog.pg_roles.rolname, select, deny',
+				'p, *, shop.pg_catalog.pg_roles.rolname, select, mask, nothing',
+				'p, *, *.pg_catalog.*, select, filter, own_tenant',
+				'p, *, shop.information_schema.tables, select, mask, nothing',
+			].join('\n'),
+			want: [
+				'policy.csv:4: a system relation can be denied as a whole only: deny would not hold there',
+				'policy.csv:5',
+				'policy.csv:6',
+				'policy.csv:7',
+			],
+		},
+		{
 			name: 'comments, blank lines, a byte order mark, CRLF, trailing blanks and quoted fields are fine',
 			rules:
 				'\ufeff# who\r\n\r\n  p , * , shop , connect , allow \r\n"p","role:a","shop.hr.t","select","deny"\r\n   # more\np, *, "shop.f.g(integer,text)", execute, allow',
@@ -118,6 +136,20 @@ describe('policy.csv', () => {
 				'policy.csv:15: name xxx',
 				'policy.csv:16: "Shop" loses its quotes as CSV',
 				'policy.csv:17: object shop.hr.f()x lacks the closing parenthesis',
+			],
+		},
+		{
+			name: 'a name that only looks like another, as it has a character that nobody sees, is a mistake',
+			rules: [
+				'p, role:a, shop.hr.t\u200b, select, deny',
+				'p, role:a\u00ad, shop.hr.t, select, deny',
+				'g, user:\u202eb, role:a',
+				'# what is said of it may have any: \u200b',
+			].join('\n'),
+			want: [
+				'policy.csv:1: the line has an invisible character, U+200B',
+				'policy.csv:2: the line has an invisible character, U+00AD',
+				'policy.csv:3: the line has an invisible character, U+202E',
 			],
 		},
 		{
