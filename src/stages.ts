@@ -63,6 +63,8 @@ export interface Answer {
 	readonly allowed: boolean;
 	/** True when an explicit `deny` rule decided (not merely the lack of an allow). */
 	readonly denied: boolean;
+	/** True when one of those rules names some of the objects, and not all of every schema (`database.*.*`). */
+	readonly deniedByName?: boolean;
 	/** True when an allowing rule names the object without any wildcard in its last part (relation, column or function). */
 	readonly named: boolean;
 	/** True when an allowing rule names the action, and not `*` for all of them. */
@@ -134,6 +136,8 @@ export interface Access {
 	 * masks, filters or denies anything: there is nothing that a statement of this identity could slip.
 	 */
 	readonly unrestricted: boolean;
+	/** True when a rule denies harmless objects of the system, which need no rule, by name. Then each has to be asked for. */
+	readonly narrowsSystem: boolean;
 	/** Which rules may hide columns from this identity. Missing: asked of elsewhere, not of this object. */
 	readonly hiding?: readonly HidingRule[];
 	/** Actions on the database itself: connect, create, temp, set, listen, notify, do, replicate, ... */

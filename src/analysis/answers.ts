@@ -51,8 +51,8 @@ export class Answers {
 
 	get accessHead(): AccessHead {
 		const { access } = this.#knowledge;
-		const { database, revision, shape, unrestricted } = access;
-		return { id: this.#numbers.of(access), database, revision, shape, unrestricted };
+		const { database, revision, shape, unrestricted, narrowsSystem } = access;
+		return { id: this.#numbers.of(access), database, revision, shape, unrestricted, narrowsSystem };
 	}
 
 	/** Throws what the answer's making throws. */

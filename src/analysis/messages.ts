@@ -34,7 +34,7 @@ export interface CatalogHead extends Pick<CatalogSnapshot, 'revision' | 'serverV
 }
 
 /** What of an Access is told at once. `id` as for snapshots. */
-export interface AccessHead extends Pick<Access, 'database' | 'revision' | 'shape' | 'unrestricted'> {
+export interface AccessHead extends Pick<Access, 'database' | 'revision' | 'shape' | 'unrestricted' | 'narrowsSystem'> {
 	readonly id: number;
 }
 

@@ -166,15 +166,17 @@ export class RemoteAccess implements Access {
 	readonly revision: string;
 	readonly shape: string;
 	readonly unrestricted: boolean;
+	readonly narrowsSystem: boolean;
 	readonly #ask: Ask;
 	readonly #known = new Known<AccessMethod>();
 	readonly #rules = new Map<string, RuleRef>();
 
-	constructor({ database, revision, shape, unrestricted }: AccessHead, ask: Ask) {
+	constructor({ database, revision, shape, unrestricted, narrowsSystem }: AccessHead, ask: Ask) {
 		this.database = database;
 		this.revision = revision;
 		this.shape = shape;
 		this.unrestricted = unrestricted;
+		this.narrowsSystem = narrowsSystem;
 		this.#ask = ask;
 	}
 

@@ -15,7 +15,16 @@ import type { Rule } from './csv.ts';
 import type { Engine, Verdict } from './engine.ts';
 import { bindExpression, type CompiledExpression } from './expression.ts';
 import { POLICY_LIMITS } from './limits.ts';
-import { catalogTypes, isExact, matches, type NamePattern, namesRelation, type Target } from './object.ts';
+import {
+	catalogTypes,
+	isEverything,
+	isExact,
+	matches,
+	mayBeOfSystem,
+	type NamePattern,
+	namesRelation,
+	type Target,
+} from './object.ts';
 import { type Slice, sliceOf } from './slice.ts';
 
 export interface AccessParts {
@@ -60,6 +69,7 @@ export class PolicyAccess implements Access {
 	readonly #own: readonly Rule[];
 	readonly #prefix: string;
 	#unrestricted: boolean | undefined;
+	#narrowsSystem: boolean | undefined;
 	#hiding: readonly HidingRule[] | undefined;
 
 	constructor(parts: AccessParts) {
@@ -86,6 +96,13 @@ export class PolicyAccess implements Access {
 			EVERYTHING.relation.every((action) => this.onRelation(name, name, action).allowed) &&
 			EVERYTHING.function.every((action) => this.onFunction(name, name, [], action).allowed)
 		);
+	}
+
+	get narrowsSystem(): boolean {
+		this.#narrowsSystem ??= this.#own.some(
+			({ effect, object }) => effect === 'deny' && mayBeOfSystem(object) && !isEverything(object),
+		);
+		return this.#narrowsSystem;
 	}
 
 	get hiding(): readonly HidingRule[] {
@@ -241,6 +258,7 @@ function toAnswer(verdict: Verdict): Answer {
 	return {
 		allowed: verdict.allowed,
 		denied,
+		deniedByName: denied && deny.some((rule) => !isEverything(rule.object)),
 		named: verdict.allowed && made.some((rule) => isExact(rule.object)),
 		rules: made.map((rule) => rule.ref),
 	};

@@ -136,6 +136,34 @@ export function namesRelation(pattern: ObjectPattern): boolean {
 	return (pattern.kind === 'relation' || pattern.kind === 'column') && !pattern.schema.wild && !pattern.relation.wild;
 }
 
+/** Schemas of what PostgreSQL brings, some of which needs no rule. */
+const SYSTEM_SCHEMAS = ['pg_catalog', 'information_schema', 'pg_toast'] as const;
+
+/** True when the pattern could cover an object of one of PostgreSQL's own schemas. */
+export function mayBeOfSystem(pattern: ObjectPattern): boolean {
+	return pattern.kind !== 'database' && SYSTEM_SCHEMAS.some((schema) => matches(pattern.schema, schema));
+}
+
+/** True when the pattern is for one of PostgreSQL's own schemas alone. */
+export function isOfSystem(pattern: ObjectPattern): boolean {
+	return pattern.kind !== 'database' && !pattern.schema.wild && mayBeOfSystem(pattern);
+}
+
+/** True when the pattern covers whatever there is of its kind: `database.*.*`, `database.*.*(*)`. */
+export function isEverything(pattern: ObjectPattern): boolean {
+	const isAll = ({ wild, text }: NamePattern): boolean => wild && text === '*';
+	switch (pattern.kind) {
+		case 'database':
+			return false;
+		case 'relation':
+			return isAll(pattern.schema) && isAll(pattern.relation);
+		case 'column':
+			return isAll(pattern.schema) && isAll(pattern.relation) && isAll(pattern.column);
+		case 'function':
+			return isAll(pattern.schema) && isAll(pattern.name) && pattern.types === null;
+	}
+}
+
 /** True when `name` is the pattern's name, or fits its wildcards. `*` stands for any run of characters, none included. */
 export function matches(pattern: NamePattern, name: string): boolean {
 	return pattern.wild ? fitsGlob(pattern.text, name) : pattern.text === name;

@@ -12,6 +12,7 @@ import { catalogProblems, type KnownRelation } from './catalog-problems.ts';
 import { POLICY_LIMITS } from './limits.ts';
 import { type MaskUse, maskUses } from './mask-uses.ts';
 import { type MaskFile, parseMasks } from './masks.ts';
+import { isOfSystem } from './object.ts';
 import { PolicyError, type PolicyProblem, ProblemList } from './problem.ts';
 
 export interface LoadOptions {
@@ -180,6 +181,7 @@ export async function parsePolicy(source: PolicySource, options: LoadOptions): P
 	const { rules, links } = parseRules(source.rules, FILES.rules, inRules);
 	const expressions = parseMasks(source.masks, inMasks, options.isHarmlessFunction);
 	checkNames(rules, expressions, inRules);
+	checkSystem(rules, inRules);
 	checkUse(rules, expressions, inMasks);
 	let engine: Engine | undefined;
 	try {
@@ -215,6 +217,15 @@ function checkNames(rules: readonly Rule[], expressions: MaskFile, problems: Pro
 		const known = kind === 'mask' ? expressions.masks : expressions.filters;
 		if (!known.has(rule.argument))
 			problems.error(rule.ref.line, `masks.yaml has no ${kind} named ${JSON.stringify(rule.argument)}`);
+	}
+}
+
+/** Rules that nothing would come of: what PostgreSQL brings is read as a whole, or not at all. */
+function checkSystem(rules: readonly Rule[], problems: ProblemList): void {
+	for (const { effect, object, ref } of rules) {
+		const narrows = effect === 'mask' || effect === 'filter' || (effect === 'deny' && object.kind === 'column');
+		if (narrows && isOfSystem(object))
+			problems.error(ref.line, `a system relation can be denied as a whole only: ${effect} would not hold there`);
 	}
 }
 

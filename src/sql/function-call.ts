@@ -21,7 +21,7 @@ export function functionCall(access: Access, catalog: CatalogSnapshot, oid: numb
 	const name = `${routine.schema}.${routine.name}(${types})`;
 	const answer = access.onFunction(routine.schema, routine.name, routine.argNames, 'execute');
 	const safety = systemRoutineSafety(routine);
-	const harmless = safety?.safe === true && isPlain(catalog, routine);
+	const harmless = safety?.safe === true && answer.deniedByName !== true && isPlain(catalog, routine);
 	const allowed = harmless || (answer.allowed && (answer.named || safety?.safe !== false));
 	const objects: StatementDecision['objects'] = [
 		{

@@ -243,8 +243,13 @@ function readSystem(walk: Walk, relation: Relation, note: UseNote, location: num
 	const { access } = walk.context;
 	const safety = systemProtection(relation);
 	const hidden = hiddenFrom(walk);
-	if (safety === 'harmless' && hidden === null) return { protection: null, view: null, note };
+	if (safety === 'harmless' && hidden === null && !access.narrowsSystem) return { protection: null, view: null, note };
 	const answer = access.onRelation(relation.schema, relation.name, 'select');
+	if (answer.deniedByName === true) {
+		addRules(note, answer.rules);
+		const object = `${access.database}.${displayRelation(relation)}`;
+		throw denied(walk, `relation ${displayRelation(relation)}`, answer, 'select', object, location);
+	}
 	if (answer.allowed && answer.named) {
 		addRules(note, answer.rules);
 		return { protection: null, view: null, note };

@@ -167,19 +167,20 @@ export function checkRoutine(
 	const { access } = walk.context;
 	const display = `${displayIdentifier(routine.schema)}.${displayIdentifier(routine.name)}(${routine.argNames.join(',')})`;
 	const safety = systemRoutineSafety(routine);
-	if (safety?.safe === true) return;
+	if (safety?.safe === true && !access.narrowsSystem) return;
 	const answer = access.onFunction(routine.schema, routine.name, routine.argNames, action);
+	if (safety?.safe === true && answer.deniedByName !== true) return;
 	const note = noteUse(walk, 'function', routine.schema, `${routine.name}(${routine.argNames.join(',')})`, action);
 	addRules(note, answer.rules);
 	if (!answer.allowed) {
-		if (safety === undefined)
+		if (safety === undefined || safety.safe)
 			throw denied(walk, `function ${display}`, answer, action, `${access.database}.${display}`, location);
 		throw new GatewayError('42501', `permission denied for function ${display}: ${safety.reason}`, {
 			...positionAt(walk, location),
 			hint: `A rule that names ${access.database}.${display} without a wildcard would allow it.`,
 		});
 	}
-	if (safety !== undefined && !answer.named) {
+	if (safety?.safe === false && !answer.named) {
 		throw new GatewayError('42501', `permission denied for function ${display}: ${safety.reason}`, {
 			...positionAt(walk, location),
 			hint: 'A rule with a wildcard does not allow it: it has to be named.',

@@ -183,6 +183,7 @@ function accessOf(answer: Answer, shape: string): Access {
 		revision: 'p1',
 		shape,
 		unrestricted: false,
+		narrowsSystem: false,
 		onDatabase: () => answer,
 		onRelation: () => answer,
 		onColumn: () => answer,

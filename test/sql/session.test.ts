@@ -13,6 +13,11 @@ p, role:operator, db, listen, allow
 p, role:operator, db, notify, allow
 p, role:operator, db, do, allow
 p, role:analyst, db, listen, allow
+p, user:kim, db.pg_catalog.pg_roles, select, deny
+p, user:kim, db.information_schema.t*, select, deny
+p, user:kim, db.pg_catalog.md5(text), execute, deny
+p, user:lou, db.*.*, select, deny
+p, user:lou, db.*.*(*), execute, deny
 `;
 	bench = await openPeople({ setup: SETUP, rules });
 });
@@ -21,6 +26,38 @@ afterAll(async () => {
 });
 
 const OPERATOR = { ...STRANGER, name: 'olga', roles: ['operator'] };
+
+describe('what needs no rule is denied by one that names it', () => {
+	const KIM = { ...STRANGER, name: 'kim' };
+	const LOU = { ...STRANGER, name: 'lou' };
+	const denied = (what: string): Row['want'] => ({
+		error: ['42501', new RegExp(`permission denied for ${what}.*: denied by`)],
+	});
+	const rows: readonly Row[] = [
+		{ who: KIM, sql: 'select rolname from pg_roles', want: denied('relation pg_catalog.pg_roles') },
+		{ who: KIM, sql: 'table pg_catalog.pg_roles', want: denied('relation pg_catalog.pg_roles') },
+		{ who: KIM, sql: 'copy pg_roles to stdout', want: denied('relation pg_catalog.pg_roles') },
+		{
+			who: KIM,
+			sql: 'select 1 where exists (select from information_schema.tables)',
+			want: denied('relation information_schema.tables'),
+		},
+		{ who: KIM, sql: "select md5('x')", want: denied('function pg_catalog.md5') },
+		{ who: KIM, sql: "select upper(md5('x'::text))", want: denied('function pg_catalog.md5') },
+		{
+			who: KIM,
+			sql: "select upper('x'), md5('x'::bytea), count(*) from pg_database where datname = current_database()",
+			want: { same: true },
+		},
+		{ who: KIM, sql: 'select count(*) from information_schema.schemata', want: { same: true } },
+		// A rule on everything is one on what users have made.
+		{ who: LOU, sql: "select md5('x'), count(*) from pg_roles", want: { same: true } },
+		{ who: LOU, sql: 'select * from hr.people', want: denied('relation hr.people') },
+	];
+	test.each(rows)('$who.name: $sql', async (row) => {
+		await check(bench, row);
+	});
+});
 
 describe('settings', () => {
 	const allowed: readonly string[] = [
