@@ -1,9 +1,22 @@
 /** A real OpenID provider on loopback with a handful of invented people, for the demo and for the tests. */
-import { createHash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { type CryptoKey, exportJWK, generateKeyPair, type JWTPayload, SignJWT } from 'jose';
-import type { Configuration, Provider } from 'oidc-provider';
+import type { Configuration, KoaContextWithOIDC, Provider } from 'oidc-provider';
 import { freePort } from './postgres.ts';
+import {
+	authorizationCode,
+	Browser,
+	clientCredentials,
+	type DeviceAuthorization,
+	HOST,
+	type ProviderSettings,
+	RESOURCE,
+	revoke,
+	SCOPES,
+	startDevice,
+	WORKLOAD,
+} from './provider-clients.ts';
 
 /** A person (or a service) who can sign in. `name` is the claim preferred_username. */
 export interface Person {
@@ -55,16 +68,6 @@ export interface IdentityProvider {
 	stop(): Promise<void>;
 }
 
-/** RFC 8628, section 3.2. Times in seconds. */
-export interface DeviceAuthorization {
-	readonly device_code: string;
-	readonly user_code: string;
-	readonly verification_uri: string;
-	readonly verification_uri_complete: string;
-	readonly expires_in: number;
-	readonly interval?: number;
-}
-
 export interface IdentityOptions {
 	/** Taken when free, else another. */
 	readonly port?: number;
@@ -76,16 +79,12 @@ export interface IdentityOptions {
 	readonly audience?: string;
 }
 
-const HOST = '127.0.0.1';
-const RESOURCE = 'urn:portcullis';
 const ALGORITHM = 'ES256';
 const KEY_ID = 'demo';
-const WORKLOAD = 'reporting';
 /** How long a sign-in lasts at the provider, however short its tokens live. */
 const SIGN_IN_S = 12 * 3600;
 /** How often a client of the device flow asks whether somebody has signed in. */
 const POLL_S = 1;
-const SCOPES = ['openid', 'email', 'profile', 'groups'];
 
 /** Starts the provider. Its keys live as long as it does. */
 export async function startIdentityProvider(options: IdentityOptions): Promise<IdentityProvider> {
@@ -110,7 +109,8 @@ export async function startIdentityProvider(options: IdentityOptions): Promise<I
 	provider.use(async (ctx, next) => {
 		await next();
 		// Without it clients ask every five seconds (RFC 8628, section 3.2), and somebody waits for that at the screen.
-		if (ctx.oidc?.route === 'device_authorization' && ctx.status === 200)
+		const { oidc } = ctx as Partial<KoaContextWithOIDC>;
+		if (oidc?.route === 'device_authorization' && ctx.status === 200)
 			Object.assign(ctx.body as object, { interval: POLL_S });
 	});
 	const server = createServer(handler(provider, settings.people));
@@ -154,19 +154,8 @@ async function quietly<T>(work: () => Promise<T>): Promise<T> {
 	}
 }
 
-interface Settings {
-	readonly issuer: string;
-	readonly clientId: string;
-	readonly audience: string;
-	readonly lifetimeS: number;
-	readonly opaque: boolean;
-	readonly resourceServer: IdentityProvider['resourceServer'];
-	readonly workloadSecret: string;
-	readonly people: ReadonlyMap<string, Person>;
-}
-
 /** For people, for the gateway, and for a program. */
-function clientsOf(settings: Settings): NonNullable<Configuration['clients']> {
+function clientsOf(settings: ProviderSettings): NonNullable<Configuration['clients']> {
 	return [
 		{
 			client_id: settings.clientId,
@@ -197,7 +186,7 @@ function clientsOf(settings: Settings): NonNullable<Configuration['clients']> {
 	];
 }
 
-function configure(settings: Settings, jwk: object): Configuration {
+function configure(settings: ProviderSettings, jwk: object): Configuration {
 	const lifetime = (): number => settings.lifetimeS;
 	return {
 		jwks: { keys: [jwk] },
@@ -246,7 +235,7 @@ function configure(settings: Settings, jwk: object): Configuration {
 	};
 }
 
-function features(settings: Settings): NonNullable<Configuration['features']> {
+function features(settings: ProviderSettings): NonNullable<Configuration['features']> {
 	return {
 		devInteractions: { enabled: false },
 		clientCredentials: { enabled: true },
@@ -341,119 +330,7 @@ function escapeHtml(text: string): string {
 	return text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
 }
 
-/** The little of a browser that a sign-in needs: cookies, redirects, and forms that are sent as they stand. */
-class Browser {
-	readonly #cookies = new Map<string, string>();
-	readonly #issuer: string;
-	readonly #name: string;
-
-	constructor(issuer: string, name: string) {
-		this.#issuer = issuer;
-		this.#name = name;
-	}
-
-	/** Follows redirects until one leaves the provider (answers its URL), or until a page comes (answers its HTML). */
-	async open(address: string, form?: URLSearchParams): Promise<{ url: string; html: string }> {
-		let url = address;
-		let body = form;
-		for (let hops = 0; hops < 12; hops++) {
-			if (new URL(url).origin !== this.#issuer) return { url, html: '' };
-			const response = await fetch(url, {
-				redirect: 'manual',
-				headers: { cookie: [...this.#cookies].map(([name, value]) => `${name}=${value}`).join('; ') },
-				...(body ? { method: 'POST', body } : {}),
-			});
-			for (const cookie of response.headers.getSetCookie()) {
-				const [, name, value] = /^([^=]+)=([^;]*)/.exec(cookie) ?? [];
-				if (name !== undefined && value !== undefined) this.#cookies.set(name, value);
-			}
-			const next = response.headers.get('location') ?? this.#choice(url);
-			if (next === undefined) return { url, html: await response.text() };
-			url = new URL(next, url).href;
-			body = undefined;
-		}
-		throw new Error(`the sign-in of ${this.#name} does not come to an end`);
-	}
-
-	/** On the page "Sign in as": the link with our name. */
-	#choice(url: string): string | undefined {
-		const { pathname, search } = new URL(url);
-		const isChoice = pathname.startsWith('/sign-in/') && search === '';
-		return isChoice ? `${pathname}?as=${encodeURIComponent(this.#name)}` : undefined;
-	}
-
-	async approveDevice(userCode: string): Promise<void> {
-		let { url, html } = await this.open(`${this.#issuer}/device`);
-		for (let step = 0; step < 3 && html.includes('<form'); step++) {
-			const fields = new URLSearchParams({ user_code: userCode });
-			for (const [, name, value] of html.matchAll(/name="(xsrf|confirm)" value="([^"]*)"/g)) {
-				if (name !== undefined && value !== undefined) fields.set(name, value);
-			}
-			({ url, html } = await this.open(`${this.#issuer}/device`, fields));
-		}
-		if (!html.includes('Signed in')) throw new Error(`the device flow of ${this.#name} stopped at ${url}`);
-	}
-}
-
-async function authorizationCode(browser: Browser, settings: Settings): Promise<string> {
-	const verifier = randomBytes(32).toString('base64url');
-	const redirect = `http://${HOST}/callback`;
-	const query = new URLSearchParams({
-		client_id: settings.clientId,
-		response_type: 'code',
-		redirect_uri: redirect,
-		scope: SCOPES.join(' '),
-		resource: RESOURCE,
-		code_challenge: createHash('sha256').update(verifier).digest('base64url'),
-		code_challenge_method: 'S256',
-	});
-	const { url, html } = await browser.open(`${settings.issuer}/auth?${query.toString()}`);
-	const code = new URL(url).searchParams.get('code');
-	if (code === null) throw new Error(`the provider gave no code: ${url} ${html.replace(/<[^>]*>/g, ' ').trim()}`);
-	const tokens = await post(`${settings.issuer}/token`, {
-		grant_type: 'authorization_code',
-		client_id: settings.clientId,
-		code,
-		code_verifier: verifier,
-		redirect_uri: redirect,
-	});
-	return String(tokens['access_token']);
-}
-
-async function clientCredentials(settings: Settings): Promise<string> {
-	const grant = { grant_type: 'client_credentials', client_id: WORKLOAD, resource: RESOURCE };
-	const authorization = `Basic ${Buffer.from(`${WORKLOAD}:${settings.workloadSecret}`).toString('base64')}`;
-	const tokens = await post(`${settings.issuer}/token`, grant, { authorization });
-	return String(tokens['access_token']);
-}
-
-async function startDevice(settings: Settings): Promise<DeviceAuthorization> {
-	const answer = await post(`${settings.issuer}/device/auth`, {
-		client_id: settings.clientId,
-		scope: SCOPES.join(' '),
-		resource: RESOURCE,
-	});
-	return answer as unknown as DeviceAuthorization;
-}
-
-async function revoke(settings: Settings, token: string): Promise<void> {
-	const body = new URLSearchParams({ client_id: settings.clientId, token });
-	const response = await fetch(`${settings.issuer}/token/revocation`, { method: 'POST', body });
-	if (!response.ok) throw new Error(`the token was not revoked: ${response.status} ${await response.text()}`);
-}
-
-async function post(
-	url: string,
-	fields: Record<string, string>,
-	headers: Record<string, string> = {},
-): Promise<Record<string, unknown>> {
-	const response = await fetch(url, { method: 'POST', headers, body: new URLSearchParams(fields) });
-	const answer = (await response.json()) as Record<string, unknown>;
-	if (!response.ok) throw new Error(`${url}: ${String(answer['error'])}: ${String(answer['error_description'])}`);
-	return answer;
-}
-
-async function forge(settings: Settings, own: CryptoKey, name: string, forgery: Forgery): Promise<string> {
+async function forge(settings: ProviderSettings, own: CryptoKey, name: string, forgery: Forgery): Promise<string> {
 	const person = settings.people.get(name);
 	const key = forgery.key === 'foreign' ? (await generateKeyPair(ALGORITHM)).privateKey : own;
 	const nowS = Math.floor(Date.now() / 1000);
