@@ -8,7 +8,7 @@ import { ownBody, type OwnEvent } from './event-lines.ts';
 import type { AuditLimits } from './limits.ts';
 import { Lines } from './lines.ts';
 import { familyMembers, type LogFamily } from './logs.ts';
-import { type Frontier, hashBytes, hashToBase64 } from './merkle.ts';
+import { copyHash, type Frontier, type Hash, hashBytes, hashToBase64 } from './merkle.ts';
 import { checkpointText, type NoteSigner, parseSigner, signNote } from './note.ts';
 import { type Recovered, recover } from './recover.ts';
 import { type AuditFs, checkpointName, leavesName, SegmentWriter, syncDirectory } from './segment.ts';
@@ -45,9 +45,10 @@ class LeavesWriter {
 		this.#fd = files.openSync(path, O_WRONLY | O_APPEND | O_CREAT | O_EXCL, 0o600);
 	}
 
-	add(leaf: string): void {
+	add(leaf: Hash): void {
 		if (this.#used === this.#buffer.length) this.flush();
-		this.#used += this.#buffer.write(leaf, this.#used, hashBytes, 'latin1');
+		copyHash(leaf, this.#buffer, this.#used);
+		this.#used += hashBytes;
 	}
 
 	flush(): void {

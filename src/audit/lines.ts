@@ -7,6 +7,7 @@ import type { AuditLimits } from './limits.ts';
 import { ocsfVersion, status } from './ocsf.ts';
 import { parametersText } from './parameters.ts';
 import { SessionPartsCache } from './session-parts.ts';
+import { TimePart } from './time-part.ts';
 
 /** What `metadata.event_code` can be. */
 export const eventCodes = [
@@ -105,8 +106,7 @@ export class Lines {
 	/** The members that a uid stands in, up to its number. */
 	readonly #uid: Buffer;
 	readonly #correlation: Buffer;
-	#timeMs = Number.NaN;
-	#time = Buffer.alloc(0);
+	readonly #time = new TimePart();
 	/** How the last one ended, and what is written of that: of many statements it is the same. */
 	#how: How = 'success';
 	#tag: string | null = null;
@@ -206,11 +206,7 @@ export class Lines {
 
 	/** Ends what stands before it, and says when; the same for all that one millisecond has. */
 	#timePart(to: Batch, timeMs: number): void {
-		if (timeMs !== this.#timeMs) {
-			this.#timeMs = timeMs;
-			this.#time = Buffer.from(`","original_time":"${new Date(timeMs).toISOString()}"},"time":${timeMs}`);
-		}
-		to.piece(this.#time);
+		to.piece(this.#time.at(timeMs));
 	}
 
 	#endedPart(how: How, tag: string | null): Buffer {

@@ -15,6 +15,11 @@ export function hashToBytes(value: Hash): Buffer {
 	return Buffer.from(value, 'latin1');
 }
 
+/** Writes the bytes of a hash. For so few of them it is several times cheaper than a call into Node. */
+export function copyHash(value: Hash, to: Buffer, at: number): void {
+	for (let index = 0; index < hashBytes; index += 1) to[at + index] = value.charCodeAt(index);
+}
+
 export function hashToBase64(value: Hash): string {
 	return hashToBytes(value).toString('base64');
 }
@@ -47,7 +52,8 @@ export function nodeHasher(): (left: Hash, right: Hash) => Hash {
 	const buffer = Buffer.alloc(1 + 2 * hashBytes);
 	buffer[0] = 1;
 	return (left, right) => {
-		buffer.write(`${left}${right}`, 1, 2 * hashBytes, 'latin1');
+		copyHash(left, buffer, 1);
+		copyHash(right, buffer, 1 + hashBytes);
 		return hash('sha256', buffer, 'binary') as Hash;
 	};
 }
