@@ -1,7 +1,8 @@
-/** What is under way when a sign-in has ended may go on for its grace, and is cut off then: rows, the data of a COPY, notifications. */
+/** What goes on by itself, and how long: rows, the data of a COPY and notifications, when a sign-in has ended or the policy has changed. */
+import { GatewayError } from '../errors.ts';
 import type { Conversation } from './conversation.ts';
 
-/** True: it is, and the session is over. Cheap: asked for each chunk. */
+/** True: its grace is over, and so is the session. Cheap: asked for each chunk. */
 export function cutOff(conversation: Conversation): boolean {
 	const { services, standing } = conversation;
 	if (standing === undefined) return false;
@@ -10,4 +11,10 @@ export function cutOff(conversation: Conversation): boolean {
 	if (lapse === null || nowMs < lapse.sinceMs + standing.graceMs) return false;
 	conversation.fail(lapse.error, lapse.reason);
 	return true;
+}
+
+/** Why the session may hear nothing more; null: it may. LISTEN was allowed once, and lasts as long as the session. */
+export function unheard(conversation: Conversation): GatewayError | null {
+	if (conversation.context().access.onDatabase('listen').allowed) return null;
+	return new GatewayError('42501', 'permission denied for LISTEN: no rule allows it any more', { severity: 'FATAL' });
 }

@@ -10,7 +10,7 @@ import { type Conversation, internalError } from './conversation.ts';
 import { Gather } from './gather.ts';
 import type { Prepared } from './prepared.ts';
 import type { Expected, ExpectedKind } from './replies.ts';
-import { cutOff } from './outlived.ts';
+import { cutOff, unheard } from './outlived.ts';
 import { afterCommand, closePortal, confirm, fail, followParameter, ready } from './outcomes.ts';
 import { ReplicationReplies, StreamRevoked } from './replication-replies.ts';
 import { errorForClient, noticeForClient, type ServerError } from './responses.ts';
@@ -178,7 +178,11 @@ export class Relay implements ByteSink {
 	/** In transaction mode a backend may tell of what somebody else's code has left. */
 	#notification(): boolean {
 		const { loans } = this.#conversation;
-		if (loans === null) return true;
+		if (loans === null) {
+			const error = unheard(this.#conversation);
+			if (error !== null) throw new StreamRevoked(error, 'policy');
+			return true;
+		}
 		const message = decodeBackend(this.#raw());
 		return message.type === 'NotificationResponse' && loans.passes(message.channel);
 	}

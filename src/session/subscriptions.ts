@@ -5,7 +5,7 @@ import type { Decision, StatementDecision } from '../stages.ts';
 import type { TransactionStatus } from '../wire/backend.ts';
 import { encodeCommandComplete } from '../wire/encode.ts';
 import type { Conversation } from './conversation.ts';
-import { cutOff } from './outlived.ts';
+import { cutOff, unheard } from './outlived.ts';
 
 /** What a transaction has done so far. `channel` null: UNLISTEN *. */
 type Action =
@@ -193,6 +193,11 @@ export class Subscriptions implements Hearer {
 	/** Tells the client, wherever its transactions are. */
 	tell(write: (bytes: Buffer) => void): void {
 		if (this.#waiting.length === 0) return;
+		const error = unheard(this.#conversation);
+		if (error !== null) {
+			this.#stop(error, 'policy');
+			return;
+		}
 		const { listener } = this.#conversation.database;
 		const kept: Heard[] = [];
 		for (const one of this.#waiting) {

@@ -11,11 +11,15 @@ const ways = ['session', 'transaction'] as const;
 
 const rules = (more: (name: string) => string): string =>
 	ways
-		.map((way) => `p, role:app, ${way}, connect, allow\np, role:app, ${way}.public.*, *, allow\n${more(way)}`)
+		.map(
+			(way) =>
+				`p, role:app, ${way}, connect, allow\np, role:app, ${way}.public.*, *, allow\np, role:app, ${way}, listen, allow\n${more(way)}`,
+		)
 		.join('');
 const before = rules(() => '');
 const hiding = rules((way) => `p, role:app, ${way}.public.numbers, select, filter, few\n`);
 const denying = rules((way) => `p, role:app, ${way}.public.numbers, select, deny\n`);
+const deaf = rules((way) => `p, role:app, ${way}, listen, deny\n`);
 const unrelated = rules((way) => `p, role:app, ${way}.public.others, select, deny\n`);
 
 let database: TestDatabase;
@@ -159,6 +163,20 @@ describe.each(ways)('pool: %s', (way) => {
 		expect(told.get(`${name}, hiding`)).toBe('42501');
 		expect(told.get(`${name}, denying`)).toBe('42501');
 		expect(told.get(`${name}, unrelated`)).toMatch(/^(9,8|7,6)$/);
+	});
+
+	test('LISTEN', async () => {
+		await adopt(before);
+		const client = await open();
+		await client.query('listen bell');
+		await database.sql("notify bell, 'heard'");
+		expect(await client.until('NotificationResponse')).toMatchObject([{ payload: 'heard' }]);
+		await adopt(deaf);
+		await database.sql("notify bell, 'unheard'");
+		const last = await client.rest();
+		expect(last.map(({ type }) => type)).toEqual(['ErrorResponse']);
+		const [error] = last;
+		expect(error?.type === 'ErrorResponse' && error.fields.get('C')).toBe('42501');
 	});
 
 	test('a name that stands for another cursor by now', async () => {
