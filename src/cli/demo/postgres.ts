@@ -14,8 +14,12 @@ import { dirname, join, relative } from 'node:path';
  * script that npm 11 may not run.
  */
 
-/** `log` gets the server's own lines. `port` is taken when free, else another. `native` is the `native` folder of another version's package. */
+/**
+ * `log` gets the server's own lines. `port` is taken when free, else another. `native` is the `native` folder of another version's
+ * package. `parent` is where its data goes; missing: where temporary files go.
+ */
 export interface EmbeddedPostgresOptions {
+	readonly parent?: string;
 	readonly port?: number;
 	readonly settings?: Readonly<Record<string, string>>;
 	readonly log?: (line: string) => void;
@@ -85,7 +89,7 @@ class PortTakenError extends Error {}
 
 async function start(options: EmbeddedPostgresOptions, port: number): Promise<EmbeddedPostgres> {
 	const account = await unprivilegedAccount();
-	const directory = await makeDirectory(account);
+	const directory = await makeDirectory(account, options.parent);
 	try {
 		const { native, version } = await usableBinaries(options.native ?? packagedBinaries(), directory, account);
 		const password = randomBytes(18).toString('base64url');
@@ -137,8 +141,8 @@ async function unprivilegedAccount(): Promise<Account | undefined> {
 	return { uid: first.uid, gid: first.gid };
 }
 
-async function makeDirectory(account: Account | undefined): Promise<string> {
-	const parent = await reachable([tmpdir(), '/tmp', '/var/tmp'], account);
+async function makeDirectory(account: Account | undefined, wanted = tmpdir()): Promise<string> {
+	const parent = await reachable([wanted, tmpdir(), '/tmp', '/var/tmp'], account);
 	const directory = await mkdtemp(join(parent, 'portcullis-pg-'));
 	if (account) await chown(directory, account.uid, account.gid);
 	return directory;
