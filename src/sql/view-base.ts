@@ -6,6 +6,7 @@ import { displayRelation, stringsOf } from './names.ts';
 import { as } from './nodes.ts';
 import { defaultSqlLimits, parse } from './parse.ts';
 import { isSystem } from './read-relation.ts';
+import { isKeyword, type SourceText } from './source.ts';
 import { addRules, noteUse, refuse, type Walk } from './walk.ts';
 
 /** The one relation in FROM of a view. */
@@ -18,13 +19,24 @@ export interface ViewBase {
 	/** The base's columns by the names that the definition has for them. */
 	readonly names: ReadonlyMap<string, string>;
 	readonly query: SelectStmt;
+	/** The name that its row has in the definition. */
+	readonly alias: string;
+	/** SQL of the view's column as the definition has it; undefined where that can't be told. */
+	readonly expression: (at: number) => string | undefined;
 }
 
 /** Undefined where the view reads no relation or several; the server may still refuse to write through one that it gives. */
 export function viewBase(walk: Walk, view: Relation): ViewBase | undefined {
-	const query = view.kind === 'view' ? queryOf(view) : undefined;
+	const definition = view.kind === 'view' ? definitionOf(view) : undefined;
+	const query = definition?.query;
 	// With a WITH clause the server writes through none, and the name in FROM may be the clause's.
-	if (query === undefined || query.withClause !== undefined || query.fromClause?.length !== 1) return undefined;
+	if (
+		definition === undefined ||
+		query === undefined ||
+		query.withClause !== undefined ||
+		query.fromClause?.length !== 1
+	)
+		return undefined;
 	const range = as(query.fromClause[0], 'RangeVar');
 	const relation = range === undefined ? undefined : named(walk, range);
 	if (range === undefined || relation === undefined) return undefined;
@@ -37,19 +49,49 @@ export function viewBase(walk: Walk, view: Relation): ViewBase | undefined {
 		const column = view.columns[at];
 		if (own !== undefined && column !== undefined) columns.set(column.name, own);
 	}
-	return { relation, only: range.inh !== true, columns, names, query };
+	const alias = range.alias?.aliasname ?? relation.name;
+	return { relation, only: range.inh !== true, columns, names, query, alias, expression: expressionOf(definition) };
+}
+
+interface Definition {
+	readonly query: SelectStmt;
+	readonly source: SourceText;
 }
 
 /** Kept as long as the snapshot's relation lives, which is replaced and never changed. */
-const queries = new WeakMap<Relation, SelectStmt | null>();
+const definitions = new WeakMap<Relation, Definition | null>();
 
-function queryOf(view: Relation): SelectStmt | undefined {
-	let query = queries.get(view);
-	if (query === undefined) {
+function definitionOf(view: Relation): Definition | undefined {
+	let definition = definitions.get(view);
+	if (definition === undefined) {
 		const parsed = parse(view.definition ?? '', { ...defaultSqlLimits, statementsMax: 1 });
-		queries.set(view, (query = as(parsed.statements[0]?.node, 'SelectStmt') ?? null));
+		const query = as(parsed.statements[0]?.node, 'SelectStmt');
+		definitions.set(view, (definition = query === undefined ? null : { query, source: parsed.source }));
 	}
-	return query ?? undefined;
+	return definition ?? undefined;
+}
+
+/** The server prints `expression AS name` for what is no plain column. */
+function expressionOf({ query, source }: Definition): ViewBase['expression'] {
+	return (at) => {
+		const { location } = as(query.targetList?.[at], 'ResTarget') ?? {};
+		if (location === undefined) return undefined;
+		const { tokens } = source;
+		const first = source.tokenAt(location);
+		let depth = 0;
+		for (let i = first; i < tokens.length; i += 1) {
+			const token = tokens[i];
+			if (depth === 0 && (token?.text === ',' || isKeyword(token, 'from'))) {
+				const [last, word] = [tokens[i - 3], tokens[i - 2]];
+				return last !== undefined && i - 3 >= first && isKeyword(word, 'as')
+					? source.slice(location, last.end)
+					: undefined;
+			}
+			if (token?.text === '(' || token?.text === '[') depth += 1;
+			else if (token?.text === ')' || token?.text === ']') depth -= 1;
+		}
+		return undefined;
+	};
 }
 
 /** Definitions are printed under an empty search_path: a name without schema is the session's own relation or one of pg_catalog's. */

@@ -3,6 +3,7 @@ import type { SelectStmt } from '@pgsql/types';
 import type { Column, Relation } from '../catalog/snapshot.ts';
 import type { GatewayError } from '../errors.ts';
 import { displayRelation } from './names.ts';
+import { as, type NodeOf } from './nodes.ts';
 import {
 	castTo,
 	type ColumnProtection,
@@ -14,6 +15,7 @@ import {
 	type RowName,
 	unprotected,
 } from './protection.ts';
+import { quoteIdentifier } from './quote.ts';
 import { guarded, isSystem } from './read-relation.ts';
 import { type InlinedView, inlineView } from './view.ts';
 import { type ViewBase, viewBase } from './view-base.ts';
@@ -89,9 +91,11 @@ function inTermsOf(
 		const name = base.columns.get(column.name);
 		const under = protection.byName.get(name ?? '');
 		if (under?.state === 'masked') return { ...under, column, render: (row) => under.render(rowOf(row)) };
-		const told = name === undefined ? mentioned(base.query.targetList?.[at], keeps) : undefined;
+		const target = base.query.targetList?.[at];
+		const told = name === undefined ? mentioned(target, keeps) : undefined;
 		if (told === undefined) return { column, state: 'plain' };
-		return computedFrom(column, told, protection, refuseColumn);
+		const value = { column, told, from: mentionedOf(target, base.names), text: base.expression(at) };
+		return computedFrom(base.alias, value, protection, rowOf, refuseColumn);
 	});
 	const filters = protection.filters.map((filter): RowFilter => {
 		if (filter.readOnly || filter.ofChild === true) throw refuseFilter(filter);
@@ -102,19 +106,35 @@ function inTermsOf(
 	return makeProtection(columns, filters, [displayRelation(base.relation), ...protection.via]);
 }
 
-/** The view's own expression over a column that may not be seen as it is: in a read it has the masked value. */
+interface Computed {
+	readonly column: Column;
+	/** A column of the table from which it is computed and which may not be seen as it is. */
+	readonly told: string;
+	/** All columns of the table that it may be computed from, by the definition's names for them; null for the whole row. */
+	readonly from: ReadonlyMap<string, string> | null;
+	readonly text: string | undefined;
+}
+
+/** The view's own expression, over a row of what may be seen of the table: as in a read. */
 function computedFrom(
-	column: Column,
-	source: string,
+	alias: string,
+	{ column, told, from, text }: Computed,
 	protection: Protection,
+	rowOf: (row: RowName) => RowName,
 	refuseColumn: (column: string) => GatewayError,
 ): ColumnProtection {
-	const from = protection.byName.get(source);
-	const rules = from?.state === 'masked' ? from.rules : [];
-	const render = (): string => {
-		throw refuseColumn(source);
+	const source = protection.byName.get(told);
+	const rules = source?.state === 'masked' ? source.rules : [];
+	const render = (row: RowName): string => {
+		if (from === null || text === undefined) throw refuseColumn(told);
+		const values = [...from].map(([name, base]) => {
+			const under = protection.byName.get(base);
+			const value = under?.state === 'masked' ? under.render(rowOf(row)) : columnOf(rowOf(row), base);
+			return `${value} AS ${quoteIdentifier(name)}`;
+		});
+		return castTo(column, `SELECT ${text} FROM (SELECT ${values.join(', ')}) AS ${quoteIdentifier(alias)}`);
 	};
-	return { column, state: 'masked', mask: `computed from ${source}`, rules, render };
+	return { column, state: 'masked', mask: `computed from ${told}`, rules, render };
 }
 
 interface Beneath {
@@ -184,17 +204,23 @@ function kept(base: ViewBase, protection: Protection): ReadonlyMap<string, strin
 
 /** The first column of those that a part of the definition may name; a whole row names all. Queries inside of it are not told apart. */
 function mentioned(node: unknown, columns: ReadonlyMap<string, string>): string | undefined {
-	if (typeof node !== 'object' || node === null) return undefined;
-	const reference = 'ColumnRef' in node ? (node.ColumnRef as { fields?: readonly object[] }) : undefined;
-	if (reference !== undefined) {
-		const last = reference.fields?.at(-1);
-		if (last !== undefined && 'A_Star' in last) return [...columns.values()][0];
-		const name = last !== undefined && 'String' in last ? (last.String as { sval?: string }).sval : undefined;
-		return columns.get(name ?? '');
-	}
-	for (const value of Object.values(node)) {
-		const found = mentioned(value, columns);
-		if (found !== undefined) return found;
-	}
-	return undefined;
+	const found = mentionedOf(node, columns) ?? columns;
+	return [...found.values()][0];
+}
+
+/** The columns that it may name; null for a whole row. */
+function mentionedOf(node: unknown, columns: ReadonlyMap<string, string>): ReadonlyMap<string, string> | null {
+	const found = new Map<string, string>();
+	return addMentioned(node, columns, found) ? found : null;
+}
+
+function addMentioned(node: unknown, columns: ReadonlyMap<string, string>, found: Map<string, string>): boolean {
+	if (typeof node !== 'object' || node === null) return true;
+	const reference = 'ColumnRef' in node ? (node.ColumnRef as NodeOf<'ColumnRef'>) : undefined;
+	if (reference === undefined) return Object.values(node).every((value) => addMentioned(value, columns, found));
+	const last = reference.fields?.at(-1);
+	const name = as(last, 'String')?.sval ?? '';
+	const column = columns.get(name);
+	if (column !== undefined) found.set(name, column);
+	return last === undefined || !('A_Star' in last);
 }
