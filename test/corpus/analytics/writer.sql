@@ -88,3 +88,42 @@ rollback;
 insert into lab.notes values (70, 'w', 'x', 1) returning *;
 update lab.notes set body = null where id = 70;
 delete from lab.notes where id = 70;
+
+begin;
+insert into sales.api_orders (id, firm, customer, total, placed) values (9101, 'acme', 1, 12.5, '2024-01-01') returning *;
+insert into sales.api_orders values ('2024-01-02', 9102, 'acme', 1, 13.5), ('2024-01-03', 9103, 'acme', 1, 14.5) returning id, status;
+update sales.api_orders set remark = 'checked', total = total * 2 where id in (9101, 9102) returning id, total, remark, new.status, old.total;
+update "sales"."api_orders" set "remark" = 'q' where "sales"."api_orders"."id" = 9102 returning "sales"."api_orders"."id";
+select * from sales.orders where id between 9101 and 9103 order by id;
+delete from sales.api_orders where id = 9103 returning *;
+rollback;
+
+begin;
+update sales.new_orders set remark = 'soon' where customer < 20 returning id, remark;
+update sales.new_orders n set remark = c.mail from crm.contacts c where c.id = n.customer and c.id < 12 returning n.id, n.remark, c.card;
+with late as (update sales.new_orders set total = total + 1 where id < 40 returning id, total) select count(*), sum(total) from late;
+delete from sales.new_orders o using sales.order_lines l where l.order_id = o.id and l.quantity > 2 returning o.id;
+rollback;
+
+begin;
+insert into sales.api_orders as a (id, firm, customer, total, placed) values (10, 'acme', 11, 5, '2024-02-01') on conflict (id) do update set total = excluded.total + a.total, remark = 'again' where a.firm = 'acme' returning id, total, remark;
+insert into sales.api_orders (id, firm, customer, total, placed) values (13, 'acme', 13, 5, '2024-02-01') on conflict do nothing;
+merge into sales.api_orders a using (values (1, 'm'), (90210, 'n')) v (id, remark) on v.id = a.id when matched then update set remark = v.remark when not matched then insert (id, firm, customer, total, placed, remark) values (v.id, 'acme', 1, 1, '2024-03-01', v.remark) returning merge_action(), a.id, a.remark;
+rollback;
+
+begin;
+update crm.contacts set name = 'Renamed' where mail like 'c%' and id < 30 returning id, mail, card_start, shout;
+update crm.contacts set mail = 'new@x.org' where card_start = '**** 1' or id = 3 returning id;
+rollback;
+
+prepare set_remark (text, bigint) as update sales.api_orders set remark = $1 where id = $2 returning remark, id;
+begin;
+execute set_remark ('prepared', 4);
+rollback;
+deallocate set_remark;
+
+explain update sales.orders set comment = 'x' where id = 1;
+explain (format json) insert into sales.orders (tenant, customer_id, status, total, placed_at) values ('acme', 1, 'new', 10, '2024-01-01');
+explain verbose update sales.orders set comment = 'y' where id = 2 returning id;
+prepare set_comment (text, bigint) as update sales.orders set comment = $1 where id = $2;
+explain execute set_comment ('z', 3);
