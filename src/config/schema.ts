@@ -381,7 +381,7 @@ const limits = z.strictObject({
 	statementsMax: count(1).default(10_000).describe('Prepared statements of one session.'),
 	statementBytesMax: count(1_024)
 		.default(64 * mib)
-		.describe('Text of all prepared statements of one session.'),
+		.describe('Text of all prepared statements of one session; and as much of its named portals.'),
 	portalsMax: count(1).default(1_000).describe('Portals (cursors of the protocol) of one session.'),
 	startupBytesMax: count(100)
 		.max(10_000)

@@ -16,7 +16,7 @@ import { SessionNames } from './names.ts';
 import { Outbox } from './outbox.ts';
 import { lookUp, lookUpRoutines } from './own-relations.ts';
 import { PendingMap } from './pending-map.ts';
-import { type Portal, type Prepared, resets, unsettles } from './prepared.ts';
+import { type Portal, type Prepared, portalWeight, resets, unsettles } from './prepared.ts';
 import { askSearchPath, askSearchPathSimply, Question } from './question.ts';
 import { Expected, ReplyQueue } from './replies.ts';
 import { Remains } from './remains.ts';
@@ -82,7 +82,7 @@ export class Conversation {
 	readonly outbox: Outbox;
 	readonly replies = new ReplyQueue();
 	readonly statements = new PendingMap<Prepared>(statementWeight);
-	readonly portals = new PendingMap<Portal>(() => 0);
+	readonly portals = new PendingMap<Portal>(portalWeight);
 	/** Those of DECLARE. */
 	readonly cursors: Cursors;
 	readonly names: SessionNames;
@@ -163,7 +163,7 @@ export class Conversation {
 		this.standing = parts.standing;
 		this.replication = parts.replication ?? null;
 		this.outbox = new Outbox(this.connection?.socket ?? null);
-		this.cursors = new Cursors(parts.services.limits.portalsMax);
+		this.cursors = new Cursors(parts.services.limits);
 		const { loan } = parts;
 		const reported = loan?.told ?? this.connection?.parameters;
 		this.names = new SessionNames(reported?.get('search_path'));

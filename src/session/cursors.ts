@@ -2,6 +2,7 @@
 import { GatewayError } from '../errors.ts';
 import type { Decision, StatementDecision } from '../stages.ts';
 import type { Conversation } from './conversation.ts';
+import type { SessionLimits } from './limits.ts';
 
 /** What a cursor or portal shows, and under which policy that was found to be right. */
 export interface Shown {
@@ -25,17 +26,26 @@ interface Closing {
 	readonly by: StatementDecision;
 }
 
+/** No revision: what is not known was declared under one of several. */
+const SEVERAL = '';
+
+/** How many are kept, and how much of their texts. */
+type Limits = Pick<SessionLimits, 'portalsMax' | 'statementBytesMax'>;
+
 /** By name, in the order in which they were sent: whether a DECLARE has succeeded is not known, and it may have failed because there was one. */
 export class Cursors {
-	readonly #max: number;
+	readonly #limits: Limits;
 	readonly #sent = new Map<string, (Declared | Closing)[]>();
 	#count = 0;
+	/** Characters of all texts that are kept. */
+	#length = 0;
 	/** There were too many to keep: each that is not known is taken for one that was declared under this revision. */
 	#lost: string | null = null;
+	/** Some of them outlive their transaction. */
+	#lostHeld = false;
 
-	/** `max`: how many of them are kept. */
-	constructor(max: number) {
-		this.#max = max;
+	constructor(limits: Limits) {
+		this.#limits = limits;
 	}
 
 	/** Statements of the decision are about to be sent. */
@@ -63,6 +73,7 @@ export class Cursors {
 
 	/** No transaction is open, and nothing is outstanding: what is not held is gone. */
 	rest(): void {
+		if (!this.#lostHeld) this.#lost = null;
 		if (this.#count === 0) return;
 		for (const [name, sent] of this.#sent) {
 			this.#keep(
@@ -83,16 +94,24 @@ export class Cursors {
 		const last = sent.at(-1);
 		const same = last !== undefined && 'policy' in last && last.rewritten === declared.rewritten;
 		if (same && last.policy === declared.policy && last.holds === declared.holds && last.sql === declared.sql) return;
-		if (this.#count >= this.#max) {
-			for (const [, all] of this.#sent) for (const one of all) if ('policy' in one) this.#lost ??= one.policy;
+		const { portalsMax, statementBytesMax } = this.#limits;
+		if (this.#count >= portalsMax || this.#length + lengthOf(declared) > statementBytesMax) {
+			for (const one of [...this.#sent.values()].flat()) if ('policy' in one) this.#lose(one);
 			this.#sent.clear();
 			this.#count = 0;
+			this.#length = 0;
 		}
 		this.#add(name, declared);
 	}
 
-	/** Where nothing of that name is known there is nothing to forget. */
+	#lose({ policy, holds }: Declared): void {
+		this.#lostHeld ||= holds;
+		this.#lost = this.#lost === null || this.#lost === policy ? policy : SEVERAL;
+	}
+
+	/** Where nothing of that name is known there is nothing to forget; what is not noted stays known for longer. */
 	#closes(name: string | null, by: StatementDecision): void {
+		if (this.#count >= this.#limits.portalsMax) return;
 		const names = name === null ? [...this.#sent.keys()] : [name];
 		for (const each of names) if (this.#sent.has(each)) this.#add(each, { by });
 	}
@@ -102,13 +121,24 @@ export class Cursors {
 		if (sent === undefined) this.#sent.set(name, [one]);
 		else sent.push(one);
 		this.#count += 1;
+		this.#length += lengthOf(one);
 	}
 
 	#keep(name: string, left: (Declared | Closing)[]): void {
-		this.#count += left.length - (this.#sent.get(name)?.length ?? 0);
+		const kept = new Set(left);
+		for (const one of this.#sent.get(name) ?? []) {
+			if (kept.has(one)) continue;
+			this.#count -= 1;
+			this.#length -= lengthOf(one);
+		}
 		if (left.length === 0) this.#sent.delete(name);
 		else this.#sent.set(name, left);
 	}
+}
+
+function lengthOf(one: Declared | Closing): number {
+	if ('by' in one) return 0;
+	return one.sql.length + (one.rewritten === one.sql ? 0 : one.rewritten.length);
 }
 
 /** Null: what the decision fetches would be shown today as well. again: that is not known yet. An error: it would not. */

@@ -103,11 +103,15 @@ export function handleBind(conversation: Conversation, message: Bind, unrecorded
 	if (outstanding !== null) return outstanding;
 	const unfetchable = refuseFetch(conversation, prepared.decision, unrecorded);
 	if (unfetchable !== null) return unfetchable;
-	if (portals.size >= services.limits.portalsMax && !portals.has(message.portal)) {
+	const { portalsMax, statementBytesMax } = services.limits;
+	const many = portals.size >= portalsMax && !portals.has(message.portal);
+	const long = message.portal !== '' && portals.weight + prepared.sql.length > statementBytesMax;
+	if (many || long) {
 		if (unrecorded !== null) recordParse(conversation, unrecorded);
-		return conversation.refuse(
-			new GatewayError('54000', `more than ${services.limits.portalsMax} portals in one session`),
-		);
+		const words = many
+			? `more than ${portalsMax} portals`
+			: `portals of statements of more than ${statementBytesMax} bytes`;
+		return conversation.refuse(new GatewayError('54000', `${words} in one session`));
 	}
 	const { loans } = conversation;
 	if (loans !== null) return bindVirtual(conversation, loans, message, prepared, unrecorded);

@@ -59,6 +59,12 @@ export interface Portal {
 	readonly shown: Shown;
 }
 
+/** Bytes that it takes, roughly: the statement may be gone by its name, and lasts as long as its portals. There is one without a name. */
+export function portalWeight({ name, prepared, shown }: Pick<Portal, 'name' | 'prepared' | 'shown'>): number {
+	if (name === '') return 0;
+	return prepared.sql.length + (shown.rewritten === prepared.sql ? 0 : shown.rewritten.length) + 200;
+}
+
 /** What EXECUTE or Bind runs of a PREPARE: the statement by itself, with all that it does but for being prepared. */
 export function afterPrepare(decision: Decision, statement: StatementDecision): Decision {
 	const { sql, rewritten } = statement;

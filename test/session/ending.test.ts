@@ -2,7 +2,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { GatewayError } from '../../src/errors.ts';
 import type { Backend } from '../../src/wire/backend.ts';
-import { encodeErrorResponse } from '../../src/wire/encode.ts';
+import { encodeErrorResponse, type FrontendFields } from '../../src/wire/encode.ts';
 import { createDatabase, type TestDatabase } from '../support/postgres.ts';
 import { startTestGateway, type TestGateway, type TestGatewayOptions } from './gateway.ts';
 import { startScriptedServer } from './scripted-server.ts';
@@ -325,6 +325,29 @@ describe('limits of a session', () => {
 		await client.query('rollback');
 		client.send(Bind([], 's', 'd'), Sync);
 		expect((await client.ready()).map(({ type }) => type)).toEqual(['BindComplete', 'ReadyForQuery']);
+		client.destroy();
+	});
+
+	// A portal keeps the text of its statement, also when that is gone by its name.
+	it('bytes of what portals show', async () => {
+		const gateway = await start({ limits: { statementBytesMax: 5_000 } });
+		const client = await WireClient.open({ port: gateway.port });
+		await client.query('begin');
+		const of = (n: number): FrontendFields[] => [
+			Parse(`select ${n} /* ${'x'.repeat(2_000)} */`),
+			Bind([], '', `p${n}`),
+		];
+		const heard: Backend['type'][][] = [];
+		for (const n of [1, 2, 3]) {
+			client.send(...of(n), Sync);
+			heard.push((await client.ready()).map(({ type }) => type));
+		}
+		const taken = ['ParseComplete', 'BindComplete', 'ReadyForQuery'];
+		expect(heard).toEqual([taken, taken, ['ParseComplete', 'ErrorResponse', 'ReadyForQuery']]);
+		await client.query('rollback');
+		// What replaces one another takes the room of one.
+		client.send(...of(4), ...Array.from({ length: 20 }, () => [Bind(), Execute()]).flat(), Sync);
+		expect((await client.ready()).some(({ type }) => type === 'ErrorResponse')).toBe(false);
 		client.destroy();
 	});
 
