@@ -18,6 +18,7 @@ import { mayLoseRoutines, mayMakeOperator, mayMakeType } from './new-code.ts';
 import { displayRelation, effectivePath, isOwnTemporary, resolveType, stringsOf } from './names.ts';
 import { as, type NodeOf } from './nodes.ts';
 import { constrainedBy, indexedBy } from './operator-class.ts';
+import { harmlessAlter } from './harmless-alter.ts';
 import { mayAlterIfThere } from './if-exists.ts';
 import { ObjectPlaces, writeSchemaAt } from './object-places.ts';
 import { isSystem } from './read-relation.ts';
@@ -89,7 +90,7 @@ const TELLING: ReadonlySet<string> = new Set(['AT_AddConstraint', 'AT_DropConstr
 
 export function alterTable(walk: Walk, node: NodeOf<'AlterTableStmt'>): void {
 	if (node.relation === undefined) throw refuse(walk, 'ALTER TABLE without a relation');
-	const relation = mayAlterIfThere(walk, node.relation, node.missing_ok === true);
+	const relation = mayAlterIfThere(walk, node.relation, node.missing_ok === true, harmlessAlter(node));
 	const commands = (node.cmds ?? []).map((entry) => as(entry, 'AlterTableCmd'));
 	// What else is done to it may give its columns other types.
 	const isOnlyTold = commands.every((command) => TELLING.has(command?.subtype ?? ''));
@@ -132,7 +133,7 @@ function alterDefinition(
 		return;
 	if ('ColumnDef' in node || 'Constraint' in node) {
 		tableElement(walk, node, scope);
-		constrainedBy(walk, as(node, 'Constraint') ?? {}, relation?.columns.map(({ typeOid }) => typeOid) ?? []);
+		constrainedBy(walk, as(node, 'Constraint') ?? {}, relation?.columns.map(({ typeOid }) => typeOid) ?? [], scope);
 		return;
 	}
 	const partition = as(node, 'PartitionCmd');

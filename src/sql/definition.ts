@@ -5,6 +5,7 @@ import type { Relation } from '../catalog/snapshot.ts';
 import { columnType, madeColumn } from './casts.ts';
 import { coerced } from './coercions.ts';
 import { expression, truth } from './expression.ts';
+import { harmlessIndex } from './harmless-alter.ts';
 import { type Making, mayCreateRelation, mayInSchema, mayOnRelation, objectNames, schemaOf } from './may.ts';
 import { displayRelation, effectivePath, isOwnTemporary, resolveType, stringsOf, UnknownObject } from './names.ts';
 import { as, type NodeOf, tagOf } from './nodes.ts';
@@ -43,7 +44,7 @@ export function createTable(walk: Walk, node: NodeOf<'CreateStmt'>): void {
 	if (node.tableElts?.some((element) => hasForeignKey(element, making.name)) === true) {
 		for (const type of types) coerced(walk, { type: null }, { type, assignment: false, location: undefined });
 	}
-	for (const element of node.tableElts ?? []) constrainedBy(walk, as(element, 'Constraint') ?? {}, types);
+	for (const element of node.tableElts ?? []) constrainedBy(walk, as(element, 'Constraint') ?? {}, types, scope);
 	for (const param of node.partspec?.partParams ?? []) {
 		const element = as(param, 'PartitionElem');
 		const { type } = expression(element?.expr, { walk, scope, place: 'output', writing: false });
@@ -112,7 +113,7 @@ function elementExpressions(walk: Walk, node: Node, type: number | null, scope: 
 		stored(walk, column.raw_default, type, scope);
 		for (const entry of column.constraints ?? []) {
 			constraintOf(walk, as(entry, 'Constraint') ?? {}, type, scope, making);
-			constrainedBy(walk, as(entry, 'Constraint') ?? {}, [type]);
+			constrainedBy(walk, as(entry, 'Constraint') ?? {}, [type], scope);
 		}
 	} else if (constraint !== undefined) constraintOf(walk, constraint, null, scope, making);
 	else if (!('TableLikeClause' in node)) throw refuse(walk, `a table element of kind ${tagOf(node)}`);
@@ -252,7 +253,7 @@ function viewName(walk: Walk, range: RangeVar | undefined): RangeVar | undefined
 
 export function createIndex(walk: Walk, node: NodeOf<'IndexStmt'>): void {
 	if (node.relation === undefined) throw refuse(walk, 'CREATE INDEX without a relation');
-	const relation = mayOnRelation(walk, node.relation, 'alter', true);
+	const relation = mayOnRelation(walk, node.relation, 'alter', harmlessIndex(node));
 	const isPlain = node.whereClause === undefined && (node.indexParams ?? []).every((param) => !isComputed(param));
 	// What it stored is as it was: whatever is computed of that would fail by values that the policy keeps back.
 	if (relation.kind === 'matview' && walk.masks && !isPlain)

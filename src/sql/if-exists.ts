@@ -1,6 +1,7 @@
 /** ALTER ... IF EXISTS of a relation that nobody knows: the server skips it, whatever comes to be of that name meanwhile. */
 import type { RangeVar } from '@pgsql/types';
 import type { Relation } from '../catalog/snapshot.ts';
+import type { Harmless } from './harmless-alter.ts';
 import { mayOnName, mayOnRelation } from './may.ts';
 import { UnknownObject } from './names.ts';
 import { quoteIdentifier } from './quote.ts';
@@ -9,10 +10,15 @@ import { refuse, type Walk } from './walk.ts';
 /** No schema can have such a name (a reserved prefix), so no relation is found in it. */
 const NOWHERE = 'pg_portcullis_nowhere';
 
-/** `alter` on a relation that the policy does not protect; undefined where it need not be there and is not. */
-export function mayAlterIfThere(walk: Walk, range: RangeVar, ifExists: boolean): Relation | undefined {
+/** `alter` on a relation that the policy does not protect from that; undefined where it need not be there and is not. */
+export function mayAlterIfThere(
+	walk: Walk,
+	range: RangeVar,
+	ifExists: boolean,
+	harmless: Harmless | true = true,
+): Relation | undefined {
 	try {
-		return mayOnRelation(walk, range, 'alter', true);
+		return mayOnRelation(walk, range, 'alter', harmless);
 	} catch (error) {
 		if (!(error instanceof UnknownObject) || !ifExists) throw error;
 		const { schemaname, relname = '' } = range;

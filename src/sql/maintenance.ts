@@ -3,9 +3,10 @@ import type { NodeOf } from './nodes.ts';
 import { as } from './nodes.ts';
 import type { RangeVar } from '@pgsql/types';
 import { mayOnDatabase, mayOnRelation } from './may.ts';
-import { isOwnTemporary } from './names.ts';
+import type { Relation } from '../catalog/snapshot.ts';
+import { displayRelation, isOwnTemporary } from './names.ts';
 import { protectionOf } from './protection.ts';
-import { guarded } from './read-relation.ts';
+import { guarded, isSystem } from './read-relation.ts';
 import { noteBeneath } from './view.ts';
 import { refuse, type Walk } from './walk.ts';
 import { noteTarget, writeTarget } from './write-target.ts';
@@ -22,8 +23,25 @@ export function truncate(walk: Walk, node: NodeOf<'TruncateStmt'>): void {
 				target.location,
 			);
 	}
-	if (node.behavior === 'DROP_CASCADE')
-		throw refuse(walk, 'TRUNCATE ... CASCADE', undefined, 'Name every table that is to be emptied.');
+	if (node.behavior === 'DROP_CASCADE') mayEmptyAll(walk);
+}
+
+const WITH_ROWS: ReadonlySet<Relation['kind']> = new Set(['table', 'partitioned']);
+
+/** CASCADE empties every table that refers to those named, whichever these are: for whoever may empty all that there are. */
+function mayEmptyAll(walk: Walk): void {
+	const { access, catalog } = walk.context;
+	for (const relation of catalog.relations()) {
+		const { schema, name, kind, temporary } = relation;
+		if (!WITH_ROWS.has(kind) || temporary || isSystem(schema)) continue;
+		const answer = access.onRelation(schema, name, 'truncate');
+		const rowsKept = () => protectionOf(catalog, access, relation, false).filters.length > 0;
+		const isKept = answer.allowed && guarded(walk, relation, rowsKept);
+		if (answer.allowed && !isKept) continue;
+		const what = isKept ? 'some rows of which a filter hides from you' : 'which you may not empty';
+		const hint = 'Name every table that is to be emptied, without CASCADE.';
+		throw refuse(walk, `TRUNCATE ... CASCADE beside ${displayRelation(relation)}, ${what},`, undefined, hint);
+	}
 }
 
 export function lock(walk: Walk, node: NodeOf<'LockStmt'>): void {

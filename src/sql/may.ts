@@ -2,6 +2,7 @@
 import type { Node, RangeVar } from '@pgsql/types';
 import type { Relation } from '../catalog/snapshot.ts';
 import type { Action } from '../stages.ts';
+import type { Harmless } from './harmless-alter.ts';
 import { displayRelation, effectivePath, isOwnTemporary, resolveRelation, stringsOf, UnknownObject } from './names.ts';
 import { as } from './nodes.ts';
 import { refuseByKin } from './kin.ts';
@@ -89,9 +90,9 @@ export function mayCreateRelation(walk: Walk, range: RangeVar | undefined): Maki
 
 /**
  * An action on an existing relation. `unprotected`: refused where the policy masks, hides or filters something of it for
- * this identity, since it could be used to slip the protection.
+ * this identity, since it could be used to slip the protection; a function: unless that says that it could not.
  */
-export function mayOnRelation(walk: Walk, range: RangeVar, action: Action, unprotected: boolean): Relation {
+export function mayOnRelation(walk: Walk, range: RangeVar, action: Action, unprotected: boolean | Harmless): Relation {
 	const relation = resolveUnplaced(walk, range);
 	mayOnFound(walk, relation, action, unprotected, range.location);
 	qualifyName(walk, range, relation);
@@ -113,7 +114,7 @@ export function mayOnFound(
 	walk: Walk,
 	relation: Relation,
 	action: Action,
-	unprotected: boolean,
+	unprotected: boolean | Harmless,
 	location?: number,
 ): void {
 	const { access, catalog } = walk.context;
@@ -132,7 +133,7 @@ export function mayOnFound(
 			location,
 		);
 	refuseByKin(walk, relation, { action, only: false, location });
-	if (!unprotected) return;
+	if (unprotected === false) return;
 	const protection = guarded(walk, relation, () => protectionOf(catalog, access, relation, false));
 	// What is computed of all rows may fail, and the error quotes a value: of a column that no rule lets be read, too.
 	if (!protection.none) walk.touchesProtected = true;
@@ -140,7 +141,8 @@ export function mayOnFound(
 	const narrowed =
 		protection.filters.length > 0 ||
 		protection.columns.some((column) => column.state === 'masked' || column.state === 'hidden');
-	if (narrowed)
+	const harmless = typeof unprotected === 'function' && unprotected(relation, protection);
+	if (narrowed && !harmless)
 		throw refuse(walk, `${action} on ${displayRelation(relation)}, which the policy protects from you,`, location);
 }
 

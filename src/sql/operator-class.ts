@@ -6,6 +6,7 @@ import { as, type NodeOf } from './nodes.ts';
 import { checkOperator, type Operation, operatorsMeant } from './operators.ts';
 import { checkRoutine } from './routines.ts';
 import { baseType } from './types.ts';
+import { resolveBare, type Scope } from './scope.ts';
 import type { Walk } from './walk.ts';
 
 /**
@@ -42,8 +43,13 @@ function isOfOne(walk: Walk, { type }: OperatorClass, types: readonly number[] |
 	return types.some(isIn);
 }
 
-/** The index behind a key or an exclusion constraint. `types`: of the columns that it may be on. */
-export function constrainedBy(walk: Walk, constraint: NodeOf<'Constraint'>, types: readonly (number | null)[]): void {
+/** The index behind a key or an exclusion constraint. `types`: of the columns that it may be on, which `scope` tells by their names. */
+export function constrainedBy(
+	walk: Walk,
+	constraint: NodeOf<'Constraint'>,
+	types: readonly (number | null)[],
+	scope: Scope,
+): void {
 	const known = types.flatMap((type) => type ?? []);
 	const columns = known.length < types.length ? null : known;
 	if (constraint.contype === 'CONSTR_PRIMARY' || constraint.contype === 'CONSTR_UNIQUE')
@@ -53,7 +59,10 @@ export function constrainedBy(walk: Walk, constraint: NodeOf<'Constraint'>, type
 		const element = as(index, 'IndexElem');
 		indexedBy(walk, element?.opclass, element?.expr === undefined ? columns : null);
 		const names = stringsOf(as(operator, 'List')?.items);
-		if (names.length > 0) checkOperator(walk, { names, left: null, right: null, location: undefined });
+		const column = element?.expr === undefined ? resolveBare(scope, element?.name ?? '') : undefined;
+		// Both operands are values of the element; a class that is named may be for another type.
+		const type = column?.kind === 'column' && element?.opclass === undefined ? column.column.type : null;
+		if (names.length > 0) checkOperator(walk, { names, left: type, right: type, location: undefined });
 	}
 }
 

@@ -66,6 +66,16 @@ const altered = attacks(
 			'create table lab.keys_of (line text primary key)',
 			'alter table app.hulls add foreign key (line) references lab.keys_of (line)',
 		),
+		'an index on what a mask keeps back': 'create index on app.badges ((holder::int))',
+		'an index on the rows that a mask tells of': 'create index on app.badges (id) where holder::int > 0',
+		'a column computed of what a mask keeps back, to be read': inTransaction(
+			'alter table app.badges add column copied text generated always as (holder) stored',
+			'select copied from app.badges',
+		),
+		'a masked column under a new name': inTransaction(
+			'alter table app.badges rename column holder to bearer',
+			'select bearer from app.badges',
+		),
 		'an index on what a materialized view does not show': 'create index on lab.report_mv ((ssn::int))',
 		'an index on some rows of a materialized view': 'create index on lab.report_mv (id) where ssn::int > 0',
 	},
