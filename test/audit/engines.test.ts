@@ -11,13 +11,9 @@ import { postgresSink } from '../../src/audit/sinks/postgres.ts';
 import type { Sink } from '../../src/audit/sinks/sink.ts';
 import { createDatabase } from '../support/postgres.ts';
 import { decision, record } from './samples.ts';
-import { accept, logText, openLog, records, success, temporaryDirectory } from './support.ts';
+import { accept, logText, openLog, records, success, temporaryDirectory, until } from './support.ts';
 
 const limits = { retryMinMs: 5, retryMaxMs: 50 };
-
-async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
-	while (!(await holds())) await new Promise((resolve) => setTimeout(resolve, 5));
-}
 
 async function openWith(sink: Sink) {
 	return openLog({ sinks: [{ sink, spoolBytesMax: 1e9, limits }], limits: { closeGraceMs: 10_000 } });

@@ -7,11 +7,7 @@ import { type Broker, hasKafka, startBroker } from '../support/kafka/broker.ts';
 import { apiKeys, type FrontOptions } from '../support/kafka/front.ts';
 import { threadStarter } from '../support/kafka/thread.ts';
 import { decision, record } from './samples.ts';
-import { accept, logText, openLog, records, success } from './support.ts';
-
-async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
-	while (!(await holds())) await new Promise((resolve) => setTimeout(resolve, 5));
-}
+import { accept, logText, openLog, records, success, until } from './support.ts';
 
 function sinkTo(broker: Broker, more: Partial<KafkaSettings> = {}): Sink {
 	const settings: KafkaSettings = {

@@ -8,13 +8,9 @@ import { listSegments } from '../../src/audit/segment.ts';
 import type { Sink } from '../../src/audit/sinks/sink.ts';
 import { verifyLog } from '../../src/audit/verify.ts';
 import { record } from './samples.ts';
-import { accept, logText, openLog, testKey } from './support.ts';
+import { accept, logText, openLog, testKey, until } from './support.ts';
 
 const small = { segmentBytesMax: 8_000 };
-
-async function until(holds: () => boolean): Promise<void> {
-	while (!holds()) await new Promise((resolve) => setTimeout(resolve, 2));
-}
 
 async function fill(options: Partial<AuditLogOptions>, count = 30) {
 	const opened = await openLog({ key: testKey, limits: small, ...options });

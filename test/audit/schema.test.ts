@@ -8,7 +8,7 @@ import { GatewayError } from '../../src/errors.ts';
 import type { Action, StatementDecision } from '../../src/stages.ts';
 import { ocsfProblems } from './ocsf/validate.ts';
 import { decision, denial, record, session, use } from './samples.ts';
-import { accept, openLog, records, success, temporaryDirectory, testKey } from './support.ts';
+import { accept, openLog, records, success, temporaryDirectory, testKey, until } from './support.ts';
 
 /** Complete by type: a new kind of record does not compile until it is made below. */
 const everyCode: Readonly<Record<EventCode, true>> = {
@@ -28,10 +28,6 @@ const everyCode: Readonly<Record<EventCode, true>> = {
 	'audit-retention': true,
 	checkpoint: true,
 };
-
-async function until(holds: () => boolean): Promise<void> {
-	while (!holds()) await new Promise((resolve) => setTimeout(resolve, 2));
-}
 
 it('every kind of record', async () => {
 	let full = false;

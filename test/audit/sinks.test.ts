@@ -13,14 +13,9 @@ import { stdoutSink } from '../../src/audit/sinks/stdout.ts';
 import { syslogFrame, syslogSink } from '../../src/audit/sinks/syslog.ts';
 import { makeCertificate } from '../support/certificates.ts';
 import { decision, denial, record } from './samples.ts';
-import { accept, openLog, records, success, temporaryDirectory } from './support.ts';
+import { accept, openLog, records, success, temporaryDirectory, until } from './support.ts';
 
 const quick = { retryMinMs: 1, retryMaxMs: 5, confirmAfterMs: 20 };
-
-/** Resolves once `holds` does; the test's own time limit ends the waiting. */
-async function until(holds: () => boolean): Promise<void> {
-	while (!holds()) await new Promise((resolve) => setTimeout(resolve, 2));
-}
 
 /** A sink in memory that does as `behave` says. */
 function memorySink(

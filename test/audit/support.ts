@@ -25,6 +25,11 @@ export async function openLog(more: Partial<AuditLogOptions> = {}): Promise<{ lo
 	return { log, path };
 }
 
+/** Resolves once `holds` does; the test's own time limit ends the waiting. */
+export async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
+	while (!(await holds())) await new Promise((resolve) => setTimeout(resolve, 2));
+}
+
 /** Rejects with the GatewayError of a refusal. */
 export function accept(log: AuditLog, record: StatementRecord): Promise<AuditReceipt> {
 	return new Promise((resolve, reject) => {

@@ -12,7 +12,7 @@ import { auditVerify } from '../../src/cli/audit-verify.ts';
 import type { CommandIo } from '../../src/cli/io.ts';
 import type { AuditConfig } from '../../src/config/config.ts';
 import { decision, record } from '../audit/samples.ts';
-import { accept, records, success, temporaryDirectory, testKey } from '../audit/support.ts';
+import { accept, records, success, temporaryDirectory, testKey, until } from '../audit/support.ts';
 
 function capture(stdin = ''): { io: CommandIo; out: () => string; err: () => string } {
 	let [out, err] = ['', ''];
@@ -172,10 +172,6 @@ describe('the audit commands over several logs', () => {
 const toStdout: AuditConfig['sinks'] = [
 	{ type: 'stdout', tls: null, spoolBytesMax: 1e9 } as AuditConfig['sinks'][number],
 ];
-
-async function until(holds: () => boolean): Promise<void> {
-	while (!holds()) await new Promise((resolve) => setTimeout(resolve, 5));
-}
 
 describe('logs that nobody writes any more', () => {
 	it('give their sinks what these have not got, and are packed', async () => {
