@@ -5,7 +5,8 @@ import { answerOf, type Deed, deniedThere, refuseByKin } from './kin.ts';
 import { displayRelation, stringsOf } from './names.ts';
 import { as } from './nodes.ts';
 import { defaultSqlLimits, parse } from './parse.ts';
-import { isSystem } from './read-relation.ts';
+import { protectionOf } from './protection.ts';
+import { guarded, isSystem } from './read-relation.ts';
 import { isKeyword, type SourceText } from './source.ts';
 import { addRules, noteUse, refuse, type Walk } from './walk.ts';
 
@@ -109,9 +110,10 @@ function named(
  * own view, is not, so the table is asked for as well. What a rule denies for the table is denied either way.
  */
 export function requireBase(walk: Walk, view: Relation, isNamed: boolean, deed: Deed): void {
+	const base = viewBase(walk, view);
+	if (base !== undefined) noteRow(walk, base);
 	// What its own triggers and rules do is their author's choice.
 	if (isNamed && view.instead?.some((action) => action === deed.action) === true) return;
-	const base = viewBase(walk, view);
 	if (base === undefined) return;
 	const { relation, only } = base;
 	if (isSystem(relation.schema))
@@ -128,6 +130,13 @@ export function requireBase(walk: Walk, view: Relation, isNamed: boolean, deed: 
 		refuseByKin(walk, relation, there);
 	}
 	if (relation.kind === 'view') requireBase(walk, relation, isNamed || answer?.named === true, there);
+}
+
+/** An error quotes the whole row of the table, also what the view does not show of it and no rule lets be read. */
+function noteRow(walk: Walk, { relation, only }: ViewBase): void {
+	const { catalog, access } = walk.context;
+	if (walk.touchesProtected || relation.temporary || isSystem(relation.schema)) return;
+	walk.touchesProtected = !guarded(walk, relation, () => protectionOf(catalog, access, relation, only)).none;
 }
 
 /** Some of its columns may be written: which ones the statement writes is asked one by one. */

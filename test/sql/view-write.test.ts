@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Answer, Bench } from './bench.ts';
 import { check, type Row } from './check.ts';
+import { identityOf } from '../policy/support.ts';
 import { openPeople, RULES, SETUP } from './people.ts';
 
 const MORE = `
@@ -74,6 +75,8 @@ p, role:analyst, db.hr.docs, *, allow
 p, role:analyst, db.hr.memos, *, allow
 p, role:analyst, db.api.*, *, allow
 p, role:analyst, db.api.triggered, *, allow
+p, role:outsider, db.api.defaults, select, allow
+p, role:outsider, db.api.defaults, update, allow
 p, role:analyst, db.api.masked.name, select, mask, nothing
 p, role:analyst, db.api.masked.tenant, select, deny
 p, role:analyst, db.api.lifted.*, select, unmask
@@ -270,6 +273,13 @@ describe('as on the table', () => {
 			expect(plain(here)).toEqual(plain(there));
 		});
 	}
+});
+
+test('an error quotes the row of the table, of which only the view may be read', async () => {
+	const sql = 'update api.defaults set tenant = null where id = 1';
+	const decision = await bench.decide(sql, { who: identityOf(['user:out', 'role:outsider']) });
+	expect(decision.error?.message).toBeUndefined();
+	expect(decision.statements.at(-1)?.touchesProtected).toBe(true);
 });
 
 describe('what comes back is what is read', () => {
