@@ -41,7 +41,7 @@ export interface StatementOptions {
 }
 
 /** How long a test waits for an answer before it calls the other side stuck. */
-const ANSWER_TIMEOUT_MS = 10_000;
+const ANSWER_TIMEOUT_MS = 60_000;
 
 /** The connection ended while an answer was awaited. */
 export class ConnectionEnded extends Error {
