@@ -5,8 +5,8 @@ import { CATALOG_LIMITS } from './limits.ts';
 import { type RelationChoice, relationsQuery, routinesQuery, withDetails } from './queries.ts';
 import type { CatalogSnapshot, Relation, Routine, SchemaObjects, Type, WantedRelations } from './snapshot.ts';
 
-/** Which relations to look for: by schema (`pg_temp` stands for the session's own) and name, or all of its temporary ones. */
-export type RelationSearch = readonly { readonly schema: string; readonly name: string }[] | 'temporary';
+/** Which relations to look for: by schema (`pg_temp` stands for the session's own) and name (null: all of that schema), or all of its temporary ones. */
+export type RelationSearch = readonly { readonly schema: string; readonly name: string | null }[] | 'temporary';
 
 /**
  * Looks relations up through a session's own connection, as its transaction sees them; those that are not there are left
@@ -76,7 +76,11 @@ function chosen(search: RelationSearch): RelationChoice {
 	const where =
 		search === 'temporary'
 			? 'n.oid = pg_my_temp_schema()'
-			: search.map(({ schema, name }) => `(${inSchema(schema)} and c.relname = ${literal(name)})`).join(' or ');
+			: search
+					.map(({ schema, name }) =>
+						name === null ? inSchema(schema) : `(${inSchema(schema)} and c.relname = ${literal(name)})`,
+					)
+					.join(' or ');
 	return {
 		where: `(${where})`,
 		attributes: `a.attrelid in (select c.oid from pg_class c join pg_namespace n on n.oid = c.relnamespace where ${where})`,

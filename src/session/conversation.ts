@@ -253,7 +253,7 @@ export class Conversation {
 		}
 		if (names.temporaryStale && !this.segmentOpen && this.status !== 'E') {
 			if (replies.length > 0) return this.drain();
-			this.wait(lookUp(this, 'temporary').then((found) => names.learnTemporary(found)));
+			this.wait(lookUp(this, names.wanted).then((found) => names.learnTemporary(found)));
 			return false;
 		}
 		if (!names.stale || this.status === 'E' || this.askedInVain) return true;

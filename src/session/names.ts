@@ -1,7 +1,11 @@
 /** What a session knows of its search_path, and whether that still holds. */
 import { parseSearchPath } from './search-path.ts';
 import type { Relation } from '../catalog/snapshot.ts';
-import type { Names } from './services.ts';
+import type { RelationSearch } from '../pipeline.ts';
+import type { Altered, Names } from './services.ts';
+
+/** Each look asks for all that the transaction has altered. */
+const ALTERED_ASKED_MAX = 50;
 
 /**
  * The server reports search_path from version 18 on, but only with ReadyForQuery; before 18 it has to be asked. So the
@@ -19,6 +23,7 @@ export class SessionNames {
 	#dirty = false;
 	#temporaryStale = false;
 	#schemas: readonly string[] = [];
+	#altered: Altered = { relations: [], count: 0 };
 
 	/** `reported`: search_path as in the ParameterStatus messages of the login; undefined when there was none. */
 	constructor(reported: string | undefined) {
@@ -78,6 +83,7 @@ export class SessionNames {
 		if (!idle) return;
 		this.#dirty = false;
 		this.#keepSchemas([]);
+		this.#keepAltered([]);
 	}
 
 	/** Another backend, on which the path that the client has not set is another: it has to be asked for. */
@@ -109,6 +115,29 @@ export class SessionNames {
 	/** The transaction under way has made it. Once that ends the catalogue tells of it, or it is not there. */
 	madeSchema(name: string): void {
 		if (!this.#schemas.includes(name)) this.#keepSchemas([...this.#schemas, name]);
+	}
+
+	/** The transaction under way has done DDL to these, which the catalogue shows as they were before: they have to be asked for, too. */
+	alter(relations: Altered['relations']): void {
+		const before = this.#altered.relations;
+		const known = new Set(before.map(({ schema, name }) => JSON.stringify([schema, name])));
+		const more = relations.filter(({ schema, name }) => !known.has(JSON.stringify([schema, name])));
+		this.#keepAltered([...before, ...more]);
+	}
+
+	/** What has to be asked for; of more relations than that the columns' types stay unknown. */
+	get wanted(): RelationSearch {
+		const { relations } = this.#altered;
+		const isFew = relations.length > 0 && relations.length <= ALTERED_ASKED_MAX;
+		return isFew ? [{ schema: 'pg_temp', name: null }, ...relations] : 'temporary';
+	}
+
+	#keepAltered(relations: Altered['relations']): void {
+		if (relations.length === 0 && this.#altered.relations.length === 0) return;
+		this.#altered = { relations, count: this.#altered.count + 1 };
+		const { altered: _before, ...names } = this.#current;
+		this.#current = relations.length === 0 ? names : { ...names, altered: this.#altered };
+		if (names.searchPath !== null) this.#latest = this.#current;
 	}
 
 	#keepSchemas(schemas: readonly string[]): void {

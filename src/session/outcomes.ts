@@ -2,9 +2,10 @@
 import { GatewayError } from '../errors.ts';
 import { statementName } from '../wire/frontend.ts';
 import { decodeBackend, type TransactionStatus } from '../wire/backend.ts';
-import type { SessionEffect } from '../stages.ts';
+import type { SessionEffect, StatementDecision } from '../stages.ts';
 import type { Outcome } from '../audit/event.ts';
 import type { Conversation } from './conversation.ts';
+import { alteredBy } from './own-relations.ts';
 import { afterPrepare, changesNames, unplaced } from './prepared.ts';
 import type { Expected } from './replies.ts';
 import type { ServerError } from './responses.ts';
@@ -161,11 +162,13 @@ function follow(conversation: Conversation, effect: SessionEffect, run: Run): vo
 		case 'set':
 		case 'names-unknown':
 			if (changesNames(effect)) conversation.names.changed();
+			// ROLLBACK TO SAVEPOINT: what was made, altered or dropped since then is as it was.
+			if (effect.type === 'names-unknown' && conversation.catalogDirty) altered(conversation, []);
 			followReset(conversation, effect, run);
 			return;
 		case 'ddl':
 			conversation.didDdl();
-			conversation.names.forgetOwn();
+			altered(conversation, run.statement?.objects ?? []);
 			if (effect.schema !== undefined) conversation.names.madeSchema(effect.schema);
 			return;
 		case 'prepare':
@@ -183,6 +186,16 @@ function follow(conversation: Conversation, effect: SessionEffect, run: Run): vo
 			return;
 		default:
 	}
+}
+
+/**
+ * What the session knows of its own relations, and of these where the catalogue has them, may hold no longer: ALTER TABLE, and what
+ * takes another's name, change what a name means for the rest of the transaction. Whoever may do everything need not be understood.
+ */
+function altered(conversation: Conversation, objects: StatementDecision['objects']): void {
+	const { names, database } = conversation;
+	names.forgetOwn();
+	if (!conversation.context().access.unrestricted) names.alter(alteredBy(objects, database.catalog));
 }
 
 /** What a RESET leads back to on a shared backend is not what the client asked for when it came. */

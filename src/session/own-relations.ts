@@ -1,8 +1,11 @@
 /** Relations and routines that only this session sees, temporary or not yet committed: asked for through its own connection. */
 import { loadRelations, loadRoutines, type RelationSearch } from '../pipeline.ts';
+import type { Catalog } from '../catalog/catalog.ts';
 import type { CatalogConnection } from '../catalog/connection.ts';
-import type { Relation, Routine } from '../catalog/snapshot.ts';
+import type { CatalogSnapshot, Relation, Routine } from '../catalog/snapshot.ts';
+import type { StatementDecision } from '../stages.ts';
 import type { Conversation } from './conversation.ts';
+import type { Altered } from './services.ts';
 import { askText, type AnswerRows, Question } from './question.ts';
 
 /**
@@ -21,6 +24,34 @@ export function lookUp(conversation: Conversation, search: RelationSearch): Prom
 /** The same for routines of these names. */
 export function lookUpRoutines(conversation: Conversation, names: readonly string[]): Promise<readonly Routine[]> {
 	return seen(conversation, (connection, inTransaction) => loadRoutines(connection, names, inTransaction));
+}
+
+const ALTERING: ReadonlySet<string> = new Set(['alter', 'create', 'drop']);
+
+/**
+ * Relations that somebody else still sees as they were, when these objects have been altered, made or dropped in a transaction: those
+ * of their names, with their partitions and children, whose columns change with theirs.
+ */
+export function alteredBy(objects: StatementDecision['objects'], catalog: Catalog): Altered['relations'] {
+	const named = objects.filter(({ kind, action }) => kind === 'relation' && ALTERING.has(action));
+	// While the catalogue is not known nothing is decided.
+	const snapshot = named.length === 0 ? null : snapshotIn(catalog);
+	if (snapshot === null) return named;
+	const altered = new Set(named.flatMap(({ schema, name }) => snapshot.relation(schema, name) ?? []));
+	for (const { children } of altered)
+		for (const oid of children) {
+			const child = snapshot.relationByOid(oid);
+			if (child !== undefined) altered.add(child);
+		}
+	return [...altered];
+}
+
+function snapshotIn(catalog: Catalog): CatalogSnapshot | null {
+	try {
+		return catalog.snapshot();
+	} catch {
+		return null;
+	}
 }
 
 async function seen<T>(

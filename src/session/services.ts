@@ -23,6 +23,13 @@ import type { ConsoleServices, LiveSession } from './live.ts';
 import type { TellUser } from './told-user.ts';
 
 /** What names mean to this session now. */
+/** Relations that are no more what the catalogue shows. */
+export interface Altered {
+	readonly relations: readonly { readonly schema: string; readonly name: string }[];
+	/** Another one whenever something of the session is altered, or back as it was. */
+	readonly count: number;
+}
+
 export interface Names {
 	/** Schemas as in the setting, unquoted; null while nobody knows. The same array as long as nothing changed. */
 	readonly searchPath: readonly string[] | null;
@@ -32,6 +39,8 @@ export interface Names {
 	readonly own?: readonly Relation[];
 	/** Schemas that its transaction makes. Missing: none. */
 	readonly schemas?: readonly string[];
+	/** What its transaction has altered of what the catalogue shows. Missing: nothing. */
+	readonly altered?: Altered;
 }
 
 /** Who asks, where, and under what circumstances. */

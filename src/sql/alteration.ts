@@ -20,6 +20,7 @@ import { as, type NodeOf } from './nodes.ts';
 import { constrainedBy, indexedBy } from './operator-class.ts';
 import { harmlessAlter } from './harmless-alter.ts';
 import { mayAlterIfThere } from './if-exists.ts';
+import { related } from './kin.ts';
 import { ObjectPlaces, writeSchemaAt } from './object-places.ts';
 import { isSystem } from './read-relation.ts';
 import { mayBecomeChild, mayRenameRoutines, mayRenameSchema, renameColumn, renameRelation } from './renaming.ts';
@@ -27,6 +28,7 @@ import { noteMadeBeside } from './made.ts';
 import { requireSelf } from './owner.ts';
 import { displayIdentifier } from './quote.ts';
 import { columnsUnknown, rowScope, type Scope } from './scope.ts';
+import { typeless } from './session-names.ts';
 import { denied, refuse, type Walk } from './walk.ts';
 
 const RELATION_KINDS: ReadonlySet<string> = new Set([
@@ -114,7 +116,20 @@ export function alterTable(walk: Walk, node: NodeOf<'AlterTableStmt'>): void {
 			coerced(walk, { type }, wanted);
 		}
 	}
+	if (relation !== undefined) noteRetyped(walk, relation, commands);
 	walk.effects.push({ type: 'ddl' });
+}
+
+/** Subcommands after which a column of that name is of another type, or another column may get its name. */
+const RETYPING: ReadonlySet<string> = new Set(['AT_AlterColumnType', 'AT_DropColumn']);
+
+/** For the rest of the text; partitions and children are altered with it. */
+function noteRetyped(walk: Walk, relation: Relation, commands: readonly (NodeOf<'AlterTableCmd'> | undefined)[]): void {
+	const columns = commands.flatMap((command) => (RETYPING.has(command?.subtype ?? '') ? [command?.name ?? ''] : []));
+	if (columns.length === 0) return;
+	const names = new Set(columns);
+	for (const one of [relation, ...related(walk.context.catalog, relation, 'children')])
+		walk.made.push(typeless(one, names));
 }
 
 function alterDefinition(

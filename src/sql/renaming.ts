@@ -38,9 +38,12 @@ export function renameRelation(walk: Walk, relation: Relation, to: Name): void {
 }
 
 export function renameColumn(walk: Walk, relation: Relation, from: string, to: string): void {
-	const columns = relation.columns.map((column) => (column.name === from ? { ...column, name: to } : column));
-	walk.made.push({ ...relation, columns });
-	const { access } = walk.context;
+	const { access, catalog } = walk.context;
+	// Partitions and children are renamed with it.
+	for (const one of [relation, ...related(catalog, relation, 'children')]) {
+		const columns = one.columns.map((column) => (column.name === from ? { ...column, name: to } : column));
+		walk.made.push({ ...one, columns });
+	}
 	const gained = (['select', ...ON_COLUMNS] as const).find(
 		(action) => mayColumn(access, relation, to, action) && !mayColumn(access, relation, from, action),
 	);

@@ -1,6 +1,7 @@
 /** What names mean to a session: its search_path, and what nobody but it sees yet. */
 import { overlay } from '../catalog/overlay.ts';
 import type { CatalogSnapshot, Relation } from '../catalog/snapshot.ts';
+import type { RelationName } from './names.ts';
 
 /** What names mean to the session at this moment. */
 export interface SessionNames {
@@ -11,25 +12,42 @@ export interface SessionNames {
 	readonly own?: readonly Relation[];
 	/** Schemas that its transaction makes. */
 	readonly schemas?: readonly string[];
+	/** Relations that its transaction has altered, and how often. Columns of those that are not among `own` have types that nobody knows. */
+	readonly altered?: { readonly relations: readonly RelationName[]; readonly count: number };
 }
 
 /** Something is there that only its session sees. */
-export function hasOwn({ own, schemas }: SessionNames): boolean {
-	return own !== undefined || schemas !== undefined;
+export function hasOwn({ own, schemas, altered }: SessionNames): boolean {
+	return own !== undefined || schemas !== undefined || altered !== undefined;
 }
 
-export function withOwn({ own = [], schemas = [] }: SessionNames, snapshot: CatalogSnapshot): CatalogSnapshot {
-	return overlay(snapshot, own, [], [], schemas);
+export function withOwn({ own = [], schemas = [], altered }: SessionNames, snapshot: CatalogSnapshot): CatalogSnapshot {
+	const unsure = (altered?.relations ?? []).flatMap(({ schema, name }): Relation[] => {
+		const before = snapshot.relation(schema, name);
+		if (before === undefined || own.some((one) => one.oid === before.oid)) return [];
+		return own.some((one) => one.schema === schema && one.name === name) ? [] : [typeless(before)];
+	});
+	return overlay(snapshot, [...own, ...unsure], [], [], schemas);
+}
+
+/** `columns`: whose types may be others by now; all where it is not given. */
+export function typeless(relation: Relation, columns?: ReadonlySet<string>): Relation {
+	return {
+		...relation,
+		columns: relation.columns.map((column) =>
+			columns === undefined || columns.has(column.name) ? { ...column, typeOid: 0 } : column,
+		),
+	};
 }
 
 /** Tells two of them apart, but for what only the session sees. */
-export function textOf({ searchPath, tempSchema }: SessionNames): string {
+export function textOf({ searchPath, tempSchema, altered }: SessionNames): string {
 	let path = '?';
 	if (searchPath !== null) {
 		path = joinedPaths.get(searchPath) ?? JSON.stringify(searchPath);
 		joinedPaths.set(searchPath, path);
 	}
-	return `${path}/${tempSchema ?? ''}`;
+	return `${path}/${tempSchema ?? ''}${altered === undefined ? '' : `/${altered.count}`}`;
 }
 
 const joinedPaths = new WeakMap<readonly string[], string>();

@@ -94,4 +94,78 @@ const defaulted = attacks(
 	{ transaction: true, protocols: ['simple'] },
 );
 
-export const unnamed: readonly AttackCase[] = [...classes, ...sorted, ...copied, ...defaulted];
+const PATH = 'set local search_path = lab, app, public';
+/** From now on `word` is of a type for which another function of the name is the one that is meant. */
+const RETYPED = ['alter table lab.tunes rename word to was', 'alter table lab.tunes rename tone to word'];
+
+/** What a transaction has altered is in the catalogue as it was before. */
+const retyped = attacks(
+	'functions',
+	'no-secret',
+	{
+		'a column that is of another type by now': [PATH, ...RETYPED, 'select initcap(word) from tunes'],
+		'an index on a column that is of another type by now': [PATH, ...RETYPED, 'create index on tunes (initcap(word))'],
+		'a column whose type was altered': [
+			PATH,
+			'alter table lab.airs alter word type app.tone using word::app.tone',
+			'select initcap(word) from airs',
+		],
+		'a column of a child, altered in its parent': [PATH, ...RETYPED, 'select initcap(word) from songs'],
+		'a field of a column, altered in the table of its type': [
+			PATH,
+			...RETYPED,
+			'select initcap((tune).word) from scores',
+		],
+		'another table by the name of one': [
+			PATH,
+			'alter table lab.tunes rename to was',
+			'create table lab.tunes as select id, tone as word from lab.was',
+			'select initcap(word) from tunes',
+		],
+		'a column that is of its old type again': [
+			PATH,
+			'alter table lab.tunes rename word to was',
+			'alter table lab.tunes rename tone to word',
+			'savepoint s',
+			'alter table lab.tunes rename word to tone',
+			'alter table lab.tunes rename was to word',
+			'select initcap(word) from tunes',
+			'rollback to savepoint s',
+			'select initcap(word) from tunes',
+		],
+		'a statement that was prepared before': [
+			PATH,
+			'prepare before as select initcap(word) from tunes',
+			...RETYPED,
+			'execute before',
+		],
+	},
+	{ transaction: true, protocols: ['simple', 'extended'] },
+);
+
+const retypedInText = attacks(
+	'functions',
+	'no-secret',
+	{
+		'a column whose type is altered in the text': [
+			PATH,
+			'alter table lab.airs alter word type app.tone using word::app.tone; select initcap(word) from airs',
+		],
+		'a column of a child that is renamed in the text': [PATH, `${RETYPED.join('; ')}; select initcap(word) from songs`],
+		'a table that is made and altered in the text': [
+			PATH,
+			`create table lab.verses (word text); insert into lab.verses values ('up');
+			alter table lab.verses alter word type app.tone using word::app.tone; select initcap(word) from lab.verses`,
+		],
+	},
+	{ transaction: true, protocols: ['simple'] },
+);
+
+export const unnamed: readonly AttackCase[] = [
+	...classes,
+	...sorted,
+	...copied,
+	...defaulted,
+	...retyped,
+	...retypedInText,
+];
