@@ -1,4 +1,4 @@
-/** What CREATE EXTENSION of pgcrypto and uuid-ossp makes, so that the rest of the text may call it: schemas are set up so, in one piece. */
+/** What CREATE EXTENSION of some makes that migrations call at once, so that the rest of the text may call it: schemas are set up so, in one piece. */
 import type { Routine } from '../catalog/snapshot.ts';
 import { effectivePath, stringsOf, TYPE } from './names.ts';
 import { as, type NodeOf } from './nodes.ts';
@@ -7,18 +7,25 @@ import type { Walk } from './walk.ts';
 
 const BYTEA = 17;
 const UUID = 2950;
+const FLOAT4 = 700;
+const TEXTS = 1009;
+const DICTIONARY = 3769;
 
 const NAMES: ReadonlyMap<number, string> = new Map([
 	[BYTEA, 'bytea'],
 	[TYPE.text, 'text'],
 	[TYPE.int4, 'integer'],
 	[UUID, 'uuid'],
+	[FLOAT4, 'real'],
+	[DICTIONARY, 'regdictionary'],
 ]);
 
 /** Name, types of the arguments, type of the result. */
 type Signature = readonly [name: string, args: readonly number[], result: number];
 
-/** What defaults and constraints of tables call, of all versions that come with PostgreSQL 14 to 18. */
+const TWO_TEXTS = [TYPE.text, TYPE.text] as const;
+
+/** What defaults, constraints, indexes and the first rows of tables call, of all versions that come with PostgreSQL 14 to 18. */
 const FUNCTIONS: ReadonlyMap<string, readonly Signature[]> = new Map<string, readonly Signature[]>([
 	[
 		'uuid-ossp',
@@ -45,6 +52,34 @@ const FUNCTIONS: ReadonlyMap<string, readonly Signature[]> = new Map<string, rea
 			['digest', [BYTEA, TYPE.text], BYTEA],
 			['hmac', [TYPE.text, TYPE.text, TYPE.text], BYTEA],
 			['hmac', [BYTEA, BYTEA, TYPE.text], BYTEA],
+		],
+	],
+	[
+		'unaccent',
+		[
+			['unaccent', [TYPE.text], TYPE.text],
+			['unaccent', [DICTIONARY, TYPE.text], TYPE.text],
+		],
+	],
+	[
+		'pg_trgm',
+		[
+			['similarity', TWO_TEXTS, FLOAT4],
+			['word_similarity', TWO_TEXTS, FLOAT4],
+			['strict_word_similarity', TWO_TEXTS, FLOAT4],
+			['show_trgm', [TYPE.text], TEXTS],
+		],
+	],
+	[
+		'fuzzystrmatch',
+		[
+			['levenshtein', TWO_TEXTS, TYPE.int4],
+			['levenshtein_less_equal', [...TWO_TEXTS, TYPE.int4], TYPE.int4],
+			['soundex', [TYPE.text], TYPE.text],
+			['difference', TWO_TEXTS, TYPE.int4],
+			['metaphone', [TYPE.text, TYPE.int4], TYPE.text],
+			['dmetaphone', [TYPE.text], TYPE.text],
+			['dmetaphone_alt', [TYPE.text], TYPE.text],
 		],
 	],
 ]);

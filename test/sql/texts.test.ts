@@ -7,6 +7,9 @@ const FRESH = `
 p, role:analyst, db.app.fresh_*(*), execute, allow
 p, role:analyst, db.app.fresh_tidy(integer), call, allow
 p, role:analyst, db.app.uuid_*(*), execute, allow
+p, role:analyst, db.app.unaccent(*), execute, allow
+p, role:analyst, db.app.similarity(*), execute, allow
+p, role:analyst, db.app.levenshtein(*), execute, allow
 p, role:analyst, db, create, allow
 p, role:analyst, db, drop, allow
 p, role:analyst, db, do, allow
@@ -205,8 +208,13 @@ describe('a text that', () => {
 			want: [[36, '00000000-0000-0000-0000-000000000000']],
 		},
 		{
+			name: 'makes extensions for searching and calls what they bring',
+			sql: "create extension unaccent schema app; create extension pg_trgm schema app; create extension fuzzystrmatch schema app; create table made (a text); create index on made using gin (a app.gin_trgm_ops); select app.unaccent('é'), app.similarity('a', 'a'), app.levenshtein('a', 'bc')",
+			want: [['e', 1, 2]],
+		},
+		{
 			name: 'makes an extension and calls what no rule lets it run',
-			sql: 'create extension pgcrypto schema app; select app.gen_random_bytes(4)',
+			sql: 'create extension pg_trgm schema app; create extension pgcrypto schema app; select app.gen_random_bytes(4)',
 			want: '42501 permission denied for function app.gen_random_bytes(integer): no rule of the policy allows execute on db.app.gen_random_bytes(integer)',
 		},
 		{
