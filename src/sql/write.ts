@@ -139,14 +139,19 @@ export function update(walk: Walk, statement: UpdateStmt, parent: Scope | null, 
 	});
 	restrict(walk, target, statement.whereClause, rows, statement.returningClause !== undefined);
 	noteTarget(walk, target);
-	const filtered = new Set(target.protection.filters.flatMap((filter) => filter.columns));
-	const moves =
-		target.protection.filters.length > 0 &&
-		(target.relation.hasTriggers ||
-			target.relation.kind === 'view' ||
-			written.some(({ name }) => filtered.has(name)) ||
-			target.protection.filters.some(({ ofChild }) => ofChild === true));
+	const moves = mayMove(target, written);
 	return returning(walk, statement.returningClause, rows, target, moves, nested);
+}
+
+/** A row that satisfies the filters may no longer do so when it is updated. */
+function mayMove({ relation, protection }: WriteTarget, written: ReturnType<typeof writtenNames>): boolean {
+	const { filters } = protection;
+	if (filters.length === 0) return false;
+	if (relation.hasTriggers || relation.kind === 'view' || filters.some(({ ofChild }) => ofChild === true)) return true;
+	const filtered = new Set(filters.flatMap((filter) => filter.columns));
+	// What the server computes changes with other columns, in a child with others than here.
+	if (relation.columns.some(({ name, generated }) => generated !== '' && filtered.has(name))) return true;
+	return written.some(({ name }) => filtered.has(name));
 }
 
 export function remove(walk: Walk, statement: DeleteStmt, parent: Scope | null): Columns {

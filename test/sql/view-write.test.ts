@@ -58,6 +58,9 @@ create table hr.moved (id int primary key, tenant text, line text);
 create function hr.move() returns trigger language plpgsql as $$ begin new.tenant := 'globex'; return new; end $$;
 create trigger move before insert or update on hr.moved for each row when (new.line = 'move') execute function hr.move();
 insert into hr.moved values (1, 'acme', 'x');
+create table hr.made (id int primary key, raw text, tenant text generated always as (lower(raw)) stored);
+insert into hr.made (id, raw) values (1, 'ACME');
+create view api.made as select id, raw, tenant from hr.made;
 create view api.moved as select id, line, tenant from hr.moved;
 `;
 const MORE_RULES = `
@@ -71,6 +74,8 @@ p, role:analyst, db.hr.staff.photo, select, deny
 p, role:analyst, db.hr.staff.grade, update, deny
 p, role:analyst, db.hr.moved, *, allow
 p, role:analyst, db.hr.moved, select, filter, own_tenant
+p, role:analyst, db.hr.made, *, allow
+p, role:analyst, db.hr.made, select, filter, own_tenant
 p, role:analyst, db.hr.docs, *, allow
 p, role:analyst, db.hr.memos, *, allow
 p, role:analyst, db.api.*, *, allow
@@ -377,6 +382,9 @@ describe('of the view itself', () => {
 		},
 		{ sql: 'select id from api.guarded where rate = -100', want: { rows: [['2']] } },
 		{ sql: "update api.moved set line = 'move'", want: REFUSED(/row filter/) },
+		{ sql: "update hr.made set raw = 'GLOBEX'", want: REFUSED(/row filter/) },
+		{ sql: "update api.made set raw = 'GLOBEX'", want: REFUSED(/row filter/) },
+		{ sql: "update api.made set raw = 'Acme' returning id", want: { rows: [['1']] } },
 		{ sql: "insert into api.moved values (2, 'move', 'acme')", want: REFUSED(/row filter/) },
 		{ sql: 'update api.memos set id = 30 where id = 3 returning body', want: { rows: [[null]] } },
 		{
