@@ -48,7 +48,7 @@ export function executed(
 		rules: [...decision.rules, ...statement.rules],
 		touchesProtected: decision.touchesProtected || statement.touchesProtected,
 		checks: [...decision.checks, ...statement.checks],
-		hidesRows: statement.hidesRows,
+		hidesRows: decision.node !== 'ExplainStmt' && statement.hidesRows,
 		effects: [...decision.effects, ...statement.effects.filter((effect) => effect.type !== 'prepare')],
 	};
 }

@@ -14,6 +14,8 @@ export function explain(walk: Walk, node: ExplainStmt, inside: (walk: Walk, node
 	// What EXECUTE runs was decided when it was prepared; whether that holds still is for `executed` to see.
 	const name = as(executeIn(node.query), 'ExecuteStmt')?.name;
 	if (name !== undefined && walk.context.touchesProtected?.(name) !== false) walk.touchesProtected = true;
+	// The rows are those of the plan, not what a write is made to return for its filter.
+	walk.hidesRows = false;
 	if (!walk.touchesProtected) return;
 	if (isOn(node, 'analyze')) {
 		throw refuse(

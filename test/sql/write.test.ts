@@ -332,6 +332,9 @@ describe('rows that a write would leave behind', () => {
 				?.hidesRows,
 		).toBe(false);
 		expect((await bench.decide('delete from log')).statements[0]?.hidesRows).toBe(false);
+		for (const written of ["insert into log (id, tenant) values (9, 'acme')", "update log set note = 'x'"]) {
+			expect((await bench.decide(`explain ${written}`)).statements[0]?.hidesRows).toBe(false);
+		}
 	});
 
 	test('the words of the check never reach the client', async () => {
