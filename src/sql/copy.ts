@@ -130,6 +130,12 @@ function checkIncoming(walk: Walk, statement: CopyStmt, target: ReturnType<typeo
 			'Use INSERT.',
 		);
 	}
+	const filtered = new Set(target.protection.filters.flatMap((one) => one.columns));
+	const computed = target.relation.columns.find(({ name, generated }) => generated !== '' && filtered.has(name));
+	if (computed !== undefined) {
+		const what = `COPY into ${displayRelation(target.relation)}, whose column ${computed.name} is computed after the row filter has seen the rows,`;
+		throw refuse(walk, what, target.location, 'Use INSERT.');
+	}
 	const [column] = target.relation.columns;
 	if (column === undefined) throw refuse(walk, 'writing to a relation without columns');
 	const check = `CASE WHEN ${filter} THEN true ELSE ${failingCheck(walk, target, `${qualifier}.${quoteIdentifier(column.name)}`)} END`;
