@@ -19,6 +19,9 @@ export interface AuditLimits {
 	readonly deniedTextMax: number;
 	/** What a decision serialises to is kept with it up to this many bytes. */
 	readonly cachedPartBytesMax: number;
+	/** With durability `disk`: an outcome that no statement follows is written this much later, unless so many records wait. */
+	readonly outcomeDelayMs: number;
+	readonly outcomesMax: number;
 	/** While the log cannot be written, how often it is tried again without a statement asking for it. */
 	readonly retryIntervalMs: number;
 	/** How long closing waits for sinks to take what is left; they get the rest after the next start. */
@@ -37,6 +40,8 @@ export const auditLimits: AuditLimits = Object.freeze({
 	parametersBytesMax: 1024 * 1024,
 	deniedTextMax: 64 * 1024,
 	cachedPartBytesMax: 64 * 1024,
+	outcomeDelayMs: 5,
+	outcomesMax: 512,
 	retryIntervalMs: 1_000,
 	closeGraceMs: 5_000,
 	recordBytesMax: 512 * 1024 * 1024,

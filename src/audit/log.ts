@@ -3,6 +3,7 @@ import { GatewayError, unreachable } from '../errors.ts';
 import type { AuditReceipt } from '../stages.ts';
 import { Batch } from './batch.ts';
 import { Chain } from './chain.ts';
+import type { Entry } from './entry.ts';
 import type { Outcome, SessionEvent, StatementRecord } from './event.ts';
 import { eventBody, type OwnEvent, ownBody } from './event-lines.ts';
 import type { DeliveryStats } from './delivery.ts';
@@ -68,31 +69,6 @@ export interface AuditStats {
 	readonly blockedBy: string | null;
 }
 
-type Entry =
-	| {
-			readonly kind: 'statement';
-			readonly record: StatementRecord;
-			readonly parameters: string;
-			readonly timeMs: number;
-			readonly done: Accepted;
-	  }
-	| {
-			readonly kind: 'outcome';
-			/** Of the statement's record. */
-			readonly sequence: number;
-			readonly record: StatementRecord;
-			readonly outcome: Outcome;
-			readonly timeMs: number;
-	  }
-	| { readonly kind: 'event'; readonly event: SessionEvent; readonly timeMs: number; readonly done: Accepted | null }
-	| {
-			readonly kind: 'own';
-			readonly code: OwnEvent;
-			readonly unmapped: object;
-			readonly timeMs: number;
-			readonly done: Accepted | null;
-	  };
-
 const takenOver = 'another process has taken the audit directory';
 const diskFull = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);
 
@@ -115,6 +91,8 @@ export class AuditLog {
 	readonly #upkeep: Upkeep;
 	#queue: Entry[] = [];
 	#scheduled = false;
+	/** While there are outcomes to write, and nothing that somebody waits for. */
+	#later: NodeJS.Timeout | null = null;
 	#syncing = false;
 	#checkpointDue = false;
 	/** The directory's lock is still ours. */
@@ -242,6 +220,7 @@ export class AuditLog {
 
 	async #close(): Promise<void> {
 		for (const timer of this.#timers) clearInterval(timer);
+		if (this.#later !== null) clearTimeout(this.#later);
 		await this.#upkeep.closeFiles();
 		await new Promise<void>((resolve) => {
 			this.#onIdle = resolve;
@@ -268,7 +247,10 @@ export class AuditLog {
 			return;
 		}
 		this.#queue.push(entry);
-		this.#schedule();
+		const { outcomesMax } = this.#limits;
+		const waits = entry.kind === 'outcome' && this.#durability === 'disk' && this.#queue.length < outcomesMax;
+		if (waits) this.#scheduleLater();
+		else this.#schedule();
 	}
 
 	/** Why the entry cannot be taken now, or null. */
@@ -293,6 +275,15 @@ export class AuditLog {
 			this.#flush();
 			if (!this.#syncing) this.#idle();
 		});
+	}
+
+	/** Nobody waits for it, but the next statement would wait for the disk once more: most times one write takes both. */
+	#scheduleLater(): void {
+		if (this.#scheduled || this.#syncing || this.#later !== null) return;
+		this.#later = setTimeout(() => {
+			this.#later = null;
+			if (this.#queue.length > 0) this.#schedule();
+		}, this.#limits.outcomeDelayMs);
 	}
 
 	#idle(): void {
