@@ -37,6 +37,8 @@ export interface Served {
 	readonly workers: () => ReadonlyMap<number, number>;
 	/** Lines of the log with this message. */
 	readonly lines: (message: string) => readonly ServedLine[];
+	/** Lines with this message from now on: a test that is tried again stands on the same gateway. */
+	readonly since: (message: string) => () => readonly ServedLine[];
 	readonly signal: (signal: NodeJS.Signals) => void;
 	/** Exit status, or the signal that ended it. */
 	readonly ended: Promise<number | NodeJS.Signals | null>;
@@ -92,6 +94,10 @@ export async function serveProcess(configFile: string): Promise<Served & { reado
 		},
 		log,
 		lines,
+		since: (message) => {
+			const before = lines(message).length;
+			return () => lines(message).slice(before);
+		},
 		words: () =>
 			rows()
 				.filter((row) => !isLog(row))

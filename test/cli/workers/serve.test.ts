@@ -6,7 +6,7 @@ import pg from 'pg';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { parse, stringify } from 'yaml';
 import { SERVICE_PASSWORD, startGateway, type TestConfig, type TestGateway } from '../../support/gateway.ts';
-import { otherConfig, patience, type Served, type ServedLine, serveProcess } from '../../support/serving.ts';
+import { otherConfig, patience, type Served, serveProcess } from '../../support/serving.ts';
 
 vi.setConfig({ testTimeout: 300_000 });
 
@@ -34,12 +34,6 @@ async function connect(port = served.port): Promise<pg.Client> {
 	return client;
 }
 
-/** The lines with this message from now on: a test that is tried again stands on the same gateway. */
-function since(message: string): () => readonly ServedLine[] {
-	const before = served.lines(message).length;
-	return () => served.lines(message).slice(before);
-}
-
 test('it listens once both take clients, at one port each for clients and for admin', async () => {
 	expect(new Set(served.workers().keys())).toEqual(new Set([1, 2]));
 	expect(new Set(served.workers().values()).size).toBe(2);
@@ -56,7 +50,7 @@ test('a worker that is killed is started again; the sessions of the other go on'
 	const clients: pg.Client[] = [];
 	while (clients.length < 6) clients.push(await connect());
 	const before = served.workers();
-	const died = since('worker has died');
+	const died = served.since('worker has died');
 	process.kill(before.get(1) ?? 0, 'SIGKILL');
 	await vi.waitFor(() => expect(served.workers().get(1)).not.toBe(before.get(1)), patience);
 	expect(served.workers().get(2)).toBe(before.get(2));
@@ -72,7 +66,7 @@ test('SIGHUP reads configuration and policy again in every worker', async () => 
 	const text = await readFile(served.configFile, 'utf8');
 	const config = parse(text) as TestConfig;
 	config.databases = { ...config.databases, other: { ...config.databases['shop'] } };
-	const [reloads, ends] = [since('configuration was reloaded'), since('policy is unchanged')];
+	const [reloads, ends] = [served.since('configuration was reloaded'), served.since('policy is unchanged')];
 	await writeFile(served.configFile, stringify(config));
 	try {
 		served.signal('SIGHUP');
@@ -171,7 +165,7 @@ test('SIGUSR2 restarts one worker after the other; nobody is refused and no tran
 
 test('a configuration that cannot be used stops a rolling restart before it begins', async () => {
 	const before = served.workers();
-	const refused = since('configuration cannot be used: no worker is restarted');
+	const refused = served.since('configuration cannot be used: no worker is restarted');
 	const text = await readFile(served.configFile, 'utf8');
 	await writeFile(served.configFile, `${text}\nnonsense: 1\n`);
 	try {
