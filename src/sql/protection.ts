@@ -13,7 +13,13 @@ export type RowName = string | ((column: string) => string);
 export type ColumnProtection =
 	| { readonly column: Column; readonly state: 'plain' }
 	| { readonly column: Column; readonly state: 'hidden'; readonly rules: readonly RuleRef[] }
-	| { readonly column: Column; readonly state: 'refused'; readonly rules: readonly RuleRef[] }
+	/** No rule allows it. `below`: as a view over the relation shows it. */
+	| {
+			readonly column: Column;
+			readonly state: 'refused';
+			readonly rules: readonly RuleRef[];
+			readonly below: ColumnProtection;
+	  }
 	| {
 			readonly column: Column;
 			readonly state: 'masked';
@@ -167,11 +173,22 @@ function columnProtection(
 ): ColumnProtection {
 	const own = access.readColumn(relation.schema, relation.name, column.name);
 	if (own.denied) return { column, state: 'hidden', rules: own.rules };
-	if (!own.allowed) return { column, state: 'refused', rules: own.rules };
-	if (own.mask !== undefined) return maskedColumn(relation, column, own.mask);
-	if (own.protectionNamed) return { column, state: 'plain' };
-	const inherited = inheritedProtection(access, relation, column, ancestors, descendants, via);
-	return inherited ?? computedProtection(catalog, access, relation, column, descendants) ?? { column, state: 'plain' };
+	const shown = (): ColumnProtection => {
+		if (own.mask !== undefined) return maskedColumn(relation, column, own.mask);
+		if (own.protectionNamed) return { column, state: 'plain' };
+		const inherited = inheritedProtection(access, relation, column, ancestors, descendants, via);
+		const computed = (): ColumnProtection | undefined =>
+			computedProtection(catalog, access, relation, column, descendants);
+		return inherited ?? computed() ?? { column, state: 'plain' };
+	};
+	return own.allowed ? shown() : { column, state: 'refused', rules: own.rules, below: shown() };
+}
+
+/** As it is below a view: columns that no rule allows are its author's choice; what is denied, masked or filtered is not. */
+export function belowView(protection: Protection): Protection {
+	if (!protection.columns.some(({ state }) => state === 'refused')) return protection;
+	const columns = protection.columns.map((one) => (one.state === 'refused' ? one.below : one));
+	return makeProtection(columns, protection.filters, protection.via);
 }
 
 function inheritedProtection(
@@ -210,7 +227,8 @@ function computedProtection(
 			const source = table.columns.find((candidate) => candidate.attnum === attnum);
 			if (source === undefined) continue;
 			const [parents, children] = [related(catalog, table, 'parents'), related(catalog, table, 'children')];
-			const from = columnProtection(catalog, access, table, source, parents, children, []);
+			const found = columnProtection(catalog, access, table, source, parents, children, []);
+			const from = found.state === 'refused' ? found.below : found;
 			if (from.state !== 'masked' && from.state !== 'hidden') continue;
 			const mask = `computed from ${source.name}`;
 			return { column, state: 'masked', mask, rules: from.rules, render: () => castTo(column, 'null') };

@@ -7,6 +7,7 @@ import { hiddenCatalogue } from './hidden-catalogue.ts';
 import { type HiddenColumns, hiddenColumns } from './hidden-columns.ts';
 import { displayRelation, isOwnTemporary, resolveRelation, stringsOf } from './names.ts';
 import {
+	belowView,
 	MissingPolicyColumn,
 	type Protection,
 	protectionOf,
@@ -172,15 +173,13 @@ function read(walk: Walk, relation: Relation, only: boolean, location: number | 
 	if (relation.temporary)
 		throw refuse(walk, `another session's temporary relation ${displayRelation(relation)}`, location);
 	if (isSystem(relation.schema)) return readSystem(walk, relation, note, location);
-	const protection = guarded(walk, relation, () =>
-		protectionOf(walk.context.catalog, walk.context.access, relation, only),
-	);
+	const found = guarded(walk, relation, () => protectionOf(walk.context.catalog, walk.context.access, relation, only));
+	const protection = walk.mode === 'statement' ? found : belowView(found);
 	checkReadable(walk, relation, protection, location);
 	addRules(note, walk.context.access.onRelation(relation.schema, relation.name, 'select').rules);
 	const isView = relation.kind === 'view' || relation.kind === 'matview';
 	const inlined = isView && !isMadeHere(relation) ? inlineView(walk, relation) : null;
-	if (isPlain(walk, protection) && inlined === null && !isOpen(walk, relation))
-		return { protection: null, view: null, note };
+	if (protection.none && inlined === null && !isOpen(walk, relation)) return { protection: null, view: null, note };
 	noteProtection(walk, note, protection);
 	return { protection, view: inlined, note, open: isOpen(walk, relation) };
 }
@@ -203,13 +202,6 @@ function readOwn(walk: Walk, relation: Relation, note: UseNote): Reading {
 /** A view that an earlier statement of the same text makes: its query was rewritten for whoever reads it now. */
 function isMadeHere(relation: Relation): boolean {
 	return relation.oid === 0;
-}
-
-/** Below a view, columns that no rule allows are its author's choice; what is denied, masked or filtered is not. */
-function isPlain(walk: Walk, protection: Protection): boolean {
-	if (protection.none) return true;
-	if (walk.mode === 'statement' || protection.filters.length > 0) return false;
-	return protection.columns.every((column) => column.state === 'plain' || column.state === 'refused');
 }
 
 /** select is needed on the relation or on some column of it; an explicit deny of the relation beats everything, views included. */

@@ -5,6 +5,7 @@ import type { GatewayError } from '../errors.ts';
 import { displayRelation } from './names.ts';
 import { as, type NodeOf } from './nodes.ts';
 import {
+	belowView,
 	castTo,
 	type ColumnProtection,
 	columnOf,
@@ -157,8 +158,7 @@ function beneath(walk: Walk, base: ViewBase, location: number | undefined): Bene
 }
 
 function asBelowView(protection: Protection): Protection {
-	const columns = protection.columns.map((one): ColumnProtection => {
-		if (one.state === 'refused') return { column: one.column, state: 'plain' };
+	const columns = belowView(protection).columns.map((one): ColumnProtection => {
 		if (one.state !== 'hidden') return one;
 		return {
 			column: one.column,
