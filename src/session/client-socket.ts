@@ -32,8 +32,12 @@ export function readingInto(shared: Buffer, accepted: Socket): Socket {
 		const read = own;
 		own = bytes >= ownFromBytes ? Buffer.allocUnsafeSlow(readBytes) : null;
 		const whole = read !== null && bytes >= ownFromBytes;
+		const chunk = whole ? read.subarray(0, bytes) : Buffer.from((read ?? shared).subarray(0, bytes));
 		try {
-			return socket.push(whole ? read.subarray(0, bytes) : Buffer.from((read ?? shared).subarray(0, bytes)));
+			if (socket.readableFlowing !== true || socket.readableLength > 0) return socket.push(chunk);
+			// The stream would do the same, on a longer way.
+			socket.emit('data', chunk);
+			return true;
 		} catch (error) {
 			// Node would go on reading into what has been handed on.
 			socket.destroy();

@@ -299,6 +299,7 @@ export class Conversation {
 
 	/** False: the message has to wait. Once the sign-in has expired, no statement begins outside of a transaction any more. */
 	admits(type: Frontend['type']): boolean {
+		if (this.standing === undefined && this.identity.expiresAtMs === undefined) return true;
 		const nowMs = this.services.now();
 		const lapse = lapseOf(this.standing, this.identity, nowMs);
 		if (lapse === null) return true;
