@@ -68,7 +68,7 @@ const NAMES_ONLY: ReadonlySet<string> = new Set(['08', '21', '23', '25', '26', '
 /** The same of single errors: too long for a type, what is in use, and what is there already. */
 const NAMES_ONLY_STATES: ReadonlySet<string> = new Set([
 	...['22001', '55006', '55P03'],
-	...['42611', '428C9', '42701', '42710', '42723', '42P03', '42P05', '42P06', '42P07', '42P10', '42P16'],
+	...['42611', '428C9', '42701', '42710', '42712', '42723', '42P03', '42P05', '42P06', '42P07', '42P10', '42P16'],
 ]);
 /**
  * Where the server reads a text it says where in it, and then these speak of what stands there. Where a statement runs, they speak
