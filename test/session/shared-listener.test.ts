@@ -211,7 +211,8 @@ describe('an acknowledgement', () => {
 		await client.query('begin');
 		expect(await ask(client, 'listen a')).toEqual(['ERROR 08004']);
 		expect(await ask(client, 'select 1')).toEqual(['ERROR 25P02']);
-		expect(await ask(client, 'rollback; unlisten a; select 2')).toEqual(['2']);
+		await client.query('rollback');
+		expect(await ask(client, 'unlisten a; select 2')).toEqual(['2']);
 		client.send(Parse('listen a'), Bind(), Execute(), Sync, Query('select 3'));
 		expect(told(await client.ready(2))).toEqual(['ERROR 08004', '3']);
 	});
