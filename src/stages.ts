@@ -73,30 +73,72 @@ export interface Answer {
 }
 
 /**
- * What a mask or filter makes of a column: its value as it is, its text (`value::text`), or its text unless its type has another
- * meaning there (`value || 'x'`). Text must not depend on the session's DateStyle or bytea_output, which its user may set.
+ * A mask or filter with every name in it resolved: functions, operators and types are those of pg_catalog. Data, so that it can be
+ * copied to another thread. A `text` is a literal without a type of its own, as in SQL.
  */
-export type ValueUse = 'value' | 'text' | 'joined';
+export type PolicyTree =
+	| { readonly node: 'value' }
+	| { readonly node: 'column'; readonly name: string }
+	/** Of the identity; filled in before anything is made of the tree. */
+	| { readonly node: 'claim'; readonly name: string; readonly use: 'value' | 'list' }
+	| { readonly node: 'text'; readonly text: string }
+	| { readonly node: 'number'; readonly number: number }
+	| {
+			readonly node: 'word';
+			readonly word:
+				| 'NULL'
+				| 'TRUE'
+				| 'FALSE'
+				| 'CURRENT_DATE'
+				| 'CURRENT_TIME'
+				| 'CURRENT_TIMESTAMP'
+				| 'LOCALTIME'
+				| 'LOCALTIMESTAMP';
+	  }
+	/** `left`: null for a prefix operator. */
+	| { readonly node: 'operator'; readonly op: string; readonly left: PolicyTree | null; readonly right: PolicyTree }
+	| {
+			readonly node: 'quantified';
+			readonly op: string;
+			readonly left: PolicyTree;
+			readonly quantifier: 'ANY' | 'ALL';
+			readonly list: PolicyTree;
+	  }
+	| { readonly node: 'logic'; readonly op: 'AND' | 'OR'; readonly parts: readonly PolicyTree[] }
+	| { readonly node: 'not'; readonly of: PolicyTree }
+	/** `test`: IS NULL, IS NOT TRUE and the like. */
+	| { readonly node: 'test'; readonly of: PolicyTree; readonly test: string }
+	/** `modifier`: as written behind the type's name, '(10, 2)', or ''. */
+	| {
+			readonly node: 'cast';
+			readonly of: PolicyTree;
+			readonly type: string;
+			readonly modifier: string;
+			readonly array: boolean;
+	  }
+	| { readonly node: 'call'; readonly name: string; readonly args: readonly PolicyTree[] }
+	| {
+			readonly node: 'choice';
+			readonly of: 'COALESCE' | 'GREATEST' | 'LEAST';
+			readonly items: readonly PolicyTree[];
+	  }
+	| {
+			readonly node: 'case';
+			readonly branches: readonly { readonly when: PolicyTree; readonly result: PolicyTree }[];
+			readonly otherwise: PolicyTree | null;
+	  }
+	| { readonly node: 'index'; readonly of: PolicyTree; readonly at: PolicyTree }
+	| { readonly node: 'array'; readonly items: readonly PolicyTree[] };
 
-/** How a mask or filter expression is turned into SQL for one place. Every function returns SQL text, safe to splice. */
-export interface Rendering {
-	/** SQL for the masked column itself; filters are not given one. */
-	readonly value?: string;
-	/** The same for another use than as it is; without it the value is taken as it is. */
-	readonly valueAs?: (as: ValueUse) => string;
-	/** SQL for another column of the same row. Throws GatewayError if the relation has no such column. */
-	readonly column: (name: string, as: ValueUse) => string;
-}
-
-/** A mask or filter, bound to the identity's claims (claims are rendered as quoted literals). */
+/** A mask or filter, bound to the identity's claims (a filter whose claim is missing is false, a mask null). */
 export interface BoundExpression {
 	readonly name: string;
 	/** The rule that applies it. */
 	readonly rule: RuleRef;
 	/** Columns of the same row that it names, other than `value`. */
 	readonly columns: readonly string[];
-	/** SQL of the expression. A filter whose claim is missing renders `false`, a mask `null`. Always parenthesised. */
-	readonly render: (to: Rendering) => string;
+	/** Without claims. */
+	readonly tree: PolicyTree;
 }
 
 /** What is known of one column for `select`: readable or not, and the mask that holds. */

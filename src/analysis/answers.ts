@@ -2,9 +2,8 @@
 import type { CatalogSnapshot, Relation } from '../catalog/snapshot.ts';
 import { unreachable } from '../errors.ts';
 import { hiddenColumns } from '../sql/hidden-columns.ts';
-import type { Access, ColumnAnswer, FilterAnswer } from '../stages.ts';
+import type { Access } from '../stages.ts';
 import type { AccessHead, CatalogHead, Question } from './messages.ts';
-import { plainExpression } from './plain.ts';
 
 /** What a text is analysed with, in the loop. */
 export interface Knowledge {
@@ -68,7 +67,7 @@ export class Answers {
 				return this.#relations(question.id, question.from);
 			case 'access': {
 				const { access } = this.#knowledge;
-				return plainAnswer(Reflect.apply(access[question.method], access, question.args) as AnyAnswer);
+				return Reflect.apply(access[question.method], access, question.args) as unknown;
 			}
 			case 'prepared': {
 				const { touchesProtected, castTargets } = this.#knowledge;
@@ -82,9 +81,9 @@ export class Answers {
 	}
 
 	#headOf(snapshot: CatalogSnapshot): CatalogHead {
-		const { revision, serverVersion, user, below } = snapshot;
+		const { revision, serverVersion, user, timeZone, below } = snapshot;
 		const id = this.#numbers.of(snapshot);
-		return { id, revision, serverVersion, user, below: below === undefined ? null : this.#headOf(below) };
+		return { id, revision, serverVersion, user, timeZone, below: below === undefined ? null : this.#headOf(below) };
 	}
 
 	#catalog(id: number): CatalogSnapshot {
@@ -108,17 +107,4 @@ export class Answers {
 		this.#listing.told += some.length;
 		return some;
 	}
-}
-
-/** Of all questions to an Access together. */
-type AnyAnswer = Partial<ColumnAnswer & FilterAnswer>;
-
-/** What is to be rendered goes as it is written. */
-function plainAnswer(answer: AnyAnswer): unknown {
-	const { mask, filters, ...rest } = answer;
-	return {
-		...rest,
-		...(mask === undefined ? {} : { mask: plainExpression(mask) }),
-		...(filters === undefined ? {} : { filters: filters.map((filter) => plainExpression(filter)) }),
-	};
 }

@@ -4,7 +4,7 @@ import type { CatalogSnapshot } from '../catalog/snapshot.ts';
 import type { RelationName } from '../sql/names.ts';
 import type { SqlLimits } from '../sql/parse.ts';
 import type { AnalysedText, RefusedText } from '../sql/text.ts';
-import type { Access, BoundExpression, FilterCheck, StatementDecision, ValueUse } from '../stages.ts';
+import type { Access, FilterCheck, StatementDecision } from '../stages.ts';
 
 /** What the thread begins with. */
 export interface ThreadData {
@@ -27,7 +27,7 @@ export interface Job {
 }
 
 /** What of a snapshot is told at once. Snapshots with the same `id` are the same object in the loop. */
-export interface CatalogHead extends Pick<CatalogSnapshot, 'revision' | 'serverVersion' | 'user'> {
+export interface CatalogHead extends Pick<CatalogSnapshot, 'revision' | 'serverVersion' | 'user' | 'timeZone'> {
 	readonly id: number;
 	/** What lies below, where it is a snapshot with something laid over it. */
 	readonly below: CatalogHead | null;
@@ -110,9 +110,3 @@ export type PlainDecision = Omit<StatementDecision, 'error' | 'checks' | 'rewrit
 	readonly error: PlainError | null;
 	readonly checks: readonly (Omit<FilterCheck, 'error'> & { readonly error: PlainError })[];
 };
-
-/** A mask or filter in a form that can be copied: its SQL in pieces. */
-export type PlainExpression = Omit<BoundExpression, 'render'> & { readonly pieces: readonly Piece[] };
-
-/** A stretch of SQL, the masked column (null), or another column of the row. */
-export type Piece = string | { readonly column: string | null; readonly as: ValueUse };

@@ -1,9 +1,8 @@
-/** Errors, decisions, masks and filters in a form that can be copied from thread to thread, and back. */
-import { randomBytes } from 'node:crypto';
+/** Errors and decisions in a form that can be copied from thread to thread, and back. */
 import { inspect } from 'node:util';
 import { GatewayError } from '../errors.ts';
-import type { BoundExpression, Edit, StatementDecision } from '../stages.ts';
-import type { Part, Piece, PlainDecision, PlainError, PlainExpression } from './messages.ts';
+import type { Edit, StatementDecision } from '../stages.ts';
+import type { Part, PlainDecision, PlainError } from './messages.ts';
 
 export function plainError(error: unknown): PlainError {
 	if (!(error instanceof GatewayError)) return { message: error instanceof Error ? error.message : String(error) };
@@ -52,44 +51,4 @@ export function plainEdits(edits: readonly Edit[]): Extract<Part, { type: 'edits
 
 export function editsOf({ places, texts }: Extract<Part, { type: 'edits' }>): Edit[] {
 	return texts.map((text, i) => ({ start: places[2 * i] ?? 0, end: places[2 * i + 1] ?? 0, text }));
-}
-
-/** The SQL of an expression is rendered once with words in place of its holes that no policy can have. */
-export function plainExpression({ name, rule, columns, render }: BoundExpression): PlainExpression {
-	const mark = randomBytes(12).toString('hex');
-	const hole = (of: string): string => `${mark}${of}${mark}`;
-	const sql = render({
-		value: hole('value v'),
-		valueAs: (as) => hole(`${as} v`),
-		column: (column, as) => hole(`${as} c${column}`),
-	});
-	const pieces = sql.split(mark).map((part, i): Piece => (i % 2 === 0 ? part : holeOf(part)));
-	return { name, rule, columns, pieces };
-}
-
-/** From `text cborn`: how it is used, a letter for what it is, and the column's name. */
-function holeOf(part: string): Piece {
-	const [as] = part.split(' ', 1);
-	const what = part.slice((as?.length ?? 0) + 1);
-	const column = what.startsWith('v') ? null : what.slice(1);
-	return { column, as: as === 'text' || as === 'joined' ? as : 'value' };
-}
-
-export function expressionOf({ name, rule, columns, pieces }: PlainExpression): BoundExpression {
-	return {
-		name,
-		rule,
-		columns,
-		render: ({ value, valueAs, column }) => {
-			let sql = '';
-			for (const piece of pieces) {
-				if (typeof piece === 'string') sql += piece;
-				else if (piece.column !== null) sql += column(piece.column, piece.as);
-				else if (piece.as !== 'value' && valueAs !== undefined) sql += valueAs(piece.as);
-				else if (value !== undefined) sql += value;
-				else throw new Error(`mask ${name} was asked for without a column`);
-			}
-			return sql;
-		},
-	};
 }

@@ -1,16 +1,7 @@
 /** Catalogue, policy and session as the thread sees them: each question is put to the event loop once, and the answer kept. */
 import type { CatalogSnapshot, Relation, SchemaObjects } from '../catalog/snapshot.ts';
-import type { Access, Action, Answer, ColumnAnswer, FilterAnswer, RuleRef } from '../stages.ts';
-import type {
-	AccessHead,
-	AccessMethod,
-	CatalogHead,
-	CatalogList,
-	CatalogMethod,
-	PlainExpression,
-	Question,
-} from './messages.ts';
-import { expressionOf } from './plain.ts';
+import type { Access, Action, Answer, BoundExpression, ColumnAnswer, FilterAnswer, RuleRef } from '../stages.ts';
+import type { AccessHead, AccessMethod, CatalogHead, CatalogList, CatalogMethod, Question } from './messages.ts';
 
 /** Waits for the loop's answer. Throws what the answer's making threw. */
 export type Ask = (question: Question) => unknown;
@@ -38,18 +29,20 @@ export class RemoteCatalog implements CatalogSnapshot {
 	readonly revision: number;
 	readonly serverVersion: number;
 	readonly user: string;
+	readonly timeZone: string;
 	readonly below?: CatalogSnapshot;
 	readonly #id: number;
 	readonly #ask: Ask;
 	readonly #known = new Known<CatalogMethod | CatalogList>();
 	readonly #objects = new Map<string, unknown>();
 
-	constructor({ id, revision, serverVersion, user }: CatalogHead, below: CatalogSnapshot | null, ask: Ask) {
+	constructor({ id, revision, serverVersion, user, timeZone }: CatalogHead, below: CatalogSnapshot | null, ask: Ask) {
 		this.#id = id;
 		this.#ask = ask;
 		this.revision = revision;
 		this.serverVersion = serverVersion;
 		this.user = user;
+		this.timeZone = timeZone;
 		if (below !== null) this.below = below;
 	}
 
@@ -208,10 +201,7 @@ export class RemoteAccess implements Access {
 	readColumn(schema: string, relation: string, column: string): ColumnAnswer {
 		const args = [schema, relation, column];
 		const made = this.#known.get('readColumn', args, () => {
-			const { mask, ...rest } = this.#asked<Omit<ColumnAnswer, 'mask'> & { mask?: PlainExpression }>(
-				'readColumn',
-				args,
-			);
+			const { mask, ...rest } = this.#asked<ColumnAnswer>('readColumn', args);
 			return this.#ruled(mask === undefined ? rest : { ...rest, mask: this.#bound(mask) });
 		});
 		return made as ColumnAnswer;
@@ -220,7 +210,7 @@ export class RemoteAccess implements Access {
 	filtersOf(schema: string, relation: string): FilterAnswer {
 		const args = [schema, relation];
 		const made = this.#known.get('filtersOf', args, () => {
-			const answer = this.#asked<Omit<FilterAnswer, 'filters'> & { filters: PlainExpression[] }>('filtersOf', args);
+			const answer = this.#asked<FilterAnswer>('filtersOf', args);
 			return this.#ruled({ ...answer, filters: answer.filters.map((filter) => this.#bound(filter)) });
 		});
 		return made as FilterAnswer;
@@ -234,8 +224,8 @@ export class RemoteAccess implements Access {
 		return this.#ask({ of: 'access', method, args }) as T;
 	}
 
-	#bound(plain: PlainExpression) {
-		return expressionOf({ ...plain, rule: this.#rule(plain.rule) });
+	#bound(expression: BoundExpression): BoundExpression {
+		return { ...expression, rule: this.#rule(expression.rule) };
 	}
 
 	#ruled<T extends { readonly rules: readonly RuleRef[] }>(answer: T): T {

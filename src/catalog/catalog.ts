@@ -25,6 +25,8 @@ export interface CatalogOptions {
 	readonly nextRevision?: () => number;
 	/** False: sessions of the same database are decided by other catalogues too, and what those saw in between is not known here. */
 	readonly alone?: boolean;
+	/** Of dates in masks and filters. Missing or null: the one that the server gives to the gateway's role. */
+	readonly timeZone?: string | null;
 }
 
 export type CatalogState =
@@ -302,7 +304,7 @@ export class Catalog {
 		if (this.#closed) throw new Error('the catalogue is closed');
 		const session = withDeadline(await this.#options.connect(), CATALOG_LIMITS.queryTimeoutMs, this.#clock);
 		try {
-			const server = await loadServer(session);
+			const server = await loadServer(session, this.#options.timeZone ?? undefined);
 			this.#connected = { session, server };
 			return this.#connected;
 		} catch (error) {

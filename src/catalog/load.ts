@@ -43,6 +43,7 @@ export interface Server {
 	/** As in server_version_num. */
 	readonly version: number;
 	readonly user: string;
+	readonly timeZone: string;
 	readonly builtin: IndexedObjects;
 	readonly collations: ReadonlyMap<number, string>;
 	readonly columnTypes: ReadonlyMap<string, ColumnType>;
@@ -66,9 +67,13 @@ export interface Load {
 	readonly complete: boolean;
 }
 
-/** Prepares a fresh connection for the catalogue (it stays so) and loads what comes with the server. */
-export async function loadServer(connection: CatalogConnection): Promise<Server> {
+/**
+ * Prepares a fresh connection for the catalogue (it stays so) and loads what comes with the server. `timeZone`: in place of the one
+ * that the server gives to the role; rejects where the server does not know it.
+ */
+export async function loadServer(connection: CatalogConnection, timeZone?: string): Promise<Server> {
 	await connection.query(sessionSetup(CATALOG_LIMITS));
+	if (timeZone !== undefined) await connection.query(`set time zone '${timeZone.replaceAll("'", "''")}'`);
 	const [identity] = await connection.query(identityQuery);
 	if (identity === undefined) throw new CatalogFormatError('the database does not say which version it is');
 	const intern = makeIntern();
@@ -79,6 +84,7 @@ export async function loadServer(connection: CatalogConnection): Promise<Server>
 	return {
 		version: int(identity[0]),
 		user: text(identity[1]),
+		timeZone: text(identity[3]),
 		builtin: new IndexedObjects({
 			...objects,
 			columnNames: { types: columnTypes, collations },
@@ -127,6 +133,7 @@ export async function loadSnapshot(
 		revision,
 		serverVersion: server.version,
 		user: server.user,
+		timeZone: server.timeZone,
 		operatorClasses,
 		schemas: new Map(schemas.map((row) => [text(row[0]), bool(row[1])])),
 		lostFields: before instanceof LostFields ? before : before.snapshot.lostFields.with(before.made.fieldsGoneIn(made)),

@@ -165,6 +165,7 @@ export interface SnapshotHead {
 	readonly revision: number;
 	readonly serverVersion: number;
 	readonly user: string;
+	readonly timeZone: string;
 	readonly operatorClasses: readonly OperatorClass[];
 	/** Schema name to whether the gateway's role may use it. */
 	readonly schemas: ReadonlyMap<string, boolean>;
@@ -176,6 +177,7 @@ export class MemorySnapshot implements CatalogSnapshot {
 	readonly revision: number;
 	readonly serverVersion: number;
 	readonly user: string;
+	readonly timeZone: string;
 	readonly userCasts: readonly Cast[];
 	readonly operatorClasses: readonly OperatorClass[];
 	readonly hasShards: boolean;
@@ -188,6 +190,7 @@ export class MemorySnapshot implements CatalogSnapshot {
 		this.revision = head.revision;
 		this.serverVersion = head.serverVersion;
 		this.user = head.user;
+		this.timeZone = head.timeZone;
 		this.userCasts = made.casts;
 		this.operatorClasses = head.operatorClasses;
 		this.lostFields = head.lostFields ?? NO_LOST_FIELDS;

@@ -136,6 +136,7 @@ class Overlay implements CatalogSnapshot {
 	readonly revision: number;
 	readonly serverVersion: number;
 	readonly user: string;
+	readonly timeZone: string;
 	readonly userCasts: CatalogSnapshot['userCasts'];
 	readonly operatorClasses: CatalogSnapshot['operatorClasses'];
 	readonly below: CatalogSnapshot;
@@ -156,6 +157,7 @@ class Overlay implements CatalogSnapshot {
 		this.revision = below.revision;
 		this.serverVersion = below.serverVersion;
 		this.user = below.user;
+		this.timeZone = below.timeZone;
 		this.userCasts = below.userCasts;
 		this.operatorClasses = below.operatorClasses;
 		this.below = below;

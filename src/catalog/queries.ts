@@ -28,8 +28,8 @@ export function sessionSetup(limits: { readonly queryTimeoutMs: number; readonly
 		set idle_in_transaction_session_timeout = ${limits.queryTimeoutMs}`;
 }
 
-/** One row: server_version_num, current_user, database. */
-export const identityQuery = `select current_setting('server_version_num'), current_user, current_database()`;
+/** One row: server_version_num, current_user, database, TimeZone. */
+export const identityQuery = `select current_setting('server_version_num'), current_user, current_database(), current_setting('TimeZone')`;
 
 /** Rows: name, whether the gateway's role may use it. Temporary and toast schemas are among them. */
 export const schemasQuery = `select nspname, has_schema_privilege(oid, 'USAGE') from pg_namespace`;

@@ -6,7 +6,7 @@ export {
 	systemRoutineSafety,
 } from './routine-safety.ts';
 export { needsNamedRule, relationSafety, schemasOfValues } from './relation-safety.ts';
-export { isSecretSetting, secretSettingNames, settingSafety } from './setting-safety.ts';
+export { HARMLESS_ZONES, isSecretSetting, secretSettingNames, settingSafety } from './setting-safety.ts';
 
 /** Why a built-in routine is not harmless. */
 export type RoutineClass =

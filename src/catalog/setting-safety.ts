@@ -22,6 +22,7 @@ export function settingSafety(name: string, value?: string | null): SettingSafet
 	const key = lowerAscii(name);
 	if (harmless.has(key)) return SAFE;
 	if (key === 'client_encoding') return encodingSafety(value);
+	if (key === 'timezone') return zoneSafety(value);
 	const limited = own(harmlessValues, key);
 	if (limited !== undefined) {
 		return valueSafety(limited, value);
@@ -68,6 +69,32 @@ function encodingSafety(value: string | null | undefined): SettingSafety {
 	if (value === null) return SAFE;
 	if (value !== undefined && ENCODINGS.has(lowerAscii(value).replaceAll(/[^a-z0-9]/g, ''))) return SAFE;
 	return { safe: false, grantable: false, reason: 'the gateway reads text as UTF8 only' };
+}
+
+/**
+ * Zones that make up abbreviations: from PostgreSQL 18 on one of the session's own zone comes before the zone of that name, so that under
+ * `Europe/Berlin-12` Europe/Berlin would be another zone, in masks and filters too. Numbers and names are harmless, and so are abbreviations of letters alone,
+ * under which no mask or filter is pinned, and of digits, as SHOW prints them.
+ */
+export const HARMLESS_ZONES: readonly string[] = [
+	String.raw` *[+-]?[0-9]+(\.[0-9]*)? *`,
+	String.raw` *[+-]?[0-9]+(:[0-9]+)+ *`,
+	String.raw`[A-Za-z_]+([/-][A-Za-z_]+)*`,
+	String.raw`(etc/)?(gmt|utc|uct)[+-]?[0-9]{1,2}(:?[0-9]{2}){0,2}`,
+	String.raw`[A-Za-z]{3,6}[+-]?[0-9]{1,2}(:[0-9]{2}){0,2}([A-Za-z]{3,6}([+-]?[0-9]{1,2}(:[0-9]{2}){0,2})?(,[MJ0-9./:,+-]*)?)?`,
+	String.raw`<[+-]?[0-9]{2,6}>[+-]?[0-9]{1,2}(:[0-9]{2}){0,2}`,
+];
+
+const HARMLESS_ZONE = new RegExp(`^(${HARMLESS_ZONES.join('|')})$`, 'i');
+
+function zoneSafety(value: string | null | undefined): SettingSafety {
+	if (value === null) return SAFE;
+	if (value !== undefined && HARMLESS_ZONE.test(value)) return SAFE;
+	return {
+		safe: false,
+		grantable: false,
+		reason: 'it could make the name of a zone mean another, in masks and filters too',
+	};
 }
 
 function extensionSafety(prefix: string): SettingSafety {

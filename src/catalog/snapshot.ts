@@ -175,6 +175,8 @@ export interface CatalogSnapshot {
 	readonly serverVersion: number;
 	/** Role that the gateway signs in with: what "$user" means in search_path. */
 	readonly user: string;
+	/** The zone of dates in masks and filters: what the server gives to that role, or the configuration. */
+	readonly timeZone: string;
 	/** Citus is there, and has a list of shards. Missing: no. */
 	readonly hasShards?: boolean;
 	/** What every session sees, or is nearer to it, where something that one of them sees lies over it. Missing: this is that. */

@@ -56,7 +56,7 @@ export function targetOf(
 export function catalogOf(database: DatabaseConfig, config: Config, onState?: (state: CatalogState) => void): Catalog {
 	const more = onState === undefined ? {} : { onState };
 	const connect = (): Promise<QuerySession> => openSession(database, config);
-	return new Catalog({ ...more, database: database.name, connect });
+	return new Catalog({ ...more, database: database.name, connect, timeZone: database.timeZone });
 }
 
 /** A connection for questions of the gateway's own, apart from a running one; of a sharded database to the first shard. */
@@ -103,7 +103,8 @@ export function databaseServices(
 	const cluster = clusterOf(database, own, config, clusterLog(name, shard, hooks.log));
 	const targets = new Map(Object.entries(users).map(([role, one]) => [role, targetOf(database, config, one)]));
 	const alone = targets.size === 0 && hooks.shares === undefined && config.listen.peers.length === 0;
-	const catalogFor = (target: BackendTarget): Catalog => liveCatalog(target, { name, cluster, config, hooks, alone });
+	const catalogFor = (target: BackendTarget): Catalog =>
+		liveCatalog(target, { name, cluster, timeZone: database.timeZone, config, hooks, alone });
 	const pool = poolOf({ database, shard }, own, {
 		config,
 		shares: hooks.shares,
@@ -225,6 +226,7 @@ function waitingPool(
 interface CatalogParts {
 	readonly name: string;
 	readonly cluster: Cluster | null;
+	readonly timeZone: string | null;
 	readonly config: Config;
 	readonly hooks: DatabaseHooks;
 	/** There is no other catalogue of the database, of another role, worker or gateway. */
@@ -232,7 +234,7 @@ interface CatalogParts {
 }
 
 /** The catalogue of a running gateway: it waits for a failover, but not for the first host, which may be away for long. */
-function liveCatalog(target: BackendTarget, { name, cluster, config, hooks, alone }: CatalogParts): Catalog {
+function liveCatalog(target: BackendTarget, { name, cluster, timeZone, config, hooks, alone }: CatalogParts): Catalog {
 	const { hostTimeoutMs, failoverWaitMs } = config.limits;
 	let known = false;
 	const connect = async (): Promise<QuerySession> => {
@@ -242,7 +244,7 @@ function liveCatalog(target: BackendTarget, { name, cluster, config, hooks, alon
 	};
 	const onState = follower(name, target.user, hooks);
 	const away = cluster === null ? {} : { away: () => !cluster.available };
-	return new Catalog({ database: name, connect, onState, nextRevision: hooks.nextRevision, alone, ...away });
+	return new Catalog({ database: name, connect, onState, nextRevision: hooks.nextRevision, alone, timeZone, ...away });
 }
 
 function follower(database: string, role: string, { log, onCurrent }: DatabaseHooks): (state: CatalogState) => void {

@@ -11,6 +11,7 @@ import { authSettings } from './auth-settings.ts';
 import { catalogOf, openSession } from './backends.ts';
 import { CommandError, type CommandIo, paint } from './io.ts';
 import { maskMisfits } from './mask-fit.ts';
+import { settingProblems } from './setting-fit.ts';
 import { shareOf } from './workers/place-messages.ts';
 
 export interface CheckOptions {
@@ -45,6 +46,7 @@ async function inDatabases(config: Config, policy: Policy): Promise<PolicyProble
 			await catalog.start();
 			const snapshot = catalog.snapshot();
 			problems.push(...policy.problems(database.name, snapshot.relations()));
+			problems.push(...settingProblems(policy.expressionsIn(database.name), snapshot));
 			const session = await openSession(database, config);
 			try {
 				problems.push(...(await maskMisfits(policy.masksIn(database.name), snapshot, (sql) => session.query(sql))));

@@ -64,7 +64,7 @@ async function failure(
 ): Promise<string | null> {
 	const others = relation.columns.filter(({ name }) => name !== column.name && use.mask.columns.includes(name));
 	const values = [column, ...others].map((one) => `${sampleOf(one, catalog)} AS ${quoteIdentifier(one.name)}`);
-	const protection = maskedColumn(relation, column, use.mask);
+	const protection = maskedColumn(catalog, relation, column, use.mask);
 	if (protection.state !== 'masked') return null;
 	try {
 		await ask(`SELECT ${protection.render('"_p"')} FROM (SELECT ${values.join(', ')} OFFSET 0) AS "_p"`);

@@ -1,11 +1,15 @@
-/** While the gateway runs: warns in its log of masks that a wildcard brings to columns which they do not fit, when policy or catalogues become known. */
+/**
+ * While the gateway runs: warns in its log of masks that a wildcard brings to columns which they do not fit, and of masks and filters that
+ * sessions would choose the meaning of, when policy or catalogues become known.
+ */
 import type { QuerySession } from '../backend/query.ts';
 import type { DatabaseConfig } from '../config/config.ts';
 import type { Policy } from '../policy/policy.ts';
-import { formatProblem } from '../policy/problem.ts';
+import { formatProblem, type PolicyProblem } from '../policy/problem.ts';
 import type { SessionLog } from '../session/services.ts';
 import type { ServedDatabase } from './databases.ts';
 import { maskMisfits } from './mask-fit.ts';
+import { settingProblems } from './setting-fit.ts';
 
 export interface MaskWatchParts {
 	readonly log: SessionLog;
@@ -68,21 +72,28 @@ export class MaskWatch {
 	async #lookAt(policy: Policy, { config, clusters }: ServedDatabase): Promise<string[]> {
 		const uses = policy.masksIn(config.name).filter(({ wild }) => wild);
 		const [cluster] = clusters;
-		if (uses.length === 0 || cluster === undefined || cluster.catalog.stats.state !== 'current') return [];
+		const all = policy.expressionsIn(config.name);
+		if (all.length === 0 || cluster === undefined || cluster.catalog.stats.state !== 'current') return [];
 		const snapshot = cluster.catalog.snapshot();
 		const seen = `${policy.revision}/${snapshot.revision}`;
 		if (this.#seen.get(config.name) === seen) return [];
+		const line = (problem: PolicyProblem): string => `${formatProblem(problem)} [${config.name}]`;
+		const unsettled = settingProblems(all, snapshot).map(line);
+		if (uses.length === 0) {
+			this.#seen.set(config.name, seen);
+			return unsettled;
+		}
 		try {
 			const session = await this.#parts.open(config);
 			this.#session = session;
-			if (this.#closed) return [];
+			if (this.#closed) return unsettled;
 			const problems = await maskMisfits(uses, snapshot, (sql) => session.query(sql));
 			this.#seen.set(config.name, seen);
-			return problems.map((problem) => `${formatProblem(problem)} [${config.name}]`);
+			return [...unsettled, ...problems.map(line)];
 		} catch (error) {
 			// The catalogue's own connection tells what is wrong with the database.
 			this.#parts.log.info({ database: config.name, err: error }, 'masks could not be tried on the database');
-			return [];
+			return unsettled;
 		} finally {
 			const session = this.#session;
 			this.#session = null;

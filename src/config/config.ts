@@ -117,6 +117,8 @@ export interface DatabaseConfig extends HostsConfig {
 	readonly tellUser: readonly ('setting' | 'user' | 'application_name')[];
 	/** Physical replication, of the whole server, may go by this database's name. */
 	readonly physicalReplication: boolean;
+	/** Of dates in masks and filters; null: the one that the server gives to `user`. */
+	readonly timeZone: string | null;
 	readonly tls: ServerTlsConfig;
 	readonly pool: PoolConfig;
 	readonly limits: DatabaseLimits;

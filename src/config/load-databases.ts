@@ -54,6 +54,7 @@ async function loadDatabase(reader: Reader, name: string, raw: RawDatabase): Pro
 		allowPassword: raw.allowPassword,
 		tellUser: loadTellUser(reader, at, raw),
 		physicalReplication: raw.physicalReplication ?? name === PHYSICAL,
+		timeZone: raw.timeZone ?? null,
 		tls: await loadTls(reader, name, raw, allHosts({ ...hosts, sharded })),
 		pool: raw.pool,
 	};

@@ -210,6 +210,12 @@ const database = z
 			.describe(
 				"How the server is told who a session is for. `setting`: `portcullis.user`, `portcullis.session`. `user`: the former alone. `application_name`: in front of the client's own. Default: `[setting]`; with `pool.mode: transaction` `[user]`, as every change of sessions on a connection would take a question; with `pool.reuse` `[user]`, as `setting` keeps a connection for one session.",
 			),
+		timeZone: text
+			.regex(/^(UTC|[A-Za-z_]+(\/[A-Za-z_-]+)+)$/, 'must be UTC or the name of a region: Area/Location')
+			.optional()
+			.describe(
+				'Time zone of dates and days in masks and filters, whatever zone a session sets: `UTC`, or a region such as `Europe/Berlin`. Default: the one that the server gives to `user`.',
+			),
 		physicalReplication: z
 			.boolean()
 			.optional()

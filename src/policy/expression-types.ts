@@ -1,5 +1,6 @@
 /** The types that an expression of masks.yaml may cast to, and how each is written so that search_path has no say. */
 import type { DataTypeDef } from 'pgsql-ast-parser';
+import type { PolicyTree } from '../stages.ts';
 
 /** Type as the grammar names it -> name in pg_catalog. Without types that look something up (regclass) or hold rows. */
 const TYPES: ReadonlyMap<string, string> = new Map([
@@ -56,11 +57,11 @@ const WITH_MODIFIER: ReadonlySet<string> = new Set(
 );
 
 /** @throws Error with a reason for the author of the policy */
-export function typeName(type: DataTypeDef): string {
-	if (type.kind === 'array') {
-		const element = typeName(type.arrayOf);
-		return element.endsWith('[]') ? element : `${element}[]`;
-	}
+export function typeName(
+	type: DataTypeDef,
+): Pick<Extract<PolicyTree, { node: 'cast' }>, 'type' | 'modifier' | 'array'> {
+	// An array of arrays is an array.
+	if (type.kind === 'array') return { ...typeName(type.arrayOf), array: true };
 	const wide = TYPES.get(type.name);
 	const oneWide = ONE_WIDE.get(type.name);
 	const name = wide ?? oneWide;
@@ -72,5 +73,5 @@ export function typeName(type: DataTypeDef): string {
 	}
 	const config = type.config ?? (oneWide === undefined ? [] : [1]);
 	if (config.length > 0 && !WITH_MODIFIER.has(name)) throw new Error(`type ${type.name} takes no length`);
-	return `pg_catalog.${name}${config.length > 0 ? `(${config.join(', ')})` : ''}`;
+	return { type: name, modifier: config.length > 0 ? `(${config.join(', ')})` : '', array: false };
 }

@@ -1,19 +1,12 @@
-/** Expressions of masks.yaml: parsed, checked against what is allowed, and printed so that nothing in a database can hijack them. */
+/** Expressions of masks.yaml: parsed, checked against what is allowed, and made a tree that nothing in a database can hijack. */
 import { type Expr, parse } from 'pgsql-ast-parser';
-import type { BoundExpression, Identity, RuleRef, ValueUse } from '../stages.ts';
-import { type ClaimUse, claimLiteral } from './claims.ts';
-import { printExpression } from './expression-print.ts';
+import type { BoundExpression, Identity, PolicyTree, RuleRef } from '../stages.ts';
+import { claimText } from './claims.ts';
+import { eachNode, expressionTree, mapTree } from './expression-tree.ts';
 import { assertReadAlike } from './expression-reading.ts';
 
 /** Longest expression in characters; the parser's work grows faster than the text. */
 const EXPRESSION_LENGTH_MAX = 4_000;
-
-/** A stretch of SQL, or a hole that is filled where the expression is used. */
-export type Piece =
-	| string
-	| { readonly kind: 'value'; readonly as?: ValueUse }
-	| { readonly kind: 'column'; readonly name: string; readonly as?: ValueUse }
-	| { readonly kind: 'claim'; readonly name: string; readonly use: ClaimUse };
 
 export type ExpressionKind = 'mask' | 'filter';
 
@@ -31,7 +24,7 @@ export interface CompiledExpression {
 	readonly columns: readonly string[];
 	/** Claims that it names. */
 	readonly claims: readonly string[];
-	readonly pieces: readonly Piece[];
+	readonly tree: PolicyTree;
 	/** It is a column and nothing else: a cast to the type that it has is none to the server, which would tell of the column itself. */
 	readonly bare: boolean;
 }
@@ -46,17 +39,16 @@ export function compileExpression(name: string, text: string, rules: ExpressionR
 		throw new Error(`the expression is longer than ${EXPRESSION_LENGTH_MAX} characters`);
 	if (text.includes('\0')) throw new Error('the expression contains a NUL character');
 	const parsed = parseExpression(text);
-	const pieces = printExpression(parsed, rules);
+	const tree = expressionTree(parsed, rules);
 	assertReadAlike(text, parsed);
 	const columns = new Set<string>();
 	const claims = new Set<string>();
-	for (const piece of pieces) {
-		if (typeof piece === 'string') continue;
-		if (piece.kind === 'column') columns.add(piece.name);
-		if (piece.kind === 'claim') claims.add(piece.name);
-	}
+	eachNode(tree, (node) => {
+		if (node.node === 'column') columns.add(node.name);
+		if (node.node === 'claim') claims.add(node.name);
+	});
 	const bare = claims.size === 0 && isColumn(parsed);
-	return { name, kind: rules.kind, columns: [...columns], claims: [...claims], pieces, bare };
+	return { name, kind: rules.kind, columns: [...columns], claims: [...claims], tree, bare };
 }
 
 function isColumn(expr: Expr): boolean {
@@ -70,36 +62,16 @@ export function bindExpression(
 	rule: RuleRef,
 ): BoundExpression {
 	const { name, columns, kind } = expression;
+	const missing = expression.claims.some((claim) => claimText(claims, claim, 'value') === undefined);
+	if (missing) return { name, rule, columns: [], tree: { node: 'word', word: kind === 'mask' ? 'NULL' : 'FALSE' } };
+	const tree = mapTree(expression.tree, (node) => {
+		if (node.node !== 'claim') return undefined;
+		const text = claimText(claims, node.name, node.use);
+		if (text === undefined) throw new Error(`claims.${node.name} is missing`);
+		return { node: 'text', text };
+	});
 	const computed = kind === 'mask' && expression.bare;
-	const pieces: Piece[] = [];
-	for (const piece of expression.pieces) {
-		if (typeof piece === 'string' || piece.kind !== 'claim') {
-			pieces.push(piece);
-			continue;
-		}
-		const literal = claimLiteral(claims, piece.name, piece.use);
-		if (literal === undefined) {
-			const nothing = kind === 'mask' ? '(null)' : '(false)';
-			return { name, rule, columns: [], render: () => nothing };
-		}
-		pieces.push(literal);
-	}
-	return {
-		name,
-		rule,
-		columns,
-		render: ({ value, valueAs, column }) => {
-			let sql = computed ? '(COALESCE(' : '(';
-			for (const piece of pieces) {
-				if (typeof piece === 'string') sql += piece;
-				else if (piece.kind === 'column') sql += column(piece.name, piece.as ?? 'value');
-				else if (piece.kind === 'value' && piece.as !== undefined && valueAs !== undefined) sql += valueAs(piece.as);
-				else if (value !== undefined) sql += value;
-				else throw new Error(`mask ${name} was asked for without a column`);
-			}
-			return computed ? `${sql}))` : `${sql})`;
-		},
-	};
+	return { name, rule, columns, tree: computed ? { node: 'choice', of: 'COALESCE', items: [tree] } : tree };
 }
 
 function parseExpression(text: string): Expr {

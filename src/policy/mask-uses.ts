@@ -1,7 +1,8 @@
-/** On which columns rules put which masks: for asking a database whether they fit. */
+/** On which columns and relations rules put which masks and filters: for looking whether they fit there. */
 import type { BoundExpression, RuleRef } from '../stages.ts';
 import type { Rule } from './csv.ts';
 import { bindExpression, type CompiledExpression } from './expression.ts';
+import { mapTree } from './expression-tree.ts';
 import { covers, isExact, type Target } from './object.ts';
 
 /** A mask that a rule puts on columns. */
@@ -36,6 +37,41 @@ export function maskUses(
 					const target: Target = { kind: 'column', database, schema, relation, column };
 					return covers(rule.object, target) && !isTold(target) && isRead(target);
 				},
+			},
+		];
+	});
+}
+
+/** A mask or filter that a rule puts on columns or relations. */
+export interface ExpressionUse {
+	readonly kind: 'mask' | 'filter';
+	/** What any claims would make of it, as far as types go: they are null. */
+	readonly expression: BoundExpression;
+	/** `column`: of a mask alone. */
+	readonly covers: (schema: string, relation: string, column: string | null) => boolean;
+}
+
+/** Those with claims among them. */
+export function expressionUses(
+	rules: readonly Rule[],
+	expressions: Record<'masks' | 'filters', ReadonlyMap<string, CompiledExpression>>,
+	database: string,
+): ExpressionUse[] {
+	return rules.flatMap(({ effect, argument, object, ref }): ExpressionUse[] => {
+		if (effect !== 'mask' && effect !== 'filter') return [];
+		const compiled = (effect === 'mask' ? expressions.masks : expressions.filters).get(argument);
+		if (compiled === undefined) return [];
+		const { name, columns } = compiled;
+		const tree = mapTree(compiled.tree, ({ node }) => (node === 'claim' ? { node: 'word', word: 'NULL' } : undefined));
+		const target = (schema: string, relation: string, column: string | null): Target =>
+			column === null
+				? { kind: 'relation', database, schema, relation }
+				: { kind: 'column', database, schema, relation, column };
+		return [
+			{
+				kind: effect,
+				expression: { name, columns, rule: ref, tree },
+				covers: (schema, relation, column) => covers(object, target(schema, relation, column)),
 			},
 		];
 	});

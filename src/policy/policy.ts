@@ -10,7 +10,7 @@ import { Engine } from './engine.ts';
 import { prepareReading } from './expression-reading.ts';
 import { catalogProblems, type KnownRelation } from './catalog-problems.ts';
 import { POLICY_LIMITS } from './limits.ts';
-import { type MaskUse, maskUses } from './mask-uses.ts';
+import { type ExpressionUse, expressionUses, type MaskUse, maskUses } from './mask-uses.ts';
 import { type MaskFile, parseMasks } from './masks.ts';
 import { isOfSystem } from './object.ts';
 import { PolicyError, type PolicyProblem, ProblemList } from './problem.ts';
@@ -95,6 +95,11 @@ export class Policy {
 	/** Masks that rules put on columns of the database. */
 	masksIn(database: string): readonly MaskUse[] {
 		return maskUses(this.rules, this.#expressions.masks, database);
+	}
+
+	/** Masks and filters that rules put on columns and relations of the database, those with claims too. */
+	expressionsIn(database: string): readonly ExpressionUse[] {
+		return expressionUses(this.rules, this.#expressions, database);
 	}
 
 	/** Every NAME of `role:NAME` that the identity has, by the configuration or by g lines. */

@@ -8,7 +8,7 @@ import type { Relation, Routine } from '../catalog/snapshot.ts';
 import { cursorEffects, cursorOf } from './cursor.ts';
 import { applyEdits } from './edits.ts';
 import { fingerprintOf } from './fingerprint.ts';
-import { MissingPolicyColumn } from './protection.ts';
+import { PolicyMisfit } from './protection.ts';
 import { finishReads } from './protected-read.ts';
 import { type RelationName, UnknownObject } from './names.ts';
 import { tagOf } from './nodes.ts';
@@ -100,7 +100,7 @@ function passed(decision: StatementDecision, effects: readonly SessionEffect[]):
 /** Errors that are answers to the client; anything else is a fault of the gateway and is refused without a guess. */
 function asRefusal(error: unknown, node: Node): GatewayError {
 	if (error instanceof GatewayError) return error;
-	if (error instanceof MissingPolicyColumn) {
+	if (error instanceof PolicyMisfit) {
 		return new GatewayError(
 			'42501',
 			`permission denied for relation ${error.relation.schema}.${error.relation.name}: ${error.message}`,

@@ -1,6 +1,6 @@
 /** Decides a function call: ordinary ones by their routines, and the few that stand for a statement of their own (set_config, nextval, pg_notify). */
 import type { FuncCall, Node } from '@pgsql/types';
-import { isSecretSetting, secretSettingNames, settingSafety } from '../catalog/safety.ts';
+import { HARMLESS_ZONES, isSecretSetting, secretSettingNames, settingSafety } from '../catalog/safety.ts';
 import type { CatalogSnapshot, Routine } from '../catalog/snapshot.ts';
 import { GatewayError } from '../errors.ts';
 import { checkUserCasts, madeType, usedType } from './casts.ts';
@@ -11,6 +11,7 @@ import { as } from './nodes.ts';
 import { type Call, type CallInfo, checkCall, findRoutines, qualifyCall } from './routines.ts';
 import { baseType, commonType } from './types.ts';
 import { scanTo } from './clause.ts';
+import { quoteLiteral } from './quote.ts';
 import { addRules, denied, type ExprInfo, noteUse, positionAt, refuse, type Walk } from './walk.ts';
 
 const SEQUENCE_ACTIONS: Readonly<Record<string, 'select' | 'update'>> = {
@@ -128,10 +129,27 @@ function setConfig(walk: Walk, node: FuncCall): boolean {
 			},
 		);
 	}
-	checkSetting(walk, name.toLowerCase(), value, node.location);
+	const isZone = name.toLowerCase() === 'timezone' && value === undefined;
+	checkSetting(walk, name.toLowerCase(), isZone ? harmlessZone(walk, node) : value, node.location);
 	const local = literalOf(node.args?.[2]) === 'true';
 	walk.effects.push({ type: 'set', name: name.toLowerCase(), local });
 	return true;
+}
+
+/** A zone that is only known when it runs is one that no error comes of, or none: the value is looked at there. */
+function harmlessZone(walk: Walk, node: FuncCall): string | undefined {
+	const { tokens } = walk.source;
+	let open = walk.source.tokenAt(node.location ?? 0);
+	while (open < tokens.length && tokens[open]?.text !== '(') open += 1;
+	const comma = scanTo(walk, open + 1, (at) => tokens[at]?.text === ',');
+	const end = scanTo(walk, comma + 1, (at) => tokens[at]?.text === ',');
+	const [first, last] = [tokens[comma + 1], tokens[end - 1]];
+	if (node.args?.length !== 3 || node.args.some((arg) => 'NamedArgExpr' in arg)) return undefined;
+	if (first === undefined || last === undefined || tokens[end]?.text !== ',') return undefined;
+	walk.edits.insert(first.start, 'pg_catalog.regexp_replace((');
+	const pattern = `^(?!(?:${HARMLESS_ZONES.join('|')})$).*$`;
+	walk.edits.insert(last.end, `), ${quoteLiteral(pattern)}, 'no such zone', 'i')`);
+	return 'UTC';
 }
 
 /** current_setting(name): a name that is not in the text is kept from those whose values may hold a password of the operator's. */

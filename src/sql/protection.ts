@@ -1,8 +1,10 @@
 /** What protects a relation from an identity: hidden and masked columns and row filters, its own and those it inherits. */
 import { relationSafety } from '../catalog/safety.ts';
 import type { CatalogSnapshot, Column, Relation } from '../catalog/snapshot.ts';
-import type { Access, BoundExpression, Rendering, RuleRef } from '../stages.ts';
-import { usedAs } from './value-text.ts';
+import type { Access, BoundExpression, PolicyTree, RuleRef } from '../stages.ts';
+import { type PolicyHoles, printPolicy } from './policy-print.ts';
+import { settle } from './policy-settle.ts';
+import { Unsettled } from './policy-tree.ts';
 import { related } from './kin.ts';
 import { baseType } from './types.ts';
 import { castType, qualified, quoteIdentifier } from './quote.ts';
@@ -174,9 +176,9 @@ function columnProtection(
 	const own = access.readColumn(relation.schema, relation.name, column.name);
 	if (own.denied) return { column, state: 'hidden', rules: own.rules };
 	const shown = (): ColumnProtection => {
-		if (own.mask !== undefined) return maskedColumn(relation, column, own.mask);
+		if (own.mask !== undefined) return maskedColumn(catalog, relation, column, own.mask);
 		if (own.protectionNamed) return { column, state: 'plain' };
-		const inherited = inheritedProtection(access, relation, column, ancestors, descendants, via);
+		const inherited = inheritedProtection(catalog, access, relation, column, ancestors, descendants, via);
 		const computed = (): ColumnProtection | undefined =>
 			computedProtection(catalog, access, relation, column, descendants);
 		return inherited ?? computed() ?? { column, state: 'plain' };
@@ -192,6 +194,7 @@ export function belowView(protection: Protection): Protection {
 }
 
 function inheritedProtection(
+	catalog: CatalogSnapshot,
 	access: Access,
 	relation: Relation,
 	column: Column,
@@ -205,7 +208,7 @@ function inheritedProtection(
 		if (!answer.denied && answer.mask === undefined) continue;
 		via.push(`${other.schema}.${other.name}`);
 		if (answer.denied) return { column, state: 'hidden', rules: answer.rules };
-		if (answer.mask !== undefined) return maskedColumn(relation, column, answer.mask);
+		if (answer.mask !== undefined) return maskedColumn(catalog, relation, column, answer.mask);
 	}
 	return undefined;
 }
@@ -238,16 +241,18 @@ function computedProtection(
 }
 
 /** The column as a mask shows it. */
-export function maskedColumn(relation: Relation, column: Column, mask: BoundExpression): ColumnProtection {
-	const render = (row: RowName): string =>
-		castTo(
-			column,
-			mask.render({
-				value: columnOf(row, column.name),
-				valueAs: (as) => usedAs(columnOf(row, column.name), column, as),
-				column: columnFinder(relation, row, mask.rule),
-			}),
-		);
+export function maskedColumn(
+	catalog: CatalogSnapshot,
+	relation: Relation,
+	column: Column,
+	mask: BoundExpression,
+): ColumnProtection {
+	let tree: PolicyTree | undefined;
+	const render = (row: RowName): string => {
+		tree ??= settled(catalog, relation, mask, column);
+		const value = columnOf(row, column.name);
+		return castTo(column, printPolicy(tree, { value, column: columnFinder(relation, row, mask.rule) }));
+	};
 	return { column, state: 'masked', mask: mask.name, rules: [mask.rule], render };
 }
 
@@ -260,7 +265,7 @@ function filtersFor(
 	via: string[],
 ): readonly RowFilter[] {
 	const own = access.filtersOf(relation.schema, relation.name);
-	const filters = own.filters.map((filter) => rowFilter(relation, filter));
+	const filters = own.filters.map((filter) => rowFilter(catalog, relation, filter));
 	const seen = new Set(own.filters.map((filter) => filter.name));
 	// Lifted by a rule that names it: what its children keep to themselves is lifted with it.
 	if (own.protectionNamed && filters.length === 0) return filters;
@@ -269,7 +274,7 @@ function filtersFor(
 			if (seen.has(filter.name)) continue;
 			seen.add(filter.name);
 			via.push(`${ancestor.schema}.${ancestor.name}`);
-			filters.push(rowFilter(relation, filter));
+			filters.push(rowFilter(catalog, relation, filter));
 		}
 	}
 	for (const child of descendants) {
@@ -282,8 +287,9 @@ function filtersFor(
 	return filters;
 }
 
-function rowFilter(relation: Relation, filter: BoundExpression): RowFilter {
-	const render = (row: RowName): string => `(${filter.render({ column: columnFinder(relation, row, filter.rule) })})`;
+function rowFilter(catalog: CatalogSnapshot, relation: Relation, filter: BoundExpression): RowFilter {
+	const condition = conditionOf(catalog, relation, filter);
+	const render = (row: RowName): string => `(${condition(row)})`;
 	return { name: filter.name, rules: [filter.rule], columns: filter.columns, readOnly: false, render };
 }
 
@@ -295,14 +301,14 @@ function childFilter(
 	child: Relation,
 ): RowFilter {
 	const known = filter.columns.every((name) => relation.columns.some((column) => column.name === name));
+	const condition = conditionOf(catalog, known ? relation : child, filter);
 	const render = (row: RowName): string => {
 		const elsewhere = isElsewhere(catalog, child, row);
-		if (known) return `(${elsewhere} OR ${filter.render({ column: columnFinder(relation, row, filter.rule) })})`;
+		if (known) return `(${elsewhere} OR ${condition(row)})`;
 		// The filter names a column that only the child has: the row is looked at there.
-		const condition = filter.render({ column: columnFinder(child, CHILD, filter.rule) });
 		const [table, place] = [systemColumnOf(row, 'tableoid'), systemColumnOf(row, 'ctid')];
 		const same = `${CHILD}.tableoid OPERATOR(pg_catalog.=) ${table} AND ${CHILD}.ctid OPERATOR(pg_catalog.=) ${place}`;
-		return `(${elsewhere} OR EXISTS (SELECT FROM ${qualified(child.schema, child.name)} AS ${CHILD} WHERE ${same} AND ${condition}))`;
+		return `(${elsewhere} OR EXISTS (SELECT FROM ${qualified(child.schema, child.name)} AS ${CHILD} WHERE ${same} AND ${condition(CHILD)}))`;
 	};
 	return { name: filter.name, rules: [filter.rule], columns: filter.columns, readOnly: !known, ofChild: true, render };
 }
@@ -310,26 +316,73 @@ function childFilter(
 /** The name of the child's row in a filter that is looked up in the child. */
 const CHILD = '"_k"';
 
-function columnFinder(relation: Relation, row: RowName, rule: RuleRef): Rendering['column'] {
-	return (name, as) => {
-		const found = relation.columns.find((column) => column.name === name);
-		if (found === undefined) throw new MissingPolicyColumn(relation, name, rule);
-		return usedAs(columnOf(row, name), found, as);
+/** SQL of a filter for a row. */
+function conditionOf(catalog: CatalogSnapshot, relation: Relation, filter: BoundExpression): (row: RowName) => string {
+	let tree: PolicyTree | undefined;
+	return (row) => {
+		tree ??= settled(catalog, relation, filter);
+		return printPolicy(tree, { column: columnFinder(relation, row, filter.rule) });
 	};
 }
 
-/** A mask or filter names a column that the relation does not have (any more): the relation is refused. */
-export class MissingPolicyColumn extends Error {
+/** Why a mask (of `column`) or filter would mean what the session's settings say; null where it does not, or its columns are not there. */
+export function unsettledReason(
+	catalog: CatalogSnapshot,
+	relation: Relation,
+	expression: BoundExpression,
+	column?: Column,
+): string | null {
+	if (!expression.columns.every((name) => relation.columns.some((one) => one.name === name))) return null;
+	try {
+		settled(catalog, relation, expression, column);
+		return null;
+	} catch (error) {
+		if (error instanceof PolicyMisfit) return error.reason;
+		throw error;
+	}
+}
+
+/** The mask (of `column`) or filter as it means the same in every session. */
+function settled(
+	catalog: CatalogSnapshot,
+	relation: Relation,
+	{ name, rule, tree }: BoundExpression,
+	column?: Column,
+): PolicyTree {
+	const typeOf = (other: string): number => columnNamed(relation, other, rule).typeOid;
+	const masked = column === undefined ? {} : { value: column.typeOid, result: column.typeOid };
+	try {
+		return settle(tree, { catalog, column: typeOf, ...masked });
+	} catch (error) {
+		if (!(error instanceof Unsettled)) throw error;
+		const what = column === undefined ? `the filter ${name}` : `the mask ${name} of ${column.name}`;
+		throw new PolicyMisfit(relation, rule, `in ${what} ${error.message}`);
+	}
+}
+
+function columnFinder(relation: Relation, row: RowName, rule: RuleRef): PolicyHoles['column'] {
+	return (name) => columnOf(row, columnNamed(relation, name, rule).name);
+}
+
+function columnNamed(relation: Relation, name: string, rule: RuleRef): Column {
+	const found = relation.columns.find((column) => column.name === name);
+	if (found !== undefined) return found;
+	const reason = `names the column ${name}, which ${relation.schema}.${relation.name} does not have`;
+	throw new PolicyMisfit(relation, rule, reason);
+}
+
+/**
+ * A mask or filter does not go with the relation: it names a column that is not there (any more), or means what the session's settings
+ * say. The relation is refused.
+ */
+export class PolicyMisfit extends Error {
 	readonly relation: Relation;
-	readonly column: string;
-	readonly rule: RuleRef;
-	constructor(relation: Relation, column: string, rule: RuleRef) {
-		super(
-			`${rule.file}:${rule.line} names the column ${column}, which ${relation.schema}.${relation.name} does not have`,
-		);
+	/** Without the rule. */
+	readonly reason: string;
+	constructor(relation: Relation, rule: RuleRef, reason: string) {
+		super(`${rule.file}:${rule.line} ${reason}`);
 		this.relation = relation;
-		this.column = column;
-		this.rule = rule;
+		this.reason = reason;
 	}
 }
 

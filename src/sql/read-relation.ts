@@ -8,7 +8,7 @@ import { type HiddenColumns, hiddenColumns } from './hidden-columns.ts';
 import { displayRelation, isOwnTemporary, resolveRelation, stringsOf } from './names.ts';
 import {
 	belowView,
-	MissingPolicyColumn,
+	PolicyMisfit,
 	type Protection,
 	protectionOf,
 	shownType,
@@ -303,7 +303,7 @@ export function guarded<T>(walk: Walk, relation: Relation, compute: () => T): T 
 	try {
 		return compute();
 	} catch (error) {
-		if (!(error instanceof MissingPolicyColumn)) throw error;
+		if (!(error instanceof PolicyMisfit)) throw error;
 		throw new GatewayError('42501', `permission denied for relation ${displayRelation(relation)}: ${error.message}`, {
 			hint: 'The policy has to be mended; until then the relation is refused.',
 			cause: walk.mode,

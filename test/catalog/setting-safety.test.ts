@@ -15,16 +15,9 @@ const harmless = harmlessSettings.split(/\s+/).filter((name) => name !== '');
 describe('verdicts', () => {
 	type Row = { name: string; value?: string | null; want: 'harmless' | 'refused' | 'grantable' };
 	const rows: Row[] = [
-		...[
-			'TimeZone',
-			'datestyle',
-			'statement_timeout',
-			'application_name',
-			'search_path',
-			'work_mem',
-			'SEED',
-			'IntervalStyle',
-		].map((name) => ({ name, want: 'harmless' as const })),
+		...['datestyle', 'statement_timeout', 'application_name', 'search_path', 'work_mem', 'SEED', 'IntervalStyle'].map(
+			(name) => ({ name, want: 'harmless' as const }),
+		),
 		...[
 			'role',
 			'ROLE',
@@ -76,6 +69,22 @@ describe('verdicts', () => {
 			want: 'refused' as const,
 		})),
 		{ name: 'client_encoding', value: null, want: 'harmless' },
+		{ name: 'timezone', value: null, want: 'harmless' },
+		...`UTC GMT+05:30 Europe/Berlin America/Port-au-Prince America/Argentina/Buenos_Aires Etc/GMT+12 Etc/GMT-14 EST5EDT -8 +05:30 5.5 <-07>+07
+			<+0545>-05:45 CET-1CEST,M3.5.0,M10.5.0/3 PRC GB-Eire localtime Etc/UCT posix/Europe/Berlin`
+			.split(/\s+/)
+			.map((value) => ({ name: 'TimeZone', value, want: 'harmless' as const })),
+		...[
+			'Europe/Berlin-12',
+			'EUROPE/BERLIN+1',
+			'<EUROPE/BERLIN>-12',
+			'X1EUROPE/BERLIN',
+			'ABC1<EUROPE/BERLIN>',
+			'<UTC>5',
+			'Z-12',
+			'',
+			undefined,
+		].map((value) => ({ name: 'TimeZone', ...(value === undefined ? {} : { value }), want: 'refused' as const })),
 		{ name: 'plperl.use_strict', value: 'on', want: 'harmless' },
 		{ name: 'plperl.on_init', value: 'x', want: 'refused' },
 		...['notice', 'WARNING', 'error', 'info'].map((value) => ({
@@ -104,6 +113,7 @@ describe('the lists', () => {
 			...Object.keys(harmlessValues),
 		],
 		'client_encoding',
+		'timezone',
 	]);
 
 	it('name nothing twice', () => {

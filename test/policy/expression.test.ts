@@ -5,6 +5,7 @@ import { isHarmlessFunctionName } from '../../src/catalog/safety.ts';
 import { bindExpression, compileExpression, type ExpressionKind } from '../../src/policy/expression.ts';
 import { rowFunctions } from '../../src/policy/expression-functions.ts';
 import { prepareReading } from '../../src/policy/expression-reading.ts';
+import { printPolicy } from '../../src/sql/policy-print.ts';
 import { createDatabase, type TestDatabase } from '../support/postgres.ts';
 
 const CLAIMS = { tenant: 'acme', level: 3, tenants: ['acme', 'globex'], 'odd name': "it's" };
@@ -15,7 +16,7 @@ beforeAll(() => prepareReading());
 
 function print(text: string, kind: ExpressionKind = 'mask'): string {
 	const compiled = compileExpression('x', text, { kind, isHarmlessFunction: isHarmlessFunctionName });
-	return bindExpression(compiled, CLAIMS, RULE).render({
+	return printPolicy(bindExpression(compiled, CLAIMS, RULE).tree, {
 		value: 'v',
 		column: (name) => `"${name.replaceAll('"', '""')}"`,
 	});

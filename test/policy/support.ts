@@ -3,7 +3,8 @@ import { readFileSync } from 'node:fs';
 import { isHarmlessFunctionName } from '../../src/catalog/safety.ts';
 import { parsePolicy, type Policy } from '../../src/policy/policy.ts';
 import { PolicyError } from '../../src/policy/problem.ts';
-import type { Access, Answer, ClaimValue, Identity, Rendering } from '../../src/stages.ts';
+import type { PolicyHoles } from '../../src/sql/policy-print.ts';
+import type { Access, Answer, ClaimValue, Identity } from '../../src/stages.ts';
 
 export const MODEL = readFileSync(new URL('../../policies/model.conf', import.meta.url), 'utf8');
 
@@ -74,4 +75,4 @@ export function ask(access: Access, question: string): Answer {
 	}
 }
 
-export const RENDERING: Rendering = { value: 't.v', column: (name) => `t."${name.replaceAll('"', '""')}"` };
+export const RENDERING: PolicyHoles = { value: 't.v', column: (name) => `t."${name.replaceAll('"', '""')}"` };

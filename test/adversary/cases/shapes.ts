@@ -175,7 +175,82 @@ const writes = attacks(
 	{ as: 'wes', transaction: false, protocols: ['simple', 'extended'] },
 );
 
+/** Every shift that a filter shows on one day somewhere is asked for in turn. */
+const SHIFTS = ['', '_by_day', '_by_text', '_by_zone'].map((name) => `select * from app.shifts${name}`);
+
+const moved = [
+	...attacks('session', 'masked', {
+		'a filter on days, by SET': ["set timezone = 'Etc/GMT+12'", ...SHIFTS],
+		'a filter on days, by SET further on': ["set timezone = 'Pacific/Kiritimati'", ...SHIFTS],
+		'a filter on days, by SET TIME ZONE': ['set time zone -12', ...SHIFTS, 'set time zone 14', ...SHIFTS],
+		'a filter on days, by SET TIME ZONE INTERVAL': ["set time zone interval '-12:00' hour to minute", ...SHIFTS],
+		'a filter on days, by SET LOCAL': ['begin', "set local timezone = 'Etc/GMT+12'", ...SHIFTS, 'rollback'],
+		'a filter on days, by set_config': ["select set_config('TimeZone', 'Etc/GMT+12', false)", ...SHIFTS],
+		'a filter on days, by set_config of what is computed': [
+			"select set_config('TimeZone', concat('Etc/GMT', '+12'), false)",
+			...SHIFTS,
+		],
+		'a filter on days, by a zone that makes up UTC': [
+			"set timezone = 'UTC-12'",
+			...SHIFTS,
+			"set timezone = 'UTC+12'",
+			...SHIFTS,
+		],
+		'a filter on days, by the way that dates are written': [
+			"set datestyle = 'German'",
+			...SHIFTS,
+			"set datestyle = 'SQL, DMY'",
+			...SHIFTS,
+		],
+		'a filter on days, in a prepared statement': [
+			'prepare p as select * from app.shifts_by_day',
+			"set timezone = 'Etc/GMT+12'",
+			'execute p',
+			'deallocate p',
+		],
+		'a filter on days, in a statement that is written': [
+			"set timezone = 'Etc/GMT+12'",
+			'with s as (select * from app.shifts) select json_agg(s) from s',
+		],
+	}),
+	...attacks(
+		'session',
+		'masked',
+		{ 'a filter on days, by startup options': SHIFTS },
+		{ startup: { options: '-c TimeZone=Etc/GMT+12' } },
+	),
+	...attacks(
+		'session',
+		'masked',
+		{ 'a filter on days, by a startup parameter': SHIFTS },
+		{ startup: { TimeZone: 'Etc/GMT+12' } },
+	),
+	...attacks(
+		'session',
+		'masked',
+		{ 'a filter on days, after RESET to a startup parameter': ["set timezone = 'UTC'", 'reset timezone', ...SHIFTS] },
+		{ startup: { TimeZone: 'Etc/GMT+12' } },
+	),
+	...attacks('session', 'denied', {
+		'a zone that makes up a region': ["set timezone = 'EUROPE/BERLIN-12'", ...SHIFTS],
+		'a zone that makes up a region in brackets': ["set timezone = '<EUROPE/BERLIN>-12'", ...SHIFTS],
+		'a zone that makes up a region in summer': ["set timezone = 'X1EUROPE/BERLIN'", ...SHIFTS],
+	}),
+	...attacks(
+		'session',
+		'denied',
+		{
+			'a zone that makes up a region, computed': [
+				"select set_config('TimeZone', 'EUROPE/' || 'BERLIN-12', false)",
+				...SHIFTS,
+			],
+		},
+		{ sqlstates: ['22023'] },
+	),
+];
+
 export const shapes: readonly AttackCase[] = [
+	...moved,
 	...computed,
 	...domains,
 	...parents,

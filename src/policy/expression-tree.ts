@@ -1,4 +1,4 @@
-/** Prints an expression of masks.yaml: everything in parentheses, every function, operator and type pinned to pg_catalog. */
+/** Turns an expression of masks.yaml into a tree in which everything is pinned to pg_catalog, or says why it is not taken. */
 import type {
 	Expr,
 	ExprBinary,
@@ -10,41 +10,67 @@ import type {
 	ValueKeyword,
 } from 'pgsql-ast-parser';
 import { unreachable } from '../errors.ts';
-import type { ValueUse } from '../stages.ts';
-import { quoteLiteral } from './claims.ts';
-import type { ExpressionRules, Piece } from './expression.ts';
+import type { PolicyTree } from '../stages.ts';
+import type { ExpressionRules } from './expression.ts';
 import { refusedFunction, sessionsChoice } from './expression-functions.ts';
 import { typeName } from './expression-types.ts';
 
 /**
- * SQL of the expression with holes for the value, the columns and the claims.
- *
  * The session's search_path could put a look-alike before what the author meant, a better match in the types even after
- * pg_catalog. So operators are written OPERATOR(pg_catalog.+), and what the grammar would resolve by search_path behind
- * other syntax (IN, BETWEEN, LIKE, CASE x WHEN, NULLIF) is written out with such operators.
+ * pg_catalog. So every operator, function and type of the tree is pg_catalog's, and what the grammar would resolve by
+ * search_path behind other syntax (IN, BETWEEN, LIKE, CASE x WHEN, NULLIF) is made of such operators.
  *
  * @throws Error with a reason for the author of the policy
  */
-export function printExpression(expr: Expr, rules: ExpressionRules): Piece[] {
-	return new Printer(rules).expr(expr);
+export function expressionTree(expr: Expr, rules: ExpressionRules): PolicyTree {
+	return new Reader(rules).expr(expr);
 }
 
-type Sql = Piece[];
+/** Every node of the tree, itself among them. */
+export function eachNode(tree: PolicyTree, look: (node: PolicyTree) => void): void {
+	mapTree(tree, (node) => {
+		look(node);
+		return undefined;
+	});
+}
 
-/** Joins text and pieces: sql`(${left} AND ${right})`. */
-function sql(texts: TemplateStringsArray, ...parts: readonly (Sql | string)[]): Sql {
-	const out: Sql = [];
-	for (const [index, text] of texts.entries()) {
-		if (text !== '') out.push(text);
-		const part = parts[index];
-		if (typeof part === 'string') out.push(part);
-		else if (part) out.push(...part);
+/** The tree with what `change` gives in place of nodes; undefined: as it is, but for what is within. */
+export function mapTree(tree: PolicyTree, change: (node: PolicyTree) => PolicyTree | undefined): PolicyTree {
+	const of = (node: PolicyTree): PolicyTree => mapTree(node, change);
+	const changed = change(tree);
+	if (changed !== undefined) return changed;
+	switch (tree.node) {
+		case 'value':
+		case 'column':
+		case 'claim':
+		case 'text':
+		case 'number':
+		case 'word':
+			return tree;
+		case 'operator':
+			return { ...tree, left: tree.left === null ? null : of(tree.left), right: of(tree.right) };
+		case 'quantified':
+			return { ...tree, left: of(tree.left), list: of(tree.list) };
+		case 'logic':
+			return { ...tree, parts: tree.parts.map(of) };
+		case 'not':
+		case 'test':
+		case 'cast':
+			return { ...tree, of: of(tree.of) };
+		case 'call':
+			return { ...tree, args: tree.args.map(of) };
+		case 'choice':
+		case 'array':
+			return { ...tree, items: tree.items.map(of) };
+		case 'case': {
+			const branches = tree.branches.map(({ when, result }) => ({ when: of(when), result: of(result) }));
+			return { ...tree, branches, otherwise: tree.otherwise === null ? null : of(tree.otherwise) };
+		}
+		case 'index':
+			return { ...tree, of: of(tree.of), at: of(tree.at) };
+		default:
+			return unreachable(tree);
 	}
-	return out;
-}
-
-function join(parts: readonly Sql[], separator: string): Sql {
-	return parts.flatMap((part, index) => (index === 0 ? part : [separator, ...part]));
 }
 
 /** Symbols that the parser knows, each of which pg_catalog has. */
@@ -55,7 +81,7 @@ const OPERATORS: ReadonlySet<string> = new Set(
 const PATTERN_OPERATORS = { LIKE: '~~', 'NOT LIKE': '!~~', ILIKE: '~~*', 'NOT ILIKE': '!~~*' } as const;
 
 /** Keywords that are values. The rest names the gateway's own role and database, which tells nothing about the person. */
-const KEYWORDS: Partial<Record<ValueKeyword, string>> = {
+const KEYWORDS: Partial<Record<ValueKeyword, Extract<PolicyTree, { node: 'word' }>['word']>> = {
 	current_date: 'CURRENT_DATE',
 	current_time: 'CURRENT_TIME',
 	current_timestamp: 'CURRENT_TIMESTAMP',
@@ -63,7 +89,7 @@ const KEYWORDS: Partial<Record<ValueKeyword, string>> = {
 	localtimestamp: 'LOCALTIMESTAMP',
 };
 
-const COMPARED_WITH_ALL: ReadonlyMap<string, string> = new Map([
+const COMPARED_WITH_ALL: ReadonlyMap<string, 'ANY' | 'ALL'> = new Map([
 	['any', 'ANY'],
 	['some', 'ANY'],
 	['all', 'ALL'],
@@ -85,27 +111,14 @@ type Composite =
 	| 'substring'
 	| 'overlay';
 
-/** Types that hold the text of whatever is cast to them. */
-const TEXTUAL = /^pg_catalog\.(text|varchar|bpchar)(\(\d+\))?$/;
-
-/** Functions that take the text of whatever they are given. */
-const JOINING: ReadonlySet<string> = new Set(['concat', 'concat_ws', 'format']);
-
-/** A column whose text is wanted; anything else as it is. */
-function used(pieces: Sql, as: ValueUse): Sql {
-	const [piece] = pieces;
-	if (pieces.length !== 1 || piece === undefined || typeof piece === 'string' || piece.kind === 'claim') return pieces;
-	return [{ ...piece, as }];
-}
-
-class Printer {
+class Reader {
 	readonly #rules: ExpressionRules;
 
 	constructor(rules: ExpressionRules) {
 		this.#rules = rules;
 	}
 
-	expr(expr: Expr): Sql {
+	expr(expr: Expr): PolicyTree {
 		switch (expr.type) {
 			case 'binary':
 				return this.#binary(expr);
@@ -113,26 +126,24 @@ class Printer {
 				return this.#unary(expr);
 			case 'ternary':
 				return this.#between(expr);
-			case 'cast': {
-				const type = typeName(expr.to);
-				return sql`CAST(${TEXTUAL.test(type) ? used(this.expr(expr.operand), 'text') : this.expr(expr.operand)} AS ${type})`;
-			}
+			case 'cast':
+				return { node: 'cast', of: this.expr(expr.operand), ...typeName(expr.to) };
 			case 'member': {
-				const member = typeof expr.member === 'number' ? number(expr.member) : quoteLiteral(expr.member);
-				return operator(expr.op, this.expr(expr.operand), [member]);
+				const member = typeof expr.member === 'number' ? number(expr.member) : text(expr.member);
+				return operator(expr.op, this.expr(expr.operand), member);
 			}
 			case 'arrayIndex':
-				return sql`((${this.expr(expr.array)})[${this.expr(expr.index)}])`;
+				return { node: 'index', of: this.expr(expr.array), at: this.expr(expr.index) };
 			case 'array':
-				return sql`ARRAY[${this.#items(expr.expressions)}]`;
+				return { node: 'array', items: this.#all(expr.expressions) };
 			case 'case':
 				return this.#case(expr);
 			case 'call':
 				return this.#call(expr);
 			case 'extract':
-				return this.#function('extract', [[quoteLiteral(expr.field.name)], this.expr(expr.from)]);
+				return this.#function('extract', [text(expr.field.name), this.expr(expr.from)]);
 			case 'substring': {
-				const from = expr.from ? this.expr(expr.from) : ['1'];
+				const from = expr.from ? this.expr(expr.from) : number(1);
 				return this.#function('substring', [this.expr(expr.value), from, ...this.#optional(expr.for)]);
 			}
 			case 'overlay': {
@@ -140,26 +151,26 @@ class Printer {
 				return this.#function('overlay', [...parts, ...this.#optional(expr.for)]);
 			}
 			default:
-				return [this.#leaf(expr)];
+				return this.#leaf(expr);
 		}
 	}
 
-	#leaf(expr: Leaf): Piece {
+	#leaf(expr: Leaf): PolicyTree {
 		switch (expr.type) {
 			case 'ref':
 				return this.#ref(expr, 'value');
 			case 'null':
-				return 'NULL';
+				return { node: 'word', word: 'NULL' };
 			case 'boolean':
-				return expr.value ? 'TRUE' : 'FALSE';
+				return { node: 'word', word: expr.value ? 'TRUE' : 'FALSE' };
 			case 'integer':
 			case 'numeric':
 				return number(expr.value);
 			case 'string':
-				return quoteLiteral(expr.value);
+				return text(expr.value);
 			case 'keyword': {
-				const keyword = KEYWORDS[expr.keyword];
-				if (keyword !== undefined) return keyword;
+				const word = KEYWORDS[expr.keyword];
+				if (word !== undefined) return { node: 'word', word };
 				throw new Error(`${expr.keyword} is about the gateway's own session, not about the person: use claims`);
 			}
 			case 'list':
@@ -183,41 +194,38 @@ class Printer {
 		}
 	}
 
-	#optional(expr: Expr | null | undefined): Sql[] {
+	#optional(expr: Expr | null | undefined): PolicyTree[] {
 		return expr ? [this.expr(expr)] : [];
 	}
 
-	#items(exprs: readonly Expr[]): Sql {
-		return join(
-			exprs.map((expr) => this.expr(expr)),
-			', ',
-		);
+	#all(exprs: readonly Expr[]): PolicyTree[] {
+		return exprs.map((expr) => this.expr(expr));
 	}
 
-	#ref(ref: ExprRef, use: 'value' | 'list'): Piece {
+	#ref(ref: ExprRef, use: 'value' | 'list'): PolicyTree {
 		const name = ref.name.replaceAll('""', '"');
 		if (ref.name === '*') throw new Error('* is not allowed');
 		if (!ref.table)
-			return name === 'value' && this.#rules.kind === 'mask' ? { kind: 'value' } : { kind: 'column', name };
+			return name === 'value' && this.#rules.kind === 'mask' ? { node: 'value' } : { node: 'column', name };
 		if (ref.table.schema !== undefined || ref.table.name !== 'claims') {
 			throw new Error(
 				`${[ref.table.schema, ref.table.name, name].filter(Boolean).join('.')}: only columns of the same row and claims.NAME`,
 			);
 		}
-		return { kind: 'claim', name, use };
+		return { node: 'claim', name, use };
 	}
 
-	#binary({ op, opSchema, left, right }: ExprBinary): Sql {
+	#binary({ op, opSchema, left, right }: ExprBinary): PolicyTree {
 		if (opSchema !== undefined && opSchema !== 'pg_catalog')
 			throw new Error(`operators of schema ${opSchema} are not allowed`);
 		switch (op) {
 			case 'AND':
 			case 'OR':
-				return sql`(${this.expr(left)} ${op} ${this.expr(right)})`;
+				return { node: 'logic', op, parts: [this.expr(left), this.expr(right)] };
 			case 'IN':
 				return this.#in(left, right);
 			case 'NOT IN':
-				return sql`(NOT ${this.#in(left, right)})`;
+				return { node: 'not', of: this.#in(left, right) };
 			case 'LIKE':
 			case 'NOT LIKE':
 			case 'ILIKE':
@@ -227,76 +235,73 @@ class Printer {
 				return this.#function('timezone', [this.expr(right), this.expr(left)]);
 			default:
 				if (!OPERATORS.has(op)) throw new Error(`operator ${op} is not allowed`);
-				if (op === '||') return operator(op, used(this.expr(left), 'joined'), used(this.expr(right), 'joined'));
-				return this.#comparison(op === '!=' ? '<>' : op, left, right);
+				return this.#comparison(op, left, right);
 		}
 	}
 
 	/** `x = any(list)` comes from the parser as a call of a function `any`. */
-	#comparison(op: string, left: Expr, right: Expr): Sql {
+	#comparison(op: string, left: Expr, right: Expr): PolicyTree {
 		const quantifier =
 			right.type === 'call' && !right.function.schema ? COMPARED_WITH_ALL.get(right.function.name) : undefined;
 		if (quantifier === undefined || right.type !== 'call') return operator(op, this.expr(left), this.expr(right));
 		const [list, ...more] = right.args;
 		if (!list || more.length > 0) throw new Error(`${quantifier} takes one array`);
-		return sql`(${this.expr(left)} OPERATOR(pg_catalog.${op}) ${quantifier} (${this.#list(list)}))`;
+		return { node: 'quantified', op: symbol(op), left: this.expr(left), quantifier, list: this.#list(list) };
 	}
 
-	#in(left: Expr, right: Expr): Sql {
+	#in(left: Expr, right: Expr): PolicyTree {
 		const items = right.type === 'list' ? right.expressions : [right];
-		return sql`(${join(
-			items.map((item) => this.#isIn(left, item)),
-			' OR ',
-		)})`;
+		return { node: 'logic', op: 'OR', parts: items.map((item) => this.#isIn(left, item)) };
 	}
 
-	#isIn(left: Expr, item: Expr): Sql {
+	#isIn(left: Expr, item: Expr): PolicyTree {
 		const isClaim = item.type === 'ref' && item.table !== undefined;
-		if (isClaim) return sql`(${this.expr(left)} OPERATOR(pg_catalog.=) ANY (${this.#list(item)}))`;
-		return operator('=', this.expr(left), this.expr(item));
+		if (!isClaim) return operator('=', this.expr(left), this.expr(item));
+		return { node: 'quantified', op: '=', left: this.expr(left), quantifier: 'ANY', list: this.#list(item) };
 	}
 
-	#list(expr: Expr): Sql {
-		return expr.type === 'ref' ? [this.#ref(expr, 'list')] : this.expr(expr);
+	#list(expr: Expr): PolicyTree {
+		return expr.type === 'ref' ? this.#ref(expr, 'list') : this.expr(expr);
 	}
 
-	#unary({ op, opSchema, operand }: ExprUnary): Sql {
+	#unary({ op, opSchema, operand }: ExprUnary): PolicyTree {
 		if (opSchema !== undefined && opSchema !== 'pg_catalog')
 			throw new Error(`operators of schema ${opSchema} are not allowed`);
-		const inner = this.expr(operand);
+		const of = this.expr(operand);
 		switch (op) {
 			case 'NOT':
-				return sql`(NOT ${inner})`;
+				return { node: 'not', of };
 			case '+':
 			case '-':
-				return sql`(OPERATOR(pg_catalog.${op}) ${inner})`;
+				return operator(op, null, of);
 			case 'IS NULL':
 			case 'IS NOT NULL':
 			case 'IS TRUE':
 			case 'IS FALSE':
 			case 'IS NOT TRUE':
 			case 'IS NOT FALSE':
-				return sql`(${inner} ${op})`;
+				return { node: 'test', of, test: op };
 			default:
 				return unreachable(op);
 		}
 	}
 
-	#between({ op, value, lo, hi }: ExprTernary): Sql {
-		const within = sql`(${operator('>=', this.expr(value), this.expr(lo))} AND ${operator('<=', this.expr(value), this.expr(hi))})`;
-		return op === 'BETWEEN' ? within : sql`(NOT ${within})`;
+	#between({ op, value, lo, hi }: ExprTernary): PolicyTree {
+		const parts = [operator('>=', this.expr(value), this.expr(lo)), operator('<=', this.expr(value), this.expr(hi))];
+		const within: PolicyTree = { node: 'logic', op: 'AND', parts };
+		return op === 'BETWEEN' ? within : { node: 'not', of: within };
 	}
 
-	#case({ value, whens, else: otherwise }: ExprCase): Sql {
-		const branches = whens.map((when) => {
-			const condition = value ? operator('=', this.expr(value), this.expr(when.when)) : this.expr(when.when);
-			return sql` WHEN ${condition} THEN ${this.expr(when.value)}`;
-		});
+	#case({ value, whens, else: otherwise }: ExprCase): PolicyTree {
+		const branches = whens.map((when) => ({
+			when: value ? operator('=', this.expr(value), this.expr(when.when)) : this.expr(when.when),
+			result: this.expr(when.value),
+		}));
 		if (branches.length === 0) throw new Error('CASE without WHEN');
-		return sql`(CASE${branches.flat()}${otherwise ? sql` ELSE ${this.expr(otherwise)}` : ''} END)`;
+		return { node: 'case', branches, otherwise: otherwise ? this.expr(otherwise) : null };
 	}
 
-	#call(call: ExprCall): Sql {
+	#call(call: ExprCall): PolicyTree {
 		const { name, schema } = call.function;
 		if (schema !== undefined && schema !== 'pg_catalog')
 			throw new Error(`function ${schema}.${name}: only built-in functions are allowed`);
@@ -307,26 +312,24 @@ class Printer {
 		const chosen = sessionsChoice(name, first?.type === 'string' ? first.value : undefined, call.args.length);
 		if (chosen !== undefined) throw new Error(chosen);
 		const special = schema === undefined ? this.#special(name, call.args) : undefined;
-		return (
-			special ??
-			this.#function(
-				name,
-				call.args.map((argument) => (JOINING.has(name) ? used(this.expr(argument), 'joined') : this.expr(argument))),
-			)
-		);
+		return special ?? this.#function(name, this.#all(call.args));
 	}
 
 	/** Calls that are syntax of their own. */
-	#special(name: string, args: readonly Expr[]): Sql | undefined {
+	#special(name: string, args: readonly Expr[]): PolicyTree | undefined {
 		switch (name) {
 			case 'coalesce':
+				return { node: 'choice', of: 'COALESCE', items: this.#all(args) };
 			case 'greatest':
+				return { node: 'choice', of: 'GREATEST', items: this.#all(args) };
 			case 'least':
-				return sql`${name.toUpperCase()}(${this.#items(args)})`;
+				return { node: 'choice', of: 'LEAST', items: this.#all(args) };
 			case 'nullif': {
 				const [left, right, ...more] = args;
 				if (!left || !right || more.length > 0) throw new Error('nullif takes two arguments');
-				return sql`(CASE WHEN ${operator('=', this.expr(left), this.expr(right))} THEN NULL ELSE ${this.expr(left)} END)`;
+				const when = operator('=', this.expr(left), this.expr(right));
+				const branch = { when, result: { node: 'word', word: 'NULL' } as const };
+				return { node: 'case', branches: [branch], otherwise: this.expr(left) };
 			}
 			case 'position': {
 				const [only] = args;
@@ -334,10 +337,7 @@ class Printer {
 				return this.#function('position', [this.expr(only.right), this.expr(only.left)]);
 			}
 			case 'trim':
-				return this.#function(
-					'btrim',
-					args.map((argument) => this.expr(argument)),
-				);
+				return this.#function('btrim', this.#all(args));
 			case 'any':
 			case 'some':
 			case 'all':
@@ -347,24 +347,28 @@ class Printer {
 		}
 	}
 
-	#function(name: string, args: readonly Sql[]): Sql {
+	#function(name: string, args: readonly PolicyTree[]): PolicyTree {
 		const refusal = refusedFunction(name, this.#rules.isHarmlessFunction);
 		if (refusal !== undefined) throw new Error(refusal);
-		return sql`pg_catalog.${quoteName(name)}(${join(args, ', ')})`;
+		return { node: 'call', name, args };
 	}
 }
 
-function operator(op: string, left: Sql, right: Sql): Sql {
-	return sql`(${left} OPERATOR(pg_catalog.${op === '!=' ? '<>' : op}) ${right})`;
+function text(value: string): PolicyTree {
+	return { node: 'text', text: value };
 }
 
-function number(value: number): string {
+function symbol(op: string): string {
+	return op === '!=' ? '<>' : op;
+}
+
+function operator(op: string, left: PolicyTree | null, right: PolicyTree): PolicyTree {
+	return { node: 'operator', op: symbol(op), left, right };
+}
+
+function number(value: number): PolicyTree {
 	if (!Number.isFinite(value) || (Number.isInteger(value) && !Number.isSafeInteger(value))) {
 		throw new Error(`number ${value} is too large to be exact: write it as a quoted literal with a cast`);
 	}
-	return value < 0 ? `(${value})` : String(value);
-}
-
-function quoteName(name: string): string {
-	return /^[a-z_][a-z0-9_]*$/.test(name) ? name : `"${name.replaceAll('"', '""')}"`;
+	return { node: 'number', number: value };
 }
