@@ -55,11 +55,9 @@ export function handleQuery(conversation: Conversation, message: Query): Progres
 function withNamesThatHold(conversation: Conversation, decision: Decision): Decision {
 	if (decision.effect === 'deny' || decision.statements.length < 2) return decision;
 	if (conversation.context().access.unrestricted) return decision;
-	const { names, inBlock, status, segmentOpen } = conversation;
-	const error = movedNames(decision, {
-		dirty: names.dirty,
-		inTransaction: inBlock || status !== 'I' || segmentOpen,
-	});
+	const { names, catalogDirty } = conversation;
+	// What a ROLLBACK takes back of a transaction that has changed neither is no name.
+	const error = movedNames(decision, { dirty: names.dirty, inTransaction: names.dirty || catalogDirty });
 	return error === undefined ? decision : denied(decision, error);
 }
 

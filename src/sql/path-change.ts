@@ -108,7 +108,7 @@ function mayChangePath(fields: { readonly position?: number }): GatewayError {
 export interface TextMoment {
 	/** The transaction under way has changed search_path, or has a cursor whose rows do. */
 	readonly dirty: boolean;
-	/** A transaction is under way, or may be: what a ROLLBACK takes back is not of the text alone. */
+	/** A transaction is under way that has changed search_path or done DDL: what a ROLLBACK takes back is not of the text alone. */
 	readonly inTransaction: boolean;
 }
 
