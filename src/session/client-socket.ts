@@ -1,5 +1,5 @@
 /** Reads clients' sockets into memory that all of them share, and copies what came: Node makes 64 kB for each read otherwise. */
-import { Socket, type SocketConstructorOpts } from 'node:net';
+import { Socket } from 'node:net';
 import { Duplex } from 'node:stream';
 
 /** What one read takes at most, as in Node. */
@@ -47,7 +47,7 @@ export function readingInto(shared: Buffer, accepted: Socket): Socket {
 	const onread = { buffer: () => own ?? shared, callback };
 	const options = { handle, onread, allowHalfOpen: accepted.allowHalfOpen };
 	beneath._handle = null;
-	const socket = new Socket(options as SocketConstructorOpts);
+	const socket = new Socket(options);
 	// Node's own would not hear of a client that has gone, as long as it is not read.
 	socket.pause = () => Duplex.prototype.pause.call(socket) as Socket;
 	// The server counts what it has accepted.

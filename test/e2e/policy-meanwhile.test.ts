@@ -60,44 +60,44 @@ const waits: readonly {
 	readonly name: string;
 	readonly first: readonly (readonly FrontendFields[])[];
 	readonly until?: 'BindComplete' | 'PortalSuspended' | 'ReadyForQuery';
-	readonly then: readonly FrontendFields[];
+	readonly after: readonly FrontendFields[];
 }[] = [
 	{
 		name: 'a portal of the same pipeline',
 		first: [[Parse(select), Bind(), Flush]],
 		until: 'BindComplete',
-		then: [Execute(2), Sync],
+		after: [Execute(2), Sync],
 	},
 	{
 		name: 'a suspended portal of the same pipeline',
 		first: [[Parse(select), Bind(), Execute(2), Flush]],
 		until: 'PortalSuspended',
-		then: [Execute(2), Sync],
+		after: [Execute(2), Sync],
 	},
 	{
 		name: 'a portal of the transaction',
 		first: [[Query('begin')], [Parse(select), Bind([], '', 'p'), Execute(2, 'p'), Sync]],
-		then: [Execute(2, 'p'), Sync],
+		after: [Execute(2, 'p'), Sync],
 	},
 	{
 		name: 'FETCH of a portal',
 		first: [[Query('begin')], [Parse(select), Bind([], '', 'p'), Execute(2, 'p'), Sync]],
-		then: [Query('fetch 2 from p')],
+		after: [Query('fetch 2 from p')],
 	},
 	{
 		name: 'a cursor',
 		first: [[Query('begin')], [Query(`declare c cursor for ${select}`)]],
-		then: [Query('fetch 2 from c')],
+		after: [Query('fetch 2 from c')],
 	},
 	{
 		name: 'a cursor by the extended protocol',
 		first: [[Query('begin')], [Parse(`declare c cursor for ${select}`), Bind(), Execute(), Sync]],
-		then: [Parse('fetch 2 from c'), Bind(), Execute(), Sync],
+		after: [Parse('fetch 2 from c'), Bind(), Execute(), Sync],
 	},
 	{
 		name: 'a cursor that is held',
 		first: [[Query(`declare h cursor with hold for ${select}`)]],
-		then: [Query('fetch 2 from h')],
+		after: [Query('fetch 2 from h')],
 	},
 	{
 		name: 'a cursor that is held, behind a DECLARE that has failed',
@@ -105,13 +105,13 @@ const waits: readonly {
 			[Query(`declare h cursor with hold for ${select}`)],
 			[Query('declare h cursor with hold for select 1 as n')],
 		],
-		then: [Query('fetch 2 from h')],
+		after: [Query('fetch 2 from h')],
 	},
 	{
 		name: 'FETCH that was bound before',
 		first: [[Query(`declare h cursor with hold for ${select}`)], [Parse('fetch 2 from h'), Bind(), Flush]],
 		until: 'BindComplete',
-		then: [Execute(), Sync],
+		after: [Execute(), Sync],
 	},
 ];
 
@@ -152,7 +152,7 @@ describe.each(ways)('pool: %s', (way) => {
 			await adopt(policy);
 			for (const one of waits) {
 				const client = clients.get(`${one.name}, ${name}`) as WireClient;
-				client.send(...one.then);
+				client.send(...one.after);
 				told.set(`${one.name}, ${name}`, await answers(client));
 				client.destroy();
 			}
