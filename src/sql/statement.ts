@@ -198,7 +198,11 @@ export const STATEMENT_TAGS: readonly string[] = Object.keys(HANDLERS);
 export function statement(walk: Walk, node: Node): void {
 	const tag = tagOf(node);
 	const handler = (HANDLERS as Partial<Record<NodeTag, (walk: Walk, value: never) => void>>)[tag];
-	if (handler === undefined) throw refuse(walk, commandName(tag));
+	if (handler === undefined) {
+		const hint =
+			'The policy has no rule for it: whoever administers the server does it on a connection to the server itself.';
+		throw refuse(walk, commandName(tag), undefined, hint);
+	}
 	handler(walk, (node as Record<string, unknown>)[tag] as never);
 	if (keeps(node) && walk.effects.some((effect) => effect.type === 'set' && effect.name === 'search_path')) {
 		const hint = 'Nobody would see when it runs. Use SET, or call set_config in a statement of its own.';
@@ -230,10 +234,29 @@ const KEEPING: ReadonlySet<string> = new Set<NodeTag>([
 	'AlterPublicationStmt',
 ]);
 
-/** `AlterTableStmt` reads as ALTER TABLE. */
+/** What the grammar shortens in the names of its nodes. */
+const SHORTENED: Readonly<Record<string, string>> = {
+	db: 'Database',
+	Fdw: 'ForeignDataWrapper',
+	PLang: 'Language',
+	Am: 'AccessMethod',
+	TableSpace: 'Tablespace',
+	EventTrig: 'EventTrigger',
+	OpClass: 'OperatorClass',
+	OpFamily: 'OperatorFamily',
+	TSDictionary: 'TextSearchDictionary',
+	TSConfiguration: 'TextSearchConfiguration',
+	SecLabel: 'SecurityLabel',
+};
+
+/** `AlterTableStmt` reads as ALTER TABLE, `CreatedbStmt` as CREATE DATABASE. */
 function commandName(tag: string): string {
 	return tag
 		.replace(/Stmt$/, '')
+		.replace(
+			/(?:db|Fdw|PLang|Am|TableSpace|EventTrig|OpClass|OpFamily|TSDictionary|TSConfiguration|SecLabel)$/,
+			(word) => SHORTENED[word] ?? word,
+		)
 		.replaceAll(/([a-z])([A-Z])/g, '$1 $2')
 		.toUpperCase();
 }

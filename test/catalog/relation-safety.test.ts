@@ -40,6 +40,7 @@ describe('verdicts', () => {
 				'pg_catalog.pg_locks',
 				'pg_catalog.pg_prepared_statements',
 			],
+			...['pg_catalog.pg_stat_progress_copy', 'pg_catalog.pg_stat_progress_vacuum', 'pg_catalog.pg_stat_io'],
 			...['pg_catalog.pg_stat_user_tables', 'pg_catalog.pg_class', 'pg_catalog.pg_stat_ssl', 'pg_catalog.pg_attribute'],
 		],
 		refused: [
@@ -58,7 +59,7 @@ describe('verdicts', () => {
 				'pg_catalog.pg_aios',
 			],
 			...[
-				'pg_catalog.pg_stat_progress_copy',
+				'pg_catalog.pg_stat_progress_basebackup',
 				'pg_catalog.pg_stat_wal_receiver',
 				'pg_catalog.pg_backend_memory_contexts',
 			],

@@ -14,7 +14,7 @@ export const harmlessRelations = {
 		pg_publication_namespace pg_publication_rel pg_publication_tables pg_range pg_replication_origin
 		pg_replication_slots pg_rewrite pg_roles pg_rules pg_seclabel pg_seclabels pg_sequence pg_shdepend
 		pg_shdescription pg_shseclabel pg_stat_archiver pg_stat_bgwriter pg_stat_checkpointer pg_stat_database_conflicts
-		pg_stat_recovery_prefetch pg_stat_replication_slots pg_stat_subscription pg_stat_subscription_stats pg_stat_wal
+		pg_stat_progress_analyze pg_stat_recovery_prefetch pg_stat_replication_slots pg_stat_subscription pg_stat_subscription_stats pg_stat_wal
 		pg_statistic_ext pg_subscription_rel pg_tables pg_tablespace pg_timezone_abbrevs pg_timezone_names pg_transform
 		pg_trigger pg_ts_config pg_ts_config_map pg_ts_dict pg_ts_parser pg_ts_template pg_type pg_user pg_views
 		pg_wait_events`,
@@ -67,12 +67,7 @@ export const refusedRelations: readonly Refusal[] = [
 	{
 		reason: 'it counts rows, also those that a filter hides',
 		relations: `pg_stat_xact_all_tables pg_stat_xact_sys_tables pg_stat_xact_user_tables pg_stat_xact_user_functions
-			pg_stat_progress_analyze pg_stat_progress_basebackup pg_stat_progress_cluster pg_stat_progress_copy
-			pg_stat_progress_create_index pg_stat_progress_vacuum`,
-	},
-	{
-		reason: 'it counts block accesses, which tell whether a hidden row exists',
-		relations: 'pg_stat_io pg_stat_slru',
+			pg_stat_progress_basebackup`,
 	},
 ];
 
@@ -174,6 +169,25 @@ export const maskedRelations: readonly Mask[] = [
 		),
 	},
 	{
+		// Blocks are no secret: the size of a relation tells of them.
+		reason: ROWS_COUNTED,
+		relations: `pg_stat_progress_cluster pg_stat_progress_copy pg_stat_progress_create_index
+			pg_stat_progress_vacuum`,
+		columns: without(
+			NO_BIGINT,
+			...['heap_blks_vacuumed', 'index_vacuum_count', 'max_dead_tuples', 'num_dead_tuples', 'max_dead_tuple_bytes'],
+			...['dead_tuple_bytes', 'num_dead_item_ids', 'tuples_total', 'tuples_done', 'heap_tuples_scanned'],
+			...[
+				'heap_tuples_written',
+				'bytes_processed',
+				'bytes_total',
+				'tuples_processed',
+				'tuples_excluded',
+				'tuples_skipped',
+			],
+		),
+	},
+	{
 		reason: ROWS_COUNTED,
 		relations: 'pg_stat_all_indexes pg_stat_sys_indexes pg_stat_user_indexes',
 		columns: without(NO_BIGINT, 'idx_tup_read', 'idx_tup_fetch'),
@@ -210,5 +224,22 @@ export const maskedRelations: readonly Mask[] = [
 		reason: BLOCKS_COUNTED,
 		relations: 'pg_statio_all_sequences pg_statio_sys_sequences pg_statio_user_sequences',
 		columns: without(NO_BIGINT, 'blks_read', 'blks_hit'),
+	},
+	{
+		reason: BLOCKS_COUNTED,
+		relations: 'pg_stat_io',
+		columns: {
+			...without(NO_BIGINT, 'reads', 'writes', 'writebacks', 'extends', 'hits', 'evictions', 'reuses', 'fsyncs'),
+			...without('null::pg_catalog.numeric', 'read_bytes', 'write_bytes', 'extend_bytes'),
+			...without(NO_FLOAT, 'read_time', 'write_time', 'writeback_time', 'extend_time', 'fsync_time'),
+		},
+	},
+	{
+		reason: BLOCKS_COUNTED,
+		relations: 'pg_stat_slru',
+		columns: without(
+			NO_BIGINT,
+			...['blks_zeroed', 'blks_hit', 'blks_read', 'blks_written', 'blks_exists', 'flushes', 'truncates'],
+		),
 	},
 ];

@@ -323,3 +323,9 @@ insert into kin values (1, null, null), (2, 1, 1);
 delete from kin where id = 1;
 select count(*) from kin;
 drop table kin;
+
+select pid, phase, heap_blks_scanned from pg_stat_progress_vacuum;
+select pid, phase, blocks_done, tuples_done from pg_stat_progress_create_index;
+select relid::regclass, command, type, bytes_processed from pg_stat_progress_copy where relid <> 0;
+select name from pg_stat_slru order by 1;
+select pid, phase from pg_stat_progress_analyze;
