@@ -3,6 +3,7 @@ import { overlay } from '../catalog/overlay.ts';
 import { GatewayError } from '../errors.ts';
 import type { Edit, StatementDecision } from '../stages.ts';
 import { type Analysis, analyse } from './analyse.ts';
+import { tablesOfBlock } from './block-tables.ts';
 import type { RelationName } from './names.ts';
 import { asOlderServer } from './older-words.ts';
 import { type Parsed, parse, type SqlLimits, weightMax } from './parse.ts';
@@ -69,7 +70,8 @@ export function* analysing({ inputs, parsed }: BegunText): Generator<Analysis> {
 		const analysis = analyse(known, parsed.source, statement);
 		yield afterBlock ? hinted(analysis) : analysis;
 		afterBlock ||= 'DoStmt' in statement.node || 'CallStmt' in statement.node;
-		course = following(withKnown(course, withMade(known, analysis)), statement.node);
+		const made = [...analysis.made, ...tablesOfBlock(known, statement)];
+		course = following(withKnown(course, withMade(known, { ...analysis, made })), statement.node);
 	}
 }
 
@@ -88,7 +90,8 @@ function hinted(analysis: Analysis): Analysis {
 	const { error } = analysis.decision;
 	if (error === undefined || !['42P01', '42883'].includes(error.sqlstate)) return analysis;
 	const { position } = error;
-	const hint = 'What a DO block or a procedure makes can be used by the next Query, not by the rest of its own.';
+	const hint =
+		'What a procedure makes, or a DO block by EXECUTE, can be used by the next Query, not by the rest of its own.';
 	const told = new GatewayError(error.sqlstate, error.message, {
 		...(position === undefined ? {} : { position }),
 		hint,

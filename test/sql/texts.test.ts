@@ -39,7 +39,8 @@ async function played(sql: string): Promise<unknown> {
 		const all = (Array.isArray(results) ? results : [results]) as { rows: unknown[] }[];
 		return all.findLast(({ rows }) => rows.length > 0)?.rows;
 	} finally {
-		await bench.client.query('rollback');
+		// A text may have ended the transaction, after a SET.
+		await bench.client.query('rollback; set search_path = app, hr');
 	}
 }
 
@@ -234,7 +235,22 @@ describe('a text that', () => {
 		},
 		{
 			name: 'names what DO makes',
-			sql: 'do $$ begin create temp table done (a int); end $$; select a from done',
+			sql: "do $$ begin if true then create table if not exists done (a int, b text default 'x'); end if; create temp table others as select 7 as n; end $$; insert into done (a) values (3); select a, n from done, others",
+			want: [[3, 7]],
+		},
+		{
+			name: 'names what DO makes by the name of what is protected',
+			sql: 'do $$ begin if false then create table hr.people (ssn text); end if; end $$; select ssn from hr.people where id = 1',
+			want: [['XXX-XX-1001']],
+		},
+		{
+			name: 'names what DO may not make',
+			sql: 'do $$ begin create table hr.done (a int); end $$; select a from hr.done',
+			want: '42P01 relation "hr.done" does not exist',
+		},
+		{
+			name: 'names what DO makes by code that is put together',
+			sql: "do $$ begin execute 'create temp table done (a int)'; end $$; select a from done",
 			want: '42P01 relation "done" does not exist',
 		},
 		...['set search_path = other', "perform set_config('search_path', 'other', false)", 'discard all', 'reset all'].map(
