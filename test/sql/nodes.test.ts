@@ -182,7 +182,27 @@ function topTag(sql: string): NodeTag {
 }
 
 /** As the refusal names it: AlterTableStmt reads as ALTER TABLE. */
+/** Nodes whose names are not those of their statements. */
+const NAMED: Readonly<Record<string, string>> = {
+	CreatedbStmt: 'CREATE DATABASE',
+	DropdbStmt: 'DROP DATABASE',
+	CreateFdwStmt: 'CREATE FOREIGN DATA WRAPPER',
+	AlterFdwStmt: 'ALTER FOREIGN DATA WRAPPER',
+	CreatePLangStmt: 'CREATE LANGUAGE',
+	CreateAmStmt: 'CREATE ACCESS METHOD',
+	CreateTableSpaceStmt: 'CREATE TABLESPACE',
+	DropTableSpaceStmt: 'DROP TABLESPACE',
+	CreateEventTrigStmt: 'CREATE EVENT TRIGGER',
+	AlterEventTrigStmt: 'ALTER EVENT TRIGGER',
+	CreateOpClassStmt: 'CREATE OPERATOR CLASS',
+	CreateOpFamilyStmt: 'CREATE OPERATOR FAMILY',
+	AlterOpFamilyStmt: 'ALTER OPERATOR FAMILY',
+	SecLabelStmt: 'SECURITY LABEL',
+};
+
 function words(tag: string): string {
+	const named = NAMED[tag];
+	if (named !== undefined) return named;
 	return tag
 		.replace(/Stmt$/, '')
 		.replaceAll(/([a-z])([A-Z])/g, '$1 $2')
