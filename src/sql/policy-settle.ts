@@ -328,6 +328,8 @@ class Settler {
 		if (made !== null || isReadAlike(this.#catalog, type) || SINGLE.has(type)) return made;
 		const name = nameOf(this.#catalog, type);
 		if ((name === 'regconfig' || name === 'regdictionary') && tree.text.startsWith('pg_catalog.')) return null;
+		if (ALIKE[name]?.test(tree.text) === true) return null;
+		if (boundOf(this.#catalog, type) !== 0 && /^\s*empty\s*$/i.test(tree.text)) return null;
 		const parts = partsOf(tree.text);
 		const element = elementOf(this.#catalog, type) || boundOf(this.#catalog, type);
 		const isAlike = (part: string): boolean => literalOf(part, element, this.#settling.zone) === null;
@@ -356,6 +358,8 @@ class Settler {
 		if (cast !== undefined && cast.routine !== 0) {
 			const routine = this.#catalog.routineByOid(cast.routine);
 			if (routine !== undefined && (routine.volatility === 'immutable' || STRINGS.has(routine.name))) return undefined;
+			// Nought is nought in any currency.
+			if (tree.node === 'number' && tree.number === 0) return undefined;
 			throw unsettled(`a cast of ${nameOf(this.#catalog, from)} to ${nameOf(this.#catalog, to)}`, 'take other types');
 		}
 		if (cast !== undefined && cast.context === 'implicit' && target?.category === source?.category) return undefined;
@@ -371,6 +375,9 @@ class Settler {
 
 /** Operators between a timestamptz and what has no zone. */
 const MIXED = /^(date|timestamp)_[a-z]+_timestamptz$|^timestamptz_[a-z]+_(date|timestamp)$/;
+
+/** Literals of types that are read by the session's settings, but not these. By `xmloption` a part of a document may be an error. */
+const ALIKE: Readonly<Record<string, RegExp>> = { money: /^\s*0+(\.0+)?\s*$/, xml: /^\s*</ };
 
 /** Types of which `literalOf` says how a literal is read. */
 const SINGLE: ReadonlySet<number> = new Set([

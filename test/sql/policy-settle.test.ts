@@ -95,7 +95,7 @@ const SAME = `
 	mood = 'good' | mood::text | i > '1 day' | i = '-1 day' | i * 2 | extract(day from i) | c > '10:00' | upper_inf(span) | isempty(span) | encode(b, 'hex') | length(b)
 	round(f::numeric, 2) | round(n / 10) * 10 | coalesce(v, t, 'x') | greatest(id, 2.5) | case when t like '2024%' then 1 end | to_timestamp(id) | jsonb_build_object('n', n)
 	date_bin('15 minutes', z, '2024-01-01 00:00+00') | isfinite(z) | concat(t, id, v) | array_to_string(words, ',') | to_tsvector('pg_catalog.english', t)::text
-	timestamptz '2024-03-31 02:30+01' | make_date(2024, 3, 31) | z = z | own = z | d in ('2024-03-31') | substring(t from 1 for 4) | hashtext(v) | t::date - 1 | v::date
+	'0'::money = 0::money | span = 'empty' | timestamptz '2024-03-31 02:30+01' | make_date(2024, 3, 31) | z = z | own = z | d in ('2024-03-31') | substring(t from 1 for 4) | hashtext(v) | t::date - 1 | v::date
 	encode(sha256(convert_to(t, 'UTF8')), 'hex') | lpad(id::text, 3, '0') | regexp_replace(t, '[0-9]', 'x', 'g') | 'abc' || null | date '2024-03-31' - 7
 `;
 
