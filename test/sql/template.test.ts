@@ -287,7 +287,8 @@ describe.each(PLACES)('$name', (place) => {
 				}
 			}
 		}
-		expect(served).toBeGreaterThan(100);
+		// Of the least of the places and of the fewest texts of each shape.
+		expect(served).toBeGreaterThan(50);
 		console.log(`${place.name}: ${compared} decisions compared, ${served} of them served by a shape`);
 	});
 });
