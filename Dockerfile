@@ -1,4 +1,4 @@
-# The gateway as an image: compiled, with production dependencies only, as a user without rights. docs/operating.md says how to run it.
+# The gateway as an image: compiled, with production dependencies only, as a user without rights. docs/production.md says how to run it.
 FROM node:24-slim AS build
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./

@@ -64,7 +64,7 @@ test.each(EXAMPLES)('the configuration of $name is taken', async ({ config }) =>
 });
 
 const PAGES = [
-	...['README.md', 'SECURITY.md', 'src/README.md'],
+	...['README.md', 'SECURITY.md', 'CHANGELOG.md', 'src/README.md'],
 	...readdirSync(join(root, 'docs')).flatMap((name) => (name.endsWith('.md') ? [`docs/${name}`] : [])),
 ];
 
