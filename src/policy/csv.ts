@@ -34,8 +34,18 @@ export interface RuleFile {
 /** Longest line of policy.csv, in characters. */
 const LINE_LENGTH_MAX = 10_000;
 
-/** A name with one of them is another name that looks the same. Joiners are letters' own in some languages. */
-const INVISIBLE = /(?![\t\u200c\u200d])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u;
+/**
+ * A name with one of them is another name that looks the same. Joiners are letters' own in some languages, and variation selectors
+ * belong to signs, but not beside ASCII or at the end of a name.
+ */
+const INVISIBLE = new RegExp(
+	[
+		String.raw`(?![\t\u200c\u200d\ufe00-\ufe0f])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]`,
+		String.raw`(?<=\p{ASCII})[\u200c\u200d\ufe00-\ufe0f]`,
+		String.raw`[\u200c\u200d](?=\p{ASCII}|$)`,
+	].join('|'),
+	'u',
+);
 
 /** Every mistake goes to `problems`; what is returned leaves those lines out. `file` is the name shown with each line. */
 export function parseRules(text: string, file: string, problems: ProblemList): RuleFile {

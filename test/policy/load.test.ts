@@ -145,11 +145,18 @@ describe('policy.csv', () => {
 				'p, role:a\u00ad, shop.hr.t, select, deny',
 				'g, user:\u202eb, role:a',
 				'# what is said of it may have any: \u200b',
+				'p, role:a, shop.hr.t\u200d, select, deny',
+				'p, role:a, shop.hr.t\u3164, select, deny',
+				'p, role:a, shop.hr.t\ufe0f, select, deny',
+				'p, role:a, shop."\u0646\u06cc\u0645\u200c\u0641\u0627"."\u2764\ufe0f", select, deny',
 			].join('\n'),
 			want: [
 				'policy.csv:1: the line has an invisible character, U+200B',
 				'policy.csv:2: the line has an invisible character, U+00AD',
 				'policy.csv:3: the line has an invisible character, U+202E',
+				'policy.csv:5: the line has an invisible character, U+200D',
+				'policy.csv:6: the line has an invisible character, U+3164',
+				'policy.csv:7: the line has an invisible character, U+FE0F',
 			],
 		},
 		{
