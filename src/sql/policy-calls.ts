@@ -141,6 +141,13 @@ const PINNED: Readonly<Record<string, Pin>> = {
 		checkFormat('to_number', format, /[LDGS]/, false);
 		return callTree('to_number', of.tree, format.tree);
 	},
+	// %I quotes a name as quote_all_identifiers says.
+	format: (_, [format]) => {
+		const text = format === undefined ? undefined : wordOf(format);
+		if (text === undefined) throw unsettled('a format that is computed', 'write it as a literal');
+		if (QUOTES_NAMES.test(text.replaceAll('%%', ' '))) throw unsettled('%I in a format', 'take %s');
+		return undefined;
+	},
 	overlaps: (_, args) => {
 		const isMoment = args.some(({ type }) => type === TYPE.timestamptz);
 		if (!isMoment) return undefined;
@@ -149,6 +156,8 @@ const PINNED: Readonly<Record<string, Pin>> = {
 	to_timestamp: (_, args) =>
 		args.length === 1 ? callTree('to_timestamp', ...args.map(({ tree }) => tree)) : undefined,
 };
+
+const QUOTES_NAMES = /%(?:\d+\$)?-?(?:\d+|\*(?:\d+\$)?)?I/;
 
 function isTime(type: number): boolean {
 	return type === TYPE.timestamp || type === TYPE.timestamptz;

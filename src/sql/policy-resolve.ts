@@ -160,7 +160,7 @@ function partOf(catalog: CatalogSnapshot, type: number, shape: 'array' | 'range'
 	return shape === 'array' ? elementOf(catalog, type) : boundOf(catalog, type);
 }
 
-/** Ranges and multiranges that come with the server, and what they are of. */
+/** Ranges and multiranges that come with the server, and what they are of; of others the catalogue tells. */
 const BOUNDS: ReadonlyMap<number, number> = new Map([
 	[3904, TYPE.int4],
 	[4451, TYPE.int4],
@@ -178,7 +178,12 @@ const BOUNDS: ReadonlyMap<number, number> = new Map([
 
 /** What a range is of, where that is known; otherwise 0. */
 export function boundOf(catalog: CatalogSnapshot, type: number): number {
-	return BOUNDS.get(baseType(catalog, type) ?? type) ?? 0;
+	const base = baseType(catalog, type) ?? type;
+	const builtIn = BOUNDS.get(base);
+	if (builtIn !== undefined) return builtIn;
+	const { kind, makes: [part = 0] = [] } = catalog.typeByOid(base) ?? {};
+	if (kind === 'm') return boundOf(catalog, part);
+	return kind === 'r' ? part : 0;
 }
 
 /** Of an array type, its element's; otherwise 0. */

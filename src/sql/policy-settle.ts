@@ -185,11 +185,18 @@ class Settler {
 			.filter((operator) => left === undefined || left === 0 || isImplicit(this.#catalog, left, operator.left))
 			.filter((operator) => right === 0 || isImplicit(this.#catalog, right, operator.right))
 			.map(({ routine }) => this.#catalog.routineByOid(routine));
-		const isSure =
-			left !== 0 && right !== 0 && routines.every((routine) => routine !== undefined && isSettled(routine));
-		this.#refused ||= isSure;
-		if (this.#refused || routines.every((routine) => routine !== undefined && isSettled(routine))) return null;
+		const isAny = routines.every((routine) => routine !== undefined && isSettled(routine));
+		this.#refused ||= isAny && this.#arePlain(left === undefined ? [right] : [left, right]);
+		if (this.#refused || isAny) return null;
 		throw unsettled(`the operator ${op} between values whose types are not clear`, 'write casts');
+	}
+
+	/** The server's own types, of which it is sure what takes them: not so rows, ranges and what users make. */
+	#arePlain(types: readonly number[]): boolean {
+		return types.every((oid) => {
+			const type = this.#catalog.typeByOid(baseType(this.#catalog, oid) ?? oid);
+			return oid === TYPE.unknown || (type?.kind === 'b' && type.schema === 'pg_catalog');
+		});
 	}
 
 	#quantified(tree: Extract<PolicyTree, { node: 'quantified' }>): Typed {
@@ -213,7 +220,6 @@ class Settler {
 		if (operand === undefined) throw new Error('an operand is missing');
 		const wanted = declared[at] ?? 0;
 		if (this.#catalog.typeByOid(wanted)?.kind !== 'p') return this.become(operand, wanted);
-		if (operand.type !== TYPE.unknown) return operand.tree;
 		const types = operands.map(({ type }) => type);
 		const meant = declaredFor(this.#catalog, declared, types, at);
 		return meant === 0 ? operand.tree : this.become(operand, meant);
@@ -237,7 +243,7 @@ class Settler {
 			return { tree: this.#explicit(only, named.oid, named.name, ''), type: named.oid };
 		if (found === null) {
 			const isAny = routinesTaking(this.#catalog, tree.name, types.length).every(({ of }) => isSettled(of));
-			this.#refused ||= isAny && !types.includes(0);
+			this.#refused ||= isAny && this.#arePlain(types);
 			if (this.#refused || isAny) return { tree: { ...tree, args: args.map((arg) => arg.tree) }, type: 0 };
 			throw unsettled(`the function ${tree.name} of values whose types are not clear`, 'write casts');
 		}

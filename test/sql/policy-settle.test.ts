@@ -33,18 +33,22 @@ const COLUMNS = {
 	span: 'tstzrange',
 	own: 'zoned',
 	mood: 'mood',
+	moments: 'timestamptz[]',
+	stay: 'stay',
 } as const;
 
 const SETUP = `
 create schema hr;
 create domain zoned as timestamptz;
 create type mood as enum ('good', 'bad');
+create type stay as range (subtype = timestamptz);
 create table hr.t (${Object.entries(COLUMNS)
 	.map(([name, type]) => `${name} ${type}`)
 	.join(', ')});
 insert into hr.t select k, k * 1.25, k * 1.25::float8, k * 1.5::float4, '2024-03-0' || k, '2024-03-3' || (k % 2) || ' 02:30', d, d + time '23:30', z,
 	time '23:30', interval '1 day 02:00' * k, 'abcd', jsonb_build_object('at', '2024-03-31 12:00:00', 'n', k), array[d, d + 1], array['a', 'b'],
-	tstzrange(z, z + interval '40 hours'), z, 'good'
+	tstzrange(z, z + interval '40 hours'), z, 'good',
+	array[z, d::timestamptz], stay(z, z + interval '40 hours')
 from (values (1, date '2024-03-30', timestamptz '2024-03-30 23:10+00'), (2, '2024-03-31', '2024-03-31 00:30+00'),
 	(3, '1883-11-18', '1883-11-18 12:00+00'), (4, '2024-10-27', '2024-10-27 01:30+00'), (5, '0044-03-15 BC', '0044-03-15 10:00+00 BC'),
 	(6, '2023-12-31', '2023-12-31 23:30+00'), (7, null, null)) w (k, d, z);
@@ -85,6 +89,9 @@ const MOVED = `
 	date_trunc('week', z)::date | least(z, '2024-03-31 12:00') | own || '' | own > '2024-03-31 01:30'
 	(z at time zone 'UTC')::date | (s at time zone 'Europe/Berlin')::date | extract(epoch from z::date)
 	coalesce(z, 'infinity')::text | coalesce(d, 'infinity') || '' | to_jsonb(coalesce(own, '-infinity')) | z + '1 day 1 hour' | d + c < z | z::timestamp(0) | (z::date + 1)::timestamptz | timestamptz(d) | timestamptz(d, c) | to_jsonb(d) || to_jsonb(z)
+	array_position(moments, d) | d = moments[1] | (array_append(moments, d))[3] > z | (moments || d)[3] > z | width_bucket(d, moments)
+	lower(stay) > '2024-03-31' | stay @> '2024-03-31'::date::timestamptz | lower(stay)::date
+	stay @> z and upper(stay) > '2024-04-01 17:00'
 `;
 
 /** Expressions that none does. */
@@ -132,6 +139,8 @@ const REFUSED: Readonly<Record<string, string>> = {
 	"jsonb_path_exists_tz(j, '$.at')": 'the function jsonb_path_exists_tz',
 	't::xml is null': 'cast to xml',
 	'timeofday()': 'take now()',
+	"format('%I', t) = t": '%I in a format',
+	"format(t, 'x') = t": 'a format that is computed',
 };
 
 let bench: Bench;
