@@ -2,14 +2,15 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { PasswordCommand } from '../../src/config/password-command.ts';
 
 let folder: string;
-beforeAll(async () => {
+beforeEach(async () => {
 	folder = await mkdtemp(join(tmpdir(), 'portcullis-command-'));
+	await writeFile(join(folder, 'token'), 'two\nlines\n');
 });
-afterAll(() => rm(folder, { recursive: true }));
+afterEach(() => rm(folder, { recursive: true }));
 
 const env = { PATH: process.env['PATH'], PASSWORD: 'from the environment' };
 let nowMs = 0;
@@ -28,7 +29,6 @@ const counter = (name: string): readonly [string, ...string[]] => [
 test('without its line end, with the environment, and without a shell in between', async () => {
 	expect(await command(['printf', '%s\n', '$(id) `id` ; a']).current()).toBe('$(id) `id` ; a');
 	expect(await command(['sh', '-c', 'printf "%s\\r\\n" "$PASSWORD"']).current()).toBe('from the environment');
-	await writeFile(join(folder, 'token'), 'two\nlines\n');
 	expect(await command(['cat', './token']).current()).toBe('two\nlines');
 	expect(await command(['sh', '-c', 'cat; echo ended']).current()).toBe('ended');
 });
