@@ -295,6 +295,8 @@ export interface StatementDecision {
 	readonly castTargets?: readonly number[];
 	/** For EXECUTE: the text that was prepared. */
 	readonly executes?: string;
+	/** For EXECUTE: that text as the server has it. */
+	readonly executesRewritten?: string;
 	/** It touches a protected relation: errors and notices are redacted. */
 	readonly touchesProtected: boolean;
 	/** Numbers of the parameters (from 1) that may be written down. Absent: all of them, or none where it touches a protected relation. */

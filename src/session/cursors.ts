@@ -54,9 +54,8 @@ export class Cursors {
 			for (const effect of statement.effects) {
 				if (effect.type === 'close') this.#closes(effect.name, statement);
 				else if (effect.type === 'declare') {
-					const { sql, rewritten } = statement;
-					const shown = { sql, paramTypes, rewritten, policy, refusedUnder: null };
-					this.#declares(effect.name, { ...shown, holds: effect.holds });
+					const { sql } = statement;
+					this.#declares(effect.name, { ...shownOf(statement, { sql, paramTypes }, policy), holds: effect.holds });
 				}
 			}
 		}
@@ -136,6 +135,25 @@ export class Cursors {
 	}
 }
 
+/**
+ * What a statement shows that is sent under this policy. `of`: the text that it stands in. Of EXECUTE it is what that runs now: by
+ * then its name may stand for something else, or for the same as it was decided anew.
+ */
+export function shownOf(
+	statement: StatementDecision | undefined,
+	of: Pick<Shown, 'sql' | 'paramTypes'>,
+	policy: string,
+): Shown {
+	const executes = statement?.executes;
+	const { sql, paramTypes } = executes === undefined ? of : { sql: executes, paramTypes: [] };
+	return { sql, paramTypes, rewritten: rewrittenOf(statement), policy, refusedUnder: null };
+}
+
+/** As the server has it; of EXECUTE what that runs. */
+export function rewrittenOf(statement: StatementDecision | undefined): string {
+	return statement?.executesRewritten ?? statement?.rewritten ?? '';
+}
+
 function lengthOf(one: Declared | Closing): number {
 	if ('by' in one) return 0;
 	return one.sql.length + (one.rewritten === one.sql ? 0 : one.rewritten.length);
@@ -143,8 +161,8 @@ function lengthOf(one: Declared | Closing): number {
 
 /** Null: what the decision fetches would be shown today as well. again: that is not known yet. An error: it would not. */
 export function fetchable(conversation: Conversation, decision: Decision): 'again' | GatewayError | null {
-	for (const [at, { node, cursor }] of decision.statements.entries()) {
-		if (node !== 'FetchStmt' || cursor === undefined) continue;
+	for (const [at, { cursor, effects }] of decision.statements.entries()) {
+		if (cursor === undefined || effects.some(({ type }) => type === 'declare')) continue;
 		// What the same text declares is decided with it; whether that fails is told before it is fetched from.
 		const before = decision.statements.slice(0, at);
 		if (before.some(({ effects }) => effects.some((effect) => effect.type === 'declare' && effect.name === cursor)))
@@ -189,7 +207,7 @@ function stillShown(conversation: Conversation, shown: Shown): boolean | 'again'
 
 function settle(shown: Shown, { effect, statements }: Decision, policy: string): boolean {
 	const [statement] = statements;
-	const holds = effect !== 'deny' && statements.length === 1 && statement?.rewritten === shown.rewritten;
+	const holds = effect !== 'deny' && statements.length === 1 && rewrittenOf(statement) === shown.rewritten;
 	if (holds) shown.policy = policy;
 	else shown.refusedUnder = policy;
 	return holds;

@@ -4,7 +4,7 @@ import type { Decision } from '../stages.ts';
 import { encodeClose, encodeDescribe, encodeExecute, encodeParse } from '../wire/encode.ts';
 import type { Bind, Close, Describe, Execute, Parse, PortalName, StatementName, Sync } from '../wire/frontend.ts';
 import { type Conversation, type Progress, refusedStatement, refusedText } from './conversation.ts';
-import { fetchable } from './cursors.ts';
+import { fetchable, rewrittenOf, shownOf } from './cursors.ts';
 import type { Held } from './outbox.ts';
 import type { Loans } from './loans.ts';
 import { afterPrepare, hidesRows, movesNames, type Portal, type Prepared, statementOf, unplaced } from './prepared.ts';
@@ -338,9 +338,7 @@ function forwardBind(
 	const bytes = before.length === 0 ? bind : Buffer.concat([...before, bind]);
 	const run = recordBind(conversation, message, prepared, bytes, unrecorded);
 	const expected = new Expected('bind', conversation.segment);
-	const { sql, paramTypes } = prepared;
-	const rewritten = statementOf(decision)?.rewritten ?? '';
-	const shown = { sql, paramTypes, rewritten, policy: conversation.policyRevision, refusedUnder: null };
+	const shown = shownOf(statementOf(decision), prepared, conversation.policyRevision);
 	const portal: Portal = { name: message.portal, prepared, decision, segment: conversation.segment, run, shown };
 	expected.run = run;
 	expected.portal = portal;
@@ -399,10 +397,11 @@ function recheck(conversation: Conversation, portal: Portal): Progress | null {
 	if (unfetchable !== null) return unfetchable;
 	if (pipeline.isCurrent(portal.decision, conversation.context())) return null;
 	if (!conversation.settled()) return 'again';
-	const decision = conversation.decide(portal.prepared.sql, portal.prepared.paramTypes);
+	const { sql, paramTypes, rewritten } = portal.shown;
+	const decision = conversation.decide(sql, paramTypes);
 	if (decision === null) return 'again';
 	if (decision.effect === 'deny') return deny(conversation, decision, 'execute', null);
-	if (decision.rewritten === portal.decision.rewritten) return null;
+	if (rewrittenOf(statementOf(decision)) === rewritten) return null;
 	return conversation.refuse(
 		new GatewayError('42501', 'the policy has changed since this portal was bound: bind it again'),
 	);

@@ -62,7 +62,9 @@ export interface Portal {
 /** Bytes that it takes, roughly: the statement may be gone by its name, and lasts as long as its portals. There is one without a name. */
 export function portalWeight({ name, prepared, shown }: Pick<Portal, 'name' | 'prepared' | 'shown'>): number {
 	if (name === '') return 0;
-	return prepared.sql.length + (shown.rewritten === prepared.sql ? 0 : shown.rewritten.length) + 200;
+	let weight = 200;
+	for (const text of new Set([prepared.sql, shown.sql, shown.rewritten])) weight += text.length;
+	return weight;
 }
 
 /** What EXECUTE or Bind runs of a PREPARE: the statement by itself, with all that it does but for being prepared. */

@@ -43,6 +43,8 @@ export function executed(
 	return {
 		...decision,
 		executes: statement.sql,
+		executesRewritten: statement.executesRewritten ?? statement.rewritten,
+		...(statement.cursor === undefined ? {} : { cursor: statement.cursor }),
 		effect: statement.effect,
 		objects: [...decision.objects, ...statement.objects],
 		rules: [...decision.rules, ...statement.rules],

@@ -113,6 +113,29 @@ const waits: readonly {
 		until: 'BindComplete',
 		after: [Execute(), Sync],
 	},
+	{
+		name: 'EXECUTE of a FETCH',
+		first: [[Query(`declare h cursor with hold for ${select}`)], [Parse('fetch 2 from h', 's'), Sync]],
+		after: [Query('execute s')],
+	},
+	{
+		name: 'a cursor that EXECUTE declared, of a name that stands for something else by now',
+		first: [
+			[Parse(`declare h cursor with hold for ${select}`, 's'), Sync],
+			...[Query('execute s'), Query('deallocate s'), Query('prepare s as select 1 as n')].map((one) => [one]),
+		],
+		after: [Query('fetch 2 from h')],
+	},
+	{
+		name: 'a portal of EXECUTE, of a name that stands for something else by now',
+		first: [
+			[Query('begin')],
+			[Query(`prepare s as ${select}`)],
+			[Parse('execute s'), Bind([], '', 'p'), Execute(2, 'p'), Sync],
+			...[Query('deallocate s'), Query('prepare s as select 1 as n')].map((one) => [one]),
+		],
+		after: [Execute(2, 'p'), Sync],
+	},
 ];
 
 const answers = async (client: WireClient): Promise<string> =>
