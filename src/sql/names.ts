@@ -148,6 +148,7 @@ export function resolveType(walk: Walk, typeName: TypeName | undefined): Type | 
 	if (typeName === undefined) return undefined;
 	const { catalog } = walk.context;
 	const names = stringsOf(typeName.names);
+	if (typeName.pct_type === true) return typeOfColumn(walk, names);
 	const name = names.at(-1) ?? '';
 	const schema = names.length > 1 ? names.at(-2) : undefined;
 	let type: Type | undefined;
@@ -164,6 +165,25 @@ export function resolveType(walk: Walk, typeName: TypeName | undefined): Type | 
 	if (type !== undefined) walk.types.add(type.oid);
 	if (type === undefined || (typeName.arrayBounds ?? []).length === 0) return type;
 	return catalog.typeByOid(catalog.arrayTypeOf(type.oid));
+}
+
+/** `table.column%TYPE`: what that is by now. Throws UnknownObject (42P01, 42703); undefined where nobody knows the column's type. */
+function typeOfColumn(walk: Walk, names: readonly string[]): Type | undefined {
+	const { catalog } = walk.context;
+	const [column = '', relname = '', schemaname, catalogname] = names.toReversed();
+	const relation = resolveRelation(walk, {
+		relname,
+		...(schemaname === undefined ? {} : { schemaname }),
+		...(catalogname === undefined ? {} : { catalogname }),
+	});
+	const found = relation.columns.find(({ name }) => name === column);
+	if (found === undefined) {
+		const words = `column "${column}" of relation "${displayRelation(relation)}" does not exist`;
+		throw new UnknownObject('42703', words, {}, [relation]);
+	}
+	const type = catalog.typeByOid(found.typeOid);
+	if (type !== undefined) walk.types.add(type.oid);
+	return type;
 }
 
 export function displayRelation(relation: { readonly schema: string; readonly name: string }): string {

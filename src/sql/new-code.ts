@@ -192,6 +192,9 @@ export function argumentNames(walk: Walk, parameters: readonly (Node | undefined
 function typeDisplay(walk: Walk, typeName: TypeName | undefined): string {
 	const { catalog } = walk.context;
 	const type = resolveType(walk, typeName);
+	// It may be one for which there is such a routine.
+	if (type === undefined && typeName?.pct_type === true)
+		throw refuse(walk, 'an argument of the type of a column that the transaction has altered');
 	if (type === undefined) return (typeName?.names ?? []).map((part) => as(part, 'String')?.sval ?? '').join('.');
 	return displayType(catalog, type);
 }

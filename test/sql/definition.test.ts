@@ -113,6 +113,11 @@ describe('making code by the name of other code', () => {
 describe('taking the place of what is there', () => {
 	const body = "language sql as 'select 1'";
 	const passes = (sql: string, who?: Row['who']): Row => ({ ...text(sql, /./), ...(who === undefined ? {} : { who }) });
+	const unknown: Row = {
+		who: ADDER,
+		sql: `create or replace function app.twice(app.items.missing%type) returns int ${body}`,
+		want: { error: ['42703', 'column "missing" of relation "app.items" does not exist'] },
+	};
 	test.each([
 		passes('create or replace view app.cheap as select id, label from app.items'),
 		passes('create or replace view app.dear as select id, label from app.items', ADDER),
@@ -123,6 +128,18 @@ describe('taking the place of what is there', () => {
 		passes(`create or replace function app.thrice(int) returns int ${body}`, ADDER),
 		denied(`create or replace function app.twice(integer) returns int ${body}`, /alter on db\.app\.\*/, ADDER),
 		denied(`create or replace function app.twice(n int4) returns int ${body}`, /alter on db\.app\.\*/, ADDER),
+		denied(
+			`create or replace function app.twice(app.items.id%type) returns int ${body}`,
+			/alter on db\.app\.\*/,
+			ADDER,
+		),
+		denied(
+			`create or replace function app.twice(n items.owner%type) returns int ${body}`,
+			/alter on db\.app\.\*/,
+			ADDER,
+		),
+		passes(`create or replace function app.thrice(app.items.id%type) returns int ${body}`, ADDER),
+		unknown,
 		denied(`create or replace procedure app.tidy(int) ${body}`, /alter on db\.app\.\*/, ADDER),
 		denied('create or replace aggregate app.total(int) (sfunc = int4mi, stype = int)', /alter on db\.app\.\*/, ADDER),
 		// Whatever calls it, a trigger or a default, would call this.
