@@ -179,23 +179,31 @@ class Settler {
 	#meant(op: string, left: number | undefined, right: number) {
 		const found = left === 0 || right === 0 ? null : resolveOperator(this.#catalog, op, left ?? 0, right);
 		if (found !== null) return found;
-		const routines = this.#catalog
+		const named = this.#catalog
 			.operators('pg_catalog', op)
-			.filter((operator) => (operator.left === 0) === (left === undefined))
+			.filter((operator) => (operator.left === 0) === (left === undefined));
+		const routines = named
 			.filter((operator) => left === undefined || left === 0 || isImplicit(this.#catalog, left, operator.left))
 			.filter((operator) => right === 0 || isImplicit(this.#catalog, right, operator.right))
 			.map(({ routine }) => this.#catalog.routineByOid(routine));
 		const isAny = routines.every((routine) => routine !== undefined && isSettled(routine));
-		this.#refused ||= isAny && this.#arePlain(left === undefined ? [right] : [left, right]);
+		const types = left === undefined ? [right] : [left, right];
+		this.#refused ||=
+			isAny &&
+			this.#areSure(
+				types,
+				named.flatMap((operator) => [operator.left, operator.right]),
+			);
 		if (this.#refused || isAny) return null;
 		throw unsettled(`the operator ${op} between values whose types are not clear`, 'write casts');
 	}
 
-	/** The server's own types, of which it is sure what takes them: not so rows, ranges and what users make. */
-	#arePlain(types: readonly number[]): boolean {
+	/** That nothing takes these types: rows, ranges and what users make may be taken where any row, range and so on is declared. */
+	#areSure(types: readonly number[], declared: readonly number[]): boolean {
+		const isOpen = declared.some((oid) => this.#catalog.typeByOid(oid)?.kind === 'p');
 		return types.every((oid) => {
 			const type = this.#catalog.typeByOid(baseType(this.#catalog, oid) ?? oid);
-			return oid === TYPE.unknown || (type?.kind === 'b' && type.schema === 'pg_catalog');
+			return oid !== 0 && (oid === TYPE.unknown || !isOpen || (type?.kind === 'b' && type.schema === 'pg_catalog'));
 		});
 	}
 
@@ -242,8 +250,14 @@ class Settler {
 		if (named !== undefined && only !== undefined && !isExact && (only.type === TYPE.unknown || found === null))
 			return { tree: this.#explicit(only, named.oid, named.name, ''), type: named.oid };
 		if (found === null) {
-			const isAny = routinesTaking(this.#catalog, tree.name, types.length).every(({ of }) => isSettled(of));
-			this.#refused ||= isAny && this.#arePlain(types);
+			const taking = routinesTaking(this.#catalog, tree.name, types.length);
+			const isAny = taking.every(({ of }) => isSettled(of));
+			this.#refused ||=
+				isAny &&
+				this.#areSure(
+					types,
+					taking.flatMap(({ declared }) => declared),
+				);
 			if (this.#refused || isAny) return { tree: { ...tree, args: args.map((arg) => arg.tree) }, type: 0 };
 			throw unsettled(`the function ${tree.name} of values whose types are not clear`, 'write casts');
 		}
