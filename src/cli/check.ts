@@ -46,7 +46,7 @@ async function inDatabases(config: Config, policy: Policy): Promise<PolicyProble
 			await catalog.start();
 			const snapshot = catalog.snapshot();
 			problems.push(...policy.problems(database.name, snapshot.relations()));
-			problems.push(...settingProblems(policy.expressionsIn(database.name), snapshot));
+			problems.push(...(await settingProblems(policy.expressionsIn(database.name), snapshot)));
 			const session = await openSession(database, config);
 			try {
 				problems.push(...(await maskMisfits(policy.masksIn(database.name), snapshot, (sql) => session.query(sql))));

@@ -78,7 +78,8 @@ export class MaskWatch {
 		const seen = `${policy.revision}/${snapshot.revision}`;
 		if (this.#seen.get(config.name) === seen) return [];
 		const line = (problem: PolicyProblem): string => `${formatProblem(problem)} [${config.name}]`;
-		const unsettled = settingProblems(all, snapshot).map(line);
+		const unsettled = (await settingProblems(all, snapshot)).map(line);
+		if (this.#closed) return unsettled;
 		if (uses.length === 0) {
 			this.#seen.set(config.name, seen);
 			return unsettled;

@@ -35,6 +35,7 @@ const MASKS = `masks:
   year: "date_trunc('year', value)"
   own: "coalesce(value, claims.tenant)"
   named: "name || value"
+  coins: "value::money::numeric"
 `;
 
 /** The rules after `connect`; what is found is told without the advice at its end. */
@@ -55,6 +56,11 @@ const CASES: readonly { readonly name: string; readonly rules: string; readonly 
 			'public.people.span (int4range): function pg_catalog.right(int4range, integer) does not exist',
 			'public.people.flags (boolean[]): function pg_catalog.right(boolean[], integer) does not exist',
 		],
+	},
+	{
+		name: 'what means what a session has set is told elsewhere, and what comes behind it is told',
+		rules: 'p, *, db.public.people.id, select, mask, coins\np, *, db.public.people.boss, select, mask, stars',
+		want: ['public.people.boss (integer): invalid input syntax for type integer: "0***"'],
 	},
 	{
 		name: 'text that is no value of the type',

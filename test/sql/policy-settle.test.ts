@@ -248,11 +248,24 @@ filters:
 
 	test('with the rule, and what to write', async () => {
 		const policy = await policyOf(RULES, { masks: MASKS });
-		const told = settingProblems(policy.expressionsIn('db'), catalog).map(formatProblem);
+		const told = (await settingProblems(policy.expressionsIn('db'), catalog)).map(formatProblem);
 		expect(told).toEqual([
 			expect.stringMatching(/^policy.csv:3: .*hr.t cannot be read .* the mask length of i the text of interval/),
 			expect.stringMatching(/^policy.csv:4: .*the filter long_ago the literal "31.12.2020" .* write dates as/),
 			expect.stringMatching(/^policy.csv:5: .*the filter mine a cast of time to timetz/),
 		]);
+	});
+
+	test('and sessions have their turn meanwhile, however many relations there are', async () => {
+		const policy = await policyOf(RULES, { masks: MASKS });
+		const relation = catalog.relation('hr', 't');
+		if (relation === undefined) throw new Error('hr.t is missing');
+		const many = withOther(catalog, 'relations', () => () => Array.from({ length: 20_000 }, () => relation));
+		let had = false;
+		setImmediate(() => {
+			had = true;
+		});
+		await settingProblems(policy.expressionsIn('db'), many);
+		expect(had).toBe(true);
 	});
 });
