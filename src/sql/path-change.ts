@@ -137,10 +137,11 @@ const NAMELESS: ReadonlySet<string> = new Set([
 	'NotifyStmt',
 ]);
 
-function movesNames({ node, effects }: StatementDecision, dirty: boolean): boolean {
+function movesNames({ node, cursor, effects }: StatementDecision, dirty: boolean): boolean {
 	const isExecute = effects.some(({ type }) => type === 'execute');
 	if (isExecute && effects.some(isPath)) return true;
-	return dirty && (node === 'FetchStmt' || effects.some(({ type }) => type === 'commit'));
+	const fetches = node === 'FetchStmt' || (isExecute && cursor !== undefined);
+	return dirty && (fetches || effects.some(({ type }) => type === 'commit'));
 }
 
 function isPath(effect: StatementDecision['effects'][number]): boolean {

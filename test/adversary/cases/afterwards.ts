@@ -150,6 +150,14 @@ const portals = conversations('names', 'no-secret', {
 		await client.waitFor('ReadyForQuery');
 		await client.run(`execute s ('lab, pg_catalog'); ${CAPTURED}`);
 	},
+	'a FETCH that was parsed, by EXECUTE in a text, of a cursor that sets the path': async (client) => {
+		await client.run('begin');
+		await client.run(`declare c cursor for select ${SET_IT}`);
+		client.send(parse('s', 'fetch c'), sync());
+		await client.waitFor('ReadyForQuery');
+		await client.run(`execute s; ${CAPTURED}`);
+		await client.run('rollback');
+	},
 	'a portal that sets the path between two calls': async (client) => {
 		client.send(
 			parse('s', `select ${SET_IT}`),
