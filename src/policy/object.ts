@@ -189,6 +189,8 @@ export function catalogTypes(types: readonly string[]): string {
 }
 
 const UNQUOTED_PART = /^[A-Za-z0-9_$*\u0080-\uffff]+$/;
+/** To PostgreSQL letters like others; but who writes one mostly means none, and the rule would be about another name. */
+const BLANK = /[\p{Zs}\u2800]/u;
 
 /** Cuts at the dots that are not within quotes; what follows an opening parenthesis are the types. */
 function splitObject(text: string): { parts: NamePattern[]; types: string | undefined } {
@@ -235,7 +237,8 @@ function quotedPart(inner: string): NamePattern {
 
 function unquotedPart(part: string, whole: string): NamePattern {
 	if (part === '') throw new Error(`object ${whole === '' ? '""' : whole} has an empty part`);
-	if (!UNQUOTED_PART.test(part)) throw new Error(`object ${whole}: quote the part ${part} as in SQL: "${part}"`);
+	if (!UNQUOTED_PART.test(part) || BLANK.test(part))
+		throw new Error(`object ${whole}: quote the part ${part} as in SQL: "${part}"`);
 	checkLength(part);
 	return { text: foldCase(part), wild: part.includes('*') };
 }

@@ -160,6 +160,18 @@ describe('policy.csv', () => {
 			],
 		},
 		{
+			name: 'a blank of another kind in a name is a mistake like a blank, and beside a comma none',
+			rules: [
+				'p, role:a, shop.hr\u00a0.t, select, deny',
+				'p, role:a, shop.hr.t\u3000.c, select, deny',
+				'p,\u00a0role:a, shop.hr."t\u00a0u"\u00a0, select, deny',
+			].join('\n'),
+			want: [
+				'policy.csv:1: object shop.hr\u00a0.t: quote the part',
+				'policy.csv:2: object shop.hr.t\u3000.c: quote the part',
+			],
+		},
+		{
 			name: 'a narrowing rule that could never apply is a mistake',
 			rules: [
 				'p, *, shop, select, deny',
