@@ -48,15 +48,17 @@ function isSteady({ builtin, name, volatility }: Routine): boolean {
 /** Immutable to the server, although they write names as quote_all_identifiers says. */
 const LOOKS: ReadonlySet<string> = new Set(['quote_ident']);
 
-/** Stable or volatile, by what no session chooses: the time, chance, the server, its catalogues, its encodings. */
+/**
+ * Stable or volatile, by what no session chooses: the time, chance, the server, its catalogues, its encodings. Not has_table_privilege
+ * and the like, which look for a name in search_path.
+ */
 const STEADY: ReadonlySet<string> = new Set(
 	`now transaction_timestamp statement_timestamp clock_timestamp random random_normal gen_random_uuid uuidv4 uuidv7
 	version current_database getpgusername current_user session_user user current_catalog pg_backend_pid pg_client_encoding
 	getdatabaseencoding inet_client_addr inet_client_port inet_server_addr inet_server_port pg_conf_load_time
-	pg_postmaster_start_time pg_is_in_recovery has_any_column_privilege has_column_privilege has_database_privilege
-	has_foreign_data_wrapper_privilege has_function_privilege has_language_privilege has_parameter_privilege
-	has_schema_privilege has_sequence_privilege has_server_privilege has_table_privilege has_tablespace_privilege
-	has_type_privilege pg_has_role enum_first enum_last enum_range pg_column_size pg_column_compression
+	pg_postmaster_start_time pg_is_in_recovery has_database_privilege has_foreign_data_wrapper_privilege
+	has_language_privilege has_parameter_privilege has_schema_privilege has_server_privilege has_tablespace_privilege
+	pg_has_role enum_first enum_last enum_range pg_column_size pg_column_compression
 	pg_column_toast_chunk_id convert convert_from convert_to length obj_description col_description shobj_description
 	pg_char_to_encoding pg_encoding_to_char mxid_age array_shuffle array_sample pg_current_snapshot
 	pg_current_xact_id_if_assigned txid_current_if_assigned txid_current_snapshot txid_status pg_xact_status

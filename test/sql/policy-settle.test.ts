@@ -134,6 +134,7 @@ const REFUSED: Readonly<Record<string, string>> = {
 	"'1'::money": 'a literal that is read as money',
 	't::money': 'text read as money',
 	"current_setting('TimeZone') = t": 'claims.NAME',
+	"has_table_privilege('t', 'select')": 'the function has_table_privilege',
 	'current_schema() = t': 'the function current_schema',
 	'quote_ident(t)': 'the function quote_ident',
 	"jsonb_path_exists_tz(j, '$.at')": 'the function jsonb_path_exists_tz',
