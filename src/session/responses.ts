@@ -61,7 +61,8 @@ function tell(conversation: Conversation, expected: Expected | undefined, fields
 	const told = decision === null ? fields : pipeline.clientFields(fields, decision, statementIndex(expected, decision));
 	if (told !== fields || !conversation.touchedProtected) return told;
 	// Deferred constraints and triggers of an earlier statement speak up at the end of the transaction.
-	return decision === null || endsTransaction(decision) ? pipeline.redactedFields(fields) : fields;
+	const ends = decision === null || endsTransaction(decision) || isLastOfText(conversation, expected, decision);
+	return ends ? pipeline.redactedFields(fields) : fields;
 }
 
 /** The client's name of a statement in place of that which the backend has it under. */
@@ -87,8 +88,19 @@ function statementIndex(expected: Expected | undefined, decision: Decision): num
 	return Math.min(expected?.run?.index ?? 0, Math.max(0, decision.statements.length - 1));
 }
 
-function endsTransaction(decision: Decision): boolean {
-	return decision.statements.some(({ node }) => node === 'TransactionStmt' || node === 'ConstraintsSetStmt');
+function endsTransaction({ statements }: Decision): boolean {
+	return statements.some(({ node, effects, executes }) => {
+		if (node === 'TransactionStmt' || node === 'ConstraintsSetStmt') return true;
+		// It may run one of these that was given by Parse.
+		if (node !== 'ExecuteStmt') return false;
+		return executes === undefined || /constraints/i.test(executes) || effects.some(({ type }) => type === 'commit');
+	});
+}
+
+/** Outside of a transaction block a text is one transaction, which ends before its last statement is said to be done. */
+function isLastOfText({ status }: Conversation, expected: Expected | undefined, { statements }: Decision): boolean {
+	const { length } = statements;
+	return expected?.kind === 'query' && status === 'I' && length > 1 && (expected.run?.index ?? 0) >= length - 1;
 }
 
 function fieldsOf(raw: Buffer): ResponseFields {

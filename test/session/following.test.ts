@@ -476,6 +476,13 @@ describe.each([undefined, ...otherVersions()])('PostgreSQL (%s)', (native) => {
 			await client.query('begin');
 			await client.query(insert);
 			expect(codes(errorsOf(await client.query('commit'))[0])).not.toContain('D');
+			expect(codes(errorsOf(await client.query(`${insert}; select 1`))[0])).not.toContain('D');
+			client.send(Parse('set constraints all immediate', 'now'), Sync);
+			await client.ready();
+			await client.query('begin');
+			await client.query(insert);
+			expect(codes(errorsOf(await client.query('execute now'))[0])).not.toContain('D');
+			await client.query('rollback');
 			// A transaction of its own is none of their business.
 			expect(codes(errorsOf(await client.query('insert into unique_later values (7), (7)'))[0])).toContain('D');
 		});
