@@ -15,7 +15,8 @@ export function checkUserCasts(
 	seen: ReadonlySet<number> = new Set(),
 ): void {
 	const { catalog } = walk.context;
-	const source = typeof given === 'number' ? given : null;
+	// A column that the text has altered has a type that nobody knows, as 0.
+	const source = typeof given === 'number' && given !== 0 ? given : null;
 	if (source === TYPE.unknown || target === undefined || source === target || seen.has(target)) return;
 	// A row is cast field by field.
 	const fields = catalog.relationByOid(catalog.typeByOid(target)?.relation ?? 0)?.columns ?? [];

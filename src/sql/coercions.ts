@@ -34,9 +34,10 @@ export interface Guess {
 export function coerced(walk: Walk, given: Given, wanted: Wanted): boolean {
 	const casts = unwrittenCasts(walk);
 	if (casts.length === 0 || walk.mode === 'view') return false;
-	if (given.type === TYPE.unknown || (given.type === wanted.type && given.type !== null)) return false;
+	if (given.type === TYPE.unknown || (given.type === wanted.type && isKnown(given.type))) return false;
 	const found: Guess[] = [];
-	collect({ walk, casts, wanted, found, seen: new Set() }, given, wanted.type);
+	const from = isKnown(given.type) ? given : { ...given, type: null };
+	collect({ walk, casts, wanted, found, seen: new Set() }, from, wanted.type || null);
 	for (const guess of found) {
 		if (guess.types.length === 0) checkRoutine(walk, guess.routine, 'execute', guess.location);
 		else walk.guesses.push(guess);
@@ -44,10 +45,15 @@ export function coerced(walk: Walk, given: Given, wanted: Wanted): boolean {
 	return found.length > 0;
 }
 
+/** False also for a column that the text has altered, whose type is 0. */
+function isKnown(type: number | null): type is number {
+	return type !== null && type !== 0;
+}
+
 /** Values that get one type in common: in CASE, COALESCE, arrays, VALUES, UNION, IN, USING and the like. */
 export function coercedTogether(walk: Walk, parts: readonly Given[], location?: number): boolean {
 	if (walk.mode === 'view' || parts.length < 2) return false;
-	const types = [...new Set(parts.map(({ type }) => type))];
+	const types = [...new Set(parts.map(({ type }) => (isKnown(type) ? type : null)))];
 	// An untyped literal becomes a value of the others' type; a domain counts as what it is made of.
 	if (types.includes(TYPE.unknown))
 		for (const type of types) madeType(walk, baseType(walk.context.catalog, type), location);
@@ -107,7 +113,7 @@ export function coercedToJson(walk: Walk, values: readonly Given[], location?: n
 		if ((cast.target !== TYPE.json && cast.target !== TYPE.jsonb) || !isUsers(routine)) continue;
 		for (const { type } of values) {
 			if (type === TYPE.unknown) continue;
-			const parts = type === null || catalog.typeByOid(type)?.kind === 'p' ? null : partsOf(catalog, [type]);
+			const parts = !isKnown(type) || catalog.typeByOid(type)?.kind === 'p' ? null : partsOf(catalog, [type]);
 			if (parts === null) walk.guesses.push({ routine, types: [cast.source], location });
 			else if (parts.has(cast.source)) checkRoutine(walk, routine, 'execute', location);
 		}

@@ -47,6 +47,12 @@ const denied = (sql: string, name: string): Row => ({
 const told = (sql: string, wanted: readonly (readonly string[])[]): Row => ({ sql, want: { rows: wanted } });
 const same = (sql: string): Row => ({ sql, want: { same: true } });
 
+const RETYPED = 'alter table app.items alter label type int using 1;';
+const retyped = (sql: string): Row => ({
+	sql: `${RETYPED} ${sql}`,
+	want: { error: ['42501', /permission denied for function app\.(token_of|label_text)/] },
+});
+
 const rows: readonly Row[] = [
 	denied('select app.shown(5)', 'token_of'),
 	denied('insert into app.tokens (id, t) values (2, 5)', 'token_of'),
@@ -59,6 +65,12 @@ const rows: readonly Row[] = [
 	denied('insert into app.items (id, label) select 50, coalesce(label, app.known(1)) from app.tokens', 'label_text'),
 	denied('update app.items set label = t.label from app.tokens t where t.id = app.items.id', 'label_text'),
 	denied('insert into app.items (id, label) select 50, (array_agg(label))[1] from app.tokens', 'label_text'),
+	// What the text has altered may be of any type by then.
+	retyped(`select label::app.token from app.items`),
+	retyped(`select i.made::app.token from (select label as made from app.items) i`),
+	retyped(`select app.shown(label) from app.items`),
+	retyped(`insert into app.tokens (id, t) select 2, label from app.items`),
+	{ sql: `${RETYPED} select label, id::text, price + 1 from app.items`, want: { text: /^alter table/ } },
 	// What is allowed, or of the server, or certainly not run.
 	same("select app.shown('2024-01-02'::date)"),
 	same('select app.shown(at) from app.tokens'),
