@@ -22,7 +22,6 @@ import type { SessionLimits } from './limits.ts';
 import type { ConsoleServices, LiveSession } from './live.ts';
 import type { TellUser } from './told-user.ts';
 
-/** What names mean to this session now. */
 /** Relations that are no more what the catalogue shows. */
 export interface Altered {
 	readonly relations: readonly { readonly schema: string; readonly name: string }[];
@@ -30,6 +29,7 @@ export interface Altered {
 	readonly count: number;
 }
 
+/** What names mean to this session now. */
 export interface Names {
 	/** Schemas as in the setting, unquoted; null while nobody knows. The same array as long as nothing changed. */
 	readonly searchPath: readonly string[] | null;
