@@ -22,7 +22,7 @@ import { harmlessAlter } from './harmless-alter.ts';
 import { mayAlterIfThere } from './if-exists.ts';
 import { related } from './kin.ts';
 import { ObjectPlaces, writeSchemaAt } from './object-places.ts';
-import { isSystem } from './read-relation.ts';
+import { isSystem, noteTypes } from './read-relation.ts';
 import { mayBecomeChild, mayRenameRoutines, mayRenameSchema, renameColumn, renameRelation } from './renaming.ts';
 import { noteMadeBeside } from './made.ts';
 import { requireSelf } from './owner.ts';
@@ -94,6 +94,8 @@ export function alterTable(walk: Walk, node: NodeOf<'AlterTableStmt'>): void {
 	if (node.relation === undefined) throw refuse(walk, 'ALTER TABLE without a relation');
 	const relation = mayAlterIfThere(walk, node.relation, node.missing_ok === true, harmlessAlter(node));
 	const commands = (node.cmds ?? []).map((entry) => as(entry, 'AlterTableCmd'));
+	// Its values may be cast by what reads columns that are not told apart.
+	if (relation !== undefined) noteTypes(walk, relation);
 	// What else is done to it may give its columns other types.
 	const isOnlyTold = commands.every((command) => TELLING.has(command?.subtype ?? ''));
 	const scope = relation !== undefined && isOnlyTold ? rowScope(relation) : columnsUnknown();

@@ -61,6 +61,8 @@ const rows: readonly Row[] = [
 	denied('create table app.more (t app.token default 5)', 'token_of'),
 	denied('alter table app.tokens alter t set default 5', 'token_of'),
 	denied('alter table app.items alter owner type app.token', 'token_of'),
+	denied('alter table app.tokens alter label type text using label::text', 'label_text'),
+	denied('alter table app.tokens add s text generated always as (label::text) stored', 'label_text'),
 	denied('insert into app.items (id, label) select 50, label from app.tokens', 'label_text'),
 	denied('insert into app.items (id, label) select 50, coalesce(label, app.known(1)) from app.tokens', 'label_text'),
 	denied('update app.items set label = t.label from app.tokens t where t.id = app.items.id', 'label_text'),
