@@ -71,6 +71,8 @@ export class Listener {
 	/** What clients send is read into this. */
 	readonly #shared = Buffer.allocUnsafeSlow(readBytes);
 	#closing: Promise<void> | null = null;
+	/** Whoever begins to sign in is told 57P03. Not where a login that was begun may end: one that was accepted is one, whatever it has said so far. */
+	#refusing = false;
 	/** While it closes: the last one has gone. */
 	#emptied: () => void = () => undefined;
 
@@ -144,6 +146,7 @@ export class Listener {
 		for (const timer of this.#timers) clearInterval(timer);
 		if (this.#looking !== null) clearInterval(this.#looking);
 		this.#tellOfUnrecorded();
+		this.#refusing = logins === 'abort';
 		let closed = logins === 'finish' ? this.#stopListening() : null;
 		const endMs = performance.now() + deadlineMs;
 		if (logins === 'abort') for (const connecting of this.#connecting) connecting.abort(shutdown());
@@ -230,7 +233,7 @@ export class Listener {
 		const full = count >= sessionsMax;
 		const connecting = new Connecting(socket, this.#services, {
 			full,
-			closing: () => this.#closing !== null,
+			closing: () => this.#refusing,
 			sessions: this.#sessions,
 			records: this.#records,
 		});

@@ -1,8 +1,11 @@
 /** However a session ends, its lease is given back once, nobody hangs, and the others go on. */
+import { connect } from 'node:net';
+import { text } from 'node:stream/consumers';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { GatewayError } from '../../src/errors.ts';
 import type { Backend } from '../../src/wire/backend.ts';
-import { encodeErrorResponse, type FrontendFields } from '../../src/wire/encode.ts';
+import { protocolVersions } from '../../src/wire/codes.ts';
+import { encodeErrorResponse, encodeStartupMessage, type FrontendFields } from '../../src/wire/encode.ts';
 import { createDatabase, type TestDatabase } from '../support/postgres.ts';
 import { startTestGateway, type TestGateway, type TestGatewayOptions } from './gateway.ts';
 import { startScriptedServer } from './scripted-server.ts';
@@ -418,6 +421,21 @@ describe('the end of the listener', () => {
 		expect((await database.sql('select * from items')).length).toBe(1);
 		await gone(gateway);
 		await expect(WireClient.open({ port: gateway.port })).rejects.toThrow(/ECONNREFUSED/);
+	});
+});
+
+describe('the end of a listener beside others at its port', () => {
+	it('signs in who was accepted before, though they had said nothing yet', async () => {
+		const gateway = await start();
+		const socket = connect({ host: '127.0.0.1', port: gateway.port });
+		const heard = text(socket);
+		await until(() => gateway.listener.stats.connecting === 1);
+		const closed = gateway.listener.close({ deadlineMs: 60_000, logins: 'finish' });
+		const params = { user: 'someone', database: 'db' };
+		socket.write(encodeStartupMessage(protocolVersions.v3_0, Object.entries(params)));
+		await closed;
+		expect(await heard).toMatch(/server_version.*C57P01/s);
+		expect(await heard).not.toContain('57P03');
 	});
 });
 
